@@ -1,0 +1,161 @@
+"""Reading a cache: contiguous slices of the shards by track. Called by training, evaluation and `scoresep info`.
+
+A `Cache` may be pickled and may cross a fork: file handles belong to the process that opened them. Stems are read by
+`stems` alone, which only evaluation calls.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from scoresep.cache.schema import (
+    DATASET_SPAN,
+    INDEX_FORMAT,
+    SHARD_FORMAT,
+    TRACK_COLUMNS,
+    CacheSettings,
+    TrackTable,
+    check_header,
+    shard_folder,
+    shard_name,
+)
+from scoresep.errors import ScoresepError
+from scoresep.files import existing_file
+from scoresep.grid import PITCHES, Grid
+
+REMEDY = "make one with `scoresep prepare slakh --out cache.h5`"
+
+
+class Cache:
+    """An index and its shards.
+
+    Attributes:
+        path: the index file.
+        settings: what the cache was made with.
+        corpus, split_set, rules: where its tracks come from, how they were split, which label rules were applied.
+        digest: identity of the content.
+        tracks: the track table.
+        excluded: (track, reason) of the tracks that were left out.
+
+    Raises:
+        ScoresepError: no such file, a foreign HDF5 file, another version, a damaged index.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = existing_file(path, "cache", REMEDY).resolve()
+        try:
+            with h5py.File(self.path, "r", locking=False) as file:
+                check_header(file.attrs, self.path, INDEX_FORMAT)
+                self._read_index(file)
+        except (OSError, KeyError, ValueError, TypeError) as fault:
+            raise ScoresepError(f"{self.path} is not a readable cache ({fault}); {REMEDY}") from fault
+        self._files: dict[int, h5py.File] = {}
+        self._owner = os.getpid()
+
+    def _read_index(self, file: h5py.File) -> None:
+        about = json.loads(file.attrs["about"])
+        self.settings = CacheSettings.from_dict(about["settings"])
+        self.corpus, self.split_set, self.rules = about["corpus"], about["split_set"], about["rules"]
+        self.digest = str(file.attrs["digest"])
+        table = file["tracks"]
+        columns = {
+            name: table[name].asstr()[()] if dtype == "str" else table[name][()]
+            for name, dtype in TRACK_COLUMNS.items()
+        }
+        self.tracks = TrackTable(columns, table["active"][()].astype(bool))
+        excluded = file["excluded"]
+        self.excluded = list(zip(excluded["id"].asstr()[()], excluded["reason"].asstr()[()], strict=True))
+
+    @property
+    def grid(self) -> Grid:
+        return self.settings.grid
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        return self.settings.instruments
+
+    def rows(self, split: str) -> np.ndarray:
+        """Rows of the track table that belong to `split`: int64 (K,)."""
+        return np.flatnonzero(self.tracks["split"] == split)
+
+    def slice(self, name: str, row: int, first: int = 0, count: int | None = None) -> np.ndarray:
+        """Rows first to first + count of dataset `name` of track `row`, as stored; `count` None: to its end."""
+        span = DATASET_SPAN[name]
+        start, length = int(self.tracks[f"first_{span.rstrip('s')}"][row]), int(self.tracks[span][row])
+        end = length if count is None else first + count
+        if not 0 <= first <= end <= length:
+            raise IndexError(f"{name}[{first}:{end}] of track {self.tracks['id'][row]}, which has {length}")
+        return self._shard(int(self.tracks["shard"][row]))[name][start + first : start + end]
+
+    def magnitude(self, row: int, first: int = 0, count: int | None = None) -> np.ndarray:
+        """Mixture magnitudes, float16 (T, F); divide by `level(row)` for the networks."""
+        return self.slice("magnitude", row, first, count)
+
+    def roll(self, row: int, first: int = 0, count: int | None = None) -> np.ndarray:
+        """Sounding keys, bool (T, N, P)."""
+        return unpack(self.slice("roll", row, first, count), PITCHES)
+
+    def onset(self, row: int, first: int = 0, count: int | None = None) -> np.ndarray:
+        """First frames of notes, bool (T, N, P)."""
+        return unpack(self.slice("onset", row, first, count), PITCHES)
+
+    def harmonic(self, row: int, first: int = 0, count: int | None = None) -> np.ndarray:
+        """Harmonic masks, bool (T, N, F)."""
+        return unpack(self.slice("harmonic", row, first, count), self.grid.bins)
+
+    def level(self, row: int) -> float:
+        """Root mean square of the track's mixture."""
+        return float(self.tracks["level"][row])
+
+    def mixture(self, row: int) -> np.ndarray:
+        """Audio of the mixture, float32 (L,)."""
+        return self.slice("mixture", row) * np.float32(self.tracks["scale"][row])
+
+    def stems(self, row: int) -> np.ndarray:
+        """Audio of the instruments, float32 (N, L): evaluation only."""
+        return np.ascontiguousarray(self.slice("stems", row).T) * np.float32(self.tracks["scale"][row])
+
+    def notes(self, row: int) -> np.ndarray:
+        """Notes of the score, float32 (K, 5): onset s, offset s, pitch, velocity, instrument."""
+        return self.slice("notes", row)
+
+    def shard_path(self, shard: int) -> Path:
+        return shard_folder(self.path) / shard_name(shard)
+
+    def _shard(self, shard: int) -> h5py.File:
+        if self._owner != os.getpid():  # after a fork: the parent's handles are not ours to use or to close
+            self._files, self._owner = {}, os.getpid()
+        if shard not in self._files:
+            path = existing_file(self.shard_path(shard), "shard", "the cache is incomplete; prepare it again")
+            try:
+                file = h5py.File(path, "r", locking=False)
+                check_header(file.attrs, path, SHARD_FORMAT)
+            except OSError as fault:
+                raise ScoresepError(f"{path} is not a readable shard ({fault}); delete it, prepare again") from fault
+            self._files[shard] = file
+        return self._files[shard]
+
+    def close(self) -> None:
+        """Close the shards that are open in this process."""
+        for file in self._files.values():
+            file.close()
+        self._files = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_files": {}}
+
+
+def unpack(bits: np.ndarray, count: int) -> np.ndarray:
+    """Packed bits (..., bytes) -> bool (..., count)."""
+    return np.unpackbits(bits, axis=-1, count=count, bitorder="little").view(bool)
+
+
+def pack(values: np.ndarray) -> np.ndarray:
+    """bool (..., count) -> packed bits uint8 (..., bytes)."""
+    return np.packbits(values, axis=-1, bitorder="little")

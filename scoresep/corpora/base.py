@@ -1,0 +1,68 @@
+"""What a corpus on disk looks like to the rest: tracks of stems, each stem with audio and score.
+
+Corpus readers (`slakh`) build these without opening audio or MIDI; `cache.prepare` opens what they name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Stem:
+    """One part of a track.
+
+    Attributes:
+        name: its name in the corpus, such as S01.
+        program: MIDI program of the metadata, 0-127, or 128 for drums.
+        is_drum: whether the metadata calls it drums.
+        audio: its audio file, which exists.
+        score: its MIDI file, or None if there is none.
+        transpose: semitones from the written to the sounding pitch (a label rule of the corpus).
+    """
+
+    name: str
+    program: int
+    is_drum: bool
+    audio: Path
+    score: Path | None
+    transpose: int = 0
+
+
+@dataclass(frozen=True)
+class Track:
+    """One piece of music.
+
+    Attributes:
+        id: unique within the corpus.
+        split: `train`, `validation` or `test`.
+        uuid: identity of the composition; tracks that share it are the same music.
+        stems: parts whose audio exists.
+        problem: why the track cannot be used, or ''.
+    """
+
+    id: str
+    split: str
+    uuid: str = ""
+    stems: tuple[Stem, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Tracks in a fixed order, with what a result must name.
+
+    Attributes:
+        name: kind of corpus, such as slakh.
+        root: folder it was read from.
+        split_set: which split of the data set the tracks follow.
+        rules: names of the label rules that were applied.
+        tracks: ordered by id.
+    """
+
+    name: str
+    root: Path
+    split_set: str
+    rules: tuple[str, ...]
+    tracks: tuple[Track, ...]

@@ -1,0 +1,133 @@
+"""Users' MIDI files as songs: parts as they sound, cut to the stretch where most happens. Called by `render`.
+
+Kept: notes, velocities, bends, programs. The sustain pedal is turned into longer notes, so that the score says what
+sounds. Volume, expression and panning are dropped: a part faded to nothing would have labels without sound.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+
+from scoresep.corpora.song import Song, fingerprint, tidied
+from scoresep.errors import ScoresepError
+from scoresep.features.score import MAX_HOURS, Part
+from scoresep.features.score import _part as part_from_instrument
+from scoresep.instruments import DEFAULT_INSTRUMENTS, INSTRUMENTS, choose, group_of
+
+TAIL_SECONDS = 1.0
+"""Sound left after the last note of a song that is not cut."""
+LONGEST_PEDAL = 8.0
+"""Seconds that a pedal may lengthen a note: files exist whose pedal is never released."""
+_SUSTAIN = 64
+_RESOLUTION = 0.1
+
+
+def read_song(path: Path, source: str, seconds: float) -> Song:
+    """Read a MIDI file and keep `seconds` of it: where piano, guitar and bass sound together most, if they do.
+
+    Raises:
+        ScoresepError: the file is not MIDI or has no notes.
+    """
+    parts = _read_parts(path)
+    if not parts:
+        raise ScoresepError(f"{path} has no notes; remove it")
+    length = max(float(part.offset.max()) for part in parts)
+    start = best_start(parts, seconds, length)
+    kept = min(seconds, length - start + TAIL_SECONDS)
+    cut = tuple(part for part in (_cut(part, start, kept) for part in parts) if len(part))
+    if not cut:
+        raise ScoresepError(f"{path} has no notes longer than a click; remove it")
+    return Song(cut, kept, 120.0, fingerprint(parts), source)
+
+
+def _read_parts(path: Path) -> list[Part]:
+    try:
+        midi = pretty_midi.PrettyMIDI(str(path))
+    except Exception as fault:  # mido raises many types on broken files: EOFError, KeyError, ValueError, ...
+        reason = str(fault).strip().split("\n")[0] or type(fault).__name__
+        raise ScoresepError(f"{path} is not a readable MIDI file ({reason}); replace or remove it") from fault
+    if midi.get_end_time() > MAX_HOURS * 3600:
+        raise ScoresepError(f"{path} places a note after {MAX_HOURS:.0f} hours; replace or remove it")
+    parts = []
+    for instrument in midi.instruments:
+        part = part_from_instrument(_pedalled(instrument))
+        if len(part):
+            parts.append(tidied(part, float(part.offset.max())))
+    return [part for part in parts if len(part)]
+
+
+def _pedalled(instrument: pretty_midi.Instrument) -> pretty_midi.Instrument:
+    """Lengthen notes whose key is released while the pedal is down to the pedal's release."""
+    spans = _pedal_spans(instrument)
+    if instrument.is_drum or not spans:
+        return instrument
+    starts = [down for down, _ in spans]
+    for note in instrument.notes:
+        index = bisect.bisect_right(starts, note.end) - 1
+        if index >= 0 and note.end < spans[index][1]:
+            note.end = min(spans[index][1], note.end + LONGEST_PEDAL)
+    return instrument
+
+
+def _pedal_spans(instrument: pretty_midi.Instrument) -> list[tuple[float, float]]:
+    """(down, up) of the sustain pedal, ordered."""
+    spans, down = [], None
+    for change in sorted(instrument.control_changes, key=lambda c: c.time):
+        if change.number != _SUSTAIN:
+            continue
+        if change.value >= 64 and down is None:
+            down = change.time
+        elif change.value < 64 and down is not None:
+            spans.append((down, change.time))
+            down = None
+    return spans + ([(down, instrument.get_end_time())] if down is not None else [])
+
+
+def best_start(parts: Sequence[Part], seconds: float, length: float) -> float:
+    """Start of the `seconds` in which piano, guitar and bass sound together most (then: in which most of them sound)."""
+    if length <= seconds:
+        return 0.0
+    instruments = choose(DEFAULT_INSTRUMENTS)
+    active = np.zeros((len(instruments), int(length / _RESOLUTION) + 1), dtype=bool)
+    for part in parts:
+        group = group_of(part.program, part.is_drum, instruments)
+        if group is not None:
+            for onset, offset in zip(part.onset, part.offset, strict=True):
+                active[group, int(onset / _RESOLUTION) : int(offset / _RESOLUTION) + 1] = True
+    worth = active.all(axis=0) + 0.1 * active.mean(axis=0)
+    total = np.concatenate([[0.0], np.cumsum(worth)])
+    window = int(seconds / _RESOLUTION)
+    sums = total[window:] - total[:-window]
+    return float(np.argmax(np.round(sums, 6)) * _RESOLUTION)
+
+
+def _cut(part: Part, start: float, seconds: float) -> Part:
+    """The part from `start` on; notes already sounding then start at 0, and the bend of that moment holds."""
+    inside = (part.offset > start) & (part.onset < start + seconds)
+    before = part.bend_time <= start
+    bend_time = np.concatenate([[0.0] if before.any() else [], part.bend_time[~before] - start])
+    bend = np.concatenate([part.bend[before][-1:], part.bend[~before]])
+    late = bend_time < seconds
+    moved = replace(
+        part,
+        onset=part.onset[inside] - start,
+        offset=part.offset[inside] - start,
+        pitch=part.pitch[inside],
+        velocity=part.velocity[inside],
+        bend_time=bend_time[late],
+        bend=bend[late],
+    )
+    return tidied(moved, seconds)
+
+
+def group_name(part: Part) -> str | None:
+    """Name of the group a part belongs to; None for programs outside all groups (effects, ethnic instruments)."""
+    table = tuple(INSTRUMENTS.values())
+    index = group_of(part.program, part.is_drum, table)
+    return None if index is None else table[index].name

@@ -1,0 +1,189 @@
+"""Which sounds a corpus may use: the patches of its SoundFonts by instrument group, and those kept for the test split.
+
+Called by `render`. A patch is a preset that really plays its notes: presets that are missing, silent in the group's
+register or an octave off would make wrong labels and are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from scoresep.corpora.song import Song
+from scoresep.corpora.synth import DRUM_BANK, Preset, presets, render_part
+from scoresep.errors import ScoresepError
+from scoresep.features.score import part_from_notes
+from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, Instrument
+
+HELD_OUT_SHARE = 0.25
+FEWEST_TO_HOLD_OUT = 3
+"""A group with fewer different patches shares them between the splits."""
+_PROBES = {"piano": (38, 50, 62, 74, 86), "guitar": (41, 52, 64, 75), "bass": (29, 36, 45, 54)}
+_OTHER_PROBES = (50, 60, 70)
+_PROBE_SECONDS = 1.0
+_PROBE_RATE = 16000
+_OVERTONE = 0.02
+"""A partial below this share of the strongest is taken as missing (-34 dB)."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A preset of one SoundFont.
+
+    Attributes:
+        soundfont: the bank's file.
+        program: 0-127; for drums the kit.
+        is_drum: whether it is a drum kit.
+        label: as metadata name it (Slakh's `plugin_name`), "TimGM6mb.sf2:033" or "TimGM6mb.sf2:drums:000".
+        name: as the bank calls it.
+    """
+
+    soundfont: Path
+    program: int
+    is_drum: bool
+    label: str
+    name: str
+
+
+@dataclass(frozen=True)
+class PatchPool:
+    """Patches by group.
+
+    Attributes:
+        training: group to the patches of train and validation.
+        test: group to the patches of the test split; disjoint from `training` where the group has three or more.
+        rejected: label to the reason why a preset of a group in use is not offered.
+    """
+
+    training: dict[str, tuple[Patch, ...]]
+    test: dict[str, tuple[Patch, ...]]
+    rejected: dict[str, str]
+
+    def of(self, split: str) -> dict[str, tuple[Patch, ...]]:
+        return self.test if split == "test" else self.training
+
+    @property
+    def held_out(self) -> dict[str, tuple[str, ...]]:
+        """Group to the labels that only test songs use."""
+        return {
+            group: tuple(patch.label for patch in patches)
+            for group, patches in self.test.items()
+            if patches and patches != self.training[group]
+        }
+
+
+def check_soundfonts(soundfonts: Sequence[Path]) -> None:
+    """See that all are banks and that their names tell them apart.
+
+    Raises:
+        ScoresepError: none is named, one is missing or broken, or two have one file name.
+    """
+    if not soundfonts:
+        raise ScoresepError("no SoundFont is named; name at least one .sf2 file")
+    names: dict[str, Path] = {}
+    for path in soundfonts:
+        presets(path)
+        if path.name in names:
+            raise ScoresepError(f"SoundFonts {names[path.name]} and {path} have one name; rename one, metadata name them by it")
+        names[path.name] = path
+
+
+def patch_pool(soundfonts: Sequence[Path], groups: Iterable[str], seed: int) -> PatchPool:
+    """The patches of every group in `groups`, with a seeded quarter (at least one) of each kept for the test split.
+
+    Raises:
+        ScoresepError: a SoundFont is missing or broken, or a group has no usable patch in any of them.
+    """
+    check_soundfonts(soundfonts)
+    training, test, rejected = {}, {}, {}
+    for group in sorted(set(groups)):
+        usable, reasons = _usable(tuple(soundfonts), group)
+        rejected.update(reasons)
+        if not usable:
+            banks = ", ".join(str(path) for path in soundfonts)
+            raise ScoresepError(f"no usable {group} sound in {banks}; name a SoundFont with General MIDI programs")
+        training[group], test[group] = _hold_out(usable, group, seed)
+    return PatchPool(training, test, rejected)
+
+
+def own_patch(soundfonts: Sequence[Path], program: int) -> Patch | None:
+    """The melodic preset with this program in the first SoundFont that has it."""
+    found = (_patch(path, preset) for path in soundfonts for preset in presets(path))
+    return next((patch for patch in found if patch.program == program and not patch.is_drum), None)
+
+
+def _hold_out(usable: tuple[Patch, ...], group: str, seed: int) -> tuple[tuple[Patch, ...], tuple[Patch, ...]]:
+    if len(usable) < FEWEST_TO_HOLD_OUT:
+        return usable, usable
+    order = np.random.default_rng([seed, *group.encode()]).permutation(len(usable))
+    held = set(order[: max(1, round(HELD_OUT_SHARE * len(usable)))].tolist())
+    kept = tuple(patch for n, patch in enumerate(usable) if n not in held)
+    return kept, tuple(patch for n, patch in enumerate(usable) if n in held)
+
+
+@lru_cache(maxsize=64)
+def _usable(soundfonts: tuple[Path, ...], group: str) -> tuple[tuple[Patch, ...], dict[str, str]]:
+    """Patches of a group that play their notes, and why others do not count; equal presets count once."""
+    instrument = INSTRUMENTS[group]
+    usable, reasons, seen = [], {}, {}
+    for path in soundfonts:
+        for preset in presets(path):
+            patch = _patch(path, preset)
+            if not _belongs(preset, instrument):
+                continue
+            if preset.recipe in seen:
+                reasons[patch.label] = f"the same sound as {seen[preset.recipe]}"
+                continue
+            reason = None if patch.is_drum else _fault(patch, group)
+            if reason:
+                reasons[patch.label] = reason
+                continue
+            seen[preset.recipe] = patch.label
+            usable.append(patch)
+    return tuple(usable), reasons
+
+
+def _belongs(preset: Preset, instrument: Instrument) -> bool:
+    if preset.bank == DRUM_BANK:
+        return DRUM_PROGRAM in instrument.programs
+    return preset.program in instrument.programs
+
+
+def _patch(path: Path, preset: Preset) -> Patch:
+    drums = preset.bank == DRUM_BANK
+    label = f"{path.name}:drums:{preset.program:03d}" if drums else f"{path.name}:{preset.program:03d}"
+    return Patch(path, preset.program, drums, label, preset.name)
+
+
+def _fault(patch: Patch, group: str) -> str | None:
+    """Why a pitched patch does not play its notes, heard on a few notes of the group's register; None if it does."""
+    pitches = _PROBES.get(group, _OTHER_PROBES)
+    length = _PROBE_SECONDS
+    notes = [(n * length, n * length + 0.7 * length, pitch, 100) for n, pitch in enumerate(pitches)]
+    song = Song((), len(pitches) * length)
+    part = part_from_notes(notes, program=patch.program)
+    sound = render_part(patch.soundfont, song, part, _PROBE_RATE, ((91, 0), (93, 0)))
+    clips = sound.reshape(len(pitches), -1)[:, : int(0.7 * length * _PROBE_RATE)]
+    loudest = np.abs(clips).max(axis=1)
+    if loudest.min() < 0.01 * max(loudest.max(), 1e-6):
+        return f"silent at pitch {pitches[int(loudest.argmin())]}"
+    octave_off = [_sounds_above(clip, pitch) for clip, pitch in zip(clips, pitches, strict=True)]
+    return "sounds above its written pitch" if sum(octave_off) > len(pitches) / 2 else None
+
+
+def _sounds_above(clip: np.ndarray, pitch: int) -> bool:
+    """Whether odd partials of the written pitch are missing, as when a sound is one or two octaves higher."""
+    spectrum = np.abs(np.fft.rfft(clip * np.hanning(len(clip)), 4 * len(clip)))
+    bins_per_hz = 4 * len(clip) / _PROBE_RATE
+    fundamental = 440.0 * 2 ** ((pitch - 69) / 12)
+
+    def partial(number: int) -> float:
+        centre = number * fundamental * bins_per_hz
+        half = 0.25 * fundamental * bins_per_hz
+        return float(spectrum[int(centre - half) : int(centre + half) + 1].max())
+
+    return max(partial(1), partial(3)) < _OVERTONE * max(partial(2), partial(4))

@@ -1,0 +1,65 @@
+"""The STFT and its inverse, in NumPy: one pair for preparation, separation and evaluation.
+
+A periodic Hann window, frames centred on multiples of the hop, zeros beyond both ends. Spectra are divided by half the
+window's sum, so a sine of amplitude a has a peak magnitude of a whatever the window length, and float16 suffices to
+store it (docs/cache-format.md).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+BLOCK = 512
+"""Frames transformed at a time: bounds the memory of hour-long files."""
+
+
+@lru_cache(maxsize=8)
+def window(n_fft: int) -> np.ndarray:
+    """Periodic Hann window (n_fft,), float32."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+
+
+def stft(samples: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
+    """Spectrum of float32 samples (L,): complex64 (T, F), T = L // hop + 1, F = n_fft // 2 + 1."""
+    frames = len(samples) // hop + 1
+    padded = np.zeros(n_fft + frames * hop, dtype=np.float32)
+    padded[n_fft // 2 : n_fft // 2 + len(samples)] = samples
+    return frames_to_spectrum(padded, frames, n_fft, hop)
+
+
+def frames_to_spectrum(padded: np.ndarray, frames: int, n_fft: int, hop: int) -> np.ndarray:
+    """Spectrum of frames that start at 0, hop, 2 hop, ... of `padded`: complex64 (T, F)."""
+    cut = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop][:frames]
+    scaled = window(n_fft) * np.float32(2.0 / window(n_fft).sum(dtype=np.float64))
+    spectrum = np.empty((frames, n_fft // 2 + 1), dtype=np.complex64)
+    for first in range(0, frames, BLOCK):
+        np.fft.rfft(cut[first : first + BLOCK] * scaled, axis=1, out=spectrum[first : first + BLOCK])
+    return spectrum
+
+
+def istft(spectrum: np.ndarray, length: int, n_fft: int, hop: int) -> np.ndarray:
+    """Inverse of `stft` by weighted overlap-add: complex64 (T, F) -> float32 (length,)."""
+    total, weight = overlap_add(spectrum, n_fft, hop)
+    inside = slice(n_fft // 2, n_fft // 2 + length)
+    return (total[inside] / np.maximum(weight[inside], 1e-8)).astype(np.float32, copy=False)
+
+
+def overlap_add(spectrum: np.ndarray, n_fft: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
+    """Windowed overlap-add of complex64 (T, F): float32 (n_fft + T * hop,) and the summed squared window of that shape.
+
+    Frame t starts at t * hop. Dividing the first by the second inverts `frames_to_spectrum`.
+    """
+    frames = len(spectrum)
+    hann = window(n_fft)
+    total = np.zeros(n_fft + frames * hop, dtype=np.float32)
+    weight = np.zeros_like(total)
+    gain = np.float32(window(n_fft).sum(dtype=np.float64) / 2.0)
+    for first in range(0, frames, BLOCK):
+        block = np.fft.irfft(spectrum[first : first + BLOCK], n_fft, axis=1).astype(np.float32, copy=False)
+        block *= hann * gain
+        for t, frame in enumerate(block, start=first):
+            total[t * hop : t * hop + n_fft] += frame
+            weight[t * hop : t * hop + n_fft] += hann * hann
+    return total, weight

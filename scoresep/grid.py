@@ -1,0 +1,70 @@
+"""The frame grid and the pitch axis: the one place that turns seconds into frames, bins and pitches.
+
+Axes, everywhere: `B` batch, `N` instruments, `F` frequency bins, `T` frames, `P` = 88 pitches (MIDI 21-108).
+Frame t is centred on sample t * hop, so a signal of L samples has L // hop + 1 frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scoresep.errors import ScoresepError
+
+LOWEST_PITCH = 21
+PITCHES = 88
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Sampling of time and frequency.
+
+    Attributes:
+        sample_rate: samples per second of the audio the networks see (Hz).
+        n_fft: window length of the STFT (samples, even).
+        hop: distance between frames (samples); must divide n_fft at least fourfold for overlap-add.
+    """
+
+    sample_rate: int = 16000
+    n_fft: int = 2048
+    hop: int = 512
+
+    def __post_init__(self) -> None:
+        if min(self.sample_rate, self.n_fft, self.hop) <= 0 or self.n_fft % (2 * self.hop):
+            raise ScoresepError(
+                f"impossible frame grid {asdict(self)}: all must be positive and n_fft an even multiple of hop"
+            )
+
+    @property
+    def bins(self) -> int:
+        """F: frequency bins from 0 Hz to half the sample rate."""
+        return self.n_fft // 2 + 1
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop
+
+    @property
+    def bin_width(self) -> float:
+        """Hz between frequency bins."""
+        return self.sample_rate / self.n_fft
+
+    def frames(self, samples: int) -> int:
+        """T: frames of a signal of `samples` samples."""
+        return samples // self.hop + 1
+
+    def frame_at(self, seconds: float) -> int:
+        """The frame whose centre is nearest to `seconds`."""
+        return int(seconds * self.frame_rate + 0.5)
+
+    def seconds(self, frame: float) -> float:
+        """Centre of frame `frame` in seconds."""
+        return frame * self.hop / self.sample_rate
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Grid:
+        return cls(**{name: int(values[name]) for name in ("sample_rate", "n_fft", "hop")})

@@ -1,0 +1,141 @@
+"""The losses of "Transcription Is All You Need" (Hung, Wichern, Le Roux 2021), one pure function each.
+
+Called by `training.terms`. Axes: B batch, N instruments, F bins, T frames, P pitches. Rolls are float 0 or 1, logits
+are the transcriptor's frame logits, magnitudes are >= 0. H is binary cross-entropy, averaged over batch, pitches and
+frames and summed over instruments, so that adding an instrument does not weaken the others. Mixture losses are divided
+by the batch's total magnitude, so their weights hold for any grid and loudness (docs/method.md).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """H(y, p) with p = sigmoid(logits): (B, ..., P, T) -> scalar, mean over B, P, T, sum over the axes between."""
+    elementwise = functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
+    return elementwise / (logits.shape[0] * logits.shape[-2] * logits.shape[-1])
+
+
+def score_loss(logits: Tensor, roll: Tensor) -> Tensor:
+    """Stage 1: H(y, T(X)). Logits and roll (B, N, P, T)."""
+    return cross_entropy(logits, roll)
+
+
+def own_part_targets(roll: Tensor) -> Tensor:
+    """What separated track i should transcribe to: part i for instrument i, nothing for the others.
+
+    (B, N, P, T) -> (B, N track, N instrument, P, T).
+    """
+    return roll.unsqueeze(2) * _diagonal(roll)
+
+
+def other_parts_targets(roll: Tensor) -> Tensor:
+    """The opposite: nothing for instrument i on track i, the parts of the others. Shapes as `own_part_targets`."""
+    return roll.unsqueeze(1) * (1 - _diagonal(roll))
+
+
+def _diagonal(roll: Tensor) -> Tensor:
+    count = roll.shape[1]
+    return torch.eye(count, dtype=roll.dtype, device=roll.device)[None, :, :, None, None]
+
+
+def transcription_loss(track_logits: Tensor, roll: Tensor) -> Tensor:
+    """L_tr = sum_i [H(y_i, T_i(S_i)) + sum_{j != i} H(0, T_j(S_i))], minimised by the separator.
+
+    Args:
+        track_logits: T_j(S_i), (B, N track i, N instrument j, P, T).
+        roll: y, (B, N, P, T).
+    """
+    return cross_entropy(track_logits, own_part_targets(roll))
+
+
+def adversarial_transcription_loss(track_logits: Tensor, roll: Tensor) -> Tensor:
+    """sum_i [H(0, T_i(S_i)) + sum_{j != i} H(y_j, T_j(S_i))], minimised by the transcriptor. Shapes as above."""
+    return cross_entropy(track_logits, other_parts_targets(roll))
+
+
+def adversarial_mixture_transcriptor_loss(logits: Tensor) -> Tensor:
+    """H(0, T(X~)): the transcriptor is to find nothing in a mixture of tracks from different clips. (B, N, P, T)."""
+    return cross_entropy(logits, torch.zeros_like(logits))
+
+
+def adversarial_mixture_separator_loss(logits: Tensor, roll: Tensor) -> Tensor:
+    """H(y~, T(X~)): the separator is to make X~ transcribe to the parts that its tracks came with. (B, N, P, T)."""
+    return cross_entropy(logits, roll)
+
+
+def mixture_loss(mixture: Tensor, separated: Tensor, active: Tensor, counted: Tensor | None = None) -> Tensor:
+    """L_mix(A): active tracks add up to the mixture, inactive ones are silent.
+
+    sum_{f,t} |X - sum_{i in A} S_i| + sum_{f,t} sum_{i not in A} |S_i|, divided by sum X over the batch.
+
+    Args:
+        mixture: X, (B, F, T).
+        separated: S, (B, N, F, T).
+        active: A, bool, broadcast to (B, N, F, T).
+        counted: bool (B, F, T), bins that the sums run over; None for all.
+    """
+    missing = (mixture - (separated * active).sum(1)).abs()
+    leaked = (separated * ~active).abs().sum(1)
+    error = missing + leaked
+    if counted is not None:
+        error = error * counted
+    return error.sum() / mixture.sum().clamp_min(torch.finfo(mixture.dtype).tiny)
+
+
+def clip_activity(roll: Tensor) -> Tensor:
+    """Who sounds anywhere in the clip: roll (B, N, P, T) -> bool (B, N, 1, 1)."""
+    return (roll > 0).flatten(2).any(2)[:, :, None, None]
+
+
+def frame_activity(roll: Tensor) -> Tensor:
+    """Who sounds in which frame: roll (B, N, P, T) -> bool (B, N, 1, T)."""
+    return (roll > 0).any(2, keepdim=True)
+
+
+def clip_mixture_loss(mixture: Tensor, separated: Tensor, roll: Tensor) -> Tensor:
+    """L_c-mix: activity by clip."""
+    return mixture_loss(mixture, separated, clip_activity(roll))
+
+
+def frame_mixture_loss(mixture: Tensor, separated: Tensor, roll: Tensor) -> Tensor:
+    """L_f-mix: activity by frame."""
+    return mixture_loss(mixture, separated, frame_activity(roll))
+
+
+def harmonic_mixture_loss(mixture: Tensor, separated: Tensor, harmonic: Tensor) -> Tensor:
+    """L_h-mix: activity by bin, from harmonic masks bool (B, N, F, T).
+
+    Bins that no mask covers are not counted: the score says nothing about them (noise, attacks, reverberation), and
+    to count them would push every track to silence there.
+    """
+    return mixture_loss(mixture, separated, harmonic, counted=harmonic.any(1))
+
+
+def cross_mixture(separated: Tensor, roll: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:
+    """X~ = sum_i S_i^{(pi_i(b))} and its parts y~, tracks of one sum from different clips.
+
+    Args:
+        separated: S, (B, N, F, T).
+        roll: y, (B, N, P, T).
+        shifts: int64 (N,), pi_i(b) = (b + shifts[i]) mod B; different for each i (`different_clips`).
+
+    Returns:
+        X~ (B, F, T) and y~ (B, N, P, T).
+    """
+    moves = shifts.tolist()
+    mixed = torch.stack([separated[:, i].roll(-move, 0) for i, move in enumerate(moves)])
+    parts = torch.stack([roll[:, i].roll(-move, 0) for i, move in enumerate(moves)], dim=1)
+    return mixed.sum(0), parts
+
+
+def different_clips(batch: int, instruments: int, generator: torch.Generator) -> Tensor:
+    """Random shifts for `cross_mixture`: different for each instrument, so no two tracks share a clip. int64 (N,).
+
+    A batch with fewer clips than instruments cannot avoid sharing; then as few as possible do.
+    """
+    rounds = -(-instruments // batch)
+    return torch.cat([torch.randperm(batch, generator=generator) for _ in range(rounds)])[:instruments]

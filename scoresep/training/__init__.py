@@ -1,0 +1,1 @@
+"""Training: `recipe` (settings), `stream` (clips), `terms` (losses by name), `stages` (rows), `loop`, `run`."""

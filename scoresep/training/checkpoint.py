@@ -1,0 +1,178 @@
+"""Checkpoints: a model that rebuilds itself from its file. Called by training, evaluation and inference.
+
+A checkpoint holds plain values and tensors only and is read with `weights_only=True`: a file from a stranger cannot
+run code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from scoresep import __version__
+from scoresep.errors import ScoresepError
+from scoresep.files import existing_file, replacing
+from scoresep.grid import Grid
+from scoresep.models.separator import Separator
+from scoresep.models.tcn import TrunkSettings
+from scoresep.models.transcriptor import Transcriptor
+
+FORMAT = "scoresep-checkpoint"
+VERSION = 1
+
+
+@dataclass
+class Model:
+    """The two networks and what they need to be used.
+
+    Attributes:
+        grid: the frame grid they were trained on.
+        instruments: names, in the order of axis N.
+        trunk: size of both trunks.
+        mask: how the separator's logits become masks (`models.separator.MASKS`).
+        threshold: probability per instrument above which a key counts as sounding; tuned on validation data.
+        onset_threshold: the same for onsets.
+    """
+
+    grid: Grid
+    instruments: tuple[str, ...]
+    trunk: TrunkSettings
+    mask: str
+    transcriptor: Transcriptor = field(init=False)
+    separator: Separator = field(init=False)
+    threshold: list[float] = field(init=False)
+    onset_threshold: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        count = len(self.instruments)
+        self.transcriptor = Transcriptor(self.grid.bins, count, self.trunk)
+        self.separator = Separator(self.grid.bins, count, self.trunk, self.mask)
+        self.threshold = [0.5] * count
+        self.onset_threshold = [0.5] * count
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {"transcriptor": self.transcriptor, "separator": self.separator}
+
+    def to(self, device: str | torch.device) -> Model:
+        """Move both networks; returns itself."""
+        for network in self.networks.values():
+            network.to(device)
+        return self
+
+    def eval(self) -> Model:
+        """Put both networks into evaluation mode; returns itself."""
+        for network in self.networks.values():
+            network.eval()
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.separator.parameters()).device
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "grid": self.grid.to_dict(),
+            "instruments": list(self.instruments),
+            "trunk": self.trunk.to_dict(),
+            "mask": self.mask,
+            "threshold": list(self.threshold),
+            "onset_threshold": list(self.onset_threshold),
+            "networks": {name: network.state_dict() for name, network in self.networks.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Model:
+        model = cls(
+            Grid.from_dict(values["grid"]),
+            tuple(values["instruments"]),
+            TrunkSettings(**values["trunk"]),
+            values["mask"],
+        )
+        for name, network in model.networks.items():
+            network.load_state_dict(values["networks"][name])
+        model.threshold = [float(value) for value in values["threshold"]]
+        model.onset_threshold = [float(value) for value in values["onset_threshold"]]
+        return model
+
+
+@dataclass
+class Checkpoint:
+    """A model with its history.
+
+    Attributes:
+        model: the networks.
+        stage: the last stage that trained them (1-3).
+        steps: steps of that stage that were made.
+        complete: whether the stage came to its end.
+        recipe: the settings of the run, as plain values.
+        cache: where the cache lay, and its digest: evaluation finds its data by it.
+        cache_digest: identity of the cache's content.
+        history: one record per validation.
+        resume: state to go on with (optimisers, generators); empty in a finished checkpoint.
+    """
+
+    model: Model
+    stage: int
+    steps: int
+    complete: bool
+    recipe: dict[str, Any]
+    cache: str
+    cache_digest: str
+    history: list[dict[str, Any]] = field(default_factory=list)
+    resume: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` to `path`, whole or not at all."""
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "scoresep": __version__,
+        "model": checkpoint.model.to_dict(),
+        **{name: getattr(checkpoint, name) for name in PLAIN},
+    }
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+PLAIN = ("stage", "steps", "complete", "recipe", "cache", "cache_digest", "history", "resume")
+"""Fields of `Checkpoint` that are saved as they are."""
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU, its networks in evaluation mode.
+
+    Raises:
+        ScoresepError: no such file, not a checkpoint of ours, another version, or a damaged one.
+    """
+    path = existing_file(path, "checkpoint", "make one with `scoresep train --stage 3`")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as fault:  # torch raises many types: UnpicklingError, RuntimeError, EOFError, ...
+        raise ScoresepError(f"{path} is not a readable checkpoint; train it anew or fetch it again") from fault
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ScoresepError(f"{path} is not a checkpoint of scoresep; give one made with `scoresep train`")
+    if content.get("version") != VERSION:
+        raise ScoresepError(
+            f"{path} is a checkpoint of version {content.get('version')}, this scoresep reads version {VERSION}; "
+            f"train it anew or use the scoresep that made it ({content.get('scoresep', 'unknown')})"
+        )
+    try:
+        model = Model.from_dict(content["model"])
+        return Checkpoint(model=model.eval(), **{name: content[name] for name in PLAIN})
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as fault:
+        raise ScoresepError(f"{path} is damaged: its parts do not fit together; train it anew") from fault
+
+
+def is_checkpoint(path: str | Path) -> bool:
+    """Whether `path` looks like a file that `torch.save` wrote (a ZIP archive)."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False

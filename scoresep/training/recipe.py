@@ -1,0 +1,225 @@
+"""Recipes: every setting of a training run, its default and its check. Called by the CLI and the training loop.
+
+The dataclasses below are the one home of defaults; they are the `paper` recipe. A TOML file names what differs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from scoresep.errors import ScoresepError
+from scoresep.files import existing_file
+from scoresep.instruments import nearest
+from scoresep.models.separator import MASKS
+from scoresep.models.tcn import TrunkSettings
+
+
+@dataclass(frozen=True)
+class TranscriptorWeights:
+    """Weights of the transcriptor's losses; 0 is off.
+
+    Attributes:
+        score: H(y, T(X)).
+        onset: the same for onsets.
+        adversarial_mixture: H(0, T(X~)).
+        adversarial_transcription: track i hides part i and shows the others.
+    """
+
+    score: float = 0.0
+    onset: float = 0.0
+    adversarial_mixture: float = 0.0
+    adversarial_transcription: float = 0.0
+
+
+@dataclass(frozen=True)
+class SeparatorWeights:
+    """Weights of the separator's losses; 0 is off.
+
+    Attributes:
+        transcription: L_tr, track i transcribes to part i and to nothing else.
+        clip_mixture, frame_mixture, harmonic_mixture: L_mix at the three resolutions of activity.
+        adversarial_mixture: H(y~, T(X~)).
+    """
+
+    transcription: float = 0.0
+    clip_mixture: float = 0.0
+    frame_mixture: float = 0.0
+    harmonic_mixture: float = 0.0
+    adversarial_mixture: float = 0.0
+
+
+@dataclass(frozen=True)
+class StageRecipe:
+    """Settings of one stage.
+
+    Attributes:
+        steps: optimiser steps.
+        learning_rate: its peak; a linear warm-up over 5 % of the steps, then a cosine to zero.
+        transcriptor, separator: loss weights of the networks that the stage trains.
+        keep: which weights the stage ends with: `last`, or `best` by the validation loss (never by stems).
+    """
+
+    steps: int = 0
+    learning_rate: float = 1e-3
+    transcriptor: TranscriptorWeights = field(default_factory=TranscriptorWeights)
+    separator: SeparatorWeights = field(default_factory=SeparatorWeights)
+    keep: str = "last"
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """How clips are drawn.
+
+    Attributes:
+        clip_frames: T of a training clip.
+        batch: clips a step.
+        workers: loader processes beside the training process.
+        validation_clips: clips of the validation split that are looked at, at most.
+    """
+
+    clip_frames: int = 320
+    batch: int = 16
+    workers: int = 4
+    validation_clips: int = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings of a run.
+
+    Attributes:
+        seed: of initial weights, clip order and cross-clip mixtures.
+        mask: `softmax` or `sigmoid` (`models.separator.MASKS`).
+        share_trunk: start the separator's trunk from the transcriptor's.
+        gradient_clip: largest norm of a network's gradient.
+        validate_every: steps between validations; checkpoints are written then too.
+        trunk, data: sizes.
+        stage1, stage2, stage3: the stages.
+    """
+
+    seed: int = 0
+    mask: str = "softmax"
+    share_trunk: bool = True
+    gradient_clip: float = 5.0
+    validate_every: int = 1000
+    trunk: TrunkSettings = field(default_factory=TrunkSettings)
+    data: DataRecipe = field(default_factory=DataRecipe)
+    stage1: StageRecipe = StageRecipe(
+        steps=60_000, learning_rate=2e-3, transcriptor=TranscriptorWeights(score=1.0, onset=1.0), keep="best"
+    )
+    stage2: StageRecipe = StageRecipe(
+        steps=40_000,
+        learning_rate=1e-3,
+        separator=SeparatorWeights(transcription=5.0, clip_mixture=0.5, harmonic_mixture=0.5),
+    )
+    stage3: StageRecipe = StageRecipe(
+        steps=20_000,
+        learning_rate=2e-4,
+        transcriptor=TranscriptorWeights(score=1.0, onset=1.0, adversarial_mixture=0.2, adversarial_transcription=0.02),
+        separator=SeparatorWeights(transcription=5.0, clip_mixture=0.5, harmonic_mixture=0.5, adversarial_mixture=2.0),
+    )
+
+    def __post_init__(self) -> None:
+        if faults := list(self.faults()):
+            raise ScoresepError(f"recipe: {'; '.join(faults)}")
+
+    def faults(self) -> Iterable[str]:
+        """What is wrong with the values, all of it."""
+        if self.mask not in MASKS:
+            yield f"mask '{self.mask}' is unknown{nearest(self.mask, MASKS)}"
+        sizes = {"validate_every": self.validate_every, **asdict(self.trunk), **asdict(self.data)}
+        for name, value in sizes.items():
+            if value < (0 if name in ("workers", "validation_clips") else 1):
+                yield f"{name} is {value}, too small"
+        for number, stage in self.stages.items():
+            if stage.steps < 0 or stage.learning_rate <= 0:
+                yield f"stage{number} needs steps >= 0 and learning_rate > 0"
+            if stage.keep not in ("last", "best"):
+                yield f"stage{number}.keep is '{stage.keep}', not 'last' or 'best'"
+            if min((*asdict(stage.transcriptor).values(), *asdict(stage.separator).values())) < 0:
+                yield f"stage{number} has a negative loss weight"
+        if self.gradient_clip <= 0:
+            yield "gradient_clip must be positive"
+
+    @property
+    def stages(self) -> dict[int, StageRecipe]:
+        return {1: self.stage1, 2: self.stage2, 3: self.stage3}
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with scoresep."""
+    folder = resources.files("scoresep.recipes")
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
+    """A shipped recipe by name or a TOML file by path, with `key=value` assignments on top.
+
+    Raises:
+        ScoresepError: unknown recipe or key, broken TOML, a value of the wrong type or out of range.
+    """
+    if name in shipped_recipes():
+        text = resources.files("scoresep.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    elif name.endswith(".toml"):
+        text = existing_file(name, "recipe", f"or use a shipped one: {', '.join(shipped_recipes())}").read_text("utf-8")
+    else:
+        raise ScoresepError(f"unknown recipe '{name}'{nearest(name, shipped_recipes())}, or give a .toml file")
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise ScoresepError(f"recipe {name} is not valid TOML: {fault}") from fault
+    for assignment in assignments:
+        assign(values, assignment)
+    return build(Recipe, values, Recipe(), "")
+
+
+def assign(values: dict[str, Any], assignment: str) -> None:
+    """Apply 'stage2.separator.clip_mixture=0.5' to nested values in place."""
+    path, equals, literal = assignment.partition("=")
+    if not equals or not path.strip():
+        raise ScoresepError(f"--set '{assignment}' is not of the form key=value, such as data.batch=16")
+    try:
+        value = tomllib.loads(f"value = {literal}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = literal.strip()
+    *tables, key = path.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise ScoresepError(f"--set '{assignment}': '{table}' is a value, not a table")
+    values[key] = value
+
+
+def build(kind: type, values: Mapping[str, Any], base: Any, prefix: str) -> Any:
+    """An instance of dataclass `kind` from nested plain values; what they leave out comes from `base`."""
+    hints = get_type_hints(kind)
+    known = [f.name for f in dataclasses.fields(kind)]
+    changes = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ScoresepError(f"unknown setting '{prefix}{name}'{nearest(name, known)}")
+        if dataclasses.is_dataclass(hints[name]):
+            if not isinstance(value, Mapping):
+                raise ScoresepError(f"setting '{prefix}{name}' is a table, not {value!r}")
+            changes[name] = build(hints[name], value, getattr(base, name), f"{prefix}{name}.")
+        else:
+            changes[name] = coerce(value, hints[name], f"{prefix}{name}")
+    return dataclasses.replace(base, **changes)
+
+
+def coerce(value: Any, kind: type, name: str) -> Any:
+    """`value` as `kind`; an int serves as a float, a whole float does not serve as an int."""
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        raise ScoresepError(f"setting '{name}' must be of type {kind.__name__}, not {value!r}")
+    return value

@@ -1,0 +1,180 @@
+"""A training run: the stages in order, each from its checkpoint if there is one. Called by `scoresep train`."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from scoresep.cache.reader import Cache
+from scoresep.cache.schema import difference
+from scoresep.errors import ScoresepError
+from scoresep.files import replacing
+from scoresep.training.checkpoint import Checkpoint, Model, load_checkpoint
+from scoresep.training.log import RunLog
+from scoresep.training.loop import Session, restore, save, train_stage
+from scoresep.training.recipe import Recipe
+from scoresep.training.stages import STAGES, Stage, inherit_trunk
+
+CPU_RECIPE, GPU_RECIPE = "mini", "paper"
+
+
+class Stopped(Exception):
+    """The user asked to stop; everything is saved."""
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is a GPU where there is one.
+
+    Raises:
+        ScoresepError: there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as fault:
+        raise ScoresepError(f"device '{name}' is not to be had here; use --device auto or cpu") from fault
+    return device
+
+
+def default_recipe(device: torch.device) -> str:
+    """Name of the recipe used when none is given."""
+    return GPU_RECIPE if device.type == "cuda" else CPU_RECIPE
+
+
+def train(
+    cache: Cache, last: int, recipe: Recipe, device: torch.device, folder: Path, out: Path, log: RunLog, force: bool
+) -> Checkpoint:
+    """Train stages up to `last` and copy the last one's checkpoint to `out`.
+
+    Stages before it are trained only where their checkpoints are missing from `folder`; the last one is left as it is
+    if it was trained with the same settings.
+
+    Raises:
+        ScoresepError: a checkpoint in `folder` belongs to other data or settings, or training failed.
+        Stopped: the user interrupted; the run goes on from `folder` with the same command.
+    """
+    checkpoint: Checkpoint | None = None
+    with stop_signals() as stopped:
+        for number in range(1, last + 1):
+            stage, path = STAGES[number], stage_path(folder, number)
+            found = None if force and number == last else find_stage(path, cache, recipe)
+            if found and found.complete and (number < last or same_settings(found, recipe, stage, path)):
+                log.note(f"stage {number}: {path} is there")
+                checkpoint = found
+                continue
+            if number < last:
+                log.note(f"stage {number}: {path} is missing or not finished, so it is trained first")
+            session = begin(stage, path, found, checkpoint, cache, recipe, device, log)
+            session.stopped = stopped
+            if not train_stage(session):
+                raise Stopped(f"stopped after {session.step} of {session.settings.steps} steps of stage {number}")
+            checkpoint = end(session)
+    assert checkpoint is not None
+    with replacing(out) as temporary:
+        shutil.copyfile(stage_path(folder, last), temporary)
+    return checkpoint
+
+
+def stage_path(folder: Path, number: int) -> Path:
+    """Checkpoint of a stage in a run's folder."""
+    return folder / f"stage{number}.pt"
+
+
+def find_stage(path: Path, cache: Cache, recipe: Recipe) -> Checkpoint | None:
+    """The checkpoint of a stage, or None if there is none; refuses one that does not fit."""
+    if not path.exists():
+        return None
+    found = load_checkpoint(path)
+    if found.cache_digest != cache.digest:
+        raise ScoresepError(f"{path} was trained on another cache ({found.cache}); give another --run")
+    wanted = {"trunk": recipe.trunk.to_dict(), "mask": recipe.mask}
+    if changed := difference({"trunk": found.model.trunk.to_dict(), "mask": found.model.mask}, wanted):
+        raise ScoresepError(f"{path} holds networks of another kind: {changed}; give another --run")
+    return found
+
+
+def same_settings(found: Checkpoint, recipe: Recipe, stage: Stage, path: Path) -> bool:
+    """True if the stage was trained with the settings asked for; refuses to overwrite it otherwise."""
+    if changed := difference(relevant(found.recipe, stage), relevant(recipe.to_dict(), stage)):
+        raise ScoresepError(f"{path} was trained with other settings: {changed}; give another --run, or --force")
+    return True
+
+
+def relevant(recipe: dict[str, Any], stage: Stage) -> dict[str, Any]:
+    """The settings that decide what comes out of a stage, given what went in."""
+    own = f"stage{stage.number}"
+    ignored = {f"stage{number}" for number in STAGES} - {own}
+    return {name: value for name, value in recipe.items() if name not in ignored}
+
+
+def begin(
+    stage: Stage,
+    path: Path,
+    found: Checkpoint | None,
+    before: Checkpoint | None,
+    cache: Cache,
+    recipe: Recipe,
+    device: torch.device,
+    log: RunLog,
+) -> Session:
+    """A session that goes on from `found`, else starts from the stage before, else from fresh weights."""
+    if found and not found.complete and same_settings(found, recipe, stage, path):
+        session = Session(stage, recipe, found.model.to(device), cache, path, log)
+        restore(session, found)
+        log.note(f"stage {stage.number}: goes on after step {session.step}")
+    else:
+        session = Session(stage, recipe, starting_model(stage, before, cache, recipe).to(device), cache, path, log)
+    log.rewind(stage.number, session.step)
+    return session
+
+
+def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, recipe: Recipe) -> Model:
+    """The model that a stage starts from."""
+    torch.manual_seed(recipe.seed)
+    if before is None:
+        return Model(cache.grid, cache.instruments, recipe.trunk, recipe.mask)
+    if stage.number == 2 and recipe.share_trunk:
+        inherit_trunk(before.model)
+    return before.model
+
+
+def end(session: Session) -> Checkpoint:
+    """Take the best weights if asked for, tune thresholds on validation scores, write the finished checkpoint."""
+    from scoresep.evaluation.tuning import tune_thresholds
+
+    for player, weights in session.best.get("networks", {}).items():
+        session.model.networks[player].load_state_dict(weights)
+    session.model.eval()
+    if "transcriptor" in session.stage.players and len(session.cache.rows("validation")):
+        tune_thresholds(session.model, session.cache, split="validation")
+    return save(session, complete=True)
+
+
+@contextmanager
+def stop_signals() -> Iterator[Any]:
+    """Turn the first Ctrl-C or SIGTERM into a wish to stop after the current step; a second one stops at once."""
+    wished: list[int] = []
+
+    def wish(number: int, frame: FrameType | None) -> None:
+        if wished:
+            raise KeyboardInterrupt
+        wished.append(number)
+
+    try:
+        before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: the caller's own business
+        before = {}
+    try:
+        yield lambda: bool(wished)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

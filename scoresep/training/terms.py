@@ -1,0 +1,76 @@
+"""The losses by name, bound to what a step has at hand. Called by the training loop; the formulas are in `losses`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from scoresep import losses
+from scoresep.models.transcriptor import Rolls
+from scoresep.training.checkpoint import Model
+from scoresep.training.stream import Batch
+
+
+class Pass:
+    """One batch seen by both networks; what several losses need is computed once, when first asked for.
+
+    Attributes:
+        model: the networks.
+        batch: the clips.
+        shifts: how tracks are exchanged between clips for X~, int64 (N,).
+    """
+
+    def __init__(self, model: Model, batch: Batch, shifts: Tensor, separated: Tensor | None = None) -> None:
+        self.model, self.batch, self.shifts = model, batch, shifts
+        if separated is not None:
+            self.separated = separated
+
+    def detached(self) -> Pass:
+        """The same batch with separated tracks that pass no gradient back to the separator."""
+        with torch.no_grad():
+            return Pass(self.model, self.batch, self.shifts, self.separated.detach())
+
+    @cached_property
+    def separated(self) -> Tensor:
+        """S_i = M_i X, (B, N, F, T)."""
+        return self.model.separator(self.batch.magnitude) * self.batch.magnitude.unsqueeze(1)
+
+    @cached_property
+    def rolls(self) -> Rolls:
+        """T(X)."""
+        return self.model.transcriptor(self.batch.magnitude)
+
+    @cached_property
+    def track_logits(self) -> Tensor:
+        """T_j(S_i), frame logits (B, N track, N instrument, P, T)."""
+        tracks = self.separated
+        return self.model.transcriptor(tracks.flatten(0, 1)).frame.unflatten(0, tracks.shape[:2])
+
+    @cached_property
+    def crossed(self) -> tuple[Tensor, Tensor]:
+        """T(X~) frame logits and y~, (B, N, P, T) each."""
+        mixture, roll = losses.cross_mixture(self.separated, self.batch.roll, self.shifts)
+        return self.model.transcriptor(mixture).frame, roll
+
+
+Term = Callable[[Pass], Tensor]
+
+TERMS: dict[str, dict[str, Term]] = {
+    "transcriptor": {
+        "score": lambda p: losses.score_loss(p.rolls.frame, p.batch.roll),
+        "onset": lambda p: losses.score_loss(p.rolls.onset, p.batch.onset),
+        "adversarial_mixture": lambda p: losses.adversarial_mixture_transcriptor_loss(p.crossed[0]),
+        "adversarial_transcription": lambda p: losses.adversarial_transcription_loss(p.track_logits, p.batch.roll),
+    },
+    "separator": {
+        "transcription": lambda p: losses.transcription_loss(p.track_logits, p.batch.roll),
+        "clip_mixture": lambda p: losses.clip_mixture_loss(p.batch.magnitude, p.separated, p.batch.roll),
+        "frame_mixture": lambda p: losses.frame_mixture_loss(p.batch.magnitude, p.separated, p.batch.roll),
+        "harmonic_mixture": lambda p: losses.harmonic_mixture_loss(p.batch.magnitude, p.separated, p.batch.harmonic),
+        "adversarial_mixture": lambda p: losses.adversarial_mixture_separator_loss(*p.crossed),
+    },
+}
+"""By network and by name, as `recipe.TranscriptorWeights` and `recipe.SeparatorWeights` weight them."""
