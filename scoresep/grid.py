@@ -22,7 +22,7 @@ class Grid:
     Attributes:
         sample_rate: samples per second of the audio the networks see (Hz).
         n_fft: window length of the STFT (samples, even).
-        hop: distance between frames (samples); must divide n_fft at least fourfold for overlap-add.
+        hop: distance between frames (samples); n_fft is an even multiple of it, 4 or more, for overlap-add.
     """
 
     sample_rate: int = 16000
@@ -30,9 +30,10 @@ class Grid:
     hop: int = 512
 
     def __post_init__(self) -> None:
-        if min(self.sample_rate, self.n_fft, self.hop) <= 0 or self.n_fft % (2 * self.hop):
+        overlap, rest = divmod(self.n_fft, max(self.hop, 1))
+        if min(self.sample_rate, self.n_fft, self.hop) <= 0 or rest or overlap < 4 or overlap % 2:
             raise ScoresepError(
-                f"impossible frame grid {asdict(self)}: all must be positive and n_fft an even multiple of hop"
+                f"impossible frame grid {asdict(self)}: all must be positive, n_fft an even multiple of hop, 4 or more"
             )
 
     @property

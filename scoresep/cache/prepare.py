@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,8 @@ def prepare(
     keys = [shard_key(about, tracks) for tracks in plan]
     paths = [shard_folder(out) / shard_name(number) for number in range(len(plan))]
     missing = [n for n in range(len(plan)) if read_shard_summary(paths[n], keys[n]) is None]
+    if missing:  # an index of before must not outlive the shards it points into
+        out.unlink(missing_ok=True)
     write_json(shard_folder(out) / "settings.json", about)
     warm_up()
     tasks = (joblib.delayed(compile_shard)(paths[n], settings, keys[n], plan[n]) for n in missing)
@@ -79,6 +81,8 @@ def prepare(
     summaries = [read_shard_summary(path, key) for path, key in zip(paths, keys, strict=True)]
     if None in summaries:
         raise ScoresepError(f"{paths[summaries.index(None)]} vanished while preparing; run the same command again")
+    usable = {row["id"] for summary in summaries for row in summary["rows"]}  # type: ignore[index]
+    check_present(replace(corpus, tracks=tuple(t for t in corpus.tracks if t.id in usable)), settings.instruments)
     return finish(out, about, summaries, len(plan) - len(missing))  # type: ignore[arg-type]
 
 
@@ -111,7 +115,8 @@ def check_present(corpus: Corpus, instruments: Sequence[str]) -> None:
     found = {group_of(stem.program, stem.is_drum, chosen) for track in corpus.tracks for stem in track.stems}
     absent = [name for n, name in enumerate(instruments) if n not in found]
     if absent and any(track.stems for track in corpus.tracks):
-        raise ScoresepError(f"{corpus.root} has no stem of {', '.join(absent)}; choose others with --instruments")
+        names = ", ".join(absent)
+        raise ScoresepError(f"{corpus.root} has no usable stem of {names}; choose others with --instruments")
 
 
 def check_same_settings(out: Path, about: dict[str, Any]) -> None:

@@ -63,8 +63,16 @@ _BASS: tuple[tuple[str, p.Pattern, float], ...] = (
     ("syncopated", r.syncopated, 2.5),
     ("bass_line", r.bass_line, 1.5),
 )
-_DRUMS: tuple[tuple[str, p.Pattern, float], ...] = (("groove", r.groove, 4), ("four_floor", r.four_floor, 1), ("light", r.light, 1.5))
-_PADS: tuple[tuple[str, p.Pattern, float], ...] = (("sustained", p.sustained, 3), ("melody", p.melody, 1), ("block", p.block, 1))
+_DRUMS: tuple[tuple[str, p.Pattern, float], ...] = (
+    ("groove", r.groove, 4),
+    ("four_floor", r.four_floor, 1),
+    ("light", r.light, 1.5),
+)
+_PADS: tuple[tuple[str, p.Pattern, float], ...] = (
+    ("sustained", p.sustained, 3),
+    ("melody", p.melody, 1),
+    ("block", p.block, 1),
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,7 @@ class Clock:
     swing: float
 
     def at(self, step: float) -> float:
-        """Seconds of a position counted in steps from the song's start; swing moves what lies inside a pair of eighths."""
+        """Seconds of a position in steps from the song's start; swing moves what lies inside a pair of eighths."""
         beat, inside = divmod(step, 4.0)
         moved = inside * self.swing if inside <= 2 else 4.0 - (4.0 - inside) * (2.0 - self.swing)
         return (4.0 * beat + moved) * self.step_seconds
@@ -201,7 +209,7 @@ def _draw_sections(
 def _draw_cast(rng: np.random.Generator, names: list[str]) -> tuple[str, ...]:
     """Who plays in a section: mostly piano, guitar and bass together, at times two of them or one."""
     core = list(CORE)
-    size = int(rng.choice([3, 2, 1], p=[0.7, 0.21, 0.09]))
+    size = int(rng.choice([3, 2, 1], p=[0.77, 0.16, 0.07]))
     chosen = set(rng.choice(core, size=size, replace=False))
     others = [name for name in names if name not in core and rng.random() < (0.7 if size > 1 else 0.25)]
     return tuple(name for name in names if name in chosen or name in others)

@@ -7,13 +7,16 @@ sounds. Volume, expression and panning are dropped: a part faded to nothing woul
 from __future__ import annotations
 
 import bisect
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pretty_midi
 
+from scoresep.corpora.parallel import Progress, in_parallel
 from scoresep.corpora.song import Song, fingerprint, tidied
 from scoresep.errors import ScoresepError
 from scoresep.features.score import MAX_HOURS, Part
@@ -24,8 +27,43 @@ TAIL_SECONDS = 1.0
 """Sound left after the last note of a song that is not cut."""
 LONGEST_PEDAL = 8.0
 """Seconds that a pedal may lengthen a note: files exist whose pedal is never released."""
+_MIDI_SUFFIXES = (".mid", ".midi")
 _SUSTAIN = 64
 _RESOLUTION = 0.1
+
+
+def read_folder(
+    folder: Path, seconds: float, jobs: int, progress: Progress
+) -> tuple[list[Song], list[tuple[str, str]]]:
+    """Every MIDI file below `folder` as a song, ordered by path, and (file, reason) of those that cannot be read."""
+    if not folder.is_dir():
+        raise ScoresepError(f"MIDI folder {folder} does not exist; name a folder with .mid files")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _MIDI_SUFFIXES and path.is_file())
+    if not files:
+        raise ScoresepError(f"MIDI folder {folder} has no .mid or .midi files; name another folder")
+    found: dict[int, Song | str] = {}
+    calls = [joblib.delayed(_read_one)(number, path, folder, seconds) for number, path in enumerate(files)]
+    for done, (number, song) in enumerate(in_parallel(calls, jobs), start=1):
+        found[number] = song
+        progress(done, len(files), "reading MIDI")
+    songs = [song for _, song in sorted(found.items()) if isinstance(song, Song)]
+    skipped = [
+        (_source(files[number], folder), song) for number, song in sorted(found.items()) if isinstance(song, str)
+    ]
+    if not songs:
+        raise ScoresepError(f"none of the {len(files)} MIDI files in {folder} can be used; the first: {skipped[0][1]}")
+    return songs, skipped
+
+
+def _read_one(number: int, path: Path, folder: Path, seconds: float) -> tuple[int, Song | str]:
+    try:
+        return number, read_song(path, _source(path, folder), seconds)
+    except ScoresepError as fault:
+        return number, str(fault)
+
+
+def _source(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
 
 
 def read_song(path: Path, source: str, seconds: float) -> Song:
@@ -48,7 +86,10 @@ def read_song(path: Path, source: str, seconds: float) -> Song:
 
 def _read_parts(path: Path) -> list[Part]:
     try:
-        midi = pretty_midi.PrettyMIDI(str(path))
+        with warnings.catch_warnings():
+            # Tempo changes outside the first track are not read; the parts still agree with each other.
+            warnings.simplefilter("ignore", category=RuntimeWarning)
+            midi = pretty_midi.PrettyMIDI(str(path))
     except Exception as fault:  # mido raises many types on broken files: EOFError, KeyError, ValueError, ...
         reason = str(fault).strip().split("\n")[0] or type(fault).__name__
         raise ScoresepError(f"{path} is not a readable MIDI file ({reason}); replace or remove it") from fault
@@ -90,7 +131,7 @@ def _pedal_spans(instrument: pretty_midi.Instrument) -> list[tuple[float, float]
 
 
 def best_start(parts: Sequence[Part], seconds: float, length: float) -> float:
-    """Start of the `seconds` in which piano, guitar and bass sound together most (then: in which most of them sound)."""
+    """Start of the `seconds` in which piano, guitar and bass sound together most (then: most of the three)."""
     if length <= seconds:
         return 0.0
     instruments = choose(DEFAULT_INSTRUMENTS)

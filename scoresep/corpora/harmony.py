@@ -91,7 +91,9 @@ def draw_key(rng: np.random.Generator) -> Key:
 
 def draw_progression(rng: np.random.Generator, key: Key, colour: float) -> tuple[str, list[Change]]:
     """A cycle of chord changes and the name of its style; `colour` (0-1) is the share of sevenths and other colours."""
-    style = str(rng.choice(["bright", "dark", "turning", "blues", "vamp", "functional"], p=[0.2, 0.2, 0.18, 0.1, 0.1, 0.22]))
+    style = str(
+        rng.choice(["bright", "dark", "turning", "blues", "vamp", "functional"], p=[0.2, 0.2, 0.18, 0.1, 0.1, 0.22])
+    )
     degrees = _functional(rng) if style == "functional" else list(_CYCLES[style][rng.integers(len(_CYCLES[style]))])
     lengths = {"vamp": (1, 2), "blues": (1,), "turning": (0.5, 1, 1)}.get(style, (0.5, 1, 1, 1, 2))
     bars = float(rng.choice(lengths))
@@ -143,7 +145,7 @@ def near(pitch_class: int, target: float, low: int, high: int) -> int:
 def voice(chord: Chord, previous: Sequence[int], centre: float, low: int, high: int, size: int) -> list[int]:
     """A voicing of `size` pitches in [low, high]: of all close and dropped positions the one that moves least.
 
-    Movement is measured from `previous` (empty: from `centre`), with a pull back to `centre` so that voices do not creep.
+    Movement is measured from `previous`, with a pull to `centre` so that voices do not creep.
     """
     classes = [chord.classes[n % len(chord.classes)] for n in range(size)]
     best: tuple[float, list[int]] | None = None

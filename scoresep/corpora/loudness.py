@@ -22,7 +22,7 @@ def _meter(sample_rate: int) -> pyloudnorm.Meter:
 
 
 def integrated_loudness(samples: np.ndarray, sample_rate: int) -> float:
-    """Gated loudness of mono (L,) in LUFS by ITU-R BS.1770-4; -inf where it is silent or shorter than one block (0.4 s)."""
+    """Loudness of mono (L,) in LUFS by ITU-R BS.1770-4; -inf where silent or not longer than one block (0.4 s)."""
     if len(samples) <= _BLOCK_SECONDS * sample_rate or not samples.any():
         return -math.inf
     return float(_meter(sample_rate).integrated_loudness(samples.astype(np.float64)))
@@ -32,7 +32,7 @@ def mix_stems(stems: Sequence[np.ndarray], loudness: Sequence[float]) -> tuple[l
     """Bring stems (L,) of the given loudness to -13 LUFS each, then all by one gain below the target peak.
 
     Returns:
-        Stems and mix as int16 (L,), the mix being exactly the sum of the stems, and the overall gain (linear, at most 1).
+        Stems and mix as int16 (L,), the mix exactly the sum of the stems, and the overall gain (linear, at most 1).
     """
     level = [samples * 10 ** ((STEM_LUFS - lufs) / 20) for samples, lufs in zip(stems, loudness, strict=True)]
     # A stem can peak above the mix (others cancel it there); neither may clip.

@@ -19,15 +19,16 @@ from scoresep.errors import ScoresepError
 from scoresep.features.score import part_from_notes
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, Instrument
 
-HELD_OUT_SHARE = 0.25
+HELD_OUT_SHARE = 0.125
 FEWEST_TO_HOLD_OUT = 3
 """A group with fewer different patches shares them between the splits."""
-_PROBES = {"piano": (38, 50, 62, 74, 86), "guitar": (41, 52, 64, 75), "bass": (29, 36, 45, 54)}
-_OTHER_PROBES = (50, 60, 70)
-_PROBE_SECONDS = 1.0
+_PROBES = {"piano": range(38, 88, 4), "guitar": range(41, 76, 4), "bass": range(29, 55, 4)}
+_OTHER_PROBES = range(50, 75, 4)
+_PROBE_SECONDS = 0.6
 _PROBE_RATE = 16000
-_OVERTONE = 0.02
-"""A partial below this share of the strongest is taken as missing (-34 dB)."""
+_MISSING = 0.06
+"""A partial below this share of the strongest is taken as missing (-24 dB)."""
+_UNSUITED = {47: "timpani do not sustain a chord", 55: "an orchestra hit is no pitch"}
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,14 @@ def check_soundfonts(soundfonts: Sequence[Path]) -> None:
     for path in soundfonts:
         presets(path)
         if path.name in names:
-            raise ScoresepError(f"SoundFonts {names[path.name]} and {path} have one name; rename one, metadata name them by it")
+            raise ScoresepError(
+                f"SoundFonts {names[path.name]} and {path} have one name; rename one, metadata name them by it"
+            )
         names[path.name] = path
 
 
 def patch_pool(soundfonts: Sequence[Path], groups: Iterable[str], seed: int) -> PatchPool:
-    """The patches of every group in `groups`, with a seeded quarter (at least one) of each kept for the test split.
+    """The patches of every group in `groups`, with a seeded eighth (at least one) of each kept for the test split.
 
     Raises:
         ScoresepError: a SoundFont is missing or broken, or a group has no usable patch in any of them.
@@ -161,6 +164,8 @@ def _patch(path: Path, preset: Preset) -> Patch:
 
 def _fault(patch: Patch, group: str) -> str | None:
     """Why a pitched patch does not play its notes, heard on a few notes of the group's register; None if it does."""
+    if patch.program in _UNSUITED:
+        return _UNSUITED[patch.program]
     pitches = _PROBES.get(group, _OTHER_PROBES)
     length = _PROBE_SECONDS
     notes = [(n * length, n * length + 0.7 * length, pitch, 100) for n, pitch in enumerate(pitches)]
@@ -176,7 +181,7 @@ def _fault(patch: Patch, group: str) -> str | None:
 
 
 def _sounds_above(clip: np.ndarray, pitch: int) -> bool:
-    """Whether odd partials of the written pitch are missing, as when a sound is one or two octaves higher."""
+    """Whether the written fundamental is missing and so is the third or the second partial: one or two octaves high."""
     spectrum = np.abs(np.fft.rfft(clip * np.hanning(len(clip)), 4 * len(clip)))
     bins_per_hz = 4 * len(clip) / _PROBE_RATE
     fundamental = 440.0 * 2 ** ((pitch - 69) / 12)
@@ -186,4 +191,5 @@ def _sounds_above(clip: np.ndarray, pitch: int) -> bool:
         half = 0.25 * fundamental * bins_per_hz
         return float(spectrum[int(centre - half) : int(centre + half) + 1].max())
 
-    return max(partial(1), partial(3)) < _OVERTONE * max(partial(2), partial(4))
+    first, second, third, fourth = (partial(number) for number in (1, 2, 3, 4))
+    return max(first, min(second, third)) < _MISSING * max(second, fourth)

@@ -104,7 +104,13 @@ def draw_cell(rng: np.random.Generator, steps: int, beat: int, density: float) -
 
 
 def draw_hand(
-    rng: np.random.Generator, steps: int, beat: int, low: int, high: int, centre: tuple[float, float], sizes: Sequence[int]
+    rng: np.random.Generator,
+    steps: int,
+    beat: int,
+    low: int,
+    high: int,
+    centre: tuple[float, float],
+    sizes: Sequence[int],
 ) -> Hand:
     """A hand with register, rhythm and figure drawn for one section."""
     size = int(rng.choice(sizes))
@@ -227,7 +233,7 @@ def melody(bar: Bar, hand: Hand, rng: np.random.Generator) -> list[Event]:
             continue
         here = hand.pitch or int(hand.centre)
         pull = 0.5 * np.sign(hand.centre - here) * (abs(hand.centre - here) > 7)
-        pitch = scale_step(here, int(round(rng.normal(pull, 1.8))), bar.scale)
+        pitch = scale_step(here, round(rng.normal(pull, 1.8)), bar.scale)
         if hit % bar.beat == 0 and rng.random() < 0.7:
             pitch = near(int(rng.choice(bar.chord_at(hit).classes)), pitch, hand.low, hand.high)
         hand.pitch = int(np.clip(pitch, hand.low, hand.high))

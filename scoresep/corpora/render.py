@@ -1,4 +1,4 @@
-"""Make a corpus in Slakh2100's layout, from the built-in composer or from the user's MIDI files. Called by the command line.
+"""Make a corpus in Slakh2100's layout, from the built-in composer or from users' MIDI files. Called by the CLI.
 
     OUT/render.json                                settings, so that a second run continues or refuses
     OUT/{train,validation,test}/TrackNNNNN/        metadata.yaml, mix.flac, all_src.mid, MIDI/SNN.mid, stems/SNN.flac
@@ -10,76 +10,34 @@ Test songs are other compositions than training's and, where a group has three p
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import os
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
 import numpy as np
 
-from scoresep.corpora.compose import COMPOSER_VERSION, GROUPS, compose
-from scoresep.corpora.excerpt import group_name, read_song
+from scoresep.corpora.compose import GROUPS, compose
+from scoresep.corpora.excerpt import group_name, read_folder
+from scoresep.corpora.parallel import Progress, available_cores, in_parallel
 from scoresep.corpora.patches import Patch, PatchPool, check_soundfonts, own_patch, patch_pool
-from scoresep.corpora.render_song import SilentSong, Stem, temporary_name, write_track
+from scoresep.corpora.render_settings import (
+    DEFAULT_SONGS,
+    SPLITS,
+    RenderSettings,
+    claim,
+    digest,
+    split_sequence,
+)
+from scoresep.corpora.render_song import SilentSong, Stem, write_track
 from scoresep.corpora.song import Song
-from scoresep.corpora.synth import default_soundfont, soundfont_bytes
+from scoresep.corpora.tone import draw_tone
 from scoresep.errors import ScoresepError
-from scoresep.files import write_json
 
-SPLITS = ("train", "validation", "test")
-SETTINGS_FILE = "render.json"
-RENDER_VERSION = 1
-"""Goes into a corpus's settings: raise it when the same music gives other audio."""
-DEFAULT_SONGS = 60
+__all__ = ["DEFAULT_SONGS", "SPLITS", "RenderReport", "RenderSettings", "draw_stems", "render_corpus", "split_sequence"]
+
 _REVERB = (0, 64)
-_MIDI_SUFFIXES = (".mid", ".midi")
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, what is being done)."""
-
-
-@dataclass(frozen=True)
-class RenderSettings:
-    """What decides the content of a corpus.
-
-    Attributes:
-        songs: number of songs; None: 60 from the composer, or all of `midi_dir`.
-        midi_dir: folder searched recursively for *.mid and *.midi; None: compose.
-        soundfonts: banks the patches come from.
-        seed: of music, patches, splits and hold-out.
-        seconds: length of a composed song, longest excerpt of a MIDI file.
-        sample_rate: of the audio files (Hz).
-        splits: shares of train, validation and test; with three songs or more each has at least one.
-    """
-
-    songs: int | None = None
-    midi_dir: Path | None = None
-    soundfonts: tuple[Path, ...] = field(default_factory=lambda: (default_soundfont(),))
-    seed: int = 0
-    seconds: float = 30.0
-    sample_rate: int = 44100
-    splits: tuple[float, float, float] = (0.7, 0.15, 0.15)
-
-    def __post_init__(self) -> None:
-        faults = []
-        if self.songs is not None and self.songs < 1:
-            faults.append(f"songs must be at least 1, not {self.songs}")
-        if self.seed < 0:
-            faults.append(f"seed must not be negative, not {self.seed}")
-        if not 2.0 <= self.seconds <= 3600.0:
-            faults.append(f"seconds must be from 2 to 3600, not {self.seconds}")
-        if not 8000 <= self.sample_rate <= 192000:
-            faults.append(f"sample rate must be from 8000 to 192000 Hz, not {self.sample_rate}")
-        if len(self.splits) != len(SPLITS) or min(self.splits) <= 0 or not math.isclose(sum(self.splits), 1, abs_tol=1e-6):
-            faults.append(f"splits must be three positive shares that add up to 1, not {self.splits}")
-        if faults:
-            raise ScoresepError("cannot render: " + "; ".join(faults))
 
 
 @dataclass(frozen=True)
@@ -141,15 +99,17 @@ def render_corpus(
         raise ScoresepError(f"cannot render with {jobs} jobs; use at least 1")
     check_soundfonts(settings.soundfonts)
     songs, skipped = _songs(settings, jobs, progress)
-    _claim(out, settings, songs)
     pool = patch_pool(settings.soundfonts, _groups(songs), settings.seed)
+    claim(out, settings, songs)
     tasks = [
         _Task(number, split, out / split / f"Track{number + 1:05d}", song)
         for number, (split, song) in enumerate(zip(split_sequence(len(songs), settings.splits), songs, strict=True))
     ]
     missing = [task for task in tasks if not task.folder.is_dir()]
     silent = _render_all(missing, settings, pool, jobs, progress, len(tasks))
-    skipped += [(song.source, reason) for task in missing if (reason := silent.get(task.number)) and (song := task.song)]
+    skipped += [
+        (song.source, reason) for task in missing if (reason := silent.get(task.number)) and (song := task.song)
+    ]
     there = [task for task in tasks if task.number not in silent]
     return RenderReport(
         out=out,
@@ -163,26 +123,6 @@ def render_corpus(
     )
 
 
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def split_sequence(count: int, shares: Sequence[float]) -> list[str]:
-    """Split of song 0, 1, ... `count` - 1: each song goes where most is missing, so a longer sequence starts the same.
-
-    Songs 0, 1, 2 are train, validation, test, so that three songs make a whole corpus.
-    """
-    counts = [0] * len(SPLITS)
-    sequence = []
-    for number in range(count):
-        due = [share * (number + 1) - there for share, there in zip(shares, counts, strict=True)]
-        chosen = number if number < len(SPLITS) else due.index(max(due))
-        counts[chosen] += 1
-        sequence.append(SPLITS[chosen])
-    return sequence
-
-
 # Songs
 
 
@@ -190,7 +130,7 @@ def _songs(settings: RenderSettings, jobs: int, progress: Progress) -> tuple[lis
     """The songs in their order (None: to be composed) and the MIDI files that gave none."""
     if settings.midi_dir is None:
         return [None] * (settings.songs or DEFAULT_SONGS), []
-    read, skipped = _read_folder(settings.midi_dir, settings.seconds, jobs, progress)
+    read, skipped = read_folder(settings.midi_dir, settings.seconds, jobs, progress)
     unique: dict[str, Song] = {}
     for song in read:
         if song.uuid in unique:
@@ -198,38 +138,8 @@ def _songs(settings: RenderSettings, jobs: int, progress: Progress) -> tuple[lis
         else:
             unique[song.uuid] = song
     # An order that says nothing about names and folders: splits follow it.
-    order = sorted(unique.values(), key=lambda song: _digest(f"{settings.seed} {song.uuid}".encode()))
+    order = sorted(unique.values(), key=lambda song: digest(f"{settings.seed} {song.uuid}".encode()))
     return list(order[: settings.songs]), sorted(skipped)
-
-
-def _read_folder(folder: Path, seconds: float, jobs: int, progress: Progress) -> tuple[list[Song], list[tuple[str, str]]]:
-    """Every MIDI file below `folder` as a song, ordered by path, and (file, reason) of those that cannot be read."""
-    if not folder.is_dir():
-        raise ScoresepError(f"MIDI folder {folder} does not exist; name a folder with .mid files")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _MIDI_SUFFIXES and path.is_file())
-    if not files:
-        raise ScoresepError(f"MIDI folder {folder} has no .mid or .midi files; name another folder")
-    found: dict[int, Song | str] = {}
-    calls = [joblib.delayed(_read_one)(number, path, folder, seconds) for number, path in enumerate(files)]
-    for done, (number, song) in enumerate(_in_parallel(calls, jobs), start=1):
-        found[number] = song
-        progress(done, len(files), "reading MIDI")
-    songs = [song for _, song in sorted(found.items()) if isinstance(song, Song)]
-    skipped = [(_source(files[number], folder), song) for number, song in sorted(found.items()) if isinstance(song, str)]
-    if not songs:
-        raise ScoresepError(f"none of the {len(files)} MIDI files in {folder} can be used; the first: {skipped[0][1]}")
-    return songs, skipped
-
-
-def _read_one(number: int, path: Path, folder: Path, seconds: float) -> tuple[int, Song | str]:
-    try:
-        return number, read_song(path, _source(path, folder), seconds)
-    except ScoresepError as fault:
-        return number, str(fault)
-
-
-def _source(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()
 
 
 def _groups(songs: Iterable[Song | None]) -> set[str]:
@@ -238,74 +148,6 @@ def _groups(songs: Iterable[Song | None]) -> set[str]:
     for song in songs:
         groups |= set(GROUPS) if song is None else {name for part in song.parts if (name := group_name(part))}
     return groups
-
-
-# The corpus folder
-
-
-def _claim(out: Path, settings: RenderSettings, songs: Sequence[Song | None]) -> None:
-    """See that `out` is free or holds the beginning of this corpus, and write its settings.
-
-    Raises:
-        ScoresepError: `out` is a file, holds something else, was made with another setting, or has more songs.
-    """
-    described = _described(settings, songs)
-    path = out / SETTINGS_FILE
-    remedy = "choose another folder or remove this one"
-    if out.exists() and not out.is_dir():
-        raise ScoresepError(f"{out} is not a folder; {remedy}")
-    if path.is_file():
-        _compare(out, _read_settings(path, remedy), described, remedy)
-    elif out.is_dir() and any(out.iterdir()):
-        raise ScoresepError(f"{out} is not empty and holds no rendered corpus; {remedy}")
-    try:
-        write_json(path, described)
-        for split in SPLITS:
-            for stale in (out / split).glob(temporary_name(Path("Track*")).name):
-                shutil.rmtree(stale)
-    except OSError as fault:
-        raise ScoresepError(f"{out} cannot be written ({fault}); choose another folder") from fault
-
-
-def _read_settings(path: Path, remedy: str) -> dict[str, object]:
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
-        raise ScoresepError(f"{path} is not readable ({fault}); {remedy}") from fault
-    if not isinstance(settings, dict) or not isinstance(settings.get("songs"), int):
-        raise ScoresepError(f"{path} does not describe a rendered corpus; {remedy}")
-    return settings
-
-
-def _compare(out: Path, there: dict[str, object], wanted: dict[str, object], remedy: str) -> None:
-    for name, value in wanted.items():
-        if name not in ("songs", "music") and there.get(name) != value:
-            raise ScoresepError(f"{out} was rendered with {name} = {there.get(name)}, not {value}; {remedy}")
-    if int(str(there["songs"])) > int(str(wanted["songs"])):
-        raise ScoresepError(f"{out} was rendered with songs = {there['songs']}, more than {wanted['songs']}; {remedy}")
-    music, new = there.get("music"), wanted["music"]
-    if not isinstance(music, list) or not isinstance(new, list) or new[: len(music)] != music:
-        raise ScoresepError(f"{out} was rendered from other MIDI files; {remedy}")
-
-
-def _described(settings: RenderSettings, songs: Sequence[Song | None]) -> dict[str, object]:
-    """Settings as JSON: SoundFonts by name and md5, MIDI songs by their fingerprints, no paths (a corpus may move)."""
-    return {
-        "render_version": RENDER_VERSION,
-        "composer_version": COMPOSER_VERSION,
-        "source": "composer" if settings.midi_dir is None else "midi",
-        "seed": settings.seed,
-        "seconds": settings.seconds,
-        "sample_rate": settings.sample_rate,
-        "splits": list(settings.splits),
-        "soundfonts": {path.name: _digest(soundfont_bytes(path)) for path in settings.soundfonts},
-        "songs": len(songs),
-        "music": [song.uuid for song in songs if song],
-    }
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 # Rendering
@@ -318,19 +160,12 @@ def _render_all(
     done = total - len(tasks)
     progress(done, total, "rendering")
     silent = {}
-    for number, fault in _in_parallel([joblib.delayed(_render_one)(task, settings, pool) for task in tasks], jobs):
+    for number, fault in in_parallel([joblib.delayed(_render_one)(task, settings, pool) for task in tasks], jobs):
         done += 1
         if fault:
             silent[number] = fault
         progress(done, total, "rendering")
     return silent
-
-
-def _in_parallel(calls: list[tuple], jobs: int) -> Iterator[tuple]:
-    """Results of delayed calls in the order they come; in this process where there is one job or one call."""
-    if min(jobs, len(calls)) <= 1:
-        return (function(*args, **kwargs) for function, args, kwargs in calls)
-    return joblib.Parallel(n_jobs=min(jobs, len(calls)), return_as="generator_unordered", batch_size=1)(calls)
 
 
 def _render_one(task: _Task, settings: RenderSettings, pool: PatchPool) -> tuple[int, str | None]:
@@ -351,18 +186,19 @@ def _composed(settings: RenderSettings, number: int) -> Song:
 
 
 def draw_stems(song: Song, split: str, settings: RenderSettings, pool: PatchPool) -> list[Stem]:
-    """Give every part a patch of its group, drawn from those of the split, and a reverberation.
+    """Give every part a patch of its group, drawn from those of the split, a reverberation and a tone.
 
-    Parts of one song with one program share a patch. A user's own program is not kept: its group is what is learnt, and
-    variety of sounds is worth more. Programs outside all groups (effects, ethnic instruments) keep theirs; such a part is
-    left out where no SoundFont has it.
+    Parts of one song with one program share a patch. A user's own program is not kept: its group is what is learnt,
+    and variety of sounds is worth more. Programs outside all groups (effects, ethnic instruments) keep theirs; such a
+    part is left out where no SoundFont has it. Parts of groups that are not wanted are left out after the draw, so the
+    others sound the same without them.
     """
     rng = np.random.default_rng([settings.seed, int(song.uuid[:12], 16)])
     drawn: dict[tuple[str, int], Patch] = {}
     stems = []
     for part in song.parts:
         group = group_name(part)
-        reverb = int(rng.integers(*_REVERB))
+        reverb, tone = int(rng.integers(*_REVERB)), draw_tone(rng)
         if group is None:
             patch = own_patch(settings.soundfonts, part.program)
         else:
@@ -371,6 +207,6 @@ def draw_stems(song: Song, split: str, settings: RenderSettings, pool: PatchPool
             fresh = [patch for patch in choices if patch not in drawn.values()] or list(choices)
             drawn.setdefault(key, fresh[int(rng.integers(len(fresh)))])
             patch = drawn[key]
-        if patch is not None:
-            stems.append(Stem(part, patch, reverb))
+        if patch is not None and (not settings.groups or group in settings.groups):
+            stems.append(Stem(part, patch, reverb, tone))
     return stems

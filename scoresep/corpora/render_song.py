@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from scoresep.corpora.loudness import STEM_LUFS, TARGET_PEAK_DB, integrated_loud
 from scoresep.corpora.patches import Patch
 from scoresep.corpora.song import Song, midi_bytes
 from scoresep.corpora.synth import render_part
+from scoresep.corpora.tone import Tone, apply_tone
 from scoresep.errors import ScoresepError
 from scoresep.features.score import Part
 from scoresep.instruments import DRUM_PROGRAM
@@ -32,11 +32,12 @@ class SilentSong(ScoresepError):
 
 @dataclass(frozen=True)
 class Stem:
-    """A part with the patch that plays it and the strength of its reverberation (controller 91)."""
+    """A part with the patch that plays it, the strength of its reverberation (controller 91) and its tone control."""
 
     part: Part
     patch: Patch
     reverb: int
+    tone: Tone
 
 
 def write_track(folder: Path, song: Song, stems: Sequence[Stem], sample_rate: int) -> None:
@@ -52,7 +53,7 @@ def write_track(folder: Path, song: Song, stems: Sequence[Stem], sample_rate: in
         (temporary / "MIDI").mkdir(parents=True)
         (temporary / "stems").mkdir()
         _write(temporary, folder.name, song, stems, sample_rate)
-        os.replace(temporary, folder)
+        temporary.replace(folder)
     except OSError as fault:
         raise ScoresepError(f"{folder} cannot be written ({fault}); free the disk or choose another folder") from fault
     finally:
@@ -93,7 +94,8 @@ def _write(folder: Path, track: str, song: Song, stems: Sequence[Stem], sample_r
 
 def _sound(song: Song, stem: Stem, sample_rate: int) -> np.ndarray:
     part = replace(stem.part, program=stem.patch.program)
-    return render_part(stem.patch.soundfont, song, part, sample_rate, ((91, stem.reverb), (93, 0)))
+    sound = render_part(stem.patch.soundfont, song, part, sample_rate, ((91, stem.reverb), (93, 0)))
+    return apply_tone(sound, stem.tone, sample_rate)
 
 
 def _written_part(stem: Stem) -> Part:

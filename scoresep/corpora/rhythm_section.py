@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ def strum(bar: Bar, hand: Hand, rng: np.random.Generator) -> list[Event]:
     """Four to six strings on the section's rhythm, up-strokes off the beat softer and thinner."""
     events = []
     hits = [*hand.cell, bar.steps]
-    for hit, following in zip(hits, hits[1:], strict=False):
+    for hit, following in itertools.pairwise(hits):
         pitches = hand.chord(bar.chord_at(hit))
         down = hit % 4 == 0 or rng.random() < 0.3
         strings = pitches if down else pitches[::-1][:4]
@@ -53,7 +54,9 @@ def power(bar: Bar, hand: Hand, rng: np.random.Generator) -> list[Event]:
     events = []
     for hit, following in zip(hits, [*hits[1:], bar.steps], strict=True):
         root = near(bar.chord_at(hit).root, 44, 40, 52)
-        events += [Event(hit, (following - hit) * hand.hold, root + i, accent(bar, hit)) for i in (0, 7, 12)[: hand.size]]
+        events += [
+            Event(hit, (following - hit) * hand.hold, root + i, accent(bar, hit)) for i in (0, 7, 12)[: hand.size]
+        ]
     return events
 
 
@@ -70,7 +73,9 @@ def skank(bar: Bar, hand: Hand, rng: np.random.Generator) -> list[Event]:
 def lead(bar: Bar, hand: Hand, rng: np.random.Generator) -> list[Event]:
     """A melody with some notes bent into from one or two semitones below."""
     return [
-        replace(event, scoop=float(rng.choice([1.0, 2.0, 2.0]))) if event.length > 1.5 and rng.random() < 0.22 else event
+        replace(event, scoop=float(rng.choice([1.0, 2.0, 2.0])))
+        if event.length > 1.5 and rng.random() < 0.22
+        else event
         for event in melody(bar, hand, rng)
     ]
 
@@ -79,7 +84,7 @@ def riff(bar: Bar, hand: Hand, rng: np.random.Generator) -> list[Event]:
     """The section's rhythm and contour, moved to every chord's root."""
     events = []
     hits = [*hand.cell, bar.steps]
-    for count, (hit, following) in enumerate(zip(hits, hits[1:], strict=False)):
+    for count, (hit, following) in enumerate(itertools.pairwise(hits)):
         root = near(bar.chord_at(hit).root, hand.centre, hand.low, hand.high)
         step = hand.order[count % len(hand.order)] * 2 - 2
         pitch = int(np.clip(scale_step(root, step, bar.scale), hand.low, hand.high))
@@ -156,7 +161,7 @@ def syncopated(bar: Bar, hand: Hand, rng: np.random.Generator) -> list[Event]:
     """The section's rhythm on root, fifth, octave and seventh."""
     events = []
     hits = [*hand.cell, bar.steps]
-    for hit, following in zip(hits, hits[1:], strict=False):
+    for hit, following in itertools.pairwise(hits):
         root = _bass_root(bar, hand, hit)
         pitch = root if hit == 0 or rng.random() < 0.6 else root + int(rng.choice([7, 12, 10, -5, 5, -12]))
         pitch = pitch if hand.low <= pitch <= hand.high else root
@@ -177,7 +182,7 @@ def _drum(start: float, pitch: int, loud: float) -> Event:
 
 
 def groove(bar: Bar, hand: Hand, rng: np.random.Generator) -> list[Event]:
-    """Kick on the section's rhythm, back beat, hats or ride in eighths or sixteenths, ghost notes, a fill at the end."""
+    """Kick on the section's rhythm, back beat, hats or ride in even notes, ghost notes, a fill at the end."""
     cymbal = RIDE if hand.centre > 0.7 else CLOSED
     back = [s for n, s in enumerate(range(0, bar.steps, bar.beat)) if n % 2 == 1] or [bar.steps // 2]
     kicks = [hit for hit in hand.cell if hit % 2 == 0 and hit not in back] or [0]

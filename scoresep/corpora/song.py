@@ -57,7 +57,7 @@ def fingerprint(parts: Sequence[Part]) -> str:
 def tidied(part: Part, seconds: float) -> Part:
     """Make a part that MIDI can hold: notes inside [0, seconds], none overlapping another of its own pitch.
 
-    A MIDI note-off names only a pitch, so of two overlapping notes of one pitch the earlier ends where the later starts.
+    A MIDI note-off names only a pitch, so of two overlapping notes of one pitch the first ends where the second starts.
     """
     onset, offset = np.maximum(part.onset, 0.0), np.minimum(part.offset, seconds)
     order = np.lexsort((offset, onset, part.pitch))

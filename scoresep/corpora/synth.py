@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,14 +100,16 @@ def _leaf_chunks(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, byt
 def _parse_presets(headers: bytes, bags: bytes, generators: bytes) -> Iterator[Preset]:
     rows = list(struct.iter_unpack("<20sHHHIII", headers))
     first_generator = [row[0] for row in struct.iter_unpack("<HH", bags)]
-    for (name, program, bank, bag, *_), following in zip(rows, rows[1:], strict=False):
+    for (name, program, bank, bag, *_), following in itertools.pairwise(rows):
         first, last = first_generator[bag], first_generator[following[3]]
         body = generators[first * _GENERATOR : last * _GENERATOR]
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
         yield Preset(bank, program, name.split(b"\0")[0].decode("latin-1").strip(), digest)
 
 
-def render_part(path: Path, song: Song, part: Part, sample_rate: int, controls: tuple[tuple[int, int], ...] = ()) -> np.ndarray:
+def render_part(
+    path: Path, song: Song, part: Part, sample_rate: int, controls: tuple[tuple[int, int], ...] = ()
+) -> np.ndarray:
     """Play `part` with the bank at `path`: mono float32 (round(seconds * sample_rate),), not clipped.
 
     The two channels are averaged. Its level says nothing (it is what fits into 16 bits); normalise it.

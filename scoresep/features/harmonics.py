@@ -23,7 +23,8 @@ class HarmonicSettings:
 
     Attributes:
         harmonics: multiples of the fundamental that are marked, the fundamental included.
-        half_width: bins marked on either side of a partial; 1.5 holds 99.9 % of a Hann window's main lobe.
+        half_width: bins marked on either side of a partial; of a steady partial's energy under a Hann window 1.5 holds
+            98 to 100 % (99.5 % on average, depending on where it lies between two bins), 2.0 at least 99.9 %.
         inharmonicity: B of a stiff string, f_h = h f0 sqrt(1 + B h^2); 0 for exact multiples.
         release: seconds for which a note goes on sounding after the score ends it.
     """

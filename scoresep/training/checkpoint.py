@@ -136,8 +136,14 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         "model": checkpoint.model.to_dict(),
         **{name: getattr(checkpoint, name) for name in PLAIN},
     }
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    try:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            torch.save(content, file)
+    except (OSError, RuntimeError) as fault:  # torch hides what the disk said (full, ...) behind words of its own
+        cause = fault if isinstance(fault, OSError) else fault.__context__
+        if isinstance(cause, OSError):
+            raise OSError(cause.errno, cause.strerror, str(path)) from fault
+        raise
 
 
 PLAIN = ("stage", "steps", "complete", "recipe", "cache", "cache_digest", "history", "resume")
@@ -165,7 +171,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     try:
         model = Model.from_dict(content["model"])
         return Checkpoint(model=model.eval(), **{name: content[name] for name in PLAIN})
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as fault:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ScoresepError) as fault:
         raise ScoresepError(f"{path} is damaged: its parts do not fit together; train it anew") from fault
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.losses import different_clips
+from scoresep.training.augment import vary
 from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
 from scoresep.training.log import RunLog
 from scoresep.training.recipe import Recipe, StageRecipe
@@ -66,7 +67,11 @@ class Session:
         if silent and self.settings.steps:
             raise ScoresepError(f"recipe: stage{self.stage.number}.{silent[0]} has no loss with a weight above 0")
         self.optimisers = {
-            player: torch.optim.Adam(self.model.networks[player].parameters(), lr=self.settings.learning_rate)
+            player: torch.optim.AdamW(
+                self.model.networks[player].parameters(),
+                lr=self.settings.learning_rate,
+                weight_decay=self.recipe.weight_decay,
+            )
             for player in self.stage.players
         }
 
@@ -94,9 +99,10 @@ def train_stage(session: Session) -> bool:
         if session.step % LOG_EVERY == 0 or session.step == total:
             session.log.record("train", session.stage.number, session.step, losses)
         stopping = session.stopped()
-        if session.step % recipe.validate_every == 0 or session.step == total or stopping:
-            if not stopping:
-                validate(session)
+        due = session.step % recipe.validate_every == 0 or session.step == total
+        if due:  # even when stopping: a run that goes on must not lack the record, nor the weights that it may keep
+            validate(session)
+        if due or stopping:
             save(session, complete=False)
             saved = session.step
         if stopping:
@@ -108,7 +114,9 @@ def train_stage(session: Session) -> bool:
 
 def train_step(session: Session, batch: Batch) -> dict[str, float]:
     """Let every player of the stage step once on `batch`; returns the losses by 'player/name', unweighted."""
+    data = session.recipe.data
     generator = torch.Generator().manual_seed(session.recipe.seed * 1_000_003 + session.step)
+    batch = vary(batch, data.transpose, data.equalise, session.model.grid.bin_width, generator)
     shifts = different_clips(len(batch.crops), len(session.model.instruments), generator)
     view = Pass(session.model, batch, shifts)
     values: dict[str, float] = {}

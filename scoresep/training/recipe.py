@@ -6,6 +6,7 @@ The dataclasses below are the one home of defaults; they are the `paper` recipe.
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -81,12 +82,16 @@ class DataRecipe:
         batch: clips a step.
         workers: loader processes beside the training process.
         validation_clips: clips of the validation split that are looked at, at most.
+        transpose: training clips are transposed by up to so many semitones either way.
+        equalise: training clips are equalised by up to so many decibels either way.
     """
 
     clip_frames: int = 320
     batch: int = 16
     workers: int = 4
     validation_clips: int = 256
+    transpose: int = 3
+    equalise: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class Recipe:
         seed: of initial weights, clip order and cross-clip mixtures.
         mask: `softmax` or `sigmoid` (`models.separator.MASKS`).
         share_trunk: start the separator's trunk from the transcriptor's.
+        weight_decay: of AdamW.
         gradient_clip: largest norm of a network's gradient.
         validate_every: steps between validations; checkpoints are written then too.
         trunk, data: sizes.
@@ -106,6 +112,7 @@ class Recipe:
     seed: int = 0
     mask: str = "softmax"
     share_trunk: bool = True
+    weight_decay: float = 1e-2
     gradient_clip: float = 5.0
     validate_every: int = 1000
     trunk: TrunkSettings = field(default_factory=TrunkSettings)
@@ -135,7 +142,7 @@ class Recipe:
             yield f"mask '{self.mask}' is unknown{nearest(self.mask, MASKS)}"
         sizes = {"validate_every": self.validate_every, **asdict(self.trunk), **asdict(self.data)}
         for name, value in sizes.items():
-            if value < (0 if name in ("workers", "validation_clips") else 1):
+            if value < (0 if name in ("workers", "validation_clips", "transpose", "equalise") else 1):
                 yield f"{name} is {value}, too small"
         for number, stage in self.stages.items():
             if stage.steps < 0 or stage.learning_rate <= 0:
@@ -146,6 +153,10 @@ class Recipe:
                 yield f"stage{number} has a negative loss weight"
         if self.gradient_clip <= 0:
             yield "gradient_clip must be positive"
+        if self.weight_decay < 0:
+            yield "weight_decay must not be negative"
+        if not 0 <= self.seed < 2**32:
+            yield f"seed is {self.seed}, not between 0 and 2^32"
 
     @property
     def stages(self) -> dict[int, StageRecipe]:
@@ -170,7 +181,11 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
     if name in shipped_recipes():
         text = resources.files("scoresep.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
     elif name.endswith(".toml"):
-        text = existing_file(name, "recipe", f"or use a shipped one: {', '.join(shipped_recipes())}").read_text("utf-8")
+        path = existing_file(name, "recipe", f"or use a shipped one: {', '.join(shipped_recipes())}")
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError as fault:
+            raise ScoresepError(f"recipe {name} is not valid TOML: {fault}") from fault
     else:
         raise ScoresepError(f"unknown recipe '{name}'{nearest(name, shipped_recipes())}, or give a .toml file")
     try:
@@ -220,6 +235,8 @@ def coerce(value: Any, kind: type, name: str) -> Any:
     """`value` as `kind`; an int serves as a float, a whole float does not serve as an int."""
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if kind is float and isinstance(value, float) and not math.isfinite(value):
+        raise ScoresepError(f"setting '{name}' must be a finite number, not {value}")
     if type(value) is not kind:
         raise ScoresepError(f"setting '{name}' must be of type {kind.__name__}, not {value!r}")
     return value

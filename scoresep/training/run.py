@@ -113,7 +113,8 @@ def relevant(recipe: dict[str, Any], stage: Stage) -> dict[str, Any]:
     """The settings that decide what comes out of a stage, given what went in."""
     own = f"stage{stage.number}"
     ignored = {f"stage{number}" for number in STAGES} - {own}
-    return {name: value for name, value in recipe.items() if name not in ignored}
+    kept = {name: value for name, value in recipe.items() if name not in ignored}
+    return {**kept, "data": {name: value for name, value in kept["data"].items() if name != "workers"}}
 
 
 def begin(

@@ -1,0 +1,77 @@
+"""What a file is, for people. Called by `scoresep info`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+
+from scoresep.cache.reader import Cache
+from scoresep.errors import ScoresepError
+from scoresep.files import existing_file
+
+Lines = list[tuple[str, str]]
+
+
+def describe(path: Path) -> Lines:
+    """(name, value) lines about a cache or a checkpoint.
+
+    Raises:
+        ScoresepError: it is neither, or damaged.
+    """
+    existing_file(path, "file", "give a cache or a checkpoint")
+    if h5py.is_hdf5(path):
+        return describe_cache(Cache(path))
+    from scoresep.training.checkpoint import is_checkpoint
+
+    if is_checkpoint(path):
+        return describe_checkpoint(path)
+    raise ScoresepError(f"{path} is neither a cache nor a checkpoint of scoresep")
+
+
+def describe_cache(cache: Cache) -> Lines:
+    """Corpus, size, grid, instruments and what was left out."""
+    tracks, grid = cache.tracks, cache.grid
+    hours = tracks["samples"].sum() / grid.sample_rate / 3600
+    shards = [cache.shard_path(shard) for shard in sorted(set(tracks["shard"].tolist()))]
+    missing = sum(not path.exists() for path in shards)
+    size = sum(path.stat().st_size for path in shards if path.exists())
+    counts = [f"{int((tracks['split'] == split).sum())} {split}" for split in sorted(set(tracks["split"]))]
+    active = [f"{name} in {int(n)}" for name, n in zip(cache.instruments, tracks.active.sum(0), strict=True)]
+    lines = [
+        ("cache", str(cache.path)),
+        ("corpus", f"{cache.corpus}, split set {cache.split_set}, label rules: {', '.join(cache.rules) or 'none'}"),
+        ("tracks", f"{len(tracks)} ({', '.join(counts)}), {hours:.2f} hours"),
+        ("instruments", f"{', '.join(active)} tracks"),
+        ("grid", f"{grid.sample_rate} Hz, window {grid.n_fft}, hop {grid.hop}: {grid.frame_rate:g} frames/s"),
+        (
+            "shards",
+            f"{len(shards)}, {size / 2**20:.0f} MiB" + (f"; {missing} MISSING, prepare again" if missing else ""),
+        ),
+        ("digest", cache.digest),
+    ]
+    return lines + [("left out", f"{track}: {reason}") for track, reason in cache.excluded]
+
+
+def describe_checkpoint(path: Path) -> Lines:
+    """Stage, networks, instruments, grid, thresholds and where the data lay."""
+    from scoresep.training.checkpoint import load_checkpoint  # torch takes a second to import
+
+    checkpoint = load_checkpoint(path)
+    model, grid = checkpoint.model, checkpoint.model.grid
+    sizes = [
+        f"{name} {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters"
+        for name, network in model.networks.items()
+    ]
+    state = "complete" if checkpoint.complete else "to be continued"
+    thresholds = [f"{name} {value:.2f}" for name, value in zip(model.instruments, model.threshold, strict=True)]
+    return [
+        ("checkpoint", str(path)),
+        ("stage", f"{checkpoint.stage}, {checkpoint.steps} steps, {state}"),
+        ("networks", f"{', '.join(sizes)}; trunk {model.trunk.to_dict()}; masks {model.mask}"),
+        ("instruments", ", ".join(model.instruments)),
+        ("grid", f"{grid.sample_rate} Hz, window {grid.n_fft}, hop {grid.hop}: {grid.frame_rate:g} frames/s"),
+        ("thresholds", ", ".join(thresholds)),
+        ("seed", str(checkpoint.recipe.get("seed"))),
+        ("cache", f"{checkpoint.cache} (digest {checkpoint.cache_digest[:12]})"),
+    ]

@@ -1,0 +1,154 @@
+"""What decides the content of a rendered corpus, and the file that remembers it. Called by `render`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scoresep.corpora.compose import COMPOSER_VERSION
+from scoresep.corpora.render_song import temporary_name
+from scoresep.corpora.song import Song
+from scoresep.corpora.synth import default_soundfont, soundfont_bytes
+from scoresep.errors import ScoresepError
+from scoresep.files import write_json
+from scoresep.instruments import INSTRUMENTS, nearest
+
+SPLITS = ("train", "validation", "test")
+SETTINGS_FILE = "render.json"
+RENDER_VERSION = 1
+"""Goes into a corpus's settings: raise it when the same music gives other audio."""
+DEFAULT_SONGS = 60
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What decides the content of a corpus.
+
+    Attributes:
+        songs: number of songs; None: 60 from the composer, or all of `midi_dir`.
+        midi_dir: folder searched recursively for *.mid and *.midi; None: compose.
+        soundfonts: banks the patches come from.
+        groups: instruments (`scoresep.instruments`) that are rendered; none: all that the music has.
+        seed: of music, patches, splits and hold-out.
+        seconds: length of a composed song, longest excerpt of a MIDI file.
+        sample_rate: of the audio files (Hz).
+        splits: shares of train, validation and test; with three songs or more each has at least one.
+    """
+
+    songs: int | None = None
+    midi_dir: Path | None = None
+    soundfonts: tuple[Path, ...] = field(default_factory=lambda: (default_soundfont(),))
+    groups: tuple[str, ...] = ()
+    seed: int = 0
+    seconds: float = 30.0
+    sample_rate: int = 44100
+    splits: tuple[float, float, float] = (0.8, 0.1, 0.1)
+
+    def __post_init__(self) -> None:
+        faults = []
+        if self.songs is not None and self.songs < 1:
+            faults.append(f"songs must be at least 1, not {self.songs}")
+        if self.seed < 0:
+            faults.append(f"seed must not be negative, not {self.seed}")
+        if not 2.0 <= self.seconds <= 3600.0:
+            faults.append(f"seconds must be from 2 to 3600, not {self.seconds}")
+        if not 8000 <= self.sample_rate <= 192000:
+            faults.append(f"sample rate must be from 8000 to 192000 Hz, not {self.sample_rate}")
+        if (
+            len(self.splits) != len(SPLITS)
+            or min(self.splits) <= 0
+            or not math.isclose(sum(self.splits), 1, abs_tol=1e-6)
+        ):
+            faults.append(f"splits must be three positive shares that add up to 1, not {self.splits}")
+        for name in self.groups:
+            if name not in INSTRUMENTS:
+                faults.append(f"unknown group '{name}'{nearest(name, INSTRUMENTS)}")
+        if faults:
+            raise ScoresepError("cannot render: " + "; ".join(faults))
+
+
+def split_sequence(count: int, shares: Sequence[float]) -> list[str]:
+    """Split of song 0, 1, ... `count` - 1: each song goes where most is missing, so a longer sequence starts the same.
+
+    Songs 0, 1, 2 are train, validation, test, so that three songs make a whole corpus.
+    """
+    counts = [0] * len(SPLITS)
+    sequence = []
+    for number in range(count):
+        due = [share * (number + 1) - there for share, there in zip(shares, counts, strict=True)]
+        chosen = number if number < len(SPLITS) else due.index(max(due))
+        counts[chosen] += 1
+        sequence.append(SPLITS[chosen])
+    return sequence
+
+
+def claim(out: Path, settings: RenderSettings, songs: Sequence[Song | None]) -> None:
+    """See that `out` is free or holds the beginning of this corpus, and write its settings.
+
+    Raises:
+        ScoresepError: `out` is a file, holds something else, was made with another setting, or has more songs.
+    """
+    described = _described(settings, songs)
+    path = out / SETTINGS_FILE
+    remedy = "choose another folder or remove this one"
+    if out.exists() and not out.is_dir():
+        raise ScoresepError(f"{out} is not a folder; {remedy}")
+    if path.is_file():
+        _compare(out, _read_settings(path, remedy), described, remedy)
+    elif out.is_dir() and any(out.iterdir()):
+        raise ScoresepError(f"{out} is not empty and holds no rendered corpus; {remedy}")
+    try:
+        write_json(path, described)
+        for split in SPLITS:
+            for stale in (out / split).glob(temporary_name(Path("Track*")).name):
+                shutil.rmtree(stale)
+    except OSError as fault:
+        raise ScoresepError(f"{out} cannot be written ({fault}); choose another folder") from fault
+
+
+def _read_settings(path: Path, remedy: str) -> dict[str, object]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise ScoresepError(f"{path} is not readable ({fault}); {remedy}") from fault
+    if not isinstance(settings, dict) or not isinstance(settings.get("songs"), int):
+        raise ScoresepError(f"{path} does not describe a rendered corpus; {remedy}")
+    return settings
+
+
+def _compare(out: Path, there: dict[str, object], wanted: dict[str, object], remedy: str) -> None:
+    for name, value in wanted.items():
+        if name not in ("songs", "music") and there.get(name) != value:
+            raise ScoresepError(f"{out} was rendered with {name} = {there.get(name)}, not {value}; {remedy}")
+    if int(str(there["songs"])) > int(str(wanted["songs"])):
+        raise ScoresepError(f"{out} was rendered with songs = {there['songs']}, more than {wanted['songs']}; {remedy}")
+    music, new = there.get("music"), wanted["music"]
+    if not isinstance(music, list) or not isinstance(new, list) or new[: len(music)] != music:
+        raise ScoresepError(f"{out} was rendered from other MIDI files; {remedy}")
+
+
+def _described(settings: RenderSettings, songs: Sequence[Song | None]) -> dict[str, object]:
+    """Settings as JSON: SoundFonts by name and md5, MIDI songs by their fingerprints, no paths (a corpus may move)."""
+    return {
+        "render_version": RENDER_VERSION,
+        "composer_version": COMPOSER_VERSION,
+        "source": "composer" if settings.midi_dir is None else "midi",
+        "groups": list(settings.groups),
+        "seed": settings.seed,
+        "seconds": settings.seconds,
+        "sample_rate": settings.sample_rate,
+        "splits": list(settings.splits),
+        "soundfonts": {path.name: digest(soundfont_bytes(path)) for path in settings.soundfonts},
+        "songs": len(songs),
+        "music": [song.uuid for song in songs if song],
+    }
+
+
+def digest(data: bytes) -> str:
+    """md5 as 32 hex digits."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

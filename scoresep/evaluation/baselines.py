@@ -1,0 +1,69 @@
+"""Reference rows: what one would get without our model, or with knowledge it does not have. Called by `evaluate`.
+
+Each is a function from a `Track` to the estimates of all instruments, float32 (N, L); `BASELINES` names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from scoresep.features.spectrogram import istft, stft
+from scoresep.grid import Grid
+
+
+@dataclass(frozen=True)
+class Track:
+    """A test track with its truth.
+
+    Attributes:
+        mixture: float32 (L,).
+        stems: float32 (N, L).
+        harmonic: bins that each instrument's score covers, bool (T, N, F).
+        grid: the model's grid.
+    """
+
+    mixture: np.ndarray
+    stems: np.ndarray
+    harmonic: np.ndarray
+    grid: Grid
+
+
+def mixture(track: Track) -> np.ndarray:
+    """The mixture itself for every instrument: what is to be improved on."""
+    return np.broadcast_to(track.mixture, track.stems.shape)
+
+
+def harmonic_mask(track: Track) -> np.ndarray:
+    """The score's harmonic masks as they are: bins covered by several instruments, or by none, are shared equally."""
+    covered = track.harmonic.sum(axis=1, dtype=np.float32)
+    count = track.harmonic.shape[1]
+    spectrum = stft(track.mixture, track.grid.n_fft, track.grid.hop)
+    masks = (
+        np.where(covered > 0, track.harmonic[:, n] / np.maximum(covered, 1), np.float32(1 / count))
+        for n in range(count)
+    )
+    return np.stack([_masked(spectrum, mask, track) for mask in masks])
+
+
+def oracle_mask(track: Track) -> np.ndarray:
+    """The ratio mask |S_i| / sum_j |S_j| of the true stems: about the best that masks on this grid can do."""
+    grid = track.grid
+    magnitude = np.stack([np.abs(stft(stem, grid.n_fft, grid.hop)) for stem in track.stems])
+    magnitude /= np.maximum(magnitude.sum(axis=0), 1e-9)
+    spectrum = stft(track.mixture, grid.n_fft, grid.hop)
+    return np.stack([_masked(spectrum, mask, track) for mask in magnitude])
+
+
+def _masked(spectrum: np.ndarray, mask: np.ndarray, track: Track) -> np.ndarray:
+    """Apply a mask (T, F) to a spectrum (T, F) and give its sound, float32 (L,)."""
+    return istft(spectrum * mask.astype(np.float32), len(track.mixture), track.grid.n_fft, track.grid.hop)
+
+
+BASELINES: dict[str, Callable[[Track], np.ndarray]] = {
+    "mixture": mixture,
+    "harmonic_mask": harmonic_mask,
+    "oracle_mask": oracle_mask,
+}

@@ -1,0 +1,158 @@
+"""Probabilities of keys to notes. Called by `transcribe`, evaluation and threshold tuning.
+
+A note begins where the onset probability peaks and the key sounds, or where the key begins to sound without such a
+peak; a peak while it sounds ends the note and begins the next one, so repeated notes stay apart.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
+
+VELOCITY = 80
+"""Velocity of a note whose loudness is not known."""
+QUIET_DB, LOUD_DB = -50.0, 0.0
+"""Loudness that becomes velocity 20 and 120: the key's spectral peak relative to the recording's level."""
+SHORTEST = 0.06
+"""Seconds below which a note is taken for a flicker, unless told otherwise: two frames of 32 ms."""
+BRIDGED = 0.07
+"""Seconds (two frames of 32 ms) for which a key may fall silent within a note, unless an onset follows."""
+SETTLING = 0.05
+"""Seconds after a note's beginning in which an onset peak moves that beginning instead of starting another note."""
+
+Note = tuple[float, float, float, float]
+"""Onset s, offset s, pitch (MIDI number), velocity."""
+
+
+def decode_notes(
+    frame_prob: np.ndarray,
+    onset_prob: np.ndarray,
+    threshold: float,
+    onset_threshold: float,
+    grid: Grid,
+    shortest: float = SHORTEST,
+    strength: np.ndarray | None = None,
+) -> np.ndarray:
+    """Notes of one instrument.
+
+    Args:
+        frame_prob: probability that a key sounds, float (T, P).
+        onset_prob: probability that a note begins, float (T, P).
+        threshold, onset_threshold: probability from which a key sounds, a peak is an onset.
+        shortest: notes that last less (seconds) are dropped.
+        strength: loudness of each key relative to the level, float (T, P), for velocities; else all are `VELOCITY`.
+
+    Returns:
+        float64 (K, 4) ordered by onset, then pitch: onset s, offset s, pitch, velocity. Times are frame centres; the
+        offset is the frame after the last that sounds, as `features.roll.frame_spans` has it.
+    """
+    decoder = NoteDecoder(threshold, onset_threshold, grid, shortest)
+    return sort_notes(decoder.push(frame_prob, onset_prob, strength) + decoder.finish())
+
+
+def sort_notes(notes: list[Note]) -> np.ndarray:
+    """Notes as float64 (K, 4), ordered by onset, then pitch."""
+    table = np.array(notes, dtype=np.float64).reshape(-1, 4)
+    return table[np.lexsort((table[:, 2], table[:, 0]))]
+
+
+class NoteDecoder:
+    """`decode_notes` for probabilities that come in blocks of frames; the result does not depend on the blocks."""
+
+    def __init__(self, threshold: float, onset_threshold: float, grid: Grid, shortest: float = SHORTEST) -> None:
+        self._threshold, self._onset_threshold, self._grid = threshold, onset_threshold, grid
+        self._fewest = max(int(np.ceil(shortest * grid.frame_rate - 1e-6)), 1)
+        self._bridged = int(BRIDGED * grid.frame_rate)
+        self._settling = int(np.ceil(SETTLING * grid.frame_rate))
+        empty = np.zeros((1, PITCHES), dtype=np.float32)
+        self._held = (empty[:0], empty, empty[:0])  # frames not decided yet; onsets with the frame before them
+        self._decided = 0
+        self._start = np.full(PITCHES, -1, dtype=np.int64)
+        self._last = np.full(PITCHES, -1, dtype=np.int64)
+        self._struck = np.zeros(PITCHES, dtype=np.bool_)
+        self._loudest = np.zeros(PITCHES, dtype=np.float32)
+
+    def push(self, frame_prob: np.ndarray, onset_prob: np.ndarray, strength: np.ndarray | None = None) -> list[Note]:
+        """Take the next frames, (t, P) each; returns the notes that have ended."""
+        if strength is None:
+            strength = np.full(frame_prob.shape, np.nan, dtype=np.float32)
+        new = (frame_prob, onset_prob, strength)
+        frames, onsets, strengths = (
+            np.concatenate([held, part.astype(np.float32)]) for held, part in zip(self._held, new, strict=True)
+        )
+        # The last frame waits: whether its onset is a peak, the next one tells.
+        self._held = (frames[-1:], onsets[-2:], strengths[-1:])
+        if len(frames) < 2:
+            return []
+        return self._decide(frames, onsets, strengths[:-1])
+
+    def finish(self) -> list[Note]:
+        """The notes that are still open at the end."""
+        # One silent frame decides the frame that waits; the others outlast what would be bridged.
+        quiet = np.zeros((self._bridged + 3, PITCHES), dtype=np.float32)
+        return self.push(quiet, quiet)
+
+    def _decide(self, frames: np.ndarray, onsets: np.ndarray, strength: np.ndarray) -> list[Note]:
+        """Decide t frames: `frames` (t + 1, P) looks one frame ahead, `onsets` (t + 2, P) one back and one ahead."""
+        sounding = frames >= self._threshold
+        here = onsets[1:-1]
+        peak = (here >= self._onset_threshold) & (here > onsets[:-2]) & (here >= onsets[2:])
+        strike = peak & (sounding[:-1] | sounding[1:])
+        limits = (self._bridged, self._settling)
+        state = (self._start, self._last, self._struck, self._loudest)
+        rows = _run(sounding[:-1] | strike, strike, strength, *state, self._decided, *limits)
+        self._decided += len(here)
+        return [
+            (self._grid.seconds(start), self._grid.seconds(end), pitch + LOWEST_PITCH, _velocity(loudest))
+            for start, end, pitch, loudest in rows
+            if end - start >= self._fewest
+        ]
+
+
+def _velocity(strength: float) -> int:
+    if np.isnan(strength):
+        return VELOCITY
+    loudness = 20 * np.log10(max(strength, 1e-9))
+    return int(np.clip(20 + 100 * (loudness - QUIET_DB) / (LOUD_DB - QUIET_DB), 1, 127))
+
+
+@numba.njit(cache=True)
+def _run(
+    sounding: np.ndarray,
+    strike: np.ndarray,
+    strength: np.ndarray,
+    start: np.ndarray,
+    last: np.ndarray,
+    struck: np.ndarray,
+    loudest: np.ndarray,
+    first: int,
+    bridged: int,
+    settling: int,
+) -> list[tuple[int, int, int, float]]:
+    """The state machine of each key over t frames from frame `first` on.
+
+    Carried from block to block, (P,) each: `start` (-1: silent), `last` (latest frame that sounds), `struck` (whether
+    an onset began the note), `loudest`. Returns (first frame, frame after the last, key, greatest strength) of the
+    notes that ended.
+    """
+    ended = [(0, 0, 0, 0.0) for _ in range(0)]
+    for p in range(sounding.shape[1]):
+        for t in range(sounding.shape[0]):
+            now = first + t
+            begins = strike[t, p]
+            if start[p] >= 0 and begins and now - start[p] < settling:
+                # Too soon for another note. The peak says better than the threshold where this one began.
+                if not struck[p]:
+                    start[p], struck[p] = now, True
+                begins = False
+            if start[p] >= 0 and (begins or (not sounding[t, p] and now - last[p] > bridged)):
+                ended.append((start[p], last[p] + 1, p, float(loudest[p])))
+                start[p] = -1
+            if sounding[t, p]:
+                if start[p] < 0:
+                    start[p], struck[p], loudest[p] = now, begins, strength[t, p]
+                last[p] = now
+                loudest[p] = max(loudest[p], strength[t, p])
+    return ended

@@ -1,0 +1,105 @@
+"""Where the audio comes from: a file or an array, read front to back in chunks. Called by `separate` and `transcribe`.
+
+A source can be read more than once (the level of a recording is measured before it is used) and never seeks, because
+libFLAC 1.4.0-1.4.2 seeks wrongly. Unlike `features.audio.read_audio` it never holds the whole recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import soundfile
+
+from scoresep.errors import ScoresepError
+from scoresep.files import existing_file
+
+CHUNK = 1 << 16
+"""Samples read at a time."""
+
+Progress = Callable[[float, float], None]
+"""Called with seconds done and seconds in all."""
+
+
+class Source(Protocol):
+    """Audio of known rate (Hz), channels C and length L (samples)."""
+
+    rate: int
+    channels: int
+    samples: int
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """The audio from its beginning, float32 (n, C) at a time, L samples together."""
+        ...
+
+
+class FileSource:
+    """An audio file of any format that libsndfile reads.
+
+    Raises:
+        ScoresepError: no such file, not audio, no samples; while reading: truncated, or samples that are not numbers.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = existing_file(path, "audio file", "check the name")
+        try:
+            with soundfile.SoundFile(self.path) as file:
+                self.rate, self.channels, self.samples = file.samplerate, file.channels, file.frames
+        except (soundfile.LibsndfileError, OSError) as fault:
+            raise ScoresepError(
+                f"{path} is not readable audio ({_reason(fault)}); convert it to WAV or FLAC"
+            ) from fault
+        if not self.samples:
+            raise ScoresepError(f"{path} is empty: it holds no samples; leave it out")
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """See `Source.chunks`."""
+        count = 0
+        try:
+            with soundfile.SoundFile(self.path) as file:
+                while len(chunk := file.read(CHUNK, dtype="float32", always_2d=True)):
+                    count += len(chunk)
+                    _check_finite(chunk, self.path)
+                    yield chunk
+        except (soundfile.LibsndfileError, OSError) as fault:
+            raise ScoresepError(f"{self.path} cannot be read to its end ({_reason(fault)}); replace it") from fault
+        if count != self.samples:
+            raise ScoresepError(f"{self.path} is truncated: {count} of {self.samples} samples; replace it")
+
+
+class ArraySource:
+    """Audio in memory: (L,) or (L, C), turned to float32.
+
+    Raises:
+        ScoresepError: no samples, or samples that are not numbers.
+    """
+
+    def __init__(self, samples: np.ndarray, rate: int) -> None:
+        if not np.size(samples):
+            raise ScoresepError("the audio is empty: it holds no samples")
+        self._samples = np.asarray(samples, dtype=np.float32).reshape(len(samples), -1)
+        _check_finite(self._samples, "the audio")
+        self.rate, (self.samples, self.channels) = rate, self._samples.shape
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """See `Source.chunks`."""
+        for first in range(0, self.samples, CHUNK):
+            yield self._samples[first : first + CHUNK]
+
+
+def mono(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Channels averaged: float32 (n, C) -> (n,) at a time, as `features.audio.read_audio` does."""
+    for chunk in chunks:
+        yield chunk[:, 0] if chunk.shape[1] == 1 else chunk.mean(axis=1)
+
+
+def _check_finite(samples: np.ndarray, name: str | Path) -> None:
+    if not np.isfinite(samples).all():
+        raise ScoresepError(f"{name} holds samples that are not numbers; replace it")
+
+
+def _reason(fault: BaseException) -> str:
+    text = str(fault).strip()
+    return text.splitlines()[0] if text else type(fault).__name__

@@ -1,0 +1,68 @@
+"""Variations of a batch that leave its score true: transposition and equalisation. Called by the training loop.
+
+A corpus has few instruments and rooms; without variation a network learns them by heart. Both work on the magnitudes
+alone, on the device, and both keep S_i = M_i X meaningful, because mixture and tracks change alike.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scoresep.training.stream import Batch
+
+BANDS = 12
+"""Supporting points of the random gain curve over frequency."""
+LOWEST_BAND_HZ = 60.0
+
+
+def vary(batch: Batch, semitones: int, decibels: float, bin_width: float, generator: torch.Generator) -> Batch:
+    """Transpose each clip by up to `semitones` either way and equalise it by up to `decibels` either way."""
+    if semitones:
+        count = len(batch.crops)
+        batch = transpose(batch, torch.randint(-semitones, semitones + 1, (count,), generator=generator))
+    if decibels:
+        gains = equaliser(batch.magnitude.shape[:2], decibels, bin_width, generator)
+        magnitude = batch.magnitude * gains.to(batch.magnitude.device)
+        batch = Batch(magnitude, batch.roll, batch.onset, batch.harmonic, batch.crops)
+    return batch
+
+
+def transpose(batch: Batch, semitones: Tensor) -> Batch:
+    """Move clip b up by semitones[b] (int64 (B,)): the spectrum is stretched, rolls are shifted, masks are stretched.
+
+    Stretching moves partials and resonances together, as playing a recording faster would, but keeps the tempo.
+    """
+    bins, device = batch.magnitude.shape[1], batch.magnitude.device
+    source = torch.arange(bins)[None] / 2.0 ** (semitones[:, None] / 12.0)
+    low = source.floor().long().clamp(max=bins - 1).to(device)
+    high = (low + 1).clamp(max=bins - 1)
+    share = (source.to(device) - low).clamp(0, 1).float()[..., None]
+    inside = (source <= bins - 1).to(device)[..., None]
+    clip = torch.arange(len(batch.crops), device=device)[:, None]
+    magnitude = torch.lerp(batch.magnitude[clip, low], batch.magnitude[clip, high], share) * inside
+    nearest = source.round().long().clamp(max=bins - 1).to(device)
+    harmonic = batch.harmonic.transpose(1, 2)[clip, nearest].transpose(1, 2) & inside[:, None]
+    moves = semitones.tolist()
+    roll = torch.stack([shift_pitch(values, move) for values, move in zip(batch.roll, moves, strict=True)])
+    onset = torch.stack([shift_pitch(values, move) for values, move in zip(batch.onset, moves, strict=True)])
+    return Batch(magnitude, roll, onset, harmonic, batch.crops)
+
+
+def shift_pitch(roll: Tensor, semitones: int) -> Tensor:
+    """Move a roll (N, P, T) up along P; keys that leave the piano are lost."""
+    pitches = roll.shape[1]
+    padded = functional.pad(roll, (0, 0, max(semitones, 0), max(-semitones, 0)))
+    return padded[:, :pitches] if semitones >= 0 else padded[:, -pitches:]
+
+
+def equaliser(shape: torch.Size, decibels: float, bin_width: float, generator: torch.Generator) -> Tensor:
+    """Smooth random gains for (B, F): float32 (B, F, 1), between -decibels and +decibels, in octave-like bands."""
+    count, bins = shape
+    points = (2 * torch.rand(count, BANDS, generator=generator) - 1) * decibels
+    octaves = torch.log2((torch.arange(bins) * bin_width).clamp_min(LOWEST_BAND_HZ) / LOWEST_BAND_HZ)
+    place = octaves / octaves[-1] * (BANDS - 1)
+    low = place.floor().long().clamp(max=BANDS - 2)
+    curve = torch.lerp(points[:, low], points[:, low + 1], (place - low)[None])
+    return (10.0 ** (curve / 20.0))[..., None]

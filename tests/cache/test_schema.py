@@ -1,0 +1,77 @@
+"""Names, types and settings of a cache."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scoresep.cache.schema import (
+    DATASET_SPAN,
+    INDEX_FORMAT,
+    SHARD_FORMAT,
+    TRACK_COLUMNS,
+    VERSION,
+    CacheSettings,
+    TrackTable,
+    check_header,
+    difference,
+    shard_datasets,
+    shard_folder,
+    shard_name,
+)
+from scoresep.errors import ScoresepError
+from scoresep.features.harmonics import HarmonicSettings
+from scoresep.grid import Grid
+
+
+def test_settings_come_back_from_plain_values():
+    settings = CacheSettings(Grid(8000, 1024, 256), ("bass", "organ"), HarmonicSettings(release=0.2), 3)
+    assert CacheSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+def test_every_dataset_follows_a_span_of_the_track_table():
+    assert set(shard_datasets(CacheSettings())) == set(DATASET_SPAN)
+    assert all(span in TRACK_COLUMNS and f"first_{span.rstrip('s')}" in TRACK_COLUMNS for span in DATASET_SPAN.values())
+
+
+def test_rows_of_datasets_by_hand():
+    shapes = {name: dataset.shape for name, dataset in shard_datasets(CacheSettings()).items()}
+    assert shapes["magnitude"] == (1025,) and shapes["roll"] == (3, 11) and shapes["harmonic"] == (3, 129)
+    assert shapes["mixture"] == () and shapes["stems"] == (3,) and shapes["notes"] == (5,)
+
+
+def test_shards_lie_beside_the_index():
+    assert shard_folder(Path("a/my.cache.h5")) == Path("a/my.cache.shards")
+    assert shard_name(7) == "shard-00007.h5"
+
+
+def test_difference_names_the_setting_and_both_values():
+    made, wanted = CacheSettings().to_dict(), CacheSettings(grid=Grid(hop=256)).to_dict()
+    assert difference(made, wanted) == "grid.hop is 512, not 256"
+    assert difference(made, made) == ""
+    assert difference({"a": 1}, {"a": 1, "b": 2}) == "b is null, not 2"
+
+
+def test_tuples_and_lists_do_not_differ():
+    assert difference({"a": (1, 2)}, {"a": [1, 2]}) == ""
+
+
+def test_track_table_keeps_types():
+    row = {name: "x" if dtype == "str" else 1 for name, dtype in TRACK_COLUMNS.items()}
+    table = TrackTable.from_rows([{**row, "active": [True, False]}] * 3, 2)
+    assert len(table) == 3 and table["first_sample"].dtype == np.int64 and table["level"].dtype == np.float64
+    assert table.active.tolist() == [[True, False]] * 3
+
+
+def test_header_tells_what_a_file_is():
+    path = Path("some.h5")
+    check_header({"format": INDEX_FORMAT, "version": VERSION}, path, INDEX_FORMAT)
+    with pytest.raises(ScoresepError, match=r"some\.h5 is not a scoresep cache"):
+        check_header({}, path, INDEX_FORMAT)
+    with pytest.raises(ScoresepError, match=r"some\.h5 is one shard of a cache; give the index"):
+        check_header({"format": SHARD_FORMAT, "version": VERSION}, path, INDEX_FORMAT)
+    with pytest.raises(ScoresepError, match=rf"version {VERSION + 1}, this scoresep reads version {VERSION}"):
+        check_header({"format": INDEX_FORMAT, "version": VERSION + 1}, path, INDEX_FORMAT)

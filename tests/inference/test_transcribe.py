@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import pytest
+import soundfile
+import torch
+
+from scoresep.errors import ScoresepError
+from scoresep.features.level import level_of
+from scoresep.features.spectrogram import stft
+from scoresep.grid import LOWEST_PITCH, Grid
+from scoresep.inference.transcribe import key_strength, transcribe_array, transcribe_file, write_midi
+from scoresep.instruments import INSTRUMENTS
+from scoresep.training.checkpoint import Model
+
+
+def noise(*shape: int) -> np.ndarray:
+    return (np.random.default_rng(3).standard_normal(shape) * 0.1).astype(np.float32)
+
+
+def test_roll_is_the_thresholded_network(model: Model) -> None:
+    mixture = noise(40000)
+    relative = np.abs(stft(mixture, model.grid.n_fft, model.grid.hop)) / np.float32(level_of(mixture))
+    with torch.inference_mode():
+        logits = model.transcriptor(torch.from_numpy(relative.T[None].copy())).frame[0].numpy()
+    roll = transcribe_array(mixture, 16000, model).roll
+    direct = logits.transpose(2, 0, 1) >= 0
+    assert direct.any()
+    assert roll.shape == direct.shape
+    assert (roll != direct).mean() < 1e-4  # rounding on the threshold
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_notes_do_not_depend_on_the_blocks(model: Model, rate: int) -> None:
+    mixture = noise(rate * 6, 2)
+    whole, blocks = (transcribe_array(mixture, rate, model, block_seconds=seconds) for seconds in (30.0, 0.3))
+    assert sum(map(len, whole.notes.values())) > 10
+    for name in model.instruments:
+        np.testing.assert_array_equal(whole.notes[name], blocks.notes[name])
+
+
+@pytest.mark.parametrize("samples", [1, 511, 513])
+def test_short_input_ends_with_the_input(model: Model, samples: int) -> None:
+    notes = transcribe_array(noise(samples), 16000, model).notes
+    assert all((table[:, 1] <= samples / 16000).all() for table in notes.values())
+
+
+def test_midi_has_a_track_per_instrument(model: Model, tmp_path: Path) -> None:
+    song = tmp_path / "song.wav"
+    soundfile.write(song, noise(16000 * 8), 16000, subtype="FLOAT")
+    notes = transcribe_file(song, model, tmp_path / "song.mid")
+    midi = pretty_midi.PrettyMIDI(str(tmp_path / "song.mid"))
+    heard = [name for name in model.instruments if len(notes[name])]
+    assert heard  # pretty_midi leaves tracks without notes out when it reads
+    assert [part.name for part in midi.instruments] == heard
+    for part in midi.instruments:
+        assert part.program == INSTRUMENTS[part.name].midi_program
+        read = sorted((note.start, note.pitch, note.end) for note in part.notes)
+        assert len(read) == len(notes[part.name])
+        expected = sorted((on, pitch, off) for on, off, pitch, _ in notes[part.name])
+        np.testing.assert_allclose(read, expected, atol=2e-3)
+
+
+def test_midi_of_every_instrument_stays_off_the_drum_channel(tmp_path: Path) -> None:
+    names = [name for name, instrument in INSTRUMENTS.items() if instrument.harmonic]
+    write_midi(tmp_path / "all.mid", {name: np.array([[0.5, 1.0, 60, 80]]) for name in names})
+    midi = pretty_midi.PrettyMIDI(str(tmp_path / "all.mid"))
+    assert [part.name for part in midi.instruments] == names
+    assert not any(part.is_drum for part in midi.instruments)
+
+
+def test_midi_without_a_note_is_a_midi_file(tmp_path: Path) -> None:
+    write_midi(tmp_path / "none.mid", {"piano": np.zeros((0, 4)), "bass": np.zeros((0, 4))})
+    assert pretty_midi.PrettyMIDI(str(tmp_path / "none.mid")).instruments == []
+
+
+def test_unknown_instrument(tmp_path: Path) -> None:
+    with pytest.raises(ScoresepError, match="unknown instrument 'pianno'; did you mean 'piano'"):
+        write_midi(tmp_path / "a.mid", {"pianno": np.zeros((0, 4))})
+    assert not (tmp_path / "a.mid").exists()
+
+
+def test_strength_finds_the_key_that_sounds() -> None:
+    grid = Grid()
+    for pitch in (45, 60, 81):
+        hertz = 440 * 2 ** ((pitch - 69) / 12)
+        tone = np.sin(2 * np.pi * hertz * np.arange(16000) / 16000).astype(np.float32)
+        strength = key_strength(np.abs(stft(tone, grid.n_fft, grid.hop)), grid)[10]
+        assert strength[pitch - LOWEST_PITCH] > 0.7
+        assert strength[pitch - LOWEST_PITCH + 5] < 0.1
+
+
+def test_bad_audio_writes_no_midi(model: Model, tmp_path: Path) -> None:
+    song = tmp_path / "text.wav"
+    song.write_text("not audio")
+    with pytest.raises(ScoresepError, match="is not readable audio"):
+        transcribe_file(song, model, tmp_path / "text.mid")
+    assert not (tmp_path / "text.mid").exists()

@@ -1,0 +1,89 @@
+"""Transposition and equalisation keep the score true."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scoresep.training.augment import equaliser, shift_pitch, transpose, vary
+from scoresep.training.stream import Batch, stream
+
+
+@pytest.fixture
+def batch(cache) -> Batch:
+    (made,) = stream(cache, 32, [[(0, 0), (1, 20), (2, 40)]], 0, torch.device("cpu"))
+    return made
+
+
+def same(a: Batch, b: Batch) -> bool:
+    return all(torch.equal(getattr(a, name), getattr(b, name)) for name in ("magnitude", "roll", "onset", "harmonic"))
+
+
+def inside(batch: Batch) -> torch.Tensor:
+    """Share of each clip's energy that its masks hold."""
+    energy = batch.magnitude**2
+    return (energy * batch.harmonic.any(1)).sum((1, 2)) / energy.sum((1, 2))
+
+
+def test_no_variation_changes_nothing(batch):
+    assert vary(batch, 0, 0.0, 7.8125, torch.Generator().manual_seed(0)) is batch
+    assert same(transpose(batch, torch.zeros(3, dtype=torch.int64)), batch)
+
+
+def test_a_partial_moves_by_the_interval():
+    magnitude = torch.zeros(2, 1025, 4)
+    magnitude[:, 100] = 1.0
+    harmonic = torch.zeros(2, 1, 1025, 4, dtype=torch.bool)
+    harmonic[:, :, 99:102] = True
+    roll = torch.zeros(2, 1, 88, 4)
+    roll[:, :, 40] = 1.0
+    moved = transpose(Batch(magnitude, roll, roll, harmonic, [(0, 0), (0, 0)]), torch.tensor([12, -12]))
+    assert moved.magnitude[:, :, 0].argmax(1).tolist() == [200, 50]
+    assert moved.roll[:, 0, :, 0].argmax(1).tolist() == [52, 28] and moved.roll.sum((1, 2, 3)).tolist() == [4.0, 4.0]
+    assert torch.equal(moved.onset, moved.roll)
+    marked = [moved.harmonic[b, 0, :, 0].nonzero().flatten().tolist() for b in range(2)]
+    assert 200 in marked[0] and 50 in marked[1]
+
+
+@pytest.mark.parametrize("semitones", [-3, -1, 2, 3])
+def test_energy_stays_in_the_masks(batch, semitones):
+    moved = transpose(batch, torch.full((3,), semitones))
+    assert moved.magnitude.shape == batch.magnitude.shape and moved.harmonic.dtype == torch.bool
+    assert (inside(moved) > 0.93).all()  # interpolation spreads a peak by a bin
+    left_behind = Batch(moved.magnitude, moved.roll, moved.onset, batch.harmonic, batch.crops)
+    assert (inside(left_behind) < inside(moved) - 0.05).all()
+    assert moved.roll.sum() == batch.roll.sum()  # no key of these tracks is near the piano's ends
+    assert moved.magnitude.max() <= batch.magnitude.max() + 1e-6
+
+
+def test_keys_that_leave_the_piano_are_lost():
+    roll = torch.zeros(1, 88, 2)
+    roll[0, [0, 40, 87]] = 1.0
+    assert shift_pitch(roll, 3)[0, :, 0].nonzero().flatten().tolist() == [3, 43]
+    assert shift_pitch(roll, -1)[0, :, 0].nonzero().flatten().tolist() == [39, 86]
+    assert torch.equal(shift_pitch(roll, 0), roll)
+
+
+def test_nothing_comes_from_beyond_the_spectrum(batch):
+    moved = transpose(batch, torch.full((3,), -12))
+    assert not moved.magnitude[:, 514:].any() and not moved.harmonic[:, :, 514:].any()
+
+
+def test_gains_are_smooth_and_within_bounds():
+    gains = equaliser(torch.Size((20, 1025)), 6.0, 7.8125, torch.Generator().manual_seed(0))
+    decibels = 20 * torch.log10(gains)
+    assert gains.shape == (20, 1025, 1) and gains.dtype == torch.float32
+    assert decibels.abs().max() <= 6.0 + 1e-4 and decibels.abs().max() > 3.0
+    assert decibels[:, 200:].diff(dim=1).abs().max() < 0.2
+
+
+def test_equalising_touches_the_magnitudes_only(batch):
+    varied = vary(batch, 0, 6.0, 7.8125, torch.Generator().manual_seed(0))
+    assert not torch.equal(varied.magnitude, batch.magnitude)
+    assert torch.equal(varied.roll, batch.roll) and torch.equal(varied.harmonic, batch.harmonic)
+    assert varied.crops == batch.crops
+
+
+def test_variation_follows_its_generator(batch):
+    a, b, c = (vary(batch, 3, 6.0, 7.8125, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert same(a, b) and not same(a, c)

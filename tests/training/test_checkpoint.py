@@ -1,0 +1,158 @@
+"""Checkpoints: a model that rebuilds itself, and files that are none."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import resource
+
+import pytest
+import torch
+
+from scoresep.errors import ScoresepError
+from scoresep.grid import Grid
+from scoresep.models.tcn import TrunkSettings
+from scoresep.training.checkpoint import (
+    VERSION,
+    Checkpoint,
+    Model,
+    is_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+
+GRID = Grid(8000, 256, 64)
+TRUNK = TrunkSettings(8, 16, 2, 1)
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    model = Model(GRID, ("bass", "organ"), TRUNK, "sigmoid")
+    model.transcriptor.train()(torch.rand(2, GRID.bins, 20))  # moves the statistics of normalisation
+    model.threshold, model.onset_threshold = [0.25, 0.75], [0.1, 0.9]
+    return Checkpoint(
+        model, 2, 17, False, {"seed": 3}, "/some/cache.h5", "abc", [{"step": 1, "total": 0.5}], {"x": [1]}
+    )
+
+
+def test_everything_comes_back(tmp_path, checkpoint):
+    save_checkpoint(tmp_path / "a.pt", checkpoint)
+    found = load_checkpoint(tmp_path / "a.pt")
+    for name in ("stage", "steps", "complete", "recipe", "cache", "cache_digest", "history", "resume"):
+        assert getattr(found, name) == getattr(checkpoint, name), name
+    model = found.model
+    assert (model.grid, model.instruments, model.trunk, model.mask) == (GRID, ("bass", "organ"), TRUNK, "sigmoid")
+    assert (model.threshold, model.onset_threshold) == ([0.25, 0.75], [0.1, 0.9])
+    for name, network in checkpoint.model.networks.items():
+        for key, value in network.state_dict().items():
+            assert torch.equal(model.networks[name].state_dict()[key], value), key
+    assert not any(network.training for network in model.networks.values())
+
+
+def test_the_same_input_gives_the_same_output_after_loading(tmp_path, checkpoint):
+    save_checkpoint(tmp_path / "a.pt", checkpoint)
+    model = load_checkpoint(tmp_path / "a.pt").model
+    checkpoint.model.eval()
+    x = torch.rand(1, GRID.bins, 9)
+    assert torch.equal(model.separator(x), checkpoint.model.separator(x))
+    assert torch.equal(model.transcriptor(x).onset, checkpoint.model.transcriptor(x).onset)
+
+
+def test_a_disk_that_takes_no_more_keeps_the_old_checkpoint(tmp_path, checkpoint):
+    """A limit on the size of files stands for a full disk; the fault is the disk's, not one of torch's."""
+    save_checkpoint(tmp_path / "a.pt", checkpoint)
+    before = (tmp_path / "a.pt").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+    try:
+        with pytest.raises(OSError) as fault:
+            save_checkpoint(tmp_path / "a.pt", checkpoint)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (fault.value.errno, fault.value.filename) == (errno.EFBIG, str(tmp_path / "a.pt"))
+    assert (tmp_path / "a.pt").read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+class Evil:
+    """A pickle of it runs code when it is loaded."""
+
+    def __reduce__(self):
+        return os.mkdir, ("evil-was-here",)
+
+
+@pytest.mark.parametrize("how", ["torch", "pickle"])
+def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch, how):
+    monkeypatch.chdir(tmp_path)
+    if how == "torch":
+        torch.save({"format": "scoresep-checkpoint", "version": VERSION, "model": Evil()}, "a.pt")
+    else:
+        (tmp_path / "a.pt").write_bytes(pickle.dumps({"format": Evil()}, protocol=2))
+    with pytest.raises(ScoresepError, match=r"a\.pt is not a readable checkpoint"):
+        load_checkpoint("a.pt")
+    assert not (tmp_path / "evil-was-here").exists()
+
+
+def test_other_version_is_refused(tmp_path, checkpoint):
+    save_checkpoint(tmp_path / "a.pt", checkpoint)
+    content = torch.load(tmp_path / "a.pt", weights_only=True) | {"version": VERSION + 1}
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(ScoresepError, match=rf"a\.pt is a checkpoint of version {VERSION + 1}, this .* {VERSION}"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], torch.zeros(3), {"format": "other"}])
+def test_other_peoples_files_are_refused(tmp_path, content):
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(ScoresepError, match=r"a\.pt is not a checkpoint of scoresep"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_truncated_files_are_refused(tmp_path, checkpoint, share):
+    save_checkpoint(tmp_path / "a.pt", checkpoint)
+    whole = (tmp_path / "a.pt").read_bytes()
+    (tmp_path / "a.pt").write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ScoresepError, match=r"a\.pt is not a readable checkpoint"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+def test_a_cache_is_no_checkpoint(prepared):
+    with pytest.raises(ScoresepError, match=r"cache\.h5 is not a readable checkpoint"):
+        load_checkpoint(prepared)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(ScoresepError, match=r"checkpoint .*none\.pt does not exist; make one with `scoresep train"):
+        load_checkpoint(tmp_path / "none.pt")
+
+
+DAMAGES = {
+    "no model": lambda content: content.pop("model"),
+    "no stage": lambda content: content.pop("stage"),
+    "other trunk": lambda content: content["model"]["trunk"].update(channels=9),
+    "unknown trunk setting": lambda content: content["model"]["trunk"].update(width=9),
+    "other instruments": lambda content: content["model"]["instruments"].append("piano"),
+    "lost network": lambda content: content["model"]["networks"].pop("separator"),
+    "other grid": lambda content: content["model"]["grid"].update(n_fft=512),
+    "impossible grid": lambda content: content["model"]["grid"].update(hop=0),
+    "unknown mask": lambda content: content["model"].update(mask="x"),
+    "no thresholds": lambda content: content["model"].update(threshold=None),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_parts_that_do_not_fit_together_are_refused(tmp_path, checkpoint, damage):
+    save_checkpoint(tmp_path / "a.pt", checkpoint)
+    content = torch.load(tmp_path / "a.pt", weights_only=True)
+    DAMAGES[damage](content)
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(ScoresepError, match=r"a\.pt is damaged"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+def test_checkpoints_are_told_from_caches(tmp_path, checkpoint, prepared):
+    save_checkpoint(tmp_path / "a.pt", checkpoint)
+    assert is_checkpoint(tmp_path / "a.pt")
+    assert not is_checkpoint(prepared) and not is_checkpoint(tmp_path / "none") and not is_checkpoint(tmp_path)

@@ -1,0 +1,261 @@
+"""A run: stages in order, what is reused, what is refused, stopping, the result."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import h5py
+import pytest
+import torch
+
+from scoresep.cache.reader import Cache
+from scoresep.errors import ScoresepError
+from scoresep.training import run as runs
+from scoresep.training.checkpoint import load_checkpoint
+from scoresep.training.log import RunLog, read_log
+from scoresep.training.run import Stopped, choose_device, default_recipe, stage_path, stop_signals, train
+
+CPU = torch.device("cpu")
+STAGE = {number: f"stage {number}" for number in (1, 2, 3)}
+
+
+@pytest.fixture
+def run(cache, make, tmp_path):
+    """A function that trains in `tmp_path/run` and returns what was said."""
+
+    def go(last: int, *assignments: str, force: bool = False, data: Cache = cache, out: str = "ckpt.pt") -> list[str]:
+        said: list[str] = []
+        log = RunLog(tmp_path / "run", note=said.append)
+        try:
+            train(data, last, make.recipe(*assignments), CPU, tmp_path / "run", tmp_path / out, log, force)
+        finally:
+            log.close()
+        return said
+
+    return go
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    model = load_checkpoint(path).model
+    return {f"{n}.{k}": v for n, network in model.networks.items() for k, v in network.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], part: str = "") -> bool:
+    return all(torch.equal(a[key], b[key]) for key in a if key.startswith(part))
+
+
+def test_stage_3_trains_the_stages_before_it_and_says_so(run, tmp_path, cache):
+    said = run(3)
+    folder = tmp_path / "run"
+    assert [line for line in said if "trained first" in line] == [
+        f"stage {n}: {folder / f'stage{n}.pt'} is missing or not finished, so it is trained first" for n in (1, 2)
+    ]
+    for number in (1, 2, 3):
+        found = load_checkpoint(stage_path(folder, number))
+        assert (found.stage, found.steps, found.complete) == (number, 4, True)
+        assert found.cache == str(cache.path) and found.cache_digest == cache.digest
+    assert (tmp_path / "ckpt.pt").read_bytes() == (folder / "stage3.pt").read_bytes()
+    one, two, three = (weights(stage_path(folder, n)) for n in (1, 2, 3))
+    assert same(one, two, "transcriptor") and not same(one, two, "separator")
+    assert not same(two, three, "transcriptor") and not same(two, three, "separator")
+    assert {record["stage"] for record in read_log(folder)} == {1, 2, 3}
+
+
+def test_earlier_stages_are_reused(run, tmp_path):
+    run(1)
+    before = (tmp_path / "run" / "stage1.pt").stat().st_mtime_ns
+    said = run(2)
+    assert said[0] == f"stage 1: {tmp_path / 'run' / 'stage1.pt'} is there"
+    assert (tmp_path / "run" / "stage1.pt").stat().st_mtime_ns == before
+
+
+def test_stage_by_stage_ends_the_same_as_at_once(run, tmp_path, make, cache):
+    run(1)
+    run(2)
+    run(3)
+    log = RunLog(tmp_path / "other")
+    train(cache, 3, make.recipe(), CPU, tmp_path / "other", tmp_path / "other.pt", log, False)
+    log.close()
+    assert same(weights(tmp_path / "ckpt.pt"), weights(tmp_path / "other.pt"))
+
+
+def test_a_finished_run_is_left_as_it_is_and_copied_anew(run, tmp_path):
+    run(1)
+    before = (tmp_path / "run" / "stage1.pt").stat().st_mtime_ns
+    assert run(1, out="again.pt") == [f"stage 1: {tmp_path / 'run' / 'stage1.pt'} is there"]
+    assert (tmp_path / "run" / "stage1.pt").stat().st_mtime_ns == before
+    assert (tmp_path / "again.pt").read_bytes() == (tmp_path / "ckpt.pt").read_bytes()
+
+
+def test_force_trains_the_last_stage_anew(run, tmp_path):
+    run(2)
+    stamps = [stage_path(tmp_path / "run", n).stat().st_mtime_ns for n in (1, 2)]
+    run(2, "stage2.steps=2", force=True)
+    assert stage_path(tmp_path / "run", 1).stat().st_mtime_ns == stamps[0]
+    assert load_checkpoint(stage_path(tmp_path / "run", 2)).steps == 2
+    records = [record for record in read_log(tmp_path / "run") if record["stage"] == 2]
+    assert max(record["step"] for record in records) == 2
+
+
+def test_other_settings_are_refused_and_named(run, tmp_path):
+    run(1)
+    with pytest.raises(ScoresepError, match=r"stage1\.pt was trained with other settings: stage1\.steps is 4, not 6; "):
+        run(1, "stage1.steps=6")
+
+
+def test_settings_of_other_stages_and_of_the_machine_do_not_matter(run):
+    run(1)
+    assert run(1, "stage2.steps=99", "stage3.learning_rate=1", "data.workers=1")[0].endswith("is there")
+
+
+def test_another_trunk_is_refused_and_named(run):
+    run(1)
+    with pytest.raises(ScoresepError, match=r"stage1\.pt holds networks of another kind: trunk\.channels is 8, not 12"):
+        run(2, "trunk.channels=12")
+    with pytest.raises(ScoresepError, match=r"networks of another kind: mask is .softmax., not .sigmoid."):
+        run(2, "mask=sigmoid")
+
+
+def test_another_cache_is_refused(run, cache_copy):
+    run(1)
+    with h5py.File(cache_copy, "a") as file:
+        file.attrs["digest"] = "another"
+    with pytest.raises(ScoresepError, match=r"stage1\.pt was trained on another cache \(.*cache\.h5\); give another"):
+        run(2, data=Cache(cache_copy))
+
+
+def test_a_damaged_checkpoint_is_refused_and_named(run, tmp_path):
+    run(1)
+    (tmp_path / "run" / "stage1.pt").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ScoresepError, match=r"stage1\.pt is not a readable checkpoint"):
+        run(2)
+
+
+@pytest.mark.parametrize("last", [1, 3])
+def test_stopped_by_a_signal_and_continued_is_the_same(run, tmp_path, monkeypatch, last, make, cache):
+    """The signal arrives in the second step of the last stage."""
+    real = runs.train_stage
+
+    def interrupt(session):
+        if session.stage.number == last:
+            inner = session.log.progress
+
+            def tell(title, done, total, losses):
+                inner(title, done, total, losses)
+                if done == 3:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+            session.log.progress = tell
+        return real(session)
+
+    monkeypatch.setattr(runs, "train_stage", interrupt)
+    with pytest.raises(Stopped, match=f"stopped after 3 of 4 steps of stage {last}"):
+        run(last)
+    assert not (tmp_path / "ckpt.pt").exists()
+    assert not load_checkpoint(stage_path(tmp_path / "run", last)).complete
+    monkeypatch.setattr(runs, "train_stage", real)
+    assert f"stage {last}: goes on after step 3" in run(last)
+    log = RunLog(tmp_path / "whole")
+    train(cache, last, make.recipe(), CPU, tmp_path / "whole", tmp_path / "whole.pt", log, False)
+    log.close()
+    assert same(weights(tmp_path / "ckpt.pt"), weights(tmp_path / "whole.pt"))
+    assert read_log(tmp_path / "run") == read_log(tmp_path / "whole")
+
+
+def test_an_unfinished_stage_with_other_settings_is_refused(run, monkeypatch):
+    monkeypatch.setattr(runs, "train_stage", lambda session: (runs.save(session, complete=False), False)[1])
+    with pytest.raises(Stopped):
+        run(1)
+    with pytest.raises(ScoresepError, match=r"other settings: stage1\.steps is 4, not 8"):
+        run(1, "stage1.steps=8")
+
+
+def test_the_separator_starts_from_the_transcriptors_trunk(run, tmp_path):
+    run(2, "stage2.steps=0")
+    found = weights(tmp_path / "ckpt.pt")
+    trunk = [key.removeprefix("transcriptor.trunk") for key in found if key.startswith("transcriptor.trunk")]
+    assert trunk and all(torch.equal(found[f"separator.trunk{k}"], found[f"transcriptor.trunk{k}"]) for k in trunk)
+
+
+def test_the_separator_may_start_afresh(run, tmp_path):
+    run(2, "stage2.steps=0", "share_trunk=false")
+    found = weights(tmp_path / "ckpt.pt")
+    assert not torch.equal(found["separator.trunk.bottleneck.weight"], found["transcriptor.trunk.bottleneck.weight"])
+
+
+def test_the_best_weights_are_what_the_stage_ends_with(run, tmp_path, monkeypatch):
+    real = runs.train_stage
+
+    def with_better_weights(session):
+        ended = real(session)
+        for value in session.best["networks"]["transcriptor"].values():
+            value.fill_(0.5)
+        return ended
+
+    monkeypatch.setattr(runs, "train_stage", with_better_weights)
+    run(1, "stage1.keep=best")
+    found = weights(tmp_path / "ckpt.pt")
+    assert all(
+        (value == 0.5).all() for key, value in found.items() if key.endswith((".weight", ".bias")) and "transc" in key
+    )
+
+
+def test_training_never_reads_stems_or_audio(run, cache_copy):
+    for shard in cache_copy.with_name("cache.shards").glob("*.h5"):
+        with h5py.File(shard, "a") as file:
+            del file["stems"], file["mixture"]
+    run(3, data=Cache(cache_copy))
+
+
+def test_thresholds_are_tuned_on_validation_scores(run, tmp_path, monkeypatch):
+    seen = []
+
+    def tune(model, cache, split):
+        seen.append(split)
+        model.threshold = [0.1, 0.2, 0.3]
+
+    monkeypatch.setattr("scoresep.evaluation.tuning.tune_thresholds", tune)
+    run(2)
+    assert seen == ["validation"], "after stage 1, whose transcriptor learnt, and not after stage 2"
+    assert load_checkpoint(tmp_path / "ckpt.pt").model.threshold == [0.1, 0.2, 0.3]
+
+
+def test_a_cache_without_validation_tracks_can_be_trained_on(run, corpus_copy, tmp_path):
+    import shutil
+
+    from scoresep.cache.prepare import prepare
+    from scoresep.cache.schema import CacheSettings
+    from scoresep.corpora.slakh import open_slakh
+
+    shutil.rmtree(corpus_copy / "validation")
+    prepare(open_slakh(corpus_copy), tmp_path / "c.h5", CacheSettings(), jobs=1)
+    run(1, data=Cache(tmp_path / "c.h5"))
+    assert load_checkpoint(tmp_path / "ckpt.pt").history == []
+
+
+def test_the_first_signal_is_a_wish_and_the_second_stops():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), stop_signals() as stopped:
+        assert not stopped()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopped()
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_devices():
+    assert choose_device("cpu") == CPU and choose_device("auto").type in ("cpu", "cuda")
+    assert default_recipe(CPU) == "mini" and default_recipe(torch.device("cuda")) == "paper"
+    for name in ("tpu", "cuda:99", ""):
+        with pytest.raises(ScoresepError, match=f"device '{name}' is not to be had here"):
+            choose_device(name)
+
+
+def test_the_log_is_json_lines(run, tmp_path):
+    run(1, "stage1.steps=10")
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert kinds.count("train") == 1 and kinds.count("validation") == 5
