@@ -116,7 +116,15 @@ def render(
     from scoresep.corpora.render import RenderSettings, render_corpus
 
     banks = {"soundfonts": tuple(soundfont)} if soundfont else {}
-    settings = RenderSettings(songs=songs, midi_dir=midi, seed=seed, seconds=seconds, sample_rate=sample_rate, **banks)
+    settings = RenderSettings(
+        songs=songs,
+        midi_dir=midi,
+        groups=by_comma(groups),
+        seed=seed,
+        seconds=seconds,
+        sample_rate=sample_rate,
+        **banks,
+    )
     with meter("songs") as progress:
         report = render_corpus(
             out, settings, jobs=jobs or cores(), progress=lambda done, total, what: progress(what, done, total)
@@ -221,7 +229,8 @@ def train(
         try:
             run_training(data, stage, wanted, chosen, run, out, log, force)
         except Stopped as stop:
-            errors.print(f"{stop}; everything is saved in {run}, the same command goes on", markup=False)
+            again = "the same command without --force" if force else "the same command"
+            errors.print(f"{stop}; everything is saved in {run}, {again} goes on", markup=False)
             raise typer.Exit(130) from None
         finally:
             log.close()

@@ -15,9 +15,9 @@ from torch.nn import functional
 
 KERNEL = 3
 SLOPE = 0.1
-LEVEL_GAIN = 100.0
+LEVEL_GAIN = 1000.0
 """Magnitudes relative to the track's level enter as log(1 + LEVEL_GAIN m): linear near silence, so the gradient that a
-critic sends back stays finite there, logarithmic above -40 dB."""
+critic sends back stays finite there, logarithmic above -60 dB, so that the decay of a piano note stays visible."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ run code.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,16 @@ class Model:
         return model
 
 
+def identity(model: Model) -> str:
+    """SHA-256 of all weights of a model: tells whether a later stage began from this one."""
+    digest = hashlib.sha256()
+    for network in model.networks.values():
+        for name, value in network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 @dataclass
 class Checkpoint:
     """A model with its history.
@@ -112,6 +123,7 @@ class Checkpoint:
         recipe: the settings of the run, as plain values.
         cache: where the cache lay, and its digest: evaluation finds its data by it.
         cache_digest: identity of the cache's content.
+        parent: `identity` of the model that the stage began with, '' for fresh weights.
         history: one record per validation.
         resume: state to go on with (optimisers, generators); empty in a finished checkpoint.
     """
@@ -123,6 +135,7 @@ class Checkpoint:
     recipe: dict[str, Any]
     cache: str
     cache_digest: str
+    parent: str = ""
     history: list[dict[str, Any]] = field(default_factory=list)
     resume: dict[str, Any] = field(default_factory=dict)
 
@@ -146,7 +159,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         raise
 
 
-PLAIN = ("stage", "steps", "complete", "recipe", "cache", "cache_digest", "history", "resume")
+PLAIN = ("stage", "steps", "complete", "recipe", "cache", "cache_digest", "parent", "history", "resume")
 """Fields of `Checkpoint` that are saved as they are."""
 
 

@@ -41,6 +41,7 @@ class Session:
         path: the stage's checkpoint.
         log: record of the run.
         stopped: asked before each step; true ends the stage early, with everything saved.
+        parent: identity of the model that the stage began with.
         step: steps made.
         history: validation records.
         best: lowest validation loss so far with its weights, kept if the recipe says so.
@@ -53,6 +54,7 @@ class Session:
     path: Path
     log: RunLog
     stopped: Callable[[], bool] = lambda: False
+    parent: str = ""
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
@@ -66,6 +68,12 @@ class Session:
         silent = [player for player, weights in self.weights.items() if not weights]
         if silent and self.settings.steps:
             raise ScoresepError(f"recipe: stage{self.stage.number}.{silent[0]} has no loss with a weight above 0")
+        count, batch = len(self.model.instruments), self.recipe.data.batch
+        crossed = any("adversarial_mixture" in weights for weights in self.weights.values())
+        if crossed and batch < count:
+            raise ScoresepError(
+                f"recipe: data.batch is {batch}; adversarial_mixture needs a clip for each of {count} instruments"
+            )
         self.optimisers = {
             player: torch.optim.AdamW(
                 self.model.networks[player].parameters(),
@@ -230,6 +238,7 @@ def save(session: Session, *, complete: bool) -> Checkpoint:
         recipe=session.recipe.to_dict(),
         cache=str(session.cache.path),
         cache_digest=session.cache.digest,
+        parent=session.parent,
         history=session.history,
         resume=resume,
     )

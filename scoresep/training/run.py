@@ -16,7 +16,7 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.schema import difference
 from scoresep.errors import ScoresepError
 from scoresep.files import replacing
-from scoresep.training.checkpoint import Checkpoint, Model, load_checkpoint
+from scoresep.training.checkpoint import Checkpoint, Model, identity, load_checkpoint
 from scoresep.training.log import RunLog
 from scoresep.training.loop import Session, restore, save, train_stage
 from scoresep.training.recipe import Recipe
@@ -63,21 +63,23 @@ def train(
         Stopped: the user interrupted; the run goes on from `folder` with the same command.
     """
     checkpoint: Checkpoint | None = None
+    parent = ""
     with stop_signals() as stopped:
         for number in range(1, last + 1):
             stage, path = STAGES[number], stage_path(folder, number)
-            found = None if force and number == last else find_stage(path, cache, recipe)
+            found = None if force and number == last else find_stage(path, cache, recipe, parent)
             if found and found.complete and (number < last or same_settings(found, recipe, stage, path)):
                 log.note(f"stage {number}: {path} is there")
-                checkpoint = found
+                checkpoint, parent = found, identity(found.model)
                 continue
             if number < last:
                 log.note(f"stage {number}: {path} is missing or not finished, so it is trained first")
             session = begin(stage, path, found, checkpoint, cache, recipe, device, log)
-            session.stopped = stopped
+            session.stopped, session.parent = stopped, parent
             if not train_stage(session):
                 raise Stopped(f"stopped after {session.step} of {session.settings.steps} steps of stage {number}")
             checkpoint = end(session)
+            parent = identity(checkpoint.model)
     assert checkpoint is not None
     with replacing(out) as temporary:
         shutil.copyfile(stage_path(folder, last), temporary)
@@ -89,8 +91,8 @@ def stage_path(folder: Path, number: int) -> Path:
     return folder / f"stage{number}.pt"
 
 
-def find_stage(path: Path, cache: Cache, recipe: Recipe) -> Checkpoint | None:
-    """The checkpoint of a stage, or None if there is none; refuses one that does not fit."""
+def find_stage(path: Path, cache: Cache, recipe: Recipe, parent: str) -> Checkpoint | None:
+    """The checkpoint of a stage, or None if there is none; refuses one of other data, networks or stage before it."""
     if not path.exists():
         return None
     found = load_checkpoint(path)
@@ -99,6 +101,8 @@ def find_stage(path: Path, cache: Cache, recipe: Recipe) -> Checkpoint | None:
     wanted = {"trunk": recipe.trunk.to_dict(), "mask": recipe.mask}
     if changed := difference({"trunk": found.model.trunk.to_dict(), "mask": found.model.mask}, wanted):
         raise ScoresepError(f"{path} holds networks of another kind: {changed}; give another --run")
+    if found.parent != parent:
+        raise ScoresepError(f"{path} began from another stage before it; delete it or give another --run")
     return found
 
 

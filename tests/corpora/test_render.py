@@ -311,3 +311,25 @@ def test_loudness_of_silence_and_of_very_short_sounds_is_minus_infinity():
     assert integrated_loudness(np.ones(6400, dtype=np.float32), 16000) == -np.inf
     tone = np.sin(2 * np.pi * 997 * np.arange(48000 * 2) / 48000).astype(np.float32)
     assert integrated_loudness(tone, 48000) == pytest.approx(-3.01, abs=0.05)
+
+
+def test_only_the_groups_asked_for_are_rendered_and_sound_as_with_the_others(tmp_path):
+    def render(groups: tuple[str, ...]) -> Path:
+        out = tmp_path / "-".join(("c", *groups))
+        render_corpus(out, RenderSettings(songs=3, seconds=4.0, sample_rate=8000, seed=3, groups=groups), jobs=1)
+        return out
+
+    def patches(track: Path) -> list[str]:
+        return [stem["plugin_name"] for stem in _metadata(track)["stems"].values()]
+
+    every, some = render(()), render(("piano", "bass"))
+    for whole, part in zip(_tracks(every), _tracks(some), strict=True):
+        classes = {stem["inst_class"] for stem in _metadata(part)["stems"].values()}
+        assert classes <= {"Piano", "Bass"}
+        kept = [s["plugin_name"] for s in _metadata(whole)["stems"].values() if s["inst_class"] in ("Piano", "Bass")]
+        assert patches(part) == kept
+
+
+def test_an_unknown_group_is_refused_with_the_nearest_name():
+    with pytest.raises(ScoresepError, match="unknown group 'guitr'; did you mean 'guitar'"):
+        RenderSettings(groups=("guitr",))

@@ -259,3 +259,15 @@ def test_the_log_is_json_lines(run, tmp_path):
     lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     kinds = [json.loads(line)["kind"] for line in lines]
     assert kinds.count("train") == 1 and kinds.count("validation") == 5
+
+
+def test_a_stage_is_not_taken_for_the_continuation_of_another_stage_before_it(run, tmp_path):
+    run(2)
+    run(1, "stage1.steps=5", force=True)
+    with pytest.raises(ScoresepError, match=r"stage2\.pt began from another stage before it"):
+        run(2)
+
+
+def test_the_adversarial_mixture_needs_a_clip_for_each_instrument(run):
+    with pytest.raises(ScoresepError, match=r"data\.batch is 2"):
+        run(3, "data.batch=2")
