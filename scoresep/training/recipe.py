@@ -123,13 +123,13 @@ class Recipe:
     stage2: StageRecipe = StageRecipe(
         steps=40_000,
         learning_rate=1e-3,
-        separator=SeparatorWeights(transcription=5.0, clip_mixture=0.5, harmonic_mixture=0.5),
+        separator=SeparatorWeights(transcription=20.0, clip_mixture=0.5, harmonic_mixture=5.0),
     )
     stage3: StageRecipe = StageRecipe(
         steps=20_000,
         learning_rate=2e-4,
         transcriptor=TranscriptorWeights(score=1.0, onset=1.0, adversarial_mixture=0.2, adversarial_transcription=0.02),
-        separator=SeparatorWeights(transcription=5.0, clip_mixture=0.5, harmonic_mixture=0.5, adversarial_mixture=2.0),
+        separator=SeparatorWeights(transcription=20.0, clip_mixture=0.5, harmonic_mixture=5.0, adversarial_mixture=4.0),
     )
 
     def __post_init__(self) -> None:
