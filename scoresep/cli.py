@@ -113,7 +113,7 @@ def render(
 
     Example: scoresep render corpus --songs 60 --seed 1
     """
-    from scoresep.corpora.render import RenderSettings, render_corpus
+    from scoresep.rendering.render import RenderSettings, render_corpus
 
     banks = {"soundfonts": tuple(soundfont)} if soundfont else {}
     settings = RenderSettings(

@@ -32,13 +32,13 @@ class Meter:
             self._begin(title, done, total)
         elapsed = time.monotonic() - self._began
         rate = (done - self._first) / elapsed if elapsed > 0 else 0.0
-        speed = f"{rate:.1f} {self._unit}/s"
+        speed = f", {rate:.1f} {self._unit}/s" if rate > 0 else ""
         if self._bar:
-            self._bar.update(self._task, completed=done, total=total, detail=f"{speed}  {detail}")
+            self._bar.update(self._task, completed=done, total=total, detail=f"{speed[2:]}  {detail}")
         elif done >= total or time.monotonic() - self._line >= LINE_EVERY:
             self._line = time.monotonic()
             remaining = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
-            console.print(f"{title}: {done:g}/{total:g} {self._unit}, {speed}{remaining}  {detail}".rstrip())
+            console.print(f"{title}: {done:g}/{total:g} {self._unit}{speed}{remaining}  {detail}".rstrip())
 
     def _begin(self, title: str, done: float, total: float) -> None:
         self._title, self._first = title, done if done > 1 else 0.0

@@ -1,1 +1,1 @@
-"""Corpora: what lies on disk (`slakh`), and making one in the same layout (`render`, `compose`, `synth`)."""
+"""Corpora on disk: what one looks like to the rest (`base`) and readers of layouts (`slakh`)."""

@@ -54,7 +54,7 @@ class Corpus:
     """Tracks in a fixed order, with what a result must name.
 
     Attributes:
-        name: kind of corpus, such as slakh.
+        name: kind of corpus: slakh, or rendered.
         root: folder it was read from.
         split_set: which split of the data set the tracks follow.
         rules: names of the label rules that were applied.

@@ -80,7 +80,9 @@ def open_slakh(root: str | Path | None = None) -> Corpus:
     if not tracks:
         raise ScoresepError(f"{root} holds no TrackNNNNN folder; give the folder that holds Slakh's tracks or splits")
     tracks.sort(key=lambda track: track.id)
-    return Corpus("slakh", root, split_set_of(root, bool(splits)), (OCTAVE_RULE,), tuple(tracks))
+    split_set = split_set_of(root, bool(splits))
+    name = "rendered" if split_set == "rendered" else "slakh"
+    return Corpus(name, root, split_set, (OCTAVE_RULE,), tuple(tracks))
 
 
 def track_folders(folder: Path) -> list[Path]:

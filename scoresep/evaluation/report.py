@@ -33,7 +33,7 @@ def report(evaluation: Evaluation) -> RenderableType:
     """
     summary, about = evaluation.summary, evaluation.about
     tracks = summary["counts"]["tracks"]
-    heading = f"{about['corpus']}, split '{about['split']}' of {about['split_set']}, {tracks} tracks"
+    heading = f"{about['corpus']} corpus, {tracks} {about['split']} tracks (split set {about['split_set']})"
     lines = [Text(line, style="dim") for line in [*_legend(summary), *evaluation.notes]]
     return Group(Text(heading, style="bold"), _separation_table(summary), _transcription_table(summary), *lines)
 

@@ -43,7 +43,7 @@ class TrunkSettings:
 class DepthwiseConv(nn.Module):
     """Dilated depthwise convolution of width 3, length kept by zeros at both ends.
 
-    On a CPU it is computed as three shifted multiply-adds, which is several times faster than `conv1d` there.
+    On a CPU it is computed as three shifted multiply-adds: `tools/bench_depthwise.py` compares them with `conv1d`.
     """
 
     def __init__(self, channels: int, dilation: int) -> None:

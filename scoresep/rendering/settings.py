@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scoresep.corpora.compose import COMPOSER_VERSION
-from scoresep.corpora.render_song import temporary_name
-from scoresep.corpora.song import Song
-from scoresep.corpora.synth import default_soundfont, soundfont_bytes
 from scoresep.errors import ScoresepError
 from scoresep.files import write_json
 from scoresep.instruments import INSTRUMENTS, nearest
+from scoresep.rendering.compose import COMPOSER_VERSION
+from scoresep.rendering.song import Song
+from scoresep.rendering.synth import default_soundfont, soundfont_bytes
+from scoresep.rendering.track import temporary_name
 
 SPLITS = ("train", "validation", "test")
 SETTINGS_FILE = "render.json"

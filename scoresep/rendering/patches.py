@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.corpora.song import Song
-from scoresep.corpora.synth import DRUM_BANK, Preset, presets, render_part
 from scoresep.errors import ScoresepError
 from scoresep.features.score import part_from_notes
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, Instrument
+from scoresep.rendering.song import Song
+from scoresep.rendering.synth import DRUM_BANK, Preset, presets, render_part
 
 HELD_OUT_SHARE = 0.125
 FEWEST_TO_HOLD_OUT = 3

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scoresep.corpora.harmony import Chord, near, scale_step, voice
+from scoresep.rendering.harmony import Chord, near, scale_step, voice
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ import numpy as np
 import pretty_midi
 import soundfile
 
-from scoresep.corpora.song import Song, midi_bytes
 from scoresep.errors import ScoresepError
 from scoresep.features.audio import fit, resample
 from scoresep.features.score import Part
 from scoresep.files import existing_file
+from scoresep.rendering.song import Song, midi_bytes
 
 DRUM_BANK = 128
 VOLUMES = (127, 90, 64, 45, 32, 16, 8)

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from scoresep.corpora.harmony import near, scale_step
-from scoresep.corpora.patterns import Bar, Event, Hand, accent, arpeggio, melody
+from scoresep.rendering.harmony import near, scale_step
+from scoresep.rendering.patterns import Bar, Event, Hand, accent, arpeggio, melody
 
 KICK, RIM, SNARE, CLOSED, PEDAL, OPEN, CRASH, RIDE = 36, 37, 38, 42, 44, 46, 49, 51
 TOMS = (50, 48, 45, 43)

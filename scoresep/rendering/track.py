@@ -13,14 +13,14 @@ import pretty_midi
 import soundfile
 import yaml
 
-from scoresep.corpora.loudness import STEM_LUFS, TARGET_PEAK_DB, integrated_loudness, mix_stems
-from scoresep.corpora.patches import Patch
-from scoresep.corpora.song import Song, midi_bytes
-from scoresep.corpora.synth import render_part
-from scoresep.corpora.tone import Tone, apply_tone
 from scoresep.errors import ScoresepError
 from scoresep.features.score import Part
 from scoresep.instruments import DRUM_PROGRAM
+from scoresep.rendering.loudness import STEM_LUFS, TARGET_PEAK_DB, integrated_loudness, mix_stems
+from scoresep.rendering.patches import Patch
+from scoresep.rendering.song import Song, midi_bytes
+from scoresep.rendering.synth import render_part
+from scoresep.rendering.tone import Tone, apply_tone
 
 QUIETEST_LUFS = -70.0
 """A stem below the gate of BS.1770 has no loudness to normalise: it is left out, like stems Slakh could not render."""

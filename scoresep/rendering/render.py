@@ -18,11 +18,12 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from scoresep.corpora.compose import GROUPS, compose
-from scoresep.corpora.excerpt import group_name, read_folder
-from scoresep.corpora.parallel import Progress, available_cores, in_parallel
-from scoresep.corpora.patches import Patch, PatchPool, check_soundfonts, own_patch, patch_pool
-from scoresep.corpora.render_settings import (
+from scoresep.errors import ScoresepError
+from scoresep.rendering.compose import GROUPS, compose
+from scoresep.rendering.excerpt import group_name, read_folder
+from scoresep.rendering.parallel import Progress, available_cores, in_parallel
+from scoresep.rendering.patches import Patch, PatchPool, check_soundfonts, own_patch, patch_pool
+from scoresep.rendering.settings import (
     DEFAULT_SONGS,
     SPLITS,
     RenderSettings,
@@ -30,10 +31,9 @@ from scoresep.corpora.render_settings import (
     digest,
     split_sequence,
 )
-from scoresep.corpora.render_song import SilentSong, Stem, write_track
-from scoresep.corpora.song import Song
-from scoresep.corpora.tone import draw_tone
-from scoresep.errors import ScoresepError
+from scoresep.rendering.song import Song
+from scoresep.rendering.tone import draw_tone
+from scoresep.rendering.track import SilentSong, Stem, write_track
 
 __all__ = ["DEFAULT_SONGS", "SPLITS", "RenderReport", "RenderSettings", "draw_stems", "render_corpus", "split_sequence"]
 
@@ -118,7 +118,7 @@ def render_corpus(
         made=len(missing) - len(silent),
         reused=len(tasks) - len(missing),
         skipped=tuple(skipped),
-        held_out=pool.held_out,
+        held_out={g: held for g, held in pool.held_out.items() if not settings.groups or g in settings.groups},
         rejected=pool.rejected,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoresep.corpora.tone import Tone, apply_tone, draw_tone
+from scoresep.rendering.tone import Tone, apply_tone, draw_tone
 
 RATE = 44100
 

@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from scoresep.corpora.compose import CORE, REGISTERS, TEMPO_RANGE, Clock, compose
-from scoresep.corpora.harmony import Chord, near, scale_step, voice
-from scoresep.corpora.song import Song, fingerprint, midi_bytes, tidied
 from scoresep.features.score import Part, part_from_notes, read_midi
+from scoresep.rendering.compose import CORE, REGISTERS, TEMPO_RANGE, Clock, compose
+from scoresep.rendering.harmony import Chord, near, scale_step, voice
+from scoresep.rendering.song import Song, fingerprint, midi_bytes, tidied
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoresep.corpora import patterns as p
-from scoresep.corpora import rhythm_section as r
-from scoresep.corpora.harmony import Change, Chord, Key, draw_key, draw_progression
-from scoresep.corpora.song import Song, fingerprint, tidied
 from scoresep.features.score import Part, part_from_notes
+from scoresep.rendering import patterns as p
+from scoresep.rendering import rhythm_section as r
+from scoresep.rendering.harmony import Change, Chord, Key, draw_key, draw_progression
+from scoresep.rendering.song import Song, fingerprint, tidied
 
 COMPOSER_VERSION = 1
 """Goes into a corpus's settings: raise it when the same seed gives other music."""

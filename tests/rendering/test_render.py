@@ -13,10 +13,11 @@ import pytest
 import soundfile
 import yaml
 
-from scoresep.corpora import render, render_song
-from scoresep.corpora.loudness import integrated_loudness
-from scoresep.corpora.render import RenderSettings, render_corpus, split_sequence
 from scoresep.errors import ScoresepError
+from scoresep.rendering import render
+from scoresep.rendering import track as track_module
+from scoresep.rendering.loudness import integrated_loudness
+from scoresep.rendering.render import RenderSettings, render_corpus, split_sequence
 
 SMALL = RenderSettings(songs=4, seconds=6.0, sample_rate=16000, seed=5)
 REAL = Path(__file__).parents[3] / "shared" / "data" / "slakh-clip" / "slakh2100_flac_redux" / "train" / "Track00001"
@@ -112,7 +113,7 @@ def test_a_corpus_grows_and_what_is_there_is_reused(corpus, tmp_path):
 
 
 def test_an_interruption_leaves_only_whole_tracks(corpus, tmp_path, monkeypatch):
-    out, real, written = tmp_path / "cut", render_song._write_flac, []
+    out, real, written = tmp_path / "cut", track_module._write_flac, []
 
     def interrupted(path, samples, rate):
         written.append(path)
@@ -121,7 +122,7 @@ def test_an_interruption_leaves_only_whole_tracks(corpus, tmp_path, monkeypatch)
         real(path, samples, rate)
 
     with monkeypatch.context() as patch:
-        patch.setattr(render_song, "_write_flac", interrupted)
+        patch.setattr(track_module, "_write_flac", interrupted)
         with pytest.raises(KeyboardInterrupt):
             render_corpus(out, SMALL, jobs=1)
     assert len(_tracks(out)) == 1 and not list(out.glob("*/.*"))

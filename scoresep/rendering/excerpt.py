@@ -16,12 +16,12 @@ import joblib
 import numpy as np
 import pretty_midi
 
-from scoresep.corpora.parallel import Progress, in_parallel
-from scoresep.corpora.song import Song, fingerprint, tidied
 from scoresep.errors import ScoresepError
 from scoresep.features.score import MAX_HOURS, Part
 from scoresep.features.score import _part as part_from_instrument
 from scoresep.instruments import DEFAULT_INSTRUMENTS, INSTRUMENTS, choose, group_of
+from scoresep.rendering.parallel import Progress, in_parallel
+from scoresep.rendering.song import Song, fingerprint, tidied
 
 TAIL_SECONDS = 1.0
 """Sound left after the last note of a song that is not cut."""

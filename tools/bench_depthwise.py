@@ -1,0 +1,58 @@
+"""Time the depthwise convolution of `scoresep.models.tcn` against `conv1d`, forward and backward, in one run.
+
+    python tools/bench_depthwise.py [--threads 2]
+
+Prints the ratio for each dilation of the `mini` and the `paper` trunk at their batch sizes; above 1 ours is faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scoresep.models.tcn import DepthwiseConv
+from scoresep.training.recipe import load_recipe
+
+REPEATS = 15
+
+
+def main() -> None:
+    """Print one line a recipe and dilation."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--threads", type=int, default=2)
+    torch.set_num_threads(options.parse_args().threads)
+    for name in ("mini", "paper"):
+        recipe = load_recipe(name)
+        x = torch.randn(recipe.data.batch, recipe.trunk.hidden, recipe.data.clip_frames, requires_grad=True)
+        for dilation in (2**b for b in range(recipe.trunk.blocks)):
+            ours = DepthwiseConv(recipe.trunk.hidden, dilation)
+            ratio = compare(partial(plain, x, ours), partial(ours, x))
+            print(f"{name}: {tuple(x.shape)}, dilation {dilation:3d}: conv1d / ours = {ratio:.2f}")
+
+
+def plain(x: Tensor, layer: DepthwiseConv) -> Tensor:
+    """The same convolution by PyTorch's own kernel."""
+    d = layer.dilation
+    return functional.conv1d(x, layer.weight, padding=d, dilation=d, groups=x.shape[1])
+
+
+def compare(reference: Callable[[], Tensor], ours: Callable[[], Tensor]) -> float:
+    """Median time of the first over median time of the second, measured in turn."""
+    times: dict[int, list[float]] = {0: [], 1: []}
+    for _ in range(REPEATS):
+        for which, layer in enumerate((reference, ours)):
+            began = time.perf_counter()
+            layer().sum().backward()
+            times[which].append(time.perf_counter() - began)
+    return statistics.median(times[0]) / statistics.median(times[1])
+
+
+if __name__ == "__main__":
+    main()
