@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import joblib
 import numpy as np
 
-from scoresep.cache.schema import CacheSettings, difference, shard_folder, shard_name
+from scoresep.cache.schema import INDEX_FORMAT, CacheSettings, difference, shard_folder, shard_name
 from scoresep.cache.track import Compiled, compile_track
 from scoresep.cache.writer import read_shard_summary, write_index, write_shard
 from scoresep.corpora.base import Corpus, Track
@@ -63,6 +64,7 @@ def prepare(
     choose(settings.instruments)
     check_present(corpus, settings.instruments)
     about = describe(corpus, settings)
+    check_replaceable(out)
     check_same_settings(out, about)
     plan = plan_shards(corpus.tracks, settings.tracks_per_shard)
     keys = [shard_key(about, tracks) for tracks in plan]
@@ -117,6 +119,19 @@ def check_present(corpus: Corpus, instruments: Sequence[str]) -> None:
     if absent and any(track.stems for track in corpus.tracks):
         names = ", ".join(absent)
         raise ScoresepError(f"{corpus.root} has no usable stem of {names}; choose others with --instruments")
+
+
+def check_replaceable(out: Path) -> None:
+    """Refuse to write over a file that is not a cache of ours."""
+    if not out.exists():
+        return
+    try:
+        with h5py.File(out, "r", locking=False) as file:
+            ours = file.attrs.get("format") == INDEX_FORMAT
+    except OSError:
+        ours = False
+    if not ours:
+        raise ScoresepError(f"{out} exists and is not a scoresep cache; give another --out or delete it")
 
 
 def check_same_settings(out: Path, about: dict[str, Any]) -> None:

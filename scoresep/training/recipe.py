@@ -128,7 +128,9 @@ class Recipe:
     stage3: StageRecipe = StageRecipe(
         steps=20_000,
         learning_rate=2e-4,
-        transcriptor=TranscriptorWeights(score=1.0, onset=1.0, adversarial_mixture=0.2, adversarial_transcription=0.02),
+        transcriptor=TranscriptorWeights(
+            score=1.0, onset=1.0, adversarial_mixture=0.05, adversarial_transcription=0.005
+        ),
         separator=SeparatorWeights(transcription=20.0, clip_mixture=0.5, harmonic_mixture=5.0, adversarial_mixture=4.0),
     )
 

@@ -230,3 +230,12 @@ def test_both_layouts_of_the_real_clip_go_through(real_clip, tmp_path, layout):
     mask = cache.harmonic(0)[unbent, 1]
     assert (energy * mask).sum() > 0.7 * energy.sum()
     assert (energy * np.roll(mask, 10, axis=1)).sum() < 0.2 * energy.sum()
+
+
+@pytest.mark.parametrize("content", [b"somebody's notes", b""])
+def test_a_file_that_is_not_a_cache_is_never_written_over(corpus, tmp_path, content):
+    out = tmp_path / "notes.h5"
+    out.write_bytes(content)
+    with pytest.raises(ScoresepError, match=r"notes\.h5 exists and is not a scoresep cache"):
+        prepare(open_slakh(corpus), out, SETTINGS, jobs=1)
+    assert out.read_bytes() == content and not (tmp_path / "notes.shards").exists()
