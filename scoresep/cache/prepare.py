@@ -123,7 +123,7 @@ def check_present(corpus: Corpus, instruments: Sequence[str]) -> None:
 
 def check_replaceable(out: Path) -> None:
     """Refuse to write over a file that is not a cache of ours."""
-    if not out.exists():
+    if not out.is_file():
         return
     try:
         with h5py.File(out, "r", locking=False) as file:
