@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +14,7 @@ from scoresep import __version__
 from scoresep.console import console, errors, losses_line, meter
 from scoresep.errors import ScoresepError
 from scoresep.instruments import DEFAULT_INSTRUMENTS
+from scoresep.machine import available_cores
 
 if TYPE_CHECKING:
     from scoresep.training.checkpoint import Model
@@ -77,11 +77,6 @@ def named(fault: OSError) -> str:
     return f" ({name})" if name else ""
 
 
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
@@ -127,7 +122,10 @@ def render(
     )
     with meter("songs") as progress:
         report = render_corpus(
-            out, settings, jobs=jobs or cores(), progress=lambda done, total, what: progress(what, done, total)
+            out,
+            settings,
+            jobs=jobs or available_cores(),
+            progress=lambda done, total, what: progress(what, done, total),
         )
     for file, reason in report.skipped:
         console.print(f"  skipped {file}: {reason}", markup=False)
@@ -166,7 +164,7 @@ def prepare_slakh(
             found,
             out,
             CacheSettings(instruments=by_comma(instruments)),
-            jobs or cores(),
+            jobs or available_cores(),
             lambda done, total: progress("preparing", done, total),
         )
     for track, reason in report.excluded:
@@ -213,7 +211,7 @@ def train(
     from scoresep.training.run import train as run_training
 
     chosen = choose_device(device)
-    torch.set_num_threads(cores())
+    torch.set_num_threads(available_cores())
     name = recipe or default_recipe(chosen)
     wanted = load_recipe(name, [*step_settings(steps), *(settings or [])])
     data = Cache(cache)
@@ -277,7 +275,7 @@ def evaluate(
     from scoresep.evaluation.report import plot_track, report
     from scoresep.training.run import choose_device
 
-    torch.set_num_threads(cores())
+    torch.set_num_threads(available_cores())
     chosen = str(choose_device(device))
     result = None if force else Evaluation.load(out)
     if result and up_to_date(result, ckpt, cache, split):
@@ -360,5 +358,5 @@ def load_model(ckpt: Path, device: str) -> Model:
     from scoresep.training.checkpoint import load_checkpoint
     from scoresep.training.run import choose_device
 
-    torch.set_num_threads(cores())
+    torch.set_num_threads(available_cores())
     return load_checkpoint(ckpt).model.to(choose_device(device))

@@ -81,7 +81,7 @@ def command(here, monkeypatch, capfd):
 
     def run(line: str) -> Ended:
         monkeypatch.setattr(sys, "argv", shlex.split(line))
-        monkeypatch.setattr(cli, "cores", lambda: 1)
+        monkeypatch.setattr(cli, "available_cores", lambda: 1)
         capfd.readouterr()
         threads = torch.get_num_threads()
         try:

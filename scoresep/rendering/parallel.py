@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 import joblib
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what is being done)."""
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_parallel(calls: list[tuple], jobs: int) -> Iterator[tuple]:

@@ -19,9 +19,10 @@ import joblib
 import numpy as np
 
 from scoresep.errors import ScoresepError
+from scoresep.machine import available_cores
 from scoresep.rendering.compose import GROUPS, compose
 from scoresep.rendering.excerpt import group_name, read_folder
-from scoresep.rendering.parallel import Progress, available_cores, in_parallel
+from scoresep.rendering.parallel import Progress, in_parallel
 from scoresep.rendering.patches import Patch, PatchPool, check_soundfonts, own_patch, patch_pool
 from scoresep.rendering.settings import (
     DEFAULT_SONGS,

@@ -99,7 +99,6 @@ def train_stage(session: Session) -> bool:
         session.cache, data.clip_frames, (order.crops(s) for s in steps), data.workers, session.model.device
     )
     enter(session.stage, session.model)
-    saved = session.step
     for batch in batches:
         losses = train_step(session, batch)
         session.step += 1
@@ -112,10 +111,9 @@ def train_stage(session: Session) -> bool:
             validate(session)
         if due or stopping:
             save(session, complete=False)
-            saved = session.step
         if stopping:
             return session.step == total
-    if saved != session.step or not total:
+    if not total:  # no step, so nothing has been saved
         save(session, complete=False)
     return True
 
