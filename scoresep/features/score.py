@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import pretty_midi
+import symusic
 
 from scoresep.errors import ScoresepError
 from scoresep.grid import LOWEST_PITCH, PITCHES
@@ -20,6 +20,10 @@ DEFAULT_BEND_RANGE = 2.0
 """Semitones of a full pitch bend until a file says otherwise (General MIDI)."""
 MAX_HOURS = 24.0
 """A note later than this is a broken file, not music."""
+SUSTAIN = 64
+"""Controller of the sustain pedal."""
+MAX_BYTES = 64 * 2**20
+"""A larger MIDI file is no music; the largest of Slakh2100 is below 1 MB."""
 
 
 @dataclass(frozen=True)
@@ -73,48 +77,82 @@ def part_from_notes(notes: Sequence[tuple[float, float, int, int]], **fields: ob
     )
 
 
-def read_midi(path: str | Path) -> list[Part]:
+def read_midi(path: str | Path, longest_pedal: float = 0.0) -> list[Part]:
     """Read every instrument of a MIDI file that has notes.
+
+    Args:
+        longest_pedal: seconds by which the sustain pedal may lengthen a note beyond the release of its key; by default
+            a note ends where it is written to end.
 
     Raises:
         ScoresepError: the file is missing, is not MIDI, or places notes beyond a day.
     """
     try:
-        midi = pretty_midi.PrettyMIDI(str(path))
-    except Exception as fault:  # mido raises many types on broken files: EOFError, KeyError, ValueError, ...
-        reason = str(fault).strip() or type(fault).__name__
+        if Path(path).stat().st_size > MAX_BYTES:
+            raise ValueError("larger than any score")
+        score = symusic.Score.from_midi(Path(path).read_bytes(), ttype="second")
+    except Exception as fault:  # symusic raises many types on broken files: RuntimeError, ValueError, ...
+        reason = str(fault).strip().split("\n")[0] or type(fault).__name__
         raise ScoresepError(f"{path} is not a readable MIDI file ({reason}); replace or remove it") from fault
-    if midi.get_end_time() > MAX_HOURS * 3600:
+    parts = [part for track in score.tracks if len(part := _part(track, longest_pedal))]
+    if any(part.offset.max() > MAX_HOURS * 3600 for part in parts):
         raise ScoresepError(f"{path} is broken: it places a note after {MAX_HOURS:.0f} hours; replace or remove it")
-    return [_part(instrument) for instrument in midi.instruments if instrument.notes]
+    return parts
 
 
-def _part(instrument: pretty_midi.Instrument) -> Part:
-    rows = [(n.start, n.end, n.pitch, n.velocity) for n in instrument.notes if n.end > n.start]
-    bends = sorted((b.time, b.pitch) for b in instrument.pitch_bends)
-    full = _bend_range(instrument)
-    return part_from_notes(
-        rows,
-        bend_time=np.array([time for time, _ in bends]),
-        bend=np.array([full * value / 8192.0 for _, value in bends]),
-        program=instrument.program,
-        is_drum=instrument.is_drum,
-        name=instrument.name,
+def _part(track: symusic.Track, longest_pedal: float) -> Part:
+    notes, bends, changes = track.notes.numpy(), track.pitch_bends.numpy(), track.controls.numpy()
+    in_time = np.argsort(changes["time"], kind="stable")
+    changes = {name: values[in_time] for name, values in changes.items()}
+    onset = notes["time"].astype(np.float64)
+    offset = onset + notes["duration"]
+    if longest_pedal and not track.is_drum:
+        offset = pedalled(offset, *pedal_spans(changes, offset.max(initial=0.0)), longest_pedal)
+    order = np.lexsort((notes["velocity"], notes["pitch"], offset, onset))
+    order = order[(offset > onset)[order]]
+    bend_order = np.argsort(bends["time"], kind="stable")
+    return Part(
+        onset=onset[order],
+        offset=offset[order],
+        pitch=notes["pitch"].astype(np.int64)[order],
+        velocity=notes["velocity"].astype(np.int64)[order],
+        bend_time=bends["time"].astype(np.float64)[bend_order],
+        bend=_bend_range(changes) * bends["value"][bend_order] / 8192.0,
+        program=track.program,
+        is_drum=track.is_drum,
+        name=track.name,
     )
 
 
-def _bend_range(instrument: pretty_midi.Instrument) -> float:
+def _bend_range(changes: dict[str, np.ndarray]) -> float:
     """Semitones of a full bend: registered parameter 0 (controllers 101, 100, 6, 38) if the file sets it."""
     selected = [127, 127]
     semitones, cents = DEFAULT_BEND_RANGE, 0.0
-    for change in sorted(instrument.control_changes, key=lambda c: c.time):
-        if change.number in (100, 101):
-            selected[101 - change.number] = change.value
-        elif selected == [0, 0] and change.number == 6:
-            semitones = float(change.value)
-        elif selected == [0, 0] and change.number == 38:
-            cents = float(change.value)
+    chosen = np.isin(changes["number"], (6, 38, 100, 101))
+    for number, value in zip(changes["number"][chosen].tolist(), changes["value"][chosen].tolist(), strict=True):
+        if number in (100, 101):
+            selected[101 - number] = value
+        elif selected == [0, 0] and number == 6:
+            semitones = float(value)
+        elif selected == [0, 0] and number == 38:
+            cents = float(value)
     return semitones + cents / 100.0
+
+
+def pedal_spans(changes: dict[str, np.ndarray], end: float) -> tuple[np.ndarray, np.ndarray]:
+    """When the sustain pedal goes down and up: float64 (S,) seconds each; one that stays down comes up at `end`."""
+    chosen = changes["number"] == SUSTAIN
+    down, time = changes["value"][chosen] >= 64, changes["time"][chosen].astype(np.float64)
+    turns = np.flatnonzero(np.diff(np.append(False, down)))  # down, up, down, ... as nothing repeats
+    moments = time[turns]
+    return moments[::2], np.append(moments[1::2], [end] * (len(moments) % 2))
+
+
+def pedalled(offset: np.ndarray, down: np.ndarray, up: np.ndarray, longest: float) -> np.ndarray:
+    """Offsets of notes whose keys are released at `offset` (K,): those released under the pedal last until it comes up."""
+    span = np.searchsorted(down, offset, side="right") - 1
+    held = (span >= 0) & (offset < np.append(up, -np.inf)[span])
+    return np.where(held, np.minimum(np.append(up, 0.0)[span], offset + longest), offset)
 
 
 def sounding_notes(parts: Sequence[Part], tolerance: float) -> np.ndarray:
@@ -123,20 +161,31 @@ def sounding_notes(parts: Sequence[Part], tolerance: float) -> np.ndarray:
     The pitch is the nearest semitone at the onset, bend included; pitches outside the piano's range are dropped. Two
     parts that strike the same pitch within `tolerance` seconds give one note (one group sounds, not two players).
     """
-    rows: list[tuple[float, float, float, float]] = []
-    for part in parts:
-        pitch = np.rint(part.pitch + part.bend_at(part.onset))
-        inside = (pitch >= LOWEST_PITCH) & (pitch < LOWEST_PITCH + PITCHES)
-        rows += zip(part.onset[inside], part.offset[inside], pitch[inside], part.velocity[inside], strict=True)
-    rows.sort()
-    merged: list[list[float]] = []
-    last: dict[float, int] = {}
-    for onset, offset, pitch, velocity in rows:
-        before = last.get(pitch)
-        if before is not None and onset - merged[before][0] <= tolerance:
-            merged[before][1] = max(merged[before][1], offset)
-            merged[before][3] = max(merged[before][3], velocity)
-            continue
-        last[pitch] = len(merged)
-        merged.append([onset, offset, pitch, velocity])
-    return np.array(merged, dtype=np.float32).reshape(-1, 4)
+    tables = [
+        np.stack([part.onset, part.offset, np.rint(part.pitch + part.bend_at(part.onset)), part.velocity], axis=1)
+        for part in parts
+    ]
+    rows = np.concatenate([np.zeros((0, 4)), *tables])
+    rows = rows[(rows[:, 2] >= LOWEST_PITCH) & (rows[:, 2] < LOWEST_PITCH + PITCHES)]
+    rows = rows[np.lexsort((rows[:, 3], rows[:, 1], rows[:, 0], rows[:, 2]))]
+    head = first_strikes(rows[:, 0], rows[:, 2], tolerance)
+    notes = rows[head]
+    order = np.lexsort((notes[:, 3], notes[:, 2], notes[:, 1], notes[:, 0]))
+    if len(notes):
+        notes[:, 1], notes[:, 3] = np.maximum.reduceat(rows[:, 1], head), np.maximum.reduceat(rows[:, 3], head)
+    return notes[order].astype(np.float32)
+
+
+def first_strikes(onset: np.ndarray, pitch: np.ndarray, tolerance: float) -> np.ndarray:
+    """Which of K strikes, ordered by pitch and onset, begin a note of their own: indices, int64.
+
+    A strike belongs to the note before it on its key if it comes within `tolerance` seconds of that note's onset.
+    """
+    row = np.arange(len(onset))
+    head = np.append(True, (np.diff(pitch) != 0) | (np.diff(onset) > tolerance))[: len(onset)]
+    while True:  # only a chain of close strikes that lasts longer than the tolerance needs a second pass
+        note = np.maximum.accumulate(np.where(head, row, 0))
+        late = onset - onset[note] > tolerance
+        if not late.any():
+            return np.flatnonzero(head)
+        head[late & ~np.append(False, late[:-1])] = True

@@ -1,4 +1,4 @@
-"""The STFT and its inverse, in NumPy: one pair for preparation, separation and evaluation.
+"""The STFT and its inverse on the CPU: one pair for preparation, separation and evaluation.
 
 A periodic Hann window, frames centred on multiples of the hop, zeros beyond both ends. Spectra are divided by half the
 window's sum, so a sine of amplitude a has a peak magnitude of a whatever the window length, and float16 suffices to
@@ -7,12 +7,14 @@ store it (docs/cache-format.md).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
+import scipy.fft
 
-BLOCK = 512
-"""Frames transformed at a time: bounds the memory of hour-long files."""
+BLOCK = 64
+"""Frames transformed at a time: what a core's cache holds; also bounds the memory of hour-long files."""
 
 
 @lru_cache(maxsize=8)
@@ -24,19 +26,33 @@ def window(n_fft: int) -> np.ndarray:
 def stft(samples: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
     """Spectrum of float32 samples (L,): complex64 (T, F), T = L // hop + 1, F = n_fft // 2 + 1."""
     frames = len(samples) // hop + 1
-    padded = np.zeros(n_fft + frames * hop, dtype=np.float32)
-    padded[n_fft // 2 : n_fft // 2 + len(samples)] = samples
-    return frames_to_spectrum(padded, frames, n_fft, hop)
+    return frames_to_spectrum(padded(samples, n_fft, hop), frames, n_fft, hop)
+
+
+def padded(samples: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
+    """Samples (L,) with zeros before and after, float32: what the frames of `stft` are cut from."""
+    zeros = np.zeros(n_fft + (len(samples) // hop + 1) * hop, dtype=np.float32)
+    zeros[n_fft // 2 : n_fft // 2 + len(samples)] = samples
+    return zeros
 
 
 def frames_to_spectrum(padded: np.ndarray, frames: int, n_fft: int, hop: int) -> np.ndarray:
     """Spectrum of frames that start at 0, hop, 2 hop, ... of `padded`: complex64 (T, F)."""
+    spectrum = np.empty((frames, n_fft // 2 + 1), dtype=np.complex64)
+    for first, block in spectrum_blocks(padded, frames, n_fft, hop):
+        spectrum[first : first + len(block)] = block
+    return spectrum
+
+
+def spectrum_blocks(padded: np.ndarray, frames: int, n_fft: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The frames of `frames_to_spectrum` in blocks that stay in the processor's cache: first frame, complex64 (t, F).
+
+    SciPy transforms several frames at once where NumPy takes one after the other; the results are the same.
+    """
     cut = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop][:frames]
     scaled = window(n_fft) * np.float32(2.0 / window(n_fft).sum(dtype=np.float64))
-    spectrum = np.empty((frames, n_fft // 2 + 1), dtype=np.complex64)
     for first in range(0, frames, BLOCK):
-        np.fft.rfft(cut[first : first + BLOCK] * scaled, axis=1, out=spectrum[first : first + BLOCK])
-    return spectrum
+        yield first, scipy.fft.rfft(cut[first : first + BLOCK] * scaled, axis=1)
 
 
 def istft(spectrum: np.ndarray, length: int, n_fft: int, hop: int) -> np.ndarray:

@@ -6,19 +6,15 @@ sounds. Volume, expression and panning are dropped: a part faded to nothing woul
 
 from __future__ import annotations
 
-import bisect
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import joblib
 import numpy as np
-import pretty_midi
 
 from scoresep.errors import ScoresepError
-from scoresep.features.score import MAX_HOURS, Part
-from scoresep.features.score import _part as part_from_instrument
+from scoresep.features.score import Part, read_midi
 from scoresep.instruments import DEFAULT_INSTRUMENTS, INSTRUMENTS, choose, group_of
 from scoresep.rendering.parallel import Progress, in_parallel
 from scoresep.rendering.song import Song, fingerprint, tidied
@@ -28,7 +24,6 @@ TAIL_SECONDS = 1.0
 LONGEST_PEDAL = 8.0
 """Seconds that a pedal may lengthen a note: files exist whose pedal is never released."""
 _MIDI_SUFFIXES = (".mid", ".midi")
-_SUSTAIN = 64
 _RESOLUTION = 0.1
 
 
@@ -72,7 +67,8 @@ def read_song(path: Path, source: str, seconds: float) -> Song:
     Raises:
         ScoresepError: the file is not MIDI or has no notes.
     """
-    parts = _read_parts(path)
+    parts = [tidied(part, float(part.offset.max())) for part in read_midi(path, LONGEST_PEDAL)]
+    parts = [part for part in parts if len(part)]
     if not parts:
         raise ScoresepError(f"{path} has no notes; remove it")
     length = max(float(part.offset.max()) for part in parts)
@@ -82,52 +78,6 @@ def read_song(path: Path, source: str, seconds: float) -> Song:
     if not cut:
         raise ScoresepError(f"{path} has no notes longer than a click; remove it")
     return Song(cut, kept, 120.0, fingerprint(parts), source)
-
-
-def _read_parts(path: Path) -> list[Part]:
-    try:
-        with warnings.catch_warnings():
-            # Tempo changes outside the first track are not read; the parts still agree with each other.
-            warnings.simplefilter("ignore", category=RuntimeWarning)
-            midi = pretty_midi.PrettyMIDI(str(path))
-    except Exception as fault:  # mido raises many types on broken files: EOFError, KeyError, ValueError, ...
-        reason = str(fault).strip().split("\n")[0] or type(fault).__name__
-        raise ScoresepError(f"{path} is not a readable MIDI file ({reason}); replace or remove it") from fault
-    if midi.get_end_time() > MAX_HOURS * 3600:
-        raise ScoresepError(f"{path} places a note after {MAX_HOURS:.0f} hours; replace or remove it")
-    parts = []
-    for instrument in midi.instruments:
-        part = part_from_instrument(_pedalled(instrument))
-        if len(part):
-            parts.append(tidied(part, float(part.offset.max())))
-    return [part for part in parts if len(part)]
-
-
-def _pedalled(instrument: pretty_midi.Instrument) -> pretty_midi.Instrument:
-    """Lengthen notes whose key is released while the pedal is down to the pedal's release."""
-    spans = _pedal_spans(instrument)
-    if instrument.is_drum or not spans:
-        return instrument
-    starts = [down for down, _ in spans]
-    for note in instrument.notes:
-        index = bisect.bisect_right(starts, note.end) - 1
-        if index >= 0 and note.end < spans[index][1]:
-            note.end = min(spans[index][1], note.end + LONGEST_PEDAL)
-    return instrument
-
-
-def _pedal_spans(instrument: pretty_midi.Instrument) -> list[tuple[float, float]]:
-    """(down, up) of the sustain pedal, ordered."""
-    spans, down = [], None
-    for change in sorted(instrument.control_changes, key=lambda c: c.time):
-        if change.number != _SUSTAIN:
-            continue
-        if change.value >= 64 and down is None:
-            down = change.time
-        elif change.value < 64 and down is not None:
-            spans.append((down, change.time))
-            down = None
-    return spans + ([(down, instrument.get_end_time())] if down is not None else [])
 
 
 def best_start(parts: Sequence[Part], seconds: float, length: float) -> float:

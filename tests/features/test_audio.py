@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from scoresep.errors import ScoresepError
-from scoresep.features.audio import fit, read_audio, resample
+from scoresep.features import audio
+from scoresep.features.audio import fit, read_audio, resample, sounding_spans
 
 
 def test_channels_are_averaged(tmp_path):
@@ -46,10 +48,81 @@ def test_channels_stay_apart_when_resampling():
     assert resampled[400:-400, 0] == pytest.approx(1.0, abs=1e-3) and not resampled[:, 1].any()
 
 
+def with_silence(rate: int, *seconds: float) -> np.ndarray:
+    """Noise and digital silence in turn, float32 (L,), with a few samples more so that no block ends with it."""
+    rng = np.random.default_rng(rate)
+    pieces = [rng.uniform(-0.9, 0.9, round(length * rate)) * (n % 2 == 0) for n, length in enumerate(seconds)]
+    return np.concatenate([*pieces, np.zeros(37)]).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "rates", [(44100, 16000), (48000, 16000), (22050, 16000), (8000, 16000), (16000, 44100), (44100, 44099)]
+)
+@pytest.mark.parametrize("seconds", [(1.3, 2.2, 0.01, 1.1, 0.4), (0, 1.7, 0.9, 5.0), (0, 3.0, 0.001), (0.2, 0.3, 0.2)])
+def test_skipping_silence_is_resampling_the_whole(rates, seconds):
+    samples = with_silence(rates[0], *seconds)
+    whole = soxr.resample(samples, *rates, quality="HQ")
+    found = resample(samples, *rates)
+    assert len(found) == -(-len(samples) * rates[1] // rates[0]) and found.dtype == np.float32
+    assert np.abs(found - fit(whole, len(found))).max() < 1e-6
+
+
+def count_resampled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that grows by the samples of each call of soxr."""
+    lengths: list[int] = []
+    plain = soxr.resample
+
+    def counted(samples: np.ndarray, *arguments: object, **options: object) -> np.ndarray:
+        lengths.append(len(samples))
+        return plain(samples, *arguments, **options)
+
+    monkeypatch.setattr(audio.soxr, "resample", counted)
+    return lengths
+
+
+def test_only_what_sounds_is_resampled(monkeypatch):
+    lengths = count_resampled(monkeypatch)
+    resample(with_silence(44100, 1.0, 8.0, 1.0, 8.0), 44100, 16000)
+    assert len(lengths) == 2 and 2 * 44100 <= sum(lengths) <= 4 * 44100
+
+
+def test_stereo_is_silent_where_both_channels_are(monkeypatch):
+    lengths = count_resampled(monkeypatch)
+    stereo = np.zeros((44100 * 10, 2), dtype=np.float32)
+    stereo[44100, 0] = stereo[44100 * 9, 1] = 1.0
+    found = resample(stereo, 44100, 16000)
+    assert len(lengths) == 2 and sum(lengths) < 2 * 44100
+    assert np.abs(found - soxr.resample(stereo, 44100, 16000)).max() < 1e-6
+
+
+@pytest.mark.parametrize("shape", [(100,), (441000,), (441000, 2)])
+def test_silence_stays_silence_without_resampling(shape, monkeypatch):
+    lengths = count_resampled(monkeypatch)
+    found = resample(np.zeros(shape, dtype=np.float32), 44100, 16000)
+    assert found.shape == (-(-shape[0] * 160 // 441), *shape[1:]) and found.dtype == np.float32
+    assert not found.any() and not lengths
+
+
+def test_one_sample_is_enough_to_sound():
+    samples = np.zeros(1003, dtype=np.float32)
+    for at in range(len(samples)):
+        samples[at] = -1e-30
+        ((first, end),) = sounding_spans(samples, 100)
+        samples[at] = 0
+        assert first == max(at // 100 - 1, 0) * 100 and end == min((at // 100 + 2) * 100, 1003)
+
+
 def test_reading_at_another_rate_resamples(tmp_path, make):
     soundfile.write(tmp_path / "a.wav", make.tone(69, 0.5, rate=44100), 44100)
     samples, rate = read_audio(tmp_path / "a.wav", 16000)
     assert rate == 16000 and len(samples) == 8000
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 6])
+def test_any_number_of_channels_is_averaged(tmp_path, channels):
+    written = np.random.default_rng(channels).uniform(-1, 1, (500, channels)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", written, 8000, subtype="FLOAT")
+    assert np.abs(read_audio(tmp_path / "a.wav")[0] - written.mean(axis=1)).max() < 1e-7
 
 
 def test_fit_cuts_and_pads():

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from scoresep.features.harmonics import HarmonicSettings, harmonic_mask, packed_width
+from scoresep.features.harmonics import HarmonicSettings, harmonic_mask
+from scoresep.features.kernels import packed_width
 from scoresep.features.score import part_from_notes
 from scoresep.features.spectrogram import stft
 from scoresep.grid import Grid
@@ -20,7 +21,7 @@ def unpacked(mask: np.ndarray, bins: int = GRID.bins) -> np.ndarray:
 
 
 def plain_mask(parts, grid: Grid, frames: int, settings: HarmonicSettings) -> np.ndarray:
-    """The definition, slowly: bin f of frame t is marked if it lies within `half_width` bins of a partial."""
+    """The definition, slowly: bin f of frame t is marked if it is within `half_width` and `detune` of a partial."""
     mask = np.zeros((frames, grid.bins), dtype=bool)
     every_bin = np.arange(grid.bins)
     for part in parts:
@@ -37,14 +38,23 @@ def plain_mask(parts, grid: Grid, frames: int, settings: HarmonicSettings) -> np
                 hertz = 440.0 * 2.0 ** ((pitch + bend - 69) / 12)
                 for h in range(1, settings.harmonics + 1):
                     partial = h * hertz * math.sqrt(1 + settings.inharmonicity * h**2) / (grid.sample_rate / grid.n_fft)
-                    mask[t] |= np.abs(every_bin - partial) <= settings.half_width
+                    reach = settings.half_width + partial * (2 ** (settings.detune / 1200) - 1)
+                    mask[t] |= np.abs(every_bin - partial) <= reach
     return mask
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("inharmonicity", [0.0, 4e-4])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        HarmonicSettings(),
+        HarmonicSettings(inharmonicity=4e-4),
+        HarmonicSettings(detune=25.0, harmonics=12),
+        HarmonicSettings(half_width=2, release=0.0, harmonics=40),
+    ],
+)
 @pytest.mark.parametrize("grid", [GRID, Grid(8000, 512, 64)])
-def test_agrees_with_the_plain_definition(seed, inharmonicity, grid):
+def test_agrees_with_the_plain_definition(seed, settings, grid):
     rng = np.random.default_rng(seed)
     frames = 40
     seconds = frames / grid.frame_rate
@@ -54,7 +64,6 @@ def test_agrees_with_the_plain_definition(seed, inharmonicity, grid):
         notes = [(t, t + rng.uniform(0.001, seconds / 2), int(rng.integers(15, 115)), 90) for t in onsets]
         bend_time = np.sort(rng.uniform(0, seconds, 5))
         parts.append(part_from_notes(notes, bend_time=bend_time, bend=rng.uniform(-2, 2, 5)))
-    settings = HarmonicSettings(inharmonicity=inharmonicity)
     found = harmonic_mask(parts, grid, frames, settings)
     assert found.dtype == np.uint8 and found.shape == (frames, packed_width(grid.bins))
     assert np.array_equal(unpacked(found, grid.bins), plain_mask(parts, grid, frames, settings))
@@ -151,10 +160,41 @@ def test_stiff_strings_are_stretched():
     assert abs(bins.max() - 10 * 440 * math.sqrt(1.1) / 7.8125) <= 1.5
 
 
+def test_detuning_widens_high_partials_more():
+    part = part_from_notes([(0.0, 1.0, 81, 90)])  # 880 Hz: bin 112.64; 50 cents are 3.3 bins, and 6.6 an octave higher
+    bins = np.flatnonzero(unpacked(harmonic_mask([part], GRID, 1, HarmonicSettings(harmonics=2, detune=50.0)))[0])
+    assert bins.tolist() == [*range(108, 118), *range(218, 234)]
+
+
+def test_holds_a_tone_that_is_out_of_tune(make):
+    samples = make.tone(72.4, 2.0)
+    part = part_from_notes([(0.0, 2.0, 72, 90)])
+    shares = [
+        energy_inside(
+            samples,
+            unpacked(harmonic_mask([part], GRID, GRID.frames(len(samples)), HarmonicSettings(detune=detune))),
+        )
+        for detune in (0.0, 40.0)
+    ]
+    assert shares[0] < 0.6 and shares[1] >= 0.99
+
+
+def test_a_vibrato_is_followed_frame_by_frame():
+    """Every frame has a pitch of its own, and the frames of a bent note are those of straight notes at that pitch."""
+    times = GRID.seconds(np.arange(20))
+    bends = 0.5 * np.sin(np.arange(20))
+    vibrato = part_from_notes([(0.0, 0.64, 60, 90)], bend_time=times, bend=bends)
+    settings = HarmonicSettings(release=0.0)
+    mask = harmonic_mask([vibrato], GRID, 20, settings)
+    for t, bend in enumerate(bends):
+        straight = part_from_notes([(0.0, 0.01, 60, 90)], bend_time=np.zeros(1), bend=np.array([bend]))
+        assert np.array_equal(mask[t], harmonic_mask([straight], GRID, 1, settings)[0])
+
+
+def test_settings_as_plain_values_give_the_settings_back():
+    settings = HarmonicSettings(harmonics=12, detune=10.0)
+    assert HarmonicSettings(**settings.to_dict()) == settings
+
+
 def test_no_notes_no_bits():
     assert not harmonic_mask([], GRID, 5, HarmonicSettings()).any()
-
-
-@pytest.mark.parametrize(("bits", "width"), [(0, 0), (1, 1), (8, 1), (9, 2), (88, 11), (1025, 129)])
-def test_packed_width(bits, width):
-    assert packed_width(bits) == width

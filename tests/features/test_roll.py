@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from scoresep.features.roll import frame_spans, rasterise, sounding_pitches
-from scoresep.features.score import part_from_notes
+from scoresep.features.roll import frame_spans, pitch_runs, rasterise
+from scoresep.features.score import Part, part_from_notes
 from scoresep.grid import LOWEST_PITCH, Grid
 
 GRID = Grid(16000, 2048, 512)
@@ -106,7 +108,62 @@ def test_spans_have_at_least_a_frame():
     assert first.tolist() == [0, 31] and end.tolist() == [1, 32]
 
 
-def test_sounding_pitches_follow_bends_without_rounding():
+def test_runs_follow_bends_without_rounding():
     bent = part((1, 4, 60), bend_time=np.array([2]) * FRAME, bend=np.array([0.25]))
-    ((first, pitches),) = sounding_pitches([bent], GRID, 10)
-    assert first == 1 and pitches.tolist() == [60.0, 60.25, 60.25]
+    runs = pitch_runs([bent], GRID, 10)
+    assert runs.first.tolist() == [1, 2] and runs.count.tolist() == [1, 2] and runs.pitch.tolist() == [60.0, 60.25]
+    assert runs.begins.tolist() == [True, False] and runs.ends.tolist() == [False, True]
+
+
+def test_a_bend_that_changes_nothing_cuts_no_run():
+    bent = part((1, 9, 60), bend_time=np.array([2, 4, 6]) * FRAME, bend=np.array([0.25, 0.25, 0.25]))
+    assert pitch_runs([bent], GRID, 10).count.tolist() == [1, 7]
+
+
+def test_equal_notes_in_a_row_are_runs_of_their_own():
+    bent = part((1, 3, 60), (3, 5, 60), bend_time=np.array([0.0]), bend=np.array([0.5]))
+    runs = pitch_runs([bent, part((5, 6, 60))], GRID, 10)
+    assert runs.first.tolist() == [1, 3, 5] and runs.begins.all() and runs.ends.all()
+
+
+def test_what_lies_before_the_audio_is_cut_and_has_no_onset():
+    for fields in ({}, {"bend_time": np.array([0.0]), "bend": np.array([1.0])}):
+        early = part((-3, -1, 60), (-2, 2, 64), **fields)
+        roll, onsets = rasterise([early], GRID, 5)
+        assert len(cells(roll)) == 2 and {t for t, _ in cells(roll)} == {0, 1} and not onsets.any()
+
+
+def frame_by_frame(parts: list[Part], grid: Grid, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """The definition, slowly: each note, frame by frame, with the bend that is in force at the frame's centre."""
+    roll, onsets = np.zeros((2, frames, 88), dtype=bool)
+    for part in parts:
+        for k in range(len(part)):
+            first = math.floor(part.onset[k] * grid.frame_rate + 0.5)
+            end = max(math.floor(part.offset[k] * grid.frame_rate + 0.5), first + 1)
+            for t in range(first, min(end, frames)):
+                bend = 0.0
+                for time, value in zip(part.bend_time, part.bend, strict=True):
+                    if time <= max(t * grid.hop / grid.sample_rate, part.onset[k]):
+                        bend = value
+                key = round(part.pitch[k] + bend) - LOWEST_PITCH  # to even, as np.rint
+                if 0 <= key < 88:
+                    roll[t, key] = True
+                    onsets[t, key] |= t == first
+    return roll, onsets
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("grid", [GRID, Grid(8000, 512, 64)])
+def test_agrees_with_the_plain_definition(seed, grid):
+    rng = np.random.default_rng(seed)
+    frames = 80
+    seconds = frames / grid.frame_rate
+    parts = []
+    for bends in (0, 0, 40):
+        onsets = rng.uniform(0, 1.1 * seconds, 25)
+        notes = [(t, t + rng.exponential(seconds / 10) + 1e-4, int(rng.integers(15, 115)), 90) for t in onsets]
+        # values that repeat, and halves, which round to even
+        bend = rng.integers(-4, 5, bends) / 2
+        parts.append(part_from_notes(notes, bend_time=np.sort(rng.uniform(0, seconds, bends)), bend=bend))
+    for found, expected in zip(rasterise(parts, grid, frames), frame_by_frame(parts, grid, frames), strict=True):
+        assert np.array_equal(found, expected)

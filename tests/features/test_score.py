@@ -112,6 +112,45 @@ def test_one_key_struck_by_two_parts_is_one_note():
     assert len(sounding_notes([a, b], 0.01)) == 2
 
 
+def one_by_one(parts, tolerance: float) -> list[list[float]]:
+    """The definition, slowly: strikes in order, each merged into the note before it on its key if that is close."""
+    columns = ("onset", "offset", "pitch", "velocity")
+    strikes = sorted(row for part in parts for row in zip(*(getattr(part, name) for name in columns), strict=True))
+    notes: list[list[float]] = []
+    for onset, offset, pitch, velocity in strikes:
+        before = [note for note in notes if note[2] == pitch]
+        if before and onset - before[-1][0] <= tolerance:
+            before[-1][1] = max(before[-1][1], offset)
+            before[-1][3] = max(before[-1][3], velocity)
+        else:
+            notes.append([onset, offset, pitch, velocity])
+    return notes
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("tolerance", [0.0, 0.03, 0.3])
+def test_merging_agrees_with_the_plain_definition(seed, tolerance):
+    """Few keys and onsets on a coarse raster: chains of close strikes, and strikes at one time."""
+    rng = np.random.default_rng(seed)
+    parts = [
+        part_from_notes(
+            [
+                (t, t + rng.uniform(0.01, 0.5), int(rng.integers(60, 64)), int(rng.integers(1, 128)))
+                for t in np.round(rng.uniform(0, 2, 60), 2)
+            ]
+        )
+        for _ in range(3)
+    ]
+    expected = np.array(one_by_one(parts, tolerance), dtype=np.float32)
+    assert np.array_equal(sounding_notes(parts, tolerance), expected)
+
+
+def test_a_long_chain_of_strikes_is_cut_at_the_tolerance():
+    """Strikes 20 ms apart: each third one is more than 50 ms after the first of its note."""
+    part = part_from_notes([(0.02 * k, 0.02 * k + 0.01, 60, 80) for k in range(100)])
+    assert sounding_notes([part], 0.05)[:, 0] == pytest.approx(np.arange(0, 100, 3) * 0.02, abs=1e-6)
+
+
 def test_a_note_of_a_bent_part_has_the_pitch_it_begins_with():
     part = part_from_notes([(0.0, 1.0, 60, 80), (1.0, 2.0, 60, 80)], bend_time=np.array([0.5]), bend=np.array([2.0]))
     assert sounding_notes([part], 0.03)[:, 2].tolist() == [60, 62]
