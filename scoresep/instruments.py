@@ -1,79 +1,209 @@
-"""Instrument groups: which General MIDI programs belong together. Called by corpora, cache and inference.
+"""Instrument groups: which parts are separated and transcribed together. Called by corpora, cache and inference.
 
-The groups follow Slakh's metadata (`program_num` 0-127, drums 128). A stem is grouped by its metadata, never by the
-program inside its MIDI file: Slakh's drum MIDI says program 0 (docs/data.md).
+The groups follow General MIDI and Slakh's metadata (`program_num` 0-127, drums 128). A stem of Slakh is grouped by its
+metadata, never by the program inside its MIDI file: Slakh's drum MIDI says program 0 (docs/data.md). Users may define
+groups of their own in a TOML file (`read_instruments`).
 """
 
 from __future__ import annotations
 
 import difflib
+import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
 
 from scoresep.errors import ScoresepError
 
 DRUM_PROGRAM = 128
+KINDS = ("harmonic", "percussive", "other")
+"""What a group's sounds are: partials of a pitch; broad-band strokes, whose pitches name drums; or whatever sounds
+without a score."""
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """A group of programs that is separated and transcribed as one.
+    """A group of parts that is separated and transcribed as one.
 
     Attributes:
         name: how users and files call it.
         programs: MIDI programs, 0-127; 128 stands for drums.
         midi_program: the program that a transcription of it is written with.
-        harmonic: whether its sounds have partials at multiples of a pitch (a harmonic mask makes sense).
+        kind: one of `KINDS`.
+        names: patterns of track names (`*cello*`; case does not matter), which count more than programs.
     """
 
     name: str
-    programs: range
-    midi_program: int
-    harmonic: bool = True
+    programs: tuple[int, ...] = ()
+    midi_program: int = 0
+    kind: str = "harmonic"
+    names: tuple[str, ...] = ()
+
+    @property
+    def pitched(self) -> bool:
+        """Whether its rows of a roll are pitches, which transposing moves."""
+        return self.kind == "harmonic"
+
+    @property
+    def scored(self) -> bool:
+        """Whether a score says when it sounds."""
+        return self.kind != "other"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Instrument:
+        return cls(
+            str(values["name"]),
+            tuple(int(program) for program in values["programs"]),
+            int(values["midi_program"]),
+            str(values["kind"]),
+            tuple(str(pattern) for pattern in values["names"]),
+        )
 
 
+OTHER = Instrument("other", kind="other")
+"""What no other group claims: it has audio, but its score, if any, is not read."""
 INSTRUMENTS: dict[str, Instrument] = {
     instrument.name: instrument
     for instrument in (
-        Instrument("piano", range(8), 0),
-        Instrument("chromatic_percussion", range(8, 16), 11),
-        Instrument("organ", range(16, 24), 16),
-        Instrument("guitar", range(24, 32), 25),
-        Instrument("bass", range(32, 40), 33),
-        Instrument("strings", range(40, 56), 48),
-        Instrument("brass", range(56, 64), 61),
-        Instrument("reed", range(64, 72), 65),
-        Instrument("pipe", range(72, 80), 73),
-        Instrument("synth_lead", range(80, 88), 80),
-        Instrument("synth_pad", range(88, 96), 88),
-        Instrument("drums", range(DRUM_PROGRAM, DRUM_PROGRAM + 1), 0, harmonic=False),
+        Instrument("piano", tuple(range(8)), 0),
+        Instrument("chromatic_percussion", tuple(range(8, 16)), 11),
+        Instrument("organ", tuple(range(16, 24)), 16),
+        Instrument("guitar", tuple(range(24, 32)), 25),
+        Instrument("bass", tuple(range(32, 40)), 33),
+        Instrument("strings", tuple(range(40, 56)), 48),
+        Instrument("brass", tuple(range(56, 64)), 61),
+        Instrument("reed", tuple(range(64, 72)), 65),
+        Instrument("pipe", tuple(range(72, 80)), 73),
+        Instrument("synth_lead", tuple(range(80, 88)), 80),
+        Instrument("synth_pad", tuple(range(88, 96)), 88),
+        Instrument("drums", (DRUM_PROGRAM,), 0, "percussive"),
     )
 }
 DEFAULT_INSTRUMENTS = ("piano", "guitar", "bass")
 
 
 def choose(names: Iterable[str]) -> tuple[Instrument, ...]:
-    """Look up instruments by name, in the order given.
+    """Look up instruments by name, in the order given; `other` is what the rest leaves over.
 
     Raises:
-        ScoresepError: an unknown name (the nearest is suggested), a repeated one, fewer than two, or one without a
-            pitch (its score has no harmonic mask).
+        ScoresepError: an unknown name (the nearest is suggested), a repeated one, or fewer than two.
     """
+    known = {**INSTRUMENTS, OTHER.name: OTHER}
     names = list(names)
     for name in names:
-        if name not in INSTRUMENTS:
-            raise ScoresepError(f"unknown instrument '{name}'{nearest(name, INSTRUMENTS)}")
-        if not INSTRUMENTS[name].harmonic:
-            raise ScoresepError(f"instrument '{name}' has no pitch and cannot be a target yet; leave it out")
+        if name not in known:
+            raise ScoresepError(f"unknown instrument '{name}'{nearest(name, known)}")
+    return checked(tuple(known[name] for name in names))
+
+
+def checked(instruments: tuple[Instrument, ...]) -> tuple[Instrument, ...]:
+    """The instruments, if a separator can be trained for them.
+
+    Raises:
+        ScoresepError: fewer than two, two of one name or one program in two groups, or none with a score.
+    """
+    names = [instrument.name for instrument in instruments]
     if len(set(names)) < max(len(names), 2):
         raise ScoresepError(f"instruments must be two or more different ones, not '{','.join(names)}'")
-    return tuple(INSTRUMENTS[name] for name in names)
+    if not any(instrument.scored for instrument in instruments):
+        raise ScoresepError(f"none of the instruments {', '.join(names)} has a score; name one that has")
+    if sum(not instrument.scored for instrument in instruments) > 1:
+        raise ScoresepError("only one instrument can take what is left over; leave one 'other' out")
+    owner: dict[int, str] = {}
+    for instrument in instruments:
+        for program in instrument.programs:
+            if owner.setdefault(program, instrument.name) != instrument.name:
+                raise ScoresepError(f"program {program} belongs to both {owner[program]} and {instrument.name}")
+    return instruments
 
 
-def group_of(program: int, is_drum: bool, instruments: Sequence[Instrument]) -> int | None:
-    """Index of the instrument that a part with `program` belongs to, or None if it is none of them."""
+def group_of(program: int, is_drum: bool, instruments: Sequence[Instrument], name: str = "") -> int | None:
+    """Index of the instrument that a part belongs to, by its track name, else by its program, else what is left over.
+
+    None if no instrument takes it. Names of drum tracks are compared with percussive instruments only, so that a
+    "bass drum" is no bass.
+    """
     program = DRUM_PROGRAM if is_drum else program
-    return next((n for n, instrument in enumerate(instruments) if program in instrument.programs), None)
+    for n, instrument in enumerate(instruments):
+        fits = program != DRUM_PROGRAM or instrument.kind == "percussive"
+        if fits and any(fnmatch(name.strip().lower(), pattern.lower()) for pattern in instrument.names):
+            return n
+    by_program = (n for n, instrument in enumerate(instruments) if program in instrument.programs)
+    left_over = (n for n, instrument in enumerate(instruments) if not instrument.scored)
+    return next(by_program, next(left_over, None))
+
+
+def read_instruments(path: str | Path) -> tuple[Instrument, ...]:
+    """Groups from a TOML file: a table each, in order, and `other = true` for what they leave over (docs/data.md).
+
+    Raises:
+        ScoresepError: the file is missing or not TOML, or a group is impossible; the message names file and group.
+    """
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as fault:  # ValueError: no TOML, no UTF-8, an endless number
+        raise ScoresepError(f"{path} is not a readable TOML file of instruments ({fault}); correct it") from fault
+    try:
+        with_other = tables.pop(OTHER.name, False)
+        if not isinstance(with_other, bool):
+            raise ScoresepError("'other' is true or false, not a table")
+        groups = tuple(_from_table(name, table) for name, table in tables.items())
+        return checked(groups + (OTHER,) * with_other)
+    except ScoresepError as fault:
+        raise ScoresepError(f"{path}: {fault}") from fault
+
+
+_SETTINGS = ("programs", "midi_program", "kind", "names")
+
+
+def _from_table(name: str, table: Any) -> Instrument:
+    if not isinstance(table, dict):
+        raise ScoresepError(f"'{name}' is not a table; write [{name}] and its programs below")
+    if not name.replace("_", "").replace("-", "").isalnum():
+        raise ScoresepError(f"[{name}]: a name of letters, digits, '_' and '-' is needed; stems are called by it")
+    for key in table:
+        if key not in _SETTINGS:
+            raise ScoresepError(f"[{name}] has an unknown setting '{key}'{nearest(key, _SETTINGS)}")
+    programs = tuple(program for entry in _listed(table, name, "programs") for program in _programs(entry, name))
+    patterns = _listed(table, name, "names")
+    kind = table.get("kind", "percussive" if DRUM_PROGRAM in programs else "harmonic")
+    if kind not in KINDS[:2]:
+        raise ScoresepError(f"[{name}] kind is '{kind}'; it must be harmonic or percussive")
+    if DRUM_PROGRAM in programs and kind != "percussive":
+        raise ScoresepError(f"[{name}] programs: {DRUM_PROGRAM} is drums, whose pitches name drums; kind is percussive")
+    if not programs and not patterns:
+        raise ScoresepError(f"[{name}] has neither programs nor names; no part could belong to it")
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise ScoresepError(f"[{name}] names must be texts such as '*cello*'")
+    first = next((program for program in programs if program < DRUM_PROGRAM), 0)
+    midi_program = table.get("midi_program", first)
+    if type(midi_program) is not int or not 0 <= midi_program < DRUM_PROGRAM:  # true is an int, too
+        raise ScoresepError(f"[{name}] midi_program is {midi_program}; it must be 0 to 127")
+    return Instrument(name, programs, midi_program, kind, tuple(patterns))
+
+
+def _listed(table: dict[str, Any], name: str, key: str) -> list[Any]:
+    values = table.get(key, [])
+    if not isinstance(values, list):
+        raise ScoresepError(f"[{name}] {key} must be a list")
+    return values
+
+
+def _programs(entry: Any, name: str) -> range:
+    """The programs of 5 or '0-7'."""
+    first, dash, last = str(entry).partition("-")
+    last = last if dash else first
+    if not first.isdecimal() or not last.isdecimal():
+        raise ScoresepError(f"[{name}] programs: {entry!r} is neither a number nor a span such as '0-7'")
+    span = range(int(first), int(last) + 1)
+    if not span or span[-1] > DRUM_PROGRAM:
+        raise ScoresepError(f"[{name}] programs: {entry!r} is not within 0 to 127 (or 128 for drums)")
+    return span
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """What a corpus on disk looks like to the rest: tracks of stems, each stem with audio and score.
 
-Corpus readers (`slakh`) build these without opening audio or MIDI; `cache.prepare` opens what they name.
+Corpus readers (`slakh`, `pairs`) build these without opening audio or MIDI; `cache.prepare` opens what they name. A
+track has either stems, each with audio and score, or one recording of everything and one score.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ class Track:
         uuid: identity of the composition; tracks that share it are the same music.
         stems: parts whose audio exists.
         problem: why the track cannot be used, or ''.
+        omitted: why it is left out although it could be used (the split set says so, a duplicate), or ''.
+        remark: something odd about a track that can be used all the same, or ''.
+        mixture, score: for a track without stems, its recording and the MIDI file of all that plays in it.
     """
 
     id: str
@@ -47,6 +51,16 @@ class Track:
     uuid: str = ""
     stems: tuple[Stem, ...] = ()
     problem: str = ""
+    omitted: str = ""
+    remark: str = ""
+    mixture: Path | None = None
+    score: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that compiling it reads."""
+        pairs = [(stem.audio, stem.score) for stem in self.stems] + [(self.mixture, self.score)]
+        return tuple(path for pair in pairs for path in pair if path is not None)
 
 
 @dataclass(frozen=True)
@@ -54,11 +68,13 @@ class Corpus:
     """Tracks in a fixed order, with what a result must name.
 
     Attributes:
-        name: kind of corpus: slakh, or rendered.
+        name: kind of corpus: slakh, rendered or pairs.
         root: folder it was read from.
         split_set: which split of the data set the tracks follow.
         rules: names of the label rules that were applied.
         tracks: ordered by id.
+        has_stems: whether isolated stems exist.
+        notes: remarks that people should see.
     """
 
     name: str
@@ -66,3 +82,5 @@ class Corpus:
     split_set: str
     rules: tuple[str, ...]
     tracks: tuple[Track, ...]
+    has_stems: bool = True
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,110 @@
+"""Recordings with their scores, without stems: a folder of `song.wav` and `song.mid`. Called by cache preparation.
+
+Which parts of a MIDI file belong to which instrument is decided where it is read (`cache.track`), by
+`instruments.group_of`. docs/data.md tells how a folder is laid out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from scoresep.corpora.base import Corpus, Track
+from scoresep.corpora.splits import apply_split_file, assign_splits, deduplicated, read_split_csv
+from scoresep.errors import ScoresepError
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+SCORE_SUFFIXES = (".mid", ".midi")
+
+
+def open_pairs(root: str | Path, splits: str | Path | None = None, seed: int = 0, dedupe: bool = False) -> Corpus:
+    """List the pairs below `root`, without opening audio or parsing MIDI.
+
+    A recording without a score, or a score without a recording, is a track with a `problem`. The identity of a
+    composition is the hash of its MIDI file.
+
+    Args:
+        splits: a CSV file with the columns name and split; None: 80 % training, 10 % validation and 10 % test by the
+            hash of `seed` and composition.
+        dedupe: omit training and validation tracks whose score lies in a split that is worth more, too.
+
+    Raises:
+        ScoresepError: there is no such folder, no pair in it, or the CSV file does not fit.
+    """
+    root = Path(root).absolute()
+    if not root.is_dir():
+        raise ScoresepError(
+            f"corpus {root} is not a folder; give the folder that holds recordings and their MIDI files"
+        )
+    tracks = tuple(read_pair(name, files) for name, files in sorted(named_files(root).items()))
+    if not any(track.mixture and track.score for track in tracks):
+        first = f" ({tracks[0].problem})" if tracks else ""
+        raise ScoresepError(
+            f"{root} holds no recording with its score{first}; "
+            "put song.wav (or .flac, .ogg, .mp3) and song.mid side by side"
+        )
+    if splits is None:
+        tracks, split_set = assign_splits(tracks, salt=f"{seed}:"), f"seed-{seed}"
+    else:
+        file = read_split_csv(splits, {track.id for track in tracks})
+        tracks, split_set = apply_split_file(tracks, file), file.name
+    corpus = Corpus("pairs", root, split_set, (), tracks, has_stems=False)
+    return deduplicated(corpus) if dedupe else corpus
+
+
+def named_files(root: Path) -> dict[str, list[Path]]:
+    """Audio and MIDI files below `root` by their path from there without suffix, hidden ones left out.
+
+    Links to folders are followed, but no folder is visited twice.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in _walk(root):
+        if path.suffix.lower() in AUDIO_SUFFIXES + SCORE_SUFFIXES:
+            name = path.relative_to(root).with_suffix("").as_posix()
+            found.setdefault(os.fsencode(name).decode("utf-8", errors="replace"), []).append(path)
+    return found
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    visited = set()
+    for folder, inner, names in os.walk(root, onerror=_refuse, followlinks=True):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        real = os.path.realpath(folder)
+        if real in visited:
+            inner.clear()
+            continue
+        visited.add(real)
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _refuse(fault: OSError) -> None:
+    raise ScoresepError(f"folder {fault.filename} cannot be read ({fault.strerror}); check its permissions")
+
+
+def read_pair(name: str, files: list[Path]) -> Track:
+    """The track of the files that share a name; what cannot be used comes back with its `problem` set."""
+    audio = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
+    scores = [path for path in files if path.suffix.lower() in SCORE_SUFFIXES]
+    if problem := problem_of(name, audio, scores):
+        return Track(name, "", problem=problem)
+    try:
+        identity = hashlib.sha256(scores[0].read_bytes()).hexdigest()[:32]
+    except OSError as fault:
+        return Track(name, "", problem=f"{scores[0].name} cannot be read ({fault.strerror})")
+    return Track(name, "", uuid=identity, mixture=audio[0], score=scores[0])
+
+
+def problem_of(name: str, audio: list[Path], scores: list[Path]) -> str:
+    """Why the files of one name are no pair, or ''."""
+    if "\N{REPLACEMENT CHARACTER}" in name:
+        return "its file name is not UTF-8; rename it"
+    for kind, paths in (("recordings", audio), ("scores", scores)):
+        if len(paths) > 1:
+            return f"{len(paths)} {kind} of one name ({', '.join(path.name for path in paths)}); keep one"
+    if not scores:
+        return f"{audio[0].name} has no score; put {audio[0].stem}.mid beside it"
+    if not audio:
+        return f"{scores[0].name} has no recording; put {scores[0].stem}.wav beside it"
+    return ""
