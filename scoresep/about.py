@@ -37,7 +37,7 @@ def describe_cache(cache: Cache) -> Lines:
     missing = sum(not path.exists() for path in shards)
     size = sum(path.stat().st_size for path in shards if path.exists())
     counts = [f"{int((tracks['split'] == split).sum())} {split}" for split in sorted(set(tracks["split"]))]
-    active = [f"{name} in {int(n)}" for name, n in zip(cache.instruments, tracks.active.sum(0), strict=True)]
+    active = [f"{name} in {int(n)}" for name, n in zip(cache.names, tracks.active.sum(0), strict=True)]
     lines = [
         ("cache", str(cache.path)),
         ("corpus", f"{cache.corpus}, split set {cache.split_set}, label rules: {', '.join(cache.rules) or 'none'}"),
@@ -50,7 +50,13 @@ def describe_cache(cache: Cache) -> Lines:
         ),
         ("digest", cache.digest),
     ]
-    return lines + [("left out", f"{track}: {reason}") for track, reason in cache.excluded]
+    lines += [("left out", f"{item.track}: {item.reason}") for item in cache.excluded if not item.deliberate]
+    if deliberate := sum(item.deliberate for item in cache.excluded):
+        lines.append(("omitted", f"{deliberate}, by the split set or as duplicates"))
+    lines += [("flagged", f"{item.track} {item.stem}: {item.detail}".replace(" :", ":")) for item in cache.findings]
+    if cache.leaks:
+        lines.append(("leaks", f"{len(cache.leaks)} compositions lie in several splits (prepare with --dedupe)"))
+    return lines
 
 
 def describe_checkpoint(path: Path) -> Lines:
@@ -64,12 +70,12 @@ def describe_checkpoint(path: Path) -> Lines:
         for name, network in model.networks.items()
     ]
     state = "complete" if checkpoint.complete else "to be continued"
-    thresholds = [f"{name} {value:.2f}" for name, value in zip(model.instruments, model.threshold, strict=True)]
+    thresholds = [f"{name} {value:.2f}" for name, value in zip(model.names, model.threshold, strict=True)]
     return [
         ("checkpoint", str(path)),
         ("stage", f"{checkpoint.stage}, {checkpoint.steps} steps, {state}"),
         ("networks", f"{', '.join(sizes)}; trunk {model.trunk.to_dict()}; masks {model.mask}"),
-        ("instruments", ", ".join(model.instruments)),
+        ("instruments", ", ".join(model.names)),
         ("grid", f"{grid.sample_rate} Hz, window {grid.n_fft}, hop {grid.hop}: {grid.frame_rate:g} frames/s"),
         ("thresholds", ", ".join(thresholds)),
         ("seed", str(checkpoint.recipe.get("seed"))),

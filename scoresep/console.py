@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 console = Console(highlight=False, soft_wrap=True, emoji=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+SHORTEST = 0.5
+"""Seconds that must have passed for a rate to mean something."""
 LINE_EVERY = 10.0
 """Seconds between progress lines where there is no terminal."""
 
@@ -31,7 +33,7 @@ class Meter:
         if title != self._title:
             self._begin(title, done, total)
         elapsed = time.monotonic() - self._began
-        rate = (done - self._first) / elapsed if elapsed > 0 else 0.0
+        rate = (done - self._first) / elapsed if elapsed > SHORTEST else 0.0
         speed = f", {rate:.1f} {self._unit}/s" if rate > 0 else ""
         if self._bar:
             self._bar.update(self._task, completed=done, total=total, detail=f"{speed[2:]}  {detail}")

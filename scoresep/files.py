@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +23,37 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{_host()}-{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_stale(path: str | Path) -> None:
+    """Delete temporary files for `path` that were left behind by processes of this machine that were killed."""
+    path = Path(path)
+    prefix, suffix = f".{path.stem}.{_host()}-", f".tmp{path.suffix}"
+    for left in path.parent.glob(f"{glob.escape(prefix)}*{glob.escape(suffix)}"):
+        number = left.name[len(prefix) : -len(suffix)]
+        if number.isdecimal() and not _alive(int(number)):
+            left.unlink(missing_ok=True)
+
+
+def _host() -> str:
+    """This machine's name, as a part of a file name."""
+    return re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "here"
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -86,24 +86,31 @@ def mixture_loss(mixture: Tensor, separated: Tensor, active: Tensor, counted: Te
     return error.sum() / mixture.sum().clamp_min(torch.finfo(mixture.dtype).tiny)
 
 
-def clip_activity(roll: Tensor) -> Tensor:
-    """Who sounds anywhere in the clip: roll (B, N, P, T) -> bool (B, N, 1, 1)."""
-    return (roll > 0).flatten(2).any(2)[:, :, None, None]
+def clip_activity(roll: Tensor, unscored: Tensor | None = None) -> Tensor:
+    """Who sounds anywhere in the clip: roll (B, N, P, T) -> bool (B, N, 1, 1).
+
+    Instruments that are `unscored`, bool (N,), may sound everywhere.
+    """
+    return _or_unscored((roll > 0).flatten(2).any(2)[:, :, None, None], unscored)
 
 
-def frame_activity(roll: Tensor) -> Tensor:
-    """Who sounds in which frame: roll (B, N, P, T) -> bool (B, N, 1, T)."""
-    return (roll > 0).any(2, keepdim=True)
+def frame_activity(roll: Tensor, unscored: Tensor | None = None) -> Tensor:
+    """Who sounds in which frame: roll (B, N, P, T) -> bool (B, N, 1, T); `unscored` as above."""
+    return _or_unscored((roll > 0).any(2, keepdim=True), unscored)
 
 
-def clip_mixture_loss(mixture: Tensor, separated: Tensor, roll: Tensor) -> Tensor:
+def _or_unscored(active: Tensor, unscored: Tensor | None) -> Tensor:
+    return active if unscored is None else active | unscored[:, None, None]
+
+
+def clip_mixture_loss(mixture: Tensor, separated: Tensor, roll: Tensor, unscored: Tensor | None = None) -> Tensor:
     """L_c-mix: activity by clip."""
-    return mixture_loss(mixture, separated, clip_activity(roll))
+    return mixture_loss(mixture, separated, clip_activity(roll, unscored))
 
 
-def frame_mixture_loss(mixture: Tensor, separated: Tensor, roll: Tensor) -> Tensor:
+def frame_mixture_loss(mixture: Tensor, separated: Tensor, roll: Tensor, unscored: Tensor | None = None) -> Tensor:
     """L_f-mix: activity by frame."""
-    return mixture_loss(mixture, separated, frame_activity(roll))
+    return mixture_loss(mixture, separated, frame_activity(roll, unscored))
 
 
 def harmonic_mixture_loss(mixture: Tensor, separated: Tensor, harmonic: Tensor) -> Tensor:

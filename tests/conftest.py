@@ -18,6 +18,7 @@ import soundfile
 import torch
 import yaml
 
+from scoresep.cache.engine import Engine
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
@@ -206,7 +207,7 @@ def corpus_copy(corpus: Path, tmp_path: Path) -> Path:
 def prepared(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The corpus as a cache of three shards. Read only: copy it to change it."""
     out = tmp_path_factory.mktemp("cache") / "cache.h5"
-    prepare(open_slakh(corpus), out, CacheSettings(tracks_per_shard=2), jobs=1)
+    prepare(open_slakh(corpus), out, CacheSettings(tracks_per_shard=2), Engine(1))
     return out
 
 

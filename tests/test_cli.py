@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -16,6 +17,7 @@ import typer.core
 import typer.main
 
 from scoresep import __version__, cli
+from scoresep.cli.train import step_settings
 from scoresep.training.checkpoint import load_checkpoint
 
 OPTIONS = {
@@ -32,7 +34,30 @@ OPTIONS = {
         "OUT",
     ],
     "prepare": [],
-    "prepare slakh": ["--instruments", "--jobs", "--out", "CORPUS"],
+    "prepare slakh": [
+        "--dedupe",
+        "--instruments",
+        "--jobs",
+        "--out",
+        "--part",
+        "--scheduler",
+        "--score-check",
+        "--split-set",
+        "--strict",
+        "CORPUS",
+    ],
+    "prepare pairs": [
+        "--dedupe",
+        "--instruments",
+        "--jobs",
+        "--out",
+        "--part",
+        "--scheduler",
+        "--seed",
+        "--splits",
+        "--strict",
+        "FOLDER",
+    ],
     "train": [
         "--cache",
         "--device",
@@ -47,7 +72,7 @@ OPTIONS = {
     "evaluate": ["--cache", "--device", "--force", "--out", "--plot", "--split", "CKPT"],
     "separate": ["--ckpt", "--device", "--out", "AUDIO"],
     "transcribe": ["--ckpt", "--device", "--out", "AUDIO"],
-    "info": ["FILE"],
+    "info": ["--out", "--plot", "--span", "FILE"],
 }
 """Every command with its options and arguments. A change here is a change of what users type: docs and README too."""
 
@@ -81,7 +106,7 @@ def command(here, monkeypatch, capfd):
 
     def run(line: str) -> Ended:
         monkeypatch.setattr(sys, "argv", shlex.split(line))
-        monkeypatch.setattr(cli, "available_cores", lambda: 1)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)  # one core
         capfd.readouterr()
         threads = torch.get_num_threads()
         try:
@@ -260,7 +285,7 @@ def test_help_of_the_groups_lists_their_commands(command, line):
     ],
 )
 def test_forms_of_steps(steps, settings):
-    assert cli.step_settings(steps) == settings
+    assert step_settings(steps) == settings
 
 
 # What can go wrong
@@ -295,7 +320,8 @@ def test_no_usable_track(command, corpus_copy, here):
     [
         ("piano,organ", "no usable stem of organ"),
         ("piano,gitar", "did you mean 'guitar'"),
-        ("piano,drums", "'drums' has no pitch"),
+        ("piano,other,other", "two or more different ones"),
+        ("nothing.toml", "nothing.toml is not a readable TOML file"),
         ("piano", "two or more"),
         ("", "two or more"),
     ],
@@ -374,13 +400,15 @@ def test_a_checkpoint_whose_cache_is_gone(command, here, trained):
 
 
 def test_a_cache_of_other_instruments_or_another_grid(command, here, trained, corpus):
+    from scoresep.cache.engine import Engine
     from scoresep.cache.prepare import prepare
     from scoresep.cache.schema import CacheSettings
     from scoresep.corpora.slakh import open_slakh
     from scoresep.grid import Grid
+    from scoresep.instruments import choose
 
-    prepare(open_slakh(corpus), here / "two.h5", CacheSettings(instruments=("piano", "bass")), jobs=1)
-    prepare(open_slakh(corpus), here / "grid.h5", CacheSettings(Grid(hop=256)), jobs=1)
+    prepare(open_slakh(corpus), here / "two.h5", CacheSettings(instruments=choose(["piano", "bass"])), Engine(1))
+    prepare(open_slakh(corpus), here / "grid.h5", CacheSettings(Grid(hop=256)), Engine(1))
     refuses(command(f"scoresep evaluate {trained} --cache two.h5"), "two.h5 has the instruments piano,bass")
     refuses(command(f"scoresep evaluate {trained} --cache grid.h5"), "grid.h5 has the grid", "hop=256")
     assert not (here / "metrics.json").exists()

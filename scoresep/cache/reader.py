@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,22 @@ import numpy as np
 from scoresep.cache.schema import (
     DATASET_SPAN,
     INDEX_FORMAT,
+    RECORDS,
     SHARD_FORMAT,
     TRACK_COLUMNS,
     CacheSettings,
+    Excluded,
+    StemFinding,
     TrackTable,
     check_header,
     shard_folder,
     shard_name,
 )
+from scoresep.corpora.splits import Leak
 from scoresep.errors import ScoresepError
 from scoresep.files import existing_file
 from scoresep.grid import PITCHES, Grid
+from scoresep.instruments import Instrument
 
 REMEDY = "make one with `scoresep prepare slakh --out cache.h5`"
 
@@ -41,7 +47,9 @@ class Cache:
         corpus, split_set, rules: where its tracks come from, how they were split, which label rules were applied.
         digest: identity of the content.
         tracks: the track table.
-        excluded: (track, reason) of the tracks that were left out.
+        excluded: tracks that were left out.
+        findings: oddities of the tracks that were not.
+        leaks: compositions that lie in several splits.
 
     Raises:
         ScoresepError: no such file, a foreign HDF5 file, another version, a damaged index.
@@ -69,16 +77,29 @@ class Cache:
             for name, dtype in TRACK_COLUMNS.items()
         }
         self.tracks = TrackTable(columns, table["active"][()].astype(bool))
-        excluded = file["excluded"]
-        self.excluded = list(zip(excluded["id"].asstr()[()], excluded["reason"].asstr()[()], strict=True))
+        self.excluded: list[Excluded] = _records(file, "excluded")
+        self.findings: list[StemFinding] = _records(file, "findings")
+        self.leaks = [
+            Leak(leak["uuid"], tuple(leak["tracks"]), tuple(leak["splits"])) for leak in json.loads(file.attrs["leaks"])
+        ]
 
     @property
     def grid(self) -> Grid:
         return self.settings.grid
 
     @property
-    def instruments(self) -> tuple[str, ...]:
+    def instruments(self) -> tuple[Instrument, ...]:
         return self.settings.instruments
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The instruments' names."""
+        return self.settings.names
+
+    @property
+    def has_stems(self) -> bool:
+        """Whether the cache holds isolated stems."""
+        return self.settings.stems
 
     def rows(self, split: str) -> np.ndarray:
         """Rows of the track table that belong to `split`: int64 (K,)."""
@@ -118,7 +139,13 @@ class Cache:
         return self.slice("mixture", row) * np.float32(self.tracks["scale"][row])
 
     def stems(self, row: int) -> np.ndarray:
-        """Audio of the instruments, float32 (N, L): evaluation only."""
+        """Audio of the instruments, float32 (N, L): evaluation only.
+
+        Raises:
+            ScoresepError: the corpus has none.
+        """
+        if not self.has_stems:
+            raise ScoresepError(f"{self.path} holds no stems: its corpus has recordings and scores only")
         return np.ascontiguousarray(self.slice("stems", row).T) * np.float32(self.tracks["scale"][row])
 
     def notes(self, row: int) -> np.ndarray:
@@ -149,6 +176,16 @@ class Cache:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}
+
+
+def _records(file: h5py.File, name: str) -> list[Any]:
+    """One of the index's lists (`schema.RECORDS`)."""
+    kind, group = RECORDS[name], file[name]
+    columns = [
+        group[field.name][()].astype(bool).tolist() if field.type == "bool" else group[field.name].asstr()[()].tolist()
+        for field in fields(kind)
+    ]
+    return [kind(*values) for values in zip(*columns, strict=True)]
 
 
 def unpack(bits: np.ndarray, count: int) -> np.ndarray:

@@ -14,17 +14,21 @@ from typing import Any
 import numpy as np
 
 from scoresep.errors import ScoresepError
-from scoresep.features.harmonics import HarmonicSettings, packed_width
+from scoresep.features.harmonics import HarmonicSettings
+from scoresep.features.kernels import packed_width
+from scoresep.features.percussion import PercussiveSettings
 from scoresep.grid import PITCHES, Grid
-from scoresep.instruments import DEFAULT_INSTRUMENTS
+from scoresep.instruments import DEFAULT_INSTRUMENTS, Instrument, choose
 
 INDEX_FORMAT = "scoresep-cache"
 SHARD_FORMAT = "scoresep-shard"
-VERSION = 1
+VERSION = 2
 SPLITS = ("train", "validation", "test")
 FULL_SCALE = 32767
 """int16 value of a track's largest sample, see `TRACK_COLUMNS['scale']`."""
 NOTE_COLUMNS = ("onset", "offset", "pitch", "velocity", "instrument")
+SCORE_CHECKS = ("flag", "exclude", "off")
+"""What becomes of a track with a stem that contradicts its score: it is listed, left out, or not looked for."""
 
 
 @dataclass(frozen=True)
@@ -33,31 +37,48 @@ class CacheSettings:
 
     Attributes:
         grid: frame grid.
-        instruments: names of the groups, in the order of axis N.
-        harmonic: shape of the harmonic masks.
+        instruments: the groups, in the order of axis N.
+        harmonic: shape of the masks of harmonic groups.
+        percussive: shape of the masks of percussive groups.
         tracks_per_shard: tracks that share a shard file, the unit of parallel work and of going on after a stop.
+        score_check: one of `SCORE_CHECKS`.
+        stems: whether the audio of isolated stems is kept.
     """
 
     grid: Grid = field(default_factory=Grid)
-    instruments: tuple[str, ...] = DEFAULT_INSTRUMENTS
+    instruments: tuple[Instrument, ...] = field(default_factory=lambda: choose(DEFAULT_INSTRUMENTS))
     harmonic: HarmonicSettings = field(default_factory=HarmonicSettings)
+    percussive: PercussiveSettings = field(default_factory=PercussiveSettings)
     tracks_per_shard: int = 8
+    score_check: str = "flag"
+    stems: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(instrument.name for instrument in self.instruments)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "grid": self.grid.to_dict(),
-            "instruments": list(self.instruments),
+            "instruments": list(self.names),
+            "groups": {instrument.name: instrument.to_dict() for instrument in self.instruments},
             "harmonic": self.harmonic.to_dict(),
+            "percussive": self.percussive.to_dict(),
             "tracks_per_shard": self.tracks_per_shard,
+            "score_check": self.score_check,
+            "stems": self.stems,
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> CacheSettings:
         return cls(
             Grid.from_dict(values["grid"]),
-            tuple(values["instruments"]),
+            tuple(Instrument.from_dict(values["groups"][name]) for name in values["instruments"]),
             HarmonicSettings(**values["harmonic"]),
+            PercussiveSettings(**values["percussive"]),
             int(values["tracks_per_shard"]),
+            str(values["score_check"]),
+            bool(values["stems"]),
         )
 
 
@@ -79,7 +100,7 @@ class Dataset:
 def shard_datasets(settings: CacheSettings) -> dict[str, Dataset]:
     """The datasets of a shard, by name."""
     count, bins = len(settings.instruments), settings.grid.bins
-    return {
+    datasets = {
         "magnitude": Dataset((bins,), "float16", 128),
         "roll": Dataset((count, packed_width(PITCHES)), "uint8", 1024),
         "onset": Dataset((count, packed_width(PITCHES)), "uint8", 1024),
@@ -88,6 +109,9 @@ def shard_datasets(settings: CacheSettings) -> dict[str, Dataset]:
         "stems": Dataset((count,), "int16", 1 << 15),
         "notes": Dataset((len(NOTE_COLUMNS),), "float32", 1024),
     }
+    if not settings.stems:
+        del datasets["stems"]
+    return datasets
 
 
 TRACK_COLUMNS: dict[str, str] = {
@@ -142,6 +166,36 @@ class TrackTable:
         return cls(columns, active)
 
 
+@dataclass(frozen=True)
+class Excluded:
+    """A track that is not in the cache.
+
+    Attributes:
+        track, split: its id and where it would have been.
+        reason: why.
+        deliberate: whether it is so by choice (the split set, a duplicate), and nothing is wrong with the track.
+    """
+
+    track: str
+    split: str
+    reason: str
+    deliberate: bool = False
+
+
+@dataclass(frozen=True)
+class StemFinding:
+    """Something odd about a stem of a track: see `features.agreement`."""
+
+    track: str
+    stem: str
+    kind: str
+    detail: str
+
+
+RECORDS: dict[str, type] = {"excluded": Excluded, "findings": StemFinding}
+"""Lists of the index besides the track table: a group each, its datasets the fields."""
+
+
 def shard_folder(index: Path) -> Path:
     """Where the shards of the cache `index` lie."""
     return index.with_name(index.stem + ".shards")
@@ -154,7 +208,7 @@ def shard_name(number: int) -> str:
 
 def difference(made: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
     """The first setting in which two settings differ, as 'name: made, not wanted', or ''."""
-    for name in made.keys() | wanted.keys():
+    for name in [*wanted, *sorted(made.keys() - wanted.keys())]:
         a, b = made.get(name), wanted.get(name)
         if isinstance(a, dict) and isinstance(b, dict):
             if inner := difference(a, b, f"{prefix}{name}."):
@@ -176,7 +230,8 @@ def check_header(attributes: Any, path: Path, expected: str) -> None:
             raise ScoresepError(f"{path} is one shard of a cache; give the index beside its folder instead")
         raise ScoresepError(f"{path} is not a scoresep cache; make one with `scoresep prepare slakh --out cache.h5`")
     if int(attributes.get("version", -1)) != VERSION:
+        folder = f"it and the folder {shard_folder(path).name}" if expected == INDEX_FORMAT else "the whole cache"
         raise ScoresepError(
             f"{path} is a cache of version {attributes.get('version')}, this scoresep reads version {VERSION}; "
-            "prepare it anew"
+            f"delete {folder}, then prepare it anew"
         )

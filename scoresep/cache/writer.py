@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,22 @@ import h5py
 import numpy as np
 
 from scoresep import __version__
+from scoresep.cache.output import new_hdf5
 from scoresep.cache.schema import (
     DATASET_SPAN,
     INDEX_FORMAT,
+    RECORDS,
     SHARD_FORMAT,
     TRACK_COLUMNS,
     VERSION,
     CacheSettings,
+    Excluded,
+    StemFinding,
     TrackTable,
     shard_datasets,
 )
 from scoresep.cache.track import Compiled
-from scoresep.files import replacing
+from scoresep.corpora.splits import Leak
 
 
 class ShardWriter:
@@ -61,64 +66,93 @@ class ShardWriter:
         return self._digest.hexdigest()
 
 
-def write_shard(path: Path, settings: CacheSettings, key: str, compiled: Iterable[Compiled | tuple[str, str]]) -> None:
+@dataclass(frozen=True)
+class Summary:
+    """What a finished shard says of itself: rows of the track table, tracks left out, oddities, digest of the data."""
+
+    rows: list[dict[str, Any]]
+    excluded: list[Excluded]
+    findings: list[StemFinding]
+    digest: str
+
+
+def write_shard(path: Path, settings: CacheSettings, key: str, compiled: Iterable[Compiled | Excluded]) -> None:
     """Write one shard, whole or not at all.
 
-    `compiled` yields a track or, for a track that cannot be used, its (id, reason). `key` identifies what the shard
-    was made from; `read_shard_summary` gives it back, so a later run knows whether the shard is the one it wants.
+    `compiled` yields a track, or why it cannot be used. `key` identifies what the shard was made from;
+    `read_shard_summary` asks for it, so a later run knows whether the shard is the one it wants.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    with new_hdf5(path) as (file, sink):
         writer = ShardWriter(file, settings)
-        excluded = []
+        excluded: list[Excluded] = []
+        findings: list[StemFinding] = []
         for item in compiled:
-            if isinstance(item, Compiled):
-                writer.append(item)
-            else:
+            if isinstance(item, Excluded):
                 excluded.append(item)
+            else:
+                writer.append(item)
+                findings += item.findings
+                sink.check()
         file.attrs.update(
             format=SHARD_FORMAT,
             version=VERSION,
             key=key,
             digest=writer.digest,
             rows=json.dumps(writer.rows),
-            excluded=json.dumps(excluded),
+            excluded=json.dumps([asdict(item) for item in excluded]),
+            findings=json.dumps([asdict(item) for item in findings]),
         )
 
 
-def read_shard_summary(path: Path, key: str) -> dict[str, Any] | None:
-    """Rows, excluded tracks and digest of a finished shard made from `key`; None if there is no such shard."""
+def read_shard_summary(path: Path, key: str) -> Summary | None:
+    """What a finished shard made from `key` holds; None if there is no such shard."""
     try:
         with h5py.File(path, "r", locking=False) as file:
             attributes = file.attrs
             if (attributes["format"], attributes["version"], attributes["key"]) != (SHARD_FORMAT, VERSION, key):
                 return None
-            return {
-                "rows": json.loads(attributes["rows"]),
-                "excluded": json.loads(attributes["excluded"]),
-                "digest": str(attributes["digest"]),
-            }
-    except (OSError, KeyError, ValueError):
+            return Summary(
+                json.loads(attributes["rows"]),
+                [Excluded(**item) for item in json.loads(attributes["excluded"])],
+                [StemFinding(**item) for item in json.loads(attributes["findings"])],
+                str(attributes["digest"]),
+            )
+    except (OSError, KeyError, ValueError, TypeError):
         return None
 
 
-def write_index(path: Path, about: dict[str, Any], shards: Sequence[dict[str, Any]], instruments: int) -> str:
+def write_index(
+    path: Path, about: dict[str, Any], shards: Sequence[Summary], settings: CacheSettings, leaks: Sequence[Leak]
+) -> str:
     """Write the index over finished shards (their summaries in order), whole or not at all; returns its digest."""
-    rows = [{**row, "shard": number} for number, shard in enumerate(shards) for row in shard["rows"]]
-    excluded = [tuple(item) for shard in shards for item in shard["excluded"]]
+    rows = [{**row, "shard": number} for number, shard in enumerate(shards) for row in shard.rows]
     description = json.dumps(about, sort_keys=True)
     digest = hashlib.sha256(description.encode())
     for shard in shards:
-        digest.update(shard["digest"].encode())
-    table = TrackTable.from_rows(rows, instruments)
-    text = h5py.string_dtype()
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+        digest.update(shard.digest.encode())
+    table = TrackTable.from_rows(rows, len(settings.instruments))
+    with new_hdf5(path) as (file, _):
         file.attrs.update(
-            format=INDEX_FORMAT, version=VERSION, scoresep=__version__, about=description, digest=digest.hexdigest()
+            format=INDEX_FORMAT,
+            version=VERSION,
+            scoresep=__version__,
+            about=description,
+            leaks=json.dumps([asdict(leak) for leak in leaks]),
+            digest=digest.hexdigest(),
         )
         for name, dtype in TRACK_COLUMNS.items():
-            file.create_dataset(f"tracks/{name}", data=table[name], dtype=text if dtype == "str" else dtype)
-        file.create_dataset("tracks/active", data=table.active.astype(np.uint8))
-        for column, name in enumerate(("id", "reason")):
-            values = np.array([item[column] for item in excluded], dtype=object)
-            file.create_dataset(f"excluded/{name}", data=values, dtype=text)
+            _write_column(file, f"tracks/{name}", table[name], dtype)
+        _write_column(file, "tracks/active", table.active, "uint8")
+        for name, kind in RECORDS.items():
+            records = [record for shard in shards for record in getattr(shard, name)]
+            for column in fields(kind):
+                values = [getattr(record, column.name) for record in records]
+                _write_column(file, f"{name}/{column.name}", values, "uint8" if column.type == "bool" else "str")
     return digest.hexdigest()
+
+
+def _write_column(file: h5py.File, name: str, values: Any, dtype: str) -> None:
+    """One column of the index; 'str' for texts of any length."""
+    text = dtype == "str"
+    array = np.array(values, dtype=object if text else dtype)
+    file.create_dataset(name, data=array, dtype=h5py.string_dtype() if text else dtype)

@@ -95,6 +95,12 @@ def evaluate(
     notes = []
     if cache.digest != checkpoint.cache_digest:
         notes.append(f"{checkpoint_path} was trained on another cache than {cache.path}")
+    if cache.leaks:
+        notes.append(
+            f"{len(cache.leaks)} compositions lie in several splits, so figures may flatter; prepare with --dedupe"
+        )
+    if not cache.has_stems:
+        notes.append("The corpus has no stems: separation cannot be scored, only transcription.")
     about = _about(checkpoint, checkpoint_path, cache, split)
     return Evaluation(about, notes, summarise(records, model.instruments, (MODEL, *BASELINES)), records)
 
@@ -120,8 +126,8 @@ def open_cache(checkpoint: Checkpoint, checkpoint_path: str | Path, cache_path: 
     model = checkpoint.model
     if cache.instruments != model.instruments:
         raise ScoresepError(
-            f"{cache.path} has the instruments {','.join(cache.instruments)}, {checkpoint_path} was trained for "
-            f"{','.join(model.instruments)}; name a cache of the same with --cache"
+            f"{cache.path} has the instruments {','.join(cache.names)}, {checkpoint_path} was trained for "
+            f"{','.join(model.names)}; name a cache of the same with --cache"
         )
     if cache.grid != model.grid:
         raise ScoresepError(
@@ -137,18 +143,24 @@ def _grid_text(grid: dict[str, int]) -> str:
 
 def evaluate_track(cache: Cache, row: int, model: Model) -> dict[str, Any]:
     """The record of one track: separation and transcription of every instrument."""
-    track = Track(cache.mixture(row), cache.stems(row), cache.harmonic(row), cache.grid)
-    separated = separate_array(track.mixture, cache.grid.sample_rate, model)
-    estimates = {MODEL: np.stack([separated[name] for name in model.instruments])}
-    estimates |= {name: baseline(track) for name, baseline in BASELINES.items()}
+    mixture = cache.mixture(row)
     return {
         "track": str(cache.tracks["id"][row]),
-        "seconds": round(len(track.mixture) / cache.grid.sample_rate, 3),
-        "separation": {
-            name: separation_record(track.mixture, track.stems[n], {r: e[n] for r, e in estimates.items()})
-            for n, name in enumerate(model.instruments)
-        },
-        "transcription": transcription_records(cache, row, track.mixture, model),
+        "seconds": round(len(mixture) / cache.grid.sample_rate, 3),
+        "separation": separation_records(cache, row, mixture, model) if cache.has_stems else {},
+        "transcription": transcription_records(cache, row, mixture, model),
+    }
+
+
+def separation_records(cache: Cache, row: int, mixture: np.ndarray, model: Model) -> dict[str, dict[str, Any]]:
+    """SI-SDR of the model and of the baselines, instrument by instrument."""
+    track = Track(mixture, cache.stems(row), cache.harmonic(row), cache.grid)
+    separated = separate_array(mixture, cache.grid.sample_rate, model)
+    estimates = {MODEL: np.stack([separated[name] for name in model.names])}
+    estimates |= {name: baseline(track) for name, baseline in BASELINES.items()}
+    return {
+        name: separation_record(mixture, track.stems[n], {r: e[n] for r, e in estimates.items()})
+        for n, name in enumerate(model.names)
     }
 
 
@@ -170,7 +182,10 @@ def transcription_records(cache: Cache, row: int, mixture: np.ndarray, model: Mo
     estimated = transcribe_array(mixture, cache.grid.sample_rate, model)
     roll, truth = cache.roll(row), cache.notes(row)
     records = {}
-    for n, name in enumerate(model.instruments):
+    for n, instrument in enumerate(model.instruments):
+        if not instrument.scored:
+            continue
+        name = instrument.name
         frames = frame_counts(roll[:, n], estimated.roll[: len(roll), n])
         frame = scores(frames)
         true_notes = truth[truth[:, 4] == n]
@@ -191,9 +206,10 @@ def _about(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache, sp
         "scoresep": __version__,
         "corpus": cache.corpus,
         "split_set": cache.split_set,
+        "leaks": len(cache.leaks),
         "split": split,
         "rules": list(cache.rules),
-        "instruments": list(model.instruments),
+        "instruments": list(model.names),
         "grid": model.grid.to_dict(),
         "seed": checkpoint.recipe.get("seed"),
         "checkpoint": {

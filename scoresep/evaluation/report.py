@@ -35,7 +35,13 @@ def report(evaluation: Evaluation) -> RenderableType:
     tracks = summary["counts"]["tracks"]
     heading = f"{about['corpus']} corpus, {tracks} {about['split']} tracks (split set {about['split_set']})"
     lines = [Text(line, style="dim") for line in [*_legend(summary), *evaluation.notes]]
-    return Group(Text(heading, style="bold"), _separation_table(summary), _transcription_table(summary), *lines)
+    tables = [_separation_table(summary)] * _separated(summary) + [_transcription_table(summary)]
+    return Group(Text(heading, style="bold"), *tables, *lines)
+
+
+def _separated(summary: Mapping[str, Any]) -> bool:
+    """Whether there were stems to compare with."""
+    return any(summary["counts"][state] for state in ("scored", "silent", "alone"))
 
 
 def _separation_table(summary: Mapping[str, Any]) -> Table:
@@ -52,8 +58,9 @@ def _separation_table(summary: Mapping[str, Any]) -> Table:
 def _transcription_table(summary: Mapping[str, Any]) -> Table:
     table = _table("this model, F1", summary)
     for key, label in SCORES.items():
-        figures = (*summary["transcription"].values(), summary["mean"]["transcription"])
-        table.add_row(label, *["-" if values[key] is None else f"{values[key]:.2f}" for values in figures])
+        known = summary["transcription"]
+        figures = [*(known.get(name, {}) for name in summary["separation"]), summary["mean"]["transcription"]]
+        table.add_row(label, *["-" if values.get(key) is None else f"{values[key]:.2f}" for values in figures])
     return table
 
 
@@ -74,7 +81,8 @@ def _separation(figures: Mapping[str, Any], improvement: bool) -> str:
 
 def _legend(summary: Mapping[str, Any]) -> list[str]:
     """What the figures are, and which pairs are not in them."""
-    lines = ["SI-SDR: mean over tracks (improvement over mixture). Notes: onset within 50 ms."]
+    separation = "SI-SDR: mean over tracks (improvement over mixture). " * _separated(summary)
+    lines = [f"{separation}Notes: onset within 50 ms."]
     medians = [
         f"{name} {figures['si_sdr_improvement_median']:+.1f}"
         for name, figures in summary["separation"].items()
@@ -113,6 +121,6 @@ def plot_track(
         separate_array(mixture, rate, model),
         cache.grid,
         transcribe_array(mixture, rate, model).notes,
-        {name: truth[truth[:, 4] == n][:, :4] for n, name in enumerate(model.instruments)},
+        {name: truth[truth[:, 4] == n][:, :4] for n, name in enumerate(model.names)},
         title=f"{cache.tracks['id'][row]} of {cache.corpus}, split '{split}'",
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from scoresep.evaluation.metrics import Counts, scores
+from scoresep.instruments import Instrument
 
 SILENT_DB = -60.0
 """An instrument whose stem has less energy than this, relative to the mixture, does not play."""
@@ -35,7 +36,9 @@ def median(values: Iterable[float | None]) -> float | None:
     return float(np.median(known)) if known else None
 
 
-def summarise(records: Sequence[dict[str, Any]], instruments: Sequence[str], rows: Sequence[str]) -> dict[str, Any]:
+def summarise(
+    records: Sequence[dict[str, Any]], instruments: Sequence[Instrument], rows: Sequence[str]
+) -> dict[str, Any]:
     """Figures of a split from the records of `evaluate_track`.
 
     Args:
@@ -50,9 +53,10 @@ def summarise(records: Sequence[dict[str, Any]], instruments: Sequence[str], row
         `counts`: tracks, and pairs scored, silent and alone.
     """
     model, *baselines = rows
-    separation = {name: {**_separation(records, name, model), **_states(records, name)} for name in instruments}
-    transcription = {name: _transcription(records, name) for name in instruments}
-    reference = {row: {name: _separation(records, name, row) for name in instruments} for row in baselines}
+    names = [instrument.name for instrument in instruments]
+    separation = {name: {**_separation(records, name, model), **_states(records, name)} for name in names}
+    transcription = {item.name: _transcription(records, item.name) for item in instruments if item.scored}
+    reference = {row: {name: _separation(records, name, row) for name in names} for row in baselines}
     states = ("scored", "silent", "alone")
     return {
         "separation": separation,
@@ -67,14 +71,14 @@ def summarise(records: Sequence[dict[str, Any]], instruments: Sequence[str], row
         },
         "counts": {
             "tracks": len(records),
-            **{state: sum(separation[name][state] for name in instruments) for state in states},
+            **{state: sum(separation[name][state] for name in names) for state in states},
         },
     }
 
 
 def _separation(records: Sequence[dict[str, Any]], instrument: str, row: str) -> dict[str, float | None]:
     """Means and medians of one row over the scored pairs of an instrument."""
-    pairs = [record["separation"][instrument] for record in records]
+    pairs = [record["separation"][instrument] for record in records if record["separation"]]
     scored = [pair for pair in pairs if pair["state"] == "scored"]
     figures: dict[str, float | None] = {}
     for name in SEPARATION:
@@ -84,7 +88,7 @@ def _separation(records: Sequence[dict[str, Any]], instrument: str, row: str) ->
 
 
 def _states(records: Sequence[dict[str, Any]], instrument: str) -> dict[str, Any]:
-    pairs = [record["separation"][instrument] for record in records]
+    pairs = [record["separation"][instrument] for record in records if record["separation"]]
     states = [pair["state"] for pair in pairs]
     return {
         **{state: states.count(state) for state in ("scored", "silent", "alone")},

@@ -71,7 +71,7 @@ def separate_array(
     """
     pieces = separate_stream(ArraySource(mixture, rate), model, block_seconds)
     stems = np.concatenate([piece.stems for piece in pieces], axis=1)
-    return {name: stem.reshape(mixture.shape) for name, stem in zip(model.instruments, stems, strict=True)}
+    return {name: stem.reshape(mixture.shape) for name, stem in zip(model.names, stems, strict=True)}
 
 
 def separate_file(
@@ -98,7 +98,7 @@ def separate_file(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as temporary:
-            names = [*model.instruments, RESIDUAL]
+            names = [*model.names, RESIDUAL]
             written = [Path(temporary) / f"{name}.wav" for name in names]
             if _write(source, pieces, written) <= NEGLIGIBLE:
                 written.pop().unlink()

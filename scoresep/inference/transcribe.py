@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from scoresep.inference.stream import (
     model_samples,
     network_blocks,
 )
-from scoresep.instruments import INSTRUMENTS, nearest
+from scoresep.instruments import Instrument
 from scoresep.training.checkpoint import Model
 
 RESOLUTION = 480
@@ -74,7 +74,7 @@ def transcribe_file(
     """
     source = FileSource(audio)
     notes = transcribe_stream(posterior_stream(source, model, block_seconds), model, source, progress)
-    write_midi(out_path, notes)
+    write_midi(out_path, notes, model.instruments)
     return notes
 
 
@@ -147,7 +147,11 @@ def transcribe_stream(
     tables = [sort_notes(notes) for notes in found]
     for table in tables:
         table[:, 1] = np.minimum(table[:, 1], seconds)
-    return {name: table[table[:, 1] > table[:, 0]] for name, table in zip(model.instruments, tables, strict=True)}
+    return {
+        instrument.name: table[table[:, 1] > table[:, 0]]
+        for instrument, table in zip(model.instruments, tables, strict=True)
+        if instrument.scored
+    }
 
 
 def key_strength(magnitude: np.ndarray, grid: Grid) -> np.ndarray:
@@ -161,21 +165,20 @@ def key_strength(magnitude: np.ndarray, grid: Grid) -> np.ndarray:
     return np.maximum(magnitude[:, first], magnitude[:, second])
 
 
-def write_midi(path: str | Path, notes: Mapping[str, np.ndarray]) -> None:
-    """Write notes (K, 4) per instrument as MIDI: one named track each, its program from `instruments`, 120 per minute.
+def write_midi(path: str | Path, notes: Mapping[str, np.ndarray], instruments: Sequence[Instrument]) -> None:
+    """Write notes (K, 4) as MIDI: one named track an instrument that has any entry in `notes`, 120 beats per minute.
 
     Raises:
-        ScoresepError: an unknown instrument, or `path` cannot be written.
+        ScoresepError: `path` cannot be written.
     """
     midi = pretty_midi.PrettyMIDI(resolution=RESOLUTION)
-    for name in notes:
-        if name not in INSTRUMENTS:
-            raise ScoresepError(f"unknown instrument '{name}'{nearest(name, INSTRUMENTS)}")
-        instrument = INSTRUMENTS[name]
-        part = pretty_midi.Instrument(instrument.midi_program, name=instrument.name)
+    for instrument in instruments:
+        if instrument.name not in notes:
+            continue
+        part = pretty_midi.Instrument(instrument.midi_program, not instrument.pitched, instrument.name)
         part.notes = [
             pretty_midi.Note(int(velocity), int(pitch), float(onset), float(offset))
-            for onset, offset, pitch, velocity in notes[name]
+            for onset, offset, pitch, velocity in notes[instrument.name]
         ]
         midi.instruments.append(part)
     try:

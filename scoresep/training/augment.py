@@ -6,10 +6,13 @@ alone, on the device, and both keep S_i = M_i X meaningful, because mixture and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from scoresep.instruments import Instrument
 from scoresep.training.stream import Batch
 
 BANDS = 12
@@ -17,11 +20,18 @@ BANDS = 12
 LOWEST_BAND_HZ = 60.0
 
 
-def vary(batch: Batch, semitones: int, decibels: float, bin_width: float, generator: torch.Generator) -> Batch:
+def vary(
+    batch: Batch,
+    semitones: int,
+    decibels: float,
+    bin_width: float,
+    generator: torch.Generator,
+    instruments: Sequence[Instrument],
+) -> Batch:
     """Transpose each clip by up to `semitones` either way and equalise it by up to `decibels` either way."""
     if semitones:
-        count = len(batch.crops)
-        batch = transpose(batch, torch.randint(-semitones, semitones + 1, (count,), generator=generator))
+        moves = torch.randint(-semitones, semitones + 1, (len(batch.crops),), generator=generator)
+        batch = transpose(batch, moves, [instrument.pitched for instrument in instruments])
     if decibels:
         gains = equaliser(batch.magnitude.shape[:2], decibels, bin_width, generator)
         magnitude = batch.magnitude * gains.to(batch.magnitude.device)
@@ -29,10 +39,11 @@ def vary(batch: Batch, semitones: int, decibels: float, bin_width: float, genera
     return batch
 
 
-def transpose(batch: Batch, semitones: Tensor) -> Batch:
+def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool]) -> Batch:
     """Move clip b up by semitones[b] (int64 (B,)): the spectrum is stretched, rolls are shifted, masks are stretched.
 
-    Stretching moves partials and resonances together, as playing a recording faster would, but keeps the tempo.
+    Rolls of instruments that are not `pitched` (N) stay: a drum keeps its name when it sounds higher. Stretching
+    moves partials and resonances together, as playing a recording faster would, but keeps the tempo.
     """
     bins, device = batch.magnitude.shape[1], batch.magnitude.device
     source = torch.arange(bins)[None] / 2.0 ** (semitones[:, None] / 12.0)
@@ -45,16 +56,20 @@ def transpose(batch: Batch, semitones: Tensor) -> Batch:
     nearest = source.round().long().clamp(max=bins - 1).to(device)
     harmonic = batch.harmonic.transpose(1, 2)[clip, nearest].transpose(1, 2) & inside[:, None]
     moves = semitones.tolist()
-    roll = torch.stack([shift_pitch(values, move) for values, move in zip(batch.roll, moves, strict=True)])
-    onset = torch.stack([shift_pitch(values, move) for values, move in zip(batch.onset, moves, strict=True)])
+    rows = torch.tensor(pitched)
+    roll, onset = (
+        torch.stack([shift_pitch(values, move, rows) for values, move in zip(rolls, moves, strict=True)])
+        for rolls in (batch.roll, batch.onset)
+    )
     return Batch(magnitude, roll, onset, harmonic, batch.crops)
 
 
-def shift_pitch(roll: Tensor, semitones: int) -> Tensor:
-    """Move a roll (N, P, T) up along P; keys that leave the piano are lost."""
+def shift_pitch(roll: Tensor, semitones: int, pitched: Tensor) -> Tensor:
+    """Move the `pitched` rows (bool (N,)) of a roll (N, P, T) up along P; keys that leave the piano are lost."""
     pitches = roll.shape[1]
     padded = functional.pad(roll, (0, 0, max(semitones, 0), max(-semitones, 0)))
-    return padded[:, :pitches] if semitones >= 0 else padded[:, -pitches:]
+    moved = padded[:, :pitches] if semitones >= 0 else padded[:, -pitches:]
+    return moved if pitched.all() else torch.where(pitched.to(roll.device)[:, None, None], moved, roll)
 
 
 def equaliser(shape: torch.Size, decibels: float, bin_width: float, generator: torch.Generator) -> Tensor:

@@ -18,12 +18,13 @@ from scoresep import __version__
 from scoresep.errors import ScoresepError
 from scoresep.files import existing_file, replacing
 from scoresep.grid import Grid
+from scoresep.instruments import Instrument
 from scoresep.models.separator import Separator
 from scoresep.models.tcn import TrunkSettings
 from scoresep.models.transcriptor import Transcriptor
 
 FORMAT = "scoresep-checkpoint"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Model:
 
     Attributes:
         grid: the frame grid they were trained on.
-        instruments: names, in the order of axis N.
+        instruments: the groups, in the order of axis N.
         trunk: size of both trunks.
         mask: how the separator's logits become masks (`models.separator.MASKS`).
         threshold: probability per instrument above which a key counts as sounding; tuned on validation data.
@@ -40,7 +41,7 @@ class Model:
     """
 
     grid: Grid
-    instruments: tuple[str, ...]
+    instruments: tuple[Instrument, ...]
     trunk: TrunkSettings
     mask: str
     transcriptor: Transcriptor = field(init=False)
@@ -54,6 +55,11 @@ class Model:
         self.separator = Separator(self.grid.bins, count, self.trunk, self.mask)
         self.threshold = [0.5] * count
         self.onset_threshold = [0.5] * count
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The instruments' names."""
+        return tuple(instrument.name for instrument in self.instruments)
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -78,7 +84,7 @@ class Model:
     def to_dict(self) -> dict[str, Any]:
         return {
             "grid": self.grid.to_dict(),
-            "instruments": list(self.instruments),
+            "instruments": [instrument.to_dict() for instrument in self.instruments],
             "trunk": self.trunk.to_dict(),
             "mask": self.mask,
             "threshold": list(self.threshold),
@@ -90,7 +96,7 @@ class Model:
     def from_dict(cls, values: dict[str, Any]) -> Model:
         model = cls(
             Grid.from_dict(values["grid"]),
-            tuple(values["instruments"]),
+            tuple(Instrument.from_dict(instrument) for instrument in values["instruments"]),
             TrunkSettings(**values["trunk"]),
             values["mask"],
         )

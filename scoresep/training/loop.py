@@ -122,7 +122,9 @@ def train_step(session: Session, batch: Batch) -> dict[str, float]:
     """Let every player of the stage step once on `batch`; returns the losses by 'player/name', unweighted."""
     data = session.recipe.data
     generator = torch.Generator().manual_seed(session.recipe.seed * 1_000_003 + session.step)
-    batch = vary(batch, data.transpose, data.equalise, session.model.grid.bin_width, generator)
+    batch = vary(
+        batch, data.transpose, data.equalise, session.model.grid.bin_width, generator, session.model.instruments
+    )
     shifts = different_clips(len(batch.crops), len(session.model.instruments), generator)
     view = Pass(session.model, batch, shifts)
     values: dict[str, float] = {}

@@ -39,6 +39,11 @@ class Pass:
         return self.model.separator(self.batch.magnitude) * self.batch.magnitude.unsqueeze(1)
 
     @cached_property
+    def unscored(self) -> Tensor:
+        """Instruments without a score, which may sound at any time: bool (N,)."""
+        return torch.tensor([not instrument.scored for instrument in self.model.instruments], device=self.model.device)
+
+    @cached_property
     def rolls(self) -> Rolls:
         """T(X)."""
         return self.model.transcriptor(self.batch.magnitude)
@@ -67,8 +72,8 @@ TERMS: dict[str, dict[str, Term]] = {
     },
     "separator": {
         "transcription": lambda p: losses.transcription_loss(p.track_logits, p.batch.roll),
-        "clip_mixture": lambda p: losses.clip_mixture_loss(p.batch.magnitude, p.separated, p.batch.roll),
-        "frame_mixture": lambda p: losses.frame_mixture_loss(p.batch.magnitude, p.separated, p.batch.roll),
+        "clip_mixture": lambda p: losses.clip_mixture_loss(p.batch.magnitude, p.separated, p.batch.roll, p.unscored),
+        "frame_mixture": lambda p: losses.frame_mixture_loss(p.batch.magnitude, p.separated, p.batch.roll, p.unscored),
         "harmonic_mixture": lambda p: losses.harmonic_mixture_loss(p.batch.magnitude, p.separated, p.batch.harmonic),
         "adversarial_mixture": lambda p: losses.adversarial_mixture_separator_loss(*p.crossed),
     },

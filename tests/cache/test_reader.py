@@ -24,7 +24,7 @@ def test_table_of_tracks(cache):
     assert cache.rows("no such split").tolist() == []
     assert cache.tracks["shard"].tolist() == [0, 0, 1, 1, 2]
     assert (cache.corpus, cache.split_set, cache.rules) == ("slakh", "redux", ["bass-octave"])
-    assert cache.instruments == ("piano", "guitar", "bass") and cache.grid.hop == 512
+    assert cache.names == ("piano", "guitar", "bass") and cache.grid.hop == 512
     assert cache.tracks.active.all() and cache.excluded == []
 
 

@@ -24,16 +24,21 @@ from scoresep.cache.schema import (
 )
 from scoresep.errors import ScoresepError
 from scoresep.features.harmonics import HarmonicSettings
+from scoresep.features.percussion import PercussiveSettings
 from scoresep.grid import Grid
+from scoresep.instruments import Instrument, choose
 
 
 def test_settings_come_back_from_plain_values():
-    settings = CacheSettings(Grid(8000, 1024, 256), ("bass", "organ"), HarmonicSettings(release=0.2), 3)
+    groups = (Instrument("keys", (0, 5), 4, names=("*piano*",)), *choose(["drums", "other"]))
+    shapes = HarmonicSettings(release=0.2), PercussiveSettings(decay=0.5)
+    settings = CacheSettings(Grid(8000, 1024, 256), groups, *shapes, 3, "exclude", stems=False)
     assert CacheSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
 
 
 def test_every_dataset_follows_a_span_of_the_track_table():
     assert set(shard_datasets(CacheSettings())) == set(DATASET_SPAN)
+    assert set(shard_datasets(CacheSettings(stems=False))) == set(DATASET_SPAN) - {"stems"}
     assert all(span in TRACK_COLUMNS and f"first_{span.rstrip('s')}" in TRACK_COLUMNS for span in DATASET_SPAN.values())
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 
 from scoresep.cache.reader import Cache
-from scoresep.cache.schema import CacheSettings, shard_datasets
+from scoresep.cache.schema import CacheSettings, Excluded, StemFinding, shard_datasets
 from scoresep.cache.track import compile_track
 from scoresep.cache.writer import read_shard_summary, write_index, write_shard
 from scoresep.corpora.slakh import open_slakh
+from scoresep.corpora.splits import Leak
 
 SETTINGS = CacheSettings()
+EXCLUDED = Excluded("Track00009", "train", "été: ünreadable", deliberate=True)
+FINDING = StemFinding("Track00001", "S01", "octave", "an octave too low")
+LEAK = Leak("abc", ("Track00001", "Track00002"), ("train", "test"))
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +32,7 @@ def test_tracks_lie_one_after_another(tmp_path, tracks):
     with h5py.File(tmp_path / "a.h5") as file:
         for name in shard_datasets(SETTINGS):
             assert np.array_equal(file[name][()], np.concatenate([track.arrays[name] for track in tracks]))
-    first, second = read_shard_summary(tmp_path / "a.h5", "key")["rows"]
+    first, second = read_shard_summary(tmp_path / "a.h5", "key").rows
     assert first["first_frame"] == first["first_sample"] == first["first_note"] == 0
     assert (second["first_frame"], second["first_sample"]) == (first["frames"], first["samples"])
     assert second["first_note"] == first["notes"]
@@ -42,8 +47,8 @@ def test_datasets_are_uncompressed_and_chunked_along_time_only(tmp_path, tracks)
 
 
 def test_summary_is_given_for_the_right_key_only(tmp_path, tracks):
-    write_shard(tmp_path / "a.h5", SETTINGS, "key", [*tracks, ("Track00009", "a reason")])
-    assert read_shard_summary(tmp_path / "a.h5", "key")["excluded"] == [["Track00009", "a reason"]]
+    write_shard(tmp_path / "a.h5", SETTINGS, "key", [*tracks, EXCLUDED])
+    assert read_shard_summary(tmp_path / "a.h5", "key").excluded == [EXCLUDED]
     assert read_shard_summary(tmp_path / "a.h5", "another key") is None
     assert read_shard_summary(tmp_path / "none.h5", "key") is None
     (tmp_path / "b.h5").write_bytes((tmp_path / "a.h5").read_bytes()[:5000])
@@ -54,7 +59,7 @@ def test_digest_follows_the_content(tmp_path, tracks):
     write_shard(tmp_path / "a.h5", SETTINGS, "key", tracks)
     write_shard(tmp_path / "b.h5", SETTINGS, "key", tracks)
     write_shard(tmp_path / "c.h5", SETTINGS, "key", tracks[::-1])
-    a, b, c = (read_shard_summary(tmp_path / f"{name}.h5", "key")["digest"] for name in "abc")
+    a, b, c = (read_shard_summary(tmp_path / f"{name}.h5", "key").digest for name in "abc")
     assert a == b != c
 
 
@@ -83,12 +88,14 @@ def test_index_comes_back(tmp_path, tracks):
     summaries = []
     for number, track in enumerate(tracks):
         path = tmp_path / "cache.shards" / f"shard-{number:05d}.h5"
-        write_shard(path, SETTINGS, "key", [track, (f"x{number}", "été: ünreadable")])
+        odd = replace(track, findings=(FINDING,)) if number else track
+        write_shard(path, SETTINGS, "key", [odd, EXCLUDED])
         summaries.append(read_shard_summary(path, "key"))
     about = {"corpus": "slakh", "root": "r", "split_set": "orig", "rules": ["a"], "settings": SETTINGS.to_dict()}
-    digest = write_index(tmp_path / "cache.h5", about, summaries, 3)
+    digest = write_index(tmp_path / "cache.h5", about, summaries, SETTINGS, [LEAK])
     cache = Cache(tmp_path / "cache.h5")
-    assert cache.digest == digest and cache.excluded == [("x0", "été: ünreadable"), ("x1", "été: ünreadable")]
+    assert cache.digest == digest and cache.excluded == [EXCLUDED, EXCLUDED]
+    assert cache.findings == [FINDING] and cache.leaks == [LEAK]
     assert (cache.corpus, cache.split_set, cache.rules) == ("slakh", "orig", ["a"])
     assert cache.tracks["shard"].tolist() == [0, 1] and cache.settings == SETTINGS
     assert cache.tracks["id"].tolist() == [track.row["id"] for track in tracks]
@@ -97,5 +104,5 @@ def test_index_comes_back(tmp_path, tracks):
 def test_digest_of_the_index_follows_the_settings(tmp_path, tracks):
     write_shard(tmp_path / "a.h5", SETTINGS, "key", tracks[:1])
     summaries = [read_shard_summary(tmp_path / "a.h5", "key")]
-    digests = {write_index(tmp_path / "i.h5", {"settings": value}, summaries, 3) for value in (1, 2, 2)}
+    digests = {write_index(tmp_path / "i.h5", {"settings": value}, summaries, SETTINGS, []) for value in (1, 2, 2)}
     assert len(digests) == 2

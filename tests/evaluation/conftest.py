@@ -10,11 +10,13 @@ import pytest
 import soundfile
 import torch
 
+from scoresep.cache.engine import Engine
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.corpora.base import Corpus, Stem, Track
 from scoresep.grid import Grid
+from scoresep.instruments import choose
 from scoresep.models.tcn import TrunkSettings
 from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
 
@@ -74,7 +76,7 @@ def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_track(root, "piano_alone", "test", {"piano": 0.2, "guitar": 0.004}),
     )
     out = root / "cache.h5"
-    prepare(Corpus("tones", root, "handmade", (), tracks), out, CacheSettings(grid=GRID), jobs=1)
+    prepare(Corpus("tones", root, "handmade", (), tracks), out, CacheSettings(grid=GRID), Engine(1))
     return out
 
 
@@ -85,7 +87,7 @@ def cache(cache_path: Path) -> Cache:
 
 def build(grid: Grid = GRID, instruments: tuple[str, ...] = ("piano", "guitar", "bass")) -> Model:
     torch.manual_seed(0)
-    return Model(grid, instruments, TrunkSettings(16, 32, 3, 1), "softmax").eval()
+    return Model(grid, choose(instruments), TrunkSettings(16, 32, 3, 1), "softmax").eval()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import numpy as np
 
 from scoresep.evaluation.summary import finite, mean, median, summarise
+from scoresep.instruments import choose
 
 
 def pair(state: str, model: float = 0.0, leak: float | None = None) -> dict:
@@ -35,7 +36,7 @@ RECORDS = [
         "transcription": {"piano": notes([0, 0, 0], None), "bass": notes([0, 0, 0], None)},
     },
 ]
-SUMMARY = summarise(RECORDS, ("piano", "bass"), ("model", "mixture"))
+SUMMARY = summarise(RECORDS, choose(["piano", "bass"]), ("model", "mixture"))
 
 
 def test_means_and_medians_over_scored_pairs() -> None:

@@ -27,7 +27,7 @@ def stacked(stems: dict[str, np.ndarray]) -> np.ndarray:
 def test_stems_add_up_to_the_input(model: Model, rate: int, shape: tuple[int, ...]) -> None:
     mixture = noise(*shape)
     stems = separate_array(mixture, rate, model)
-    assert list(stems) == list(model.instruments)
+    assert list(stems) == list(model.names)
     assert all(stem.shape == shape and stem.dtype == np.float32 for stem in stems.values())
     np.testing.assert_allclose(stacked(stems).sum(axis=0), mixture, atol=1e-6)
 
@@ -93,7 +93,7 @@ def test_files_hold_the_same_as_the_arrays(model: Model, tmp_path: Path) -> None
     song = tmp_path / "song.wav"
     soundfile.write(song, mixture, 44100, subtype="FLOAT")
     written = separate_file(song, model, tmp_path / "out", block_seconds=0.5)
-    assert written == [tmp_path / "out" / "song" / f"{name}.wav" for name in model.instruments]
+    assert written == [tmp_path / "out" / "song" / f"{name}.wav" for name in model.names]
     expected = separate_array(mixture, 44100, model)
     for path, stem in zip(written, expected.values(), strict=True):
         samples, rate = soundfile.read(path, dtype="float32")
@@ -107,7 +107,7 @@ def test_independent_masks_leave_a_residual(sigmoid_model: Model, model: Model, 
     song = tmp_path / "song.wav"
     soundfile.write(song, mixture, 16000, subtype="FLOAT")
     written = separate_file(song, sigmoid_model, tmp_path)
-    assert [path.stem for path in written] == [*sigmoid_model.instruments, RESIDUAL]
+    assert [path.stem for path in written] == [*sigmoid_model.names, RESIDUAL]
     total = sum(soundfile.read(path, dtype="float32")[0] for path in written)
     np.testing.assert_allclose(total, mixture, atol=1e-6)
     separate_file(song, model, tmp_path)  # and a later run that needs none takes the old one away

@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from scoresep.instruments import choose
 from scoresep.training.augment import equaliser, shift_pitch, transpose, vary
 from scoresep.training.stream import Batch, stream
+
+GROUPS = choose(["piano", "guitar", "bass"])
+PITCHED = [True, True, True]
 
 
 @pytest.fixture
@@ -26,8 +30,8 @@ def inside(batch: Batch) -> torch.Tensor:
 
 
 def test_no_variation_changes_nothing(batch):
-    assert vary(batch, 0, 0.0, 7.8125, torch.Generator().manual_seed(0)) is batch
-    assert same(transpose(batch, torch.zeros(3, dtype=torch.int64)), batch)
+    assert vary(batch, 0, 0.0, 7.8125, torch.Generator().manual_seed(0), GROUPS) is batch
+    assert same(transpose(batch, torch.zeros(3, dtype=torch.int64), PITCHED), batch)
 
 
 def test_a_partial_moves_by_the_interval():
@@ -37,7 +41,7 @@ def test_a_partial_moves_by_the_interval():
     harmonic[:, :, 99:102] = True
     roll = torch.zeros(2, 1, 88, 4)
     roll[:, :, 40] = 1.0
-    moved = transpose(Batch(magnitude, roll, roll, harmonic, [(0, 0), (0, 0)]), torch.tensor([12, -12]))
+    moved = transpose(Batch(magnitude, roll, roll, harmonic, [(0, 0), (0, 0)]), torch.tensor([12, -12]), [True])
     assert moved.magnitude[:, :, 0].argmax(1).tolist() == [200, 50]
     assert moved.roll[:, 0, :, 0].argmax(1).tolist() == [52, 28] and moved.roll.sum((1, 2, 3)).tolist() == [4.0, 4.0]
     assert torch.equal(moved.onset, moved.roll)
@@ -47,7 +51,7 @@ def test_a_partial_moves_by_the_interval():
 
 @pytest.mark.parametrize("semitones", [-3, -1, 2, 3])
 def test_energy_stays_in_the_masks(batch, semitones):
-    moved = transpose(batch, torch.full((3,), semitones))
+    moved = transpose(batch, torch.full((3,), semitones), PITCHED)
     assert moved.magnitude.shape == batch.magnitude.shape and moved.harmonic.dtype == torch.bool
     assert (inside(moved) > 0.93).all()  # interpolation spreads a peak by a bin
     left_behind = Batch(moved.magnitude, moved.roll, moved.onset, batch.harmonic, batch.crops)
@@ -56,16 +60,25 @@ def test_energy_stays_in_the_masks(batch, semitones):
     assert moved.magnitude.max() <= batch.magnitude.max() + 1e-6
 
 
+def test_drums_keep_their_rows(batch):
+    """Transposed, a drum sounds higher but is the same drum; its mask follows the sound."""
+    moved = transpose(batch, torch.full((3,), 2), [True, False, True])
+    plain = transpose(batch, torch.full((3,), 2), PITCHED)
+    assert torch.equal(moved.roll[:, 1], batch.roll[:, 1]) and torch.equal(moved.onset[:, 1], batch.onset[:, 1])
+    assert torch.equal(moved.roll[:, [0, 2]], plain.roll[:, [0, 2]]) and not torch.equal(moved.roll, plain.roll)
+    assert torch.equal(moved.harmonic, plain.harmonic) and torch.equal(moved.magnitude, plain.magnitude)
+
+
 def test_keys_that_leave_the_piano_are_lost():
     roll = torch.zeros(1, 88, 2)
     roll[0, [0, 40, 87]] = 1.0
-    assert shift_pitch(roll, 3)[0, :, 0].nonzero().flatten().tolist() == [3, 43]
-    assert shift_pitch(roll, -1)[0, :, 0].nonzero().flatten().tolist() == [39, 86]
-    assert torch.equal(shift_pitch(roll, 0), roll)
+    assert shift_pitch(roll, 3, torch.tensor([True]))[0, :, 0].nonzero().flatten().tolist() == [3, 43]
+    assert shift_pitch(roll, -1, torch.tensor([True]))[0, :, 0].nonzero().flatten().tolist() == [39, 86]
+    assert torch.equal(shift_pitch(roll, 0, torch.tensor([True])), roll)
 
 
 def test_nothing_comes_from_beyond_the_spectrum(batch):
-    moved = transpose(batch, torch.full((3,), -12))
+    moved = transpose(batch, torch.full((3,), -12), PITCHED)
     assert not moved.magnitude[:, 514:].any() and not moved.harmonic[:, :, 514:].any()
 
 
@@ -78,12 +91,12 @@ def test_gains_are_smooth_and_within_bounds():
 
 
 def test_equalising_touches_the_magnitudes_only(batch):
-    varied = vary(batch, 0, 6.0, 7.8125, torch.Generator().manual_seed(0))
+    varied = vary(batch, 0, 6.0, 7.8125, torch.Generator().manual_seed(0), GROUPS)
     assert not torch.equal(varied.magnitude, batch.magnitude)
     assert torch.equal(varied.roll, batch.roll) and torch.equal(varied.harmonic, batch.harmonic)
     assert varied.crops == batch.crops
 
 
 def test_variation_follows_its_generator(batch):
-    a, b, c = (vary(batch, 3, 6.0, 7.8125, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    a, b, c = (vary(batch, 3, 6.0, 7.8125, torch.Generator().manual_seed(seed), GROUPS) for seed in (1, 1, 2))
     assert same(a, b) and not same(a, c)

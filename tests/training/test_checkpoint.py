@@ -12,6 +12,7 @@ import torch
 
 from scoresep.errors import ScoresepError
 from scoresep.grid import Grid
+from scoresep.instruments import choose
 from scoresep.models.tcn import TrunkSettings
 from scoresep.training.checkpoint import (
     VERSION,
@@ -29,7 +30,7 @@ TRUNK = TrunkSettings(8, 16, 2, 1)
 @pytest.fixture
 def checkpoint() -> Checkpoint:
     torch.manual_seed(0)
-    model = Model(GRID, ("bass", "organ"), TRUNK, "sigmoid")
+    model = Model(GRID, choose(["bass", "organ"]), TRUNK, "sigmoid")
     model.transcriptor.train()(torch.rand(2, GRID.bins, 20))  # moves the statistics of normalisation
     model.threshold, model.onset_threshold = [0.25, 0.75], [0.1, 0.9]
     return Checkpoint(
@@ -43,7 +44,12 @@ def test_everything_comes_back(tmp_path, checkpoint):
     for name in ("stage", "steps", "complete", "recipe", "cache", "cache_digest", "history", "resume"):
         assert getattr(found, name) == getattr(checkpoint, name), name
     model = found.model
-    assert (model.grid, model.instruments, model.trunk, model.mask) == (GRID, ("bass", "organ"), TRUNK, "sigmoid")
+    assert (model.grid, model.instruments, model.trunk, model.mask) == (
+        GRID,
+        choose(["bass", "organ"]),
+        TRUNK,
+        "sigmoid",
+    )
     assert (model.threshold, model.onset_threshold) == ([0.25, 0.75], [0.1, 0.9])
     for name, network in checkpoint.model.networks.items():
         for key, value in network.state_dict().items():

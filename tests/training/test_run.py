@@ -11,6 +11,7 @@ import h5py
 import pytest
 import torch
 
+from scoresep.cache.engine import Engine
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.training import run as runs
@@ -231,7 +232,7 @@ def test_a_cache_without_validation_tracks_can_be_trained_on(run, corpus_copy, t
     from scoresep.corpora.slakh import open_slakh
 
     shutil.rmtree(corpus_copy / "validation")
-    prepare(open_slakh(corpus_copy), tmp_path / "c.h5", CacheSettings(), jobs=1)
+    prepare(open_slakh(corpus_copy), tmp_path / "c.h5", CacheSettings(), Engine(1))
     run(1, data=Cache(tmp_path / "c.h5"))
     assert load_checkpoint(tmp_path / "ckpt.pt").history == []
 

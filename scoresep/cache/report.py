@@ -1,0 +1,97 @@
+"""What a preparation made, left out and found odd: as lines for a terminal and as a table. Called by `prepare`."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from scoresep.cache.schema import Excluded, StemFinding
+from scoresep.corpora.splits import Leak
+from scoresep.files import replacing
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What a preparation made.
+
+    Attributes:
+        path: the index; it exists unless only a part was made.
+        tracks: usable tracks per split.
+        excluded: the others.
+        findings: oddities of usable tracks.
+        leaks: compositions that lie in several splits.
+        reused: shards that were there already.
+        shards: shards in all, or in the part.
+    """
+
+    path: Path
+    tracks: dict[str, int]
+    excluded: tuple[Excluded, ...]
+    findings: tuple[StemFinding, ...]
+    leaks: tuple[Leak, ...]
+    reused: int
+    shards: int
+
+    @property
+    def table(self) -> Path:
+        """Where `write_csv` puts the table."""
+        return table_of(self.path)
+
+
+def table_of(index: Path) -> Path:
+    """The table that belongs to a cache, beside its index."""
+    return index.with_name(f"{index.stem}.report.csv")
+
+
+class Row(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        what: `left out` (something is wrong with the track), `omitted` (somebody wants it so), `flagged` (a stem
+            contradicts its score, or the metadata is odd) or `leak` (the same music in several splits).
+        track, stem, split: what it is about; '' where it does not apply.
+        kind: of a flag, such as `octave`.
+        detail: in words.
+    """
+
+    what: str
+    track: str
+    stem: str
+    split: str
+    kind: str
+    detail: str
+
+
+def rows(report: PrepareReport) -> list[Row]:
+    """All that is to be told, what is worst first."""
+    bad = [item for item in report.excluded if not item.deliberate]
+    wanted = [item for item in report.excluded if item.deliberate]
+    return [
+        *(Row("left out", item.track, "", item.split, "", item.reason) for item in bad),
+        *(Row("flagged", item.track, item.stem, "", item.kind, item.detail) for item in report.findings),
+        *(Row("leak", " ".join(leak.tracks), "", " ".join(leak.splits), "", leak.uuid) for leak in report.leaks),
+        *(Row("omitted", item.track, "", item.split, "", item.reason) for item in wanted),
+    ]
+
+
+def lines(report: PrepareReport) -> list[str]:
+    """The same as lines; leaks as one."""
+    found = []
+    for row in rows(report):
+        if row.what in ("left out", "omitted"):
+            found.append(f"{row.what} {row.track}: {row.detail}")
+        elif row.what == "flagged":
+            found.append(f"flagged {row.track} {row.stem}: {row.detail}".replace(" :", ":"))
+    if report.leaks:
+        found.insert(0, f"{len(report.leaks)} compositions lie in several splits; --dedupe leaves copies out")
+    return found
+
+
+def write_csv(report: PrepareReport) -> None:
+    """Write the table beside the index."""
+    with replacing(report.table) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(Row._fields)
+        table.writerows(rows(report))

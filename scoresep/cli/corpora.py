@@ -1,0 +1,108 @@
+"""The commands that make a corpus and look into files: `scoresep render` and `scoresep info`. Called by `cli`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scoresep.cli.options import Jobs, by_comma
+from scoresep.console import console, meter
+from scoresep.errors import ScoresepError
+from scoresep.machine import available_cores
+
+
+def render(
+    out: Annotated[Path, typer.Argument(help="Folder of the corpus to make.")],
+    songs: Annotated[int | None, typer.Option(help="Songs; default 60 composed ones, or all of --midi.", min=1)] = None,
+    midi: Annotated[Path | None, typer.Option(help="Folder of MIDI files to render instead of composing.")] = None,
+    soundfont: Annotated[
+        list[Path] | None, typer.Option(help="SoundFont (.sf2); repeatable; default: the one of pretty_midi.")
+    ] = None,
+    groups: Annotated[
+        str, typer.Option(help="Instruments to render, by comma, such as piano,guitar,bass; default: all.")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same corpus.", min=0)] = 0,
+    seconds: Annotated[float, typer.Option(help="Length of a song, longest excerpt of a MIDI file.")] = 30.0,
+    sample_rate: Annotated[int, typer.Option(help="Of the audio files, Hz.")] = 44100,
+    jobs: Jobs = 0,
+) -> None:
+    """Make a corpus in Slakh's layout, from composed music or from your own MIDI files.
+
+    Test songs use compositions, and where the SoundFonts allow it patches, that training never sees.
+
+    Example: scoresep render corpus --songs 60 --seed 1
+    """
+    from scoresep.rendering.render import RenderSettings, render_corpus
+
+    banks = {"soundfonts": tuple(soundfont)} if soundfont else {}
+    settings = RenderSettings(
+        songs=songs,
+        midi_dir=midi,
+        groups=by_comma(groups),
+        seed=seed,
+        seconds=seconds,
+        sample_rate=sample_rate,
+        **banks,
+    )
+    with meter("songs") as progress:
+        report = render_corpus(
+            out,
+            settings,
+            jobs=jobs or available_cores(),
+            progress=lambda done, total, what: progress(what, done, total),
+        )
+    for file, reason in report.skipped:
+        console.print(f"  skipped {file}: {reason}", markup=False)
+    for group, patches in sorted(report.held_out.items()):
+        console.print(f"  {group}: only test songs use {', '.join(patches)}", markup=False)
+    counts = ", ".join(f"{count} {split}" for split, count in report.tracks.items())
+    console.print(
+        f"{out}: {counts} songs, {report.seconds / 60:.0f} minutes; {report.made} made, {report.reused} were there; "
+        f"next: scoresep prepare slakh {out}",
+        markup=False,
+    )
+
+
+def info(
+    file: Annotated[Path, typer.Argument(help="A cache or a checkpoint.")],
+    plot: Annotated[
+        str | None, typer.Option(metavar="TRACK", help="Draw this track of a cache: mixture, rolls and masks.")
+    ] = None,
+    span: Annotated[
+        str | None, typer.Option(metavar="FROM-TO", help="Seconds to draw, such as 60-75; default: where most happens.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the picture goes; default: TRACK.png.")] = None,
+) -> None:
+    """Say what a cache or a checkpoint is, or draw a track of a cache, to see whether score and audio agree.
+
+    Example: scoresep info cache.h5 --plot Track00001
+    """
+    from scoresep.about import describe
+
+    if plot is not None:
+        from scoresep.cache.picture import draw_track
+        from scoresep.cache.reader import Cache
+
+        target = out or Path(f"{Path(plot).name}.png")
+        draw_track(target, Cache(file), plot, read_span(span))
+        console.print(f"picture: {target}", markup=False)
+        return
+    for name, value in describe(file):
+        console.print(f"[bold]{name:>12}[/]  ", end="")
+        console.print(value, markup=False)
+
+
+def read_span(text: str | None) -> tuple[float, float] | None:
+    """The seconds of '60-75'."""
+    if text is None:
+        return None
+    first, _, last = text.partition("-")
+    try:
+        span = float(first), float(last)
+    except ValueError:
+        span = (0.0, 0.0)
+    if not 0 <= span[0] < span[1]:
+        raise ScoresepError(f"--span '{text}' is not FROM-TO in seconds, such as 60-75")
+    return span

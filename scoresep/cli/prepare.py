@@ -1,0 +1,178 @@
+"""The commands `scoresep prepare ...`: a corpus of one kind to a cache. Called by `cli`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scoresep.cli.options import DEFAULT_CACHE, Jobs, by_comma
+from scoresep.console import console, meter
+from scoresep.errors import ScoresepError
+from scoresep.instruments import DEFAULT_INSTRUMENTS, OTHER, Instrument, choose, read_instruments
+
+if TYPE_CHECKING:
+    from scoresep.cache.prepare import Part, PrepareReport
+    from scoresep.corpora.base import Corpus
+
+prepare_app = typer.Typer(no_args_is_help=True, help="Compile a corpus into a cache for training.")
+
+SHOWN = 20
+"""Tracks that the terminal lists; the CSV file has them all."""
+
+Out = Annotated[Path, typer.Option(help="Index file to write; its shards go into a folder beside it.")]
+Instruments = Annotated[
+    str,
+    typer.Option(
+        help="Groups to separate, by comma ('other' takes what is left over), or a TOML file of your own groups."
+    ),
+]
+ScoreCheck = Annotated[
+    str, typer.Option(help="Stems that contradict their score: flag them, exclude their tracks, or off.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail if any track cannot be used.")]
+PartOption = Annotated[
+    str | None, typer.Option(metavar="K/N", help="Make the K-th of N parts only, for machines that share the work.")
+]
+Scheduler = Annotated[
+    str, typer.Option(help="Address of a Dask scheduler that does the work, such as tcp://node1:8786.")
+]
+SLAKH_INSTRUMENTS = ",".join(DEFAULT_INSTRUMENTS)
+PAIRS_INSTRUMENTS = f"{SLAKH_INSTRUMENTS},{OTHER.name}"
+"""A recording holds all that plays in it; what has no group must go somewhere."""
+
+
+@prepare_app.command()
+def slakh(
+    corpus: Annotated[Path | None, typer.Argument(help="Folder of the corpus; default: SLAKH_ROOT.")] = None,
+    out: Out = DEFAULT_CACHE,
+    instruments: Instruments = SLAKH_INSTRUMENTS,
+    split_set: Annotated[
+        str | None,
+        typer.Option(help="Name of the split that the folders follow (orig, split2, redux), or a JSON file of splits."),
+    ] = None,
+    dedupe: Annotated[
+        bool, typer.Option("--dedupe", help="Leave out music that another split holds too (same UUID).")
+    ] = False,
+    score_check: ScoreCheck = "flag",
+    strict: Strict = False,
+    part: PartOption = None,
+    scheduler: Scheduler = "",
+    jobs: Jobs = 0,
+) -> None:
+    """Compile Slakh2100 (FLAC or 16 kHz WAV edition), or a corpus made by `scoresep render`.
+
+    Without a folder: the one that SLAKH_ROOT names, else a usual folder name such as slakh2100_flac_redux.
+    A stopped run goes on where it was.
+
+    Example: scoresep prepare slakh ~/slakh2100_flac_redux --out cache.h5
+    """
+    from scoresep.corpora.slakh import open_slakh
+
+    groups = read_groups(instruments)
+    compile_corpus(open_slakh(corpus, split_set, dedupe), out, groups, score_check, strict, part, scheduler, jobs)
+
+
+@prepare_app.command()
+def pairs(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with recordings (WAV, FLAC, OGG, MP3) and MIDI of the same name.")
+    ],
+    out: Out = DEFAULT_CACHE,
+    instruments: Instruments = PAIRS_INSTRUMENTS,
+    splits: Annotated[
+        Path | None, typer.Option(help="CSV file with the columns name and split; default: by chance.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the splits by chance.", min=0)] = 0,
+    dedupe: Annotated[
+        bool, typer.Option("--dedupe", help="Leave out music that another split holds too (same MIDI file).")
+    ] = False,
+    strict: Strict = False,
+    part: PartOption = None,
+    scheduler: Scheduler = "",
+    jobs: Jobs = 0,
+) -> None:
+    """Compile recordings with their scores: song.mp3 beside song.mid. No stems are needed.
+
+    The scores must be aligned to the recordings. Their parts are grouped by track name or program.
+
+    Example: scoresep prepare pairs ~/songs --out cache.h5 --instruments piano,bass,drums,other
+    """
+    from scoresep.corpora.pairs import open_pairs
+
+    groups = read_groups(instruments)
+    compile_corpus(open_pairs(folder, splits, seed, dedupe), out, groups, "off", strict, part, scheduler, jobs)
+
+
+def compile_corpus(
+    corpus: Corpus,
+    out: Path,
+    instruments: tuple[Instrument, ...],
+    score_check: str,
+    strict: bool,
+    part: str | None,
+    scheduler: str,
+    jobs: int,
+) -> None:
+    """Prepare `corpus` and say what came of it."""
+    from scoresep.cache.engine import Engine
+    from scoresep.cache.prepare import prepare
+    from scoresep.cache.schema import SCORE_CHECKS, CacheSettings
+    from scoresep.instruments import nearest
+
+    if score_check not in SCORE_CHECKS:
+        raise ScoresepError(f"--score-check '{score_check}'{nearest(score_check, SCORE_CHECKS)}")
+    settings = CacheSettings(instruments=instruments, score_check=score_check)
+    console.print(f"{corpus.root}: {len(corpus.tracks)} tracks, split set {corpus.split_set}", markup=False)
+    for note in corpus.notes:
+        console.print(f"  {note}", markup=False)
+    with meter("tracks") as progress:
+        report = prepare(
+            corpus,
+            out,
+            settings,
+            Engine(jobs, scheduler),
+            lambda done, total: progress("preparing", done, total),
+            read_part(part),
+            strict,
+        )
+    say(report, partial=part is not None)
+
+
+def say(report: PrepareReport, partial: bool) -> None:
+    """Print what was left out and what is odd, then what there is."""
+    from scoresep.cache.report import lines
+
+    found = lines(report)
+    for line in found[:SHOWN]:
+        console.print(f"  {line}", markup=False)
+    if len(found) > SHOWN:
+        console.print(f"  and {len(found) - SHOWN} more", markup=False)
+    if found and not partial:
+        console.print(f"  all of it: {report.table}", markup=False)
+    counts = ", ".join(f"{count} {split}" for split, count in report.tracks.items()) or "no usable track"
+    what = "part made" if partial else report.path
+    console.print(
+        f"{what}: {counts}; {len(report.excluded)} left out; {report.reused} of {report.shards} shards were there",
+        markup=False,
+    )
+    if partial:
+        console.print("when all parts are made, run the same command without --part", markup=False)
+
+
+def read_groups(text: str) -> tuple[Instrument, ...]:
+    """The instruments of 'piano,guitar, bass' or of a TOML file."""
+    if text.lower().endswith(".toml"):
+        return read_instruments(text)
+    return choose(by_comma(text))
+
+
+def read_part(text: str | None) -> Part | None:
+    """The part of '3/16'."""
+    if text is None:
+        return None
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ScoresepError(f"--part '{text}' is not K/N with K from 1 to N, such as 3/16")
+    return int(number), int(count)
