@@ -38,10 +38,11 @@ class RunLog:
         self._files = {name: (folder / name).open("a", encoding="utf-8") for name in (LOG_NAME, TIMING_NAME)}
 
     def rewind(self, stage: int, step: int) -> None:
-        """Forget records of `stage` after `step` and of later stages: they will be made again."""
+        """Forget records of `stage` after `step`: they will be made again."""
         for name, file in self._files.items():
             file.close()
-            kept = [entry for entry in read_log(self.folder, name) if (entry["stage"], entry["step"]) <= (stage, step)]
+            entries = read_log(self.folder, name)
+            kept = [entry for entry in entries if entry["stage"] != stage or entry["step"] <= step]
             write_text(self.folder / name, "".join(json.dumps(entry) + "\n" for entry in kept))
             self._files[name] = (self.folder / name).open("a", encoding="utf-8")
 

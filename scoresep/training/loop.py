@@ -53,6 +53,7 @@ class Session:
         history: validation records.
         best: lowest validation loss so far with its weights, kept if the recipe says so.
         precision: `float32` or `bfloat16`.
+        begun: whether the checkpoint at `path` is this stage's own, to be kept as the one before the next.
     """
 
     stage: Stage
@@ -68,6 +69,7 @@ class Session:
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
     precision: str = ""
+    begun: bool = False
 
     def __post_init__(self) -> None:
         self.settings: StageRecipe = self.recipe.stages[self.stage.number]
@@ -260,6 +262,7 @@ def save(session: Session, *, complete: bool) -> Checkpoint:
         else {
             "optimisers": {name: player.optimiser.state_dict() for name, player in session.players.items()},
             "best": session.best,
+            "precision": session.precision,
         }
     )
     checkpoint = Checkpoint(
@@ -274,13 +277,15 @@ def save(session: Session, *, complete: bool) -> Checkpoint:
         history=session.history,
         resume=resume,
     )
-    save_checkpoint(session.path, checkpoint)
+    save_checkpoint(session.path, checkpoint, keep=session.begun)
+    session.begun = True
     return checkpoint
 
 
 def restore(session: Session, checkpoint: Checkpoint) -> None:
     """Go on where an incomplete checkpoint stopped; `session.model` is the checkpoint's."""
     session.step, session.history = checkpoint.steps, checkpoint.history
-    session.best = checkpoint.resume["best"]
+    session.best, session.precision = checkpoint.resume["best"], checkpoint.resume["precision"]
+    session.begun = True
     for name, player in session.players.items():
         player.optimiser.load_state_dict(checkpoint.resume["optimisers"][name])

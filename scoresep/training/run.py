@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,7 +16,7 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.schema import difference
 from scoresep.errors import ScoresepError
 from scoresep.files import replacing
-from scoresep.training.checkpoint import Checkpoint, Model, identity, load_checkpoint
+from scoresep.training.checkpoint import Checkpoint, Model, identity, load_newest, previous
 from scoresep.training.log import RunLog
 from scoresep.training.loop import Session, restore, save, train_stage
 from scoresep.training.recipe import Recipe
@@ -64,10 +64,11 @@ def train(
     """
     checkpoint: Checkpoint | None = None
     parent = ""
+    tidy(folder)
     with stop_signals() as stopped:
         for number in range(1, last + 1):
             stage, path = STAGES[number], stage_path(folder, number)
-            found = None if force and number == last else find_stage(path, cache, recipe, parent)
+            found = None if force and number == last else find_stage(path, cache, recipe, parent, log.note)
             if found and found.complete and (number < last or same_settings(found, recipe, stage, path)):
                 log.note(f"stage {number}: {path} is there")
                 checkpoint, parent = found, identity(found.model)
@@ -91,11 +92,17 @@ def stage_path(folder: Path, number: int) -> Path:
     return folder / f"stage{number}.pt"
 
 
-def find_stage(path: Path, cache: Cache, recipe: Recipe, parent: str) -> Checkpoint | None:
+def tidy(folder: Path) -> None:
+    """Remove half-written files that a killed run left behind."""
+    for leftover in folder.glob(".*.tmp.*"):
+        leftover.unlink(missing_ok=True)
+
+
+def find_stage(path: Path, cache: Cache, recipe: Recipe, parent: str, note: Callable[[str], None]) -> Checkpoint | None:
     """The checkpoint of a stage, or None if there is none; refuses one of other data, networks or stage before it."""
-    if not path.exists():
+    found = load_newest(path, note)
+    if found is None:
         return None
-    found = load_checkpoint(path)
     if found.cache_digest != cache.digest:
         raise ScoresepError(f"{path} was trained on another cache ({found.cache}); give another --run")
     wanted = {"trunk": recipe.trunk.to_dict(), "mask": recipe.mask}
@@ -137,6 +144,7 @@ def begin(
         restore(session, found)
         log.note(f"stage {stage.number}: goes on after step {session.step}")
     else:
+        previous(path).unlink(missing_ok=True)  # of a training that this one replaces
         session = Session(stage, recipe, starting_model(stage, before, cache, recipe).to(device), cache, path, log)
     log.rewind(stage.number, session.step)
     return session
