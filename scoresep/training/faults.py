@@ -12,34 +12,32 @@ from scoresep.training.stream import Batch
 from scoresep.training.terms import TERMS, Pass
 
 
-def describe(cache: Cache, batch: Batch, clips: list[int], frames: int) -> str:
-    """'Track00001 from 12.3 to 14.3 s' for each of `clips`, which are places in the batch."""
+def describe(cache: Cache, batch: Batch, found: list[tuple[str, int]], frames: int) -> tuple[list[str], list[str]]:
+    """The losses of `found`, and its clips as 'Track00001 from 12.3 to 14.3 s'; each once, in order."""
     rate = cache.grid.frame_rate
-    places = []
-    for place in clips:
-        row, first = batch.crops[place]
-        places.append(f"{cache.tracks['id'][row]} from {first / rate:.1f} to {(first + frames) / rate:.1f} s")
-    return ", ".join(places)
+    clips = []
+    for row, first in (batch.crops[place] for place in sorted({place for _, place in found})):
+        clips.append(f"{cache.tracks['id'][row]} from {first / rate:.1f} to {(first + frames) / rate:.1f} s")
+    return list(dict.fromkeys(name for name, _ in found)), clips
 
 
-def guilty(model: Model, batch: Batch, player: str, losses: list[str]) -> tuple[list[str], list[int]]:
-    """The losses and the places of the clips whose loss or gradient is not finite, each clip by itself.
+def guilty(model: Model, batch: Batch, player: str, losses: list[str]) -> list[tuple[str, int]]:
+    """(loss, place in the batch) of the clips that by themselves have a loss or a gradient that is not finite.
 
-    Networks run in evaluation mode, so nothing is counted into their statistics. A fault that shows in no clip by
-    itself is laid on all of them. Parameters' gradients are lost.
+    Networks run in evaluation mode, so nothing is counted into their statistics, and no other rank is needed.
+    Parameters' gradients are lost.
     """
     modes = {name: network.training for name, network in model.networks.items()}
     model.eval()
     found = [
         (name, place)
-        for place in range(len(batch.crops))
         for name in losses
+        for place in range(len(batch.crops))
         if not _sound(model, _alone(batch, place), player, name)
     ]
     for name, network in model.networks.items():
         network.train(modes[name])
-    names = [name for name in losses if any(name == broken for broken, _ in found)]
-    return names or losses, sorted({place for _, place in found}) or list(range(len(batch.crops)))
+    return found
 
 
 def _sound(model: Model, clip: Batch, player: str, loss: str) -> bool:

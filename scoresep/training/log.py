@@ -72,6 +72,26 @@ class RunLog:
         self._board.close()
 
 
+class NoLog(RunLog):
+    """What processes beside the first one record: nothing."""
+
+    def __init__(self) -> None:
+        self.progress = lambda title, done, total, losses: None
+        self.note = lambda text: None
+
+    def rewind(self, stage: int, step: int) -> None:
+        pass
+
+    def record(self, kind: str, stage: int, step: int, values: Mapping[str, float]) -> None:
+        pass
+
+    def timing(self, stage: int, step: int, milliseconds: Mapping[str, float]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 def read_log(folder: Path, name: str = LOG_NAME) -> list[dict[str, Any]]:
     """All records of a run's log; a last line that a crash cut short is left out."""
     records = []

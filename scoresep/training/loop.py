@@ -25,6 +25,7 @@ from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
 from scoresep.training.log import RunLog
 from scoresep.training.players import Player, schedule
 from scoresep.training.precision import autocast, choose_precision
+from scoresep.training.ranks import ALONE, Ranks
 from scoresep.training.recipe import Recipe, StageRecipe
 from scoresep.training.stages import Stage, datasets, enter, only
 from scoresep.training.stream import Batch, ClipOrder, open_source, stream
@@ -53,6 +54,7 @@ class Session:
         history: validation records.
         best: lowest validation loss so far with its weights, kept if the recipe says so.
         precision: `float32` or `bfloat16`.
+        ranks: the processes that train the model together.
         begun: whether the checkpoint at `path` is this stage's own, to be kept as the one before the next.
     """
 
@@ -69,19 +71,23 @@ class Session:
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
     precision: str = ""
+    ranks: Ranks = ALONE
     begun: bool = False
 
     def __post_init__(self) -> None:
         self.settings: StageRecipe = self.recipe.stages[self.stage.number]
         self.precision = choose_precision(self.recipe.precision, self.model.device)
         self.clock = Clock(self.model.device)
-        self.players = {
-            name: Player.of(
-                name, self.model.networks[name], asdict(getattr(self.settings, name)), self.recipe.weight_decay
-            )
-            for name in self.stage.players
-        }
+        self.own = self.ranks.share(self.recipe.data.batch)
+        self.players = {name: self._player(name) for name in self.stage.players}
         self._check()
+
+    def _player(self, name: str) -> Player:
+        network = self.model.networks[name]
+        if self.stage.statistics:
+            self.ranks.join_statistics(network)
+        weights = asdict(getattr(self.settings, name))
+        return Player.of(name, network, weights, self.recipe.weight_decay, self.ranks)
 
     def _check(self) -> None:
         """Refuse settings with which the stage cannot learn."""
@@ -99,9 +105,9 @@ class Session:
         """Names of all losses of the stage."""
         return {name for player in self.players.values() for name in player.weights}
 
-    def generator(self, purpose: int) -> torch.Generator:
-        """Random numbers that follow from seed, stage, step and purpose alone."""
-        origin = np.random.SeedSequence((self.recipe.seed, self.stage.number, self.step, purpose))
+    def generator(self, purpose: int, rank: int = 0) -> torch.Generator:
+        """Random numbers that follow from seed, stage, step, purpose and rank alone."""
+        origin = np.random.SeedSequence((self.recipe.seed, self.stage.number, self.step, purpose, rank))
         return torch.Generator().manual_seed(int(origin.generate_state(1, np.uint64)[0]) >> 1)
 
 
@@ -122,7 +128,7 @@ def train_stage(session: Session) -> bool:
             session.step += 1
             clock.step_done()
             record(session, losses)
-            stopping = session.stopped()
+            stopping = session.ranks.any(session.stopped())
             due = session.step % session.recipe.validate_every == 0 or session.step == total
             if due:  # even when stopping: a run that goes on must not lack the record, nor the weights it may keep
                 validate(session)
@@ -142,7 +148,7 @@ def batches(session: Session) -> Iterator[Batch]:
     seed = session.recipe.seed * 10 + session.stage.number
     order = ClipOrder(cache, "train", data.clip_frames, data.batch, seed)
     source = open_source(cache, "train", data.clip_frames, device, datasets(session.losses), session.resident)
-    crops = (order.crops(step) for step in range(session.step, session.settings.steps))
+    crops = (order.crops(step)[session.own] for step in range(session.step, session.settings.steps))
     return stream(cache, data.clip_frames, crops, data.workers, device, source)
 
 
@@ -155,20 +161,24 @@ def train_step(session: Session, batch: Batch) -> dict[str, float]:
     clock, settings, data = session.clock, session.settings, session.recipe.data
     clock.enter("variation")
     grid = session.model.grid
-    batch = vary(batch, data.transpose, data.equalise, grid.bin_width, session.generator(VARIATION))
-    shifts = different_clips(len(batch.crops), len(session.model.instruments), session.generator(EXCHANGE))
+    batch = vary(batch, data.transpose, data.equalise, grid.bin_width, session.generator(VARIATION, session.ranks.rank))
+    shifts = different_clips(
+        len(batch.crops) * session.ranks.count, len(session.model.instruments), session.generator(EXCHANGE)
+    )
     rate = settings.learning_rate * schedule(session.step, settings.steps)
     statistics = [buffer.clone() for network in session.model.networks.values() for buffer in network.buffers()]
     clock.enter("losses")
-    view = Pass(session.model, batch, shifts)
+    view = session.ranks.view(Pass(session.model, batch, shifts))
+    share = magnitude_share(batch, session.ranks)
     values: dict[str, float] = {}
     for name, player in session.players.items():
         with only(session.model, name):
             with autocast(session.model.device, session.precision):
-                losses = player.objective(view)
+                losses = player.losses(view, share)
             norm = player.gradient(player.total(losses), session.recipe.gradient_clip)
         clock.enter("optimiser")
-        found = torch.stack([*losses.values(), norm]).detach().tolist()  # a GPU is waited for once a player
+        found = torch.stack([*losses.values(), norm]).detach()
+        found = (session.ranks.total(found) / session.ranks.count).tolist()  # a GPU is waited for once a player
         if not all(map(math.isfinite, found)):
             put_back(session.model, statistics)
             refuse(session, batch, name, dict(zip(losses, found, strict=False)))
@@ -177,6 +187,14 @@ def train_step(session: Session, batch: Batch) -> dict[str, float]:
         clock.enter("losses")
         view = view.detached() if len(session.players) > 1 else view
     return values
+
+
+def magnitude_share(batch: Batch, ranks: Ranks) -> Tensor:
+    """The batch's part of the magnitude of all ranks' batches, times the number of ranks: 1 for one rank."""
+    if ranks.count == 1:
+        return torch.ones((), device=batch.magnitude.device)
+    own = batch.magnitude.sum()
+    return own * ranks.count / ranks.total(own).clamp_min(torch.finfo(own.dtype).tiny)
 
 
 def put_back(model: Model, statistics: list[Tensor]) -> None:
@@ -195,10 +213,13 @@ def refuse(session: Session, batch: Batch, player: str, values: dict[str, float]
     number, frames = session.stage.number, session.recipe.data.clip_frames
     broken = [name for name, value in values.items() if not math.isfinite(value)]
     what = "loss" if broken else "the gradient of loss"
-    names, clips = faults.guilty(session.model, batch, player, broken or list(values))
+    found = faults.guilty(session.model, batch, player, broken or list(values))
+    names, places = faults.describe(session.cache, batch, found, frames)
+    everywhere = [(name, place) for name, place in session.ranks.gather((names, places)) if name]
+    names, places = everywhere[0] if everywhere else (broken or list(values), ["of the whole batch"])
     raise ScoresepError(
         f"{what} {player}/{names[0]} is not finite in step {session.step + 1} of stage {number}, "
-        f"clip {faults.describe(session.cache, batch, clips, frames)}; "
+        f"clip {', '.join(places)}; "
         f"lower stage{number}.learning_rate; {session.path} holds the last good state"
     )
 
@@ -219,18 +240,18 @@ def validate(session: Session) -> None:
         return
     order = ClipOrder(cache, "validation", data.clip_frames, data.batch, seed=0)
     source = open_source(cache, "validation", data.clip_frames, model.device, datasets(session.losses))
-    sums: dict[str, float] = {}
-    clips = 0
+    names = [f"{name}/{loss}" for name, player in session.players.items() for loss in player.weights]
+    sums = torch.zeros(len(names) + 1, dtype=torch.float64)  # and the number of clips
+    own = order.validation(data.validation_clips)[session.ranks.rank :: session.ranks.count]
     model.eval()
-    for batch in stream(cache, data.clip_frames, order.validation(data.validation_clips), 0, model.device, source):
+    for batch in stream(cache, data.clip_frames, own, 0, model.device, source):
         view = Pass(model, batch, torch.arange(len(model.instruments)) % len(batch.crops))
         with autocast(model.device, session.precision):
-            found = {f"{n}/{loss}": v for n, p in session.players.items() for loss, v in p.objective(view).items()}
-        for name, value in found.items():
-            sums[name] = sums.get(name, 0.0) + float(value) * len(batch.crops)
-        clips += len(batch.crops)
+            found = [value for player in session.players.values() for value in player.objective(view).values()]
+        sums += torch.tensor([*map(float, found), 1.0], dtype=torch.float64) * len(batch.crops)
+    *sums, clips = session.ranks.total(sums).tolist()
     enter(session.stage, model)
-    conclude(session, {name: value / clips for name, value in sums.items()})
+    conclude(session, {name: value / clips for name, value in zip(names, sums, strict=True)})
 
 
 def conclude(session: Session, values: dict[str, float]) -> None:
@@ -277,7 +298,8 @@ def save(session: Session, *, complete: bool) -> Checkpoint:
         history=session.history,
         resume=resume,
     )
-    save_checkpoint(session.path, checkpoint, keep=session.begun)
+    if session.ranks.first:
+        save_checkpoint(session.path, checkpoint, keep=session.begun)
     session.begun = True
     return checkpoint
 

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from scoresep.training.ranks import Ranks
 from scoresep.training.terms import TERMS, Pass
 
 WARM_UP = 0.05
 """Share of a stage's steps in which the learning rate rises from zero."""
+
+BY_MAGNITUDE = {"clip_mixture", "frame_mixture", "harmonic_mixture"}
+"""Losses that are divided by the batch's total magnitude; the others are means over its clips."""
 
 
 class Objective(nn.Module):
@@ -35,7 +39,7 @@ class Player:
         name: `transcriptor` or `separator`.
         network: the network.
         weights: weights of its losses by name, none of them 0.
-        objective: its losses.
+        objective: its losses; over several ranks, with gradients averaged.
         optimiser: of its parameters.
     """
 
@@ -46,15 +50,28 @@ class Player:
     optimiser: torch.optim.Optimizer
 
     @classmethod
-    def of(cls, name: str, network: nn.Module, weights: Mapping[str, float], weight_decay: float) -> Player:
+    def of(
+        cls, name: str, network: nn.Module, weights: Mapping[str, float], weight_decay: float, ranks: Ranks
+    ) -> Player:
         """A player with a fresh optimiser; the learning rate is set at every step."""
         chosen = {loss: weight for loss, weight in weights.items() if weight}
         optimiser = torch.optim.AdamW(network.parameters(), weight_decay=weight_decay, fused=True)
-        return cls(name, network, chosen, Objective(name, network, list(chosen)), optimiser)
+        objective = Objective(name, network, list(chosen))
+        return cls(name, network, chosen, ranks.spread(objective) if chosen else objective, optimiser)
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum that the player minimises."""
         return sum((losses[name] * weight for name, weight in self.weights.items()), torch.zeros(()))
+
+    def losses(self, view: Pass, share: Tensor) -> dict[str, Tensor]:
+        """The losses by name, unweighted, such that their mean over the ranks is that of the whole batch.
+
+        Args:
+            view: the rank's clips.
+            share: the rank's part of the whole batch's magnitude, times the number of ranks.
+        """
+        found = self.objective(view)
+        return {name: value * share if name in BY_MAGNITUDE else value for name, value in found.items()}
 
     def gradient(self, total: Tensor, largest: float) -> Tensor:
         """Set the gradient of `total`, clipped to the norm `largest`; returns the norm that it had."""
