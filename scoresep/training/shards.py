@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,21 +37,23 @@ class Layout:
 
     Attributes:
         rows: rows of a piece; all pieces but the last are full.
-        offsets: first byte of each piece, int64.
+        offsets: first byte of each piece.
         width: bytes of a row.
     """
 
     rows: int
-    offsets: np.ndarray
+    offsets: list[int]
     width: int
 
-    def spans(self, first: int, count: int) -> Iterator[tuple[int, int]]:
+    def spans(self, first: int, count: int) -> list[tuple[int, int]]:
         """(offset, bytes) of the contiguous pieces that hold rows `first` to `first + count`."""
+        found = []
         while count:
             piece, within = divmod(first, self.rows)
             here = min(count, self.rows - within)
-            yield int(self.offsets[piece]) + within * self.width, here * self.width
+            found.append((self.offsets[piece] + within * self.width, here * self.width))
             first, count = first + here, count - here
+        return found
 
 
 class Shard:
@@ -77,18 +79,18 @@ class Shard:
         if dataset.shape[1:] != shape or dataset.dtype != dtype or dataset.compression or dataset.shuffle:
             raise ScoresepError(f"{self.path} does not hold {dataset.name} as plain rows of {shape}; {REMEDY}")
         if not dataset.chunks:
-            return Layout(max(1, len(dataset)), np.array([dataset.id.get_offset() or 0]), width)
+            return Layout(max(1, len(dataset)), [dataset.id.get_offset() or 0], width)
         rows = dataset.chunks[0]
-        offsets = np.zeros(-(-len(dataset) // rows), dtype=np.int64)
+        offsets = [0] * -(-len(dataset) // rows)
         for number in range(dataset.id.get_num_chunks()):
             piece = dataset.id.get_chunk_info(number)
             offsets[piece.chunk_offset[0] // rows] = piece.byte_offset
-        if dataset.chunks[1:] != shape or not offsets.all():
+        if dataset.chunks[1:] != shape or not all(offsets):
             raise ScoresepError(f"{self.path} does not hold all rows of {dataset.name} in one piece each; {REMEDY}")
         return Layout(rows, offsets, width)
 
-    def read(self, name: str, first: int, count: int, into: memoryview) -> None:
-        """Rows `first` to `first + count` of a dataset into the bytes `into`, which may be longer."""
+    def read(self, name: str, first: int, count: int, into: memoryview) -> int:
+        """Rows `first` to `first + count` of a dataset into the bytes `into`, which may be longer; how many bytes."""
         done = 0
         for offset, length in self.layouts[name].spans(first, count):
             try:
@@ -98,6 +100,7 @@ class Shard:
             if found != length:
                 raise ScoresepError(f"{self.path} is cut short; {REMEDY}")
             done += length
+        return done
 
 
 class ShardClips:
@@ -115,6 +118,10 @@ class ShardClips:
         stored = shard_datasets(cache.settings)
         self.kinds = {name: (tuple(stored[name].shape), np.dtype(stored[name].dtype)) for name in names}
         self._shards: dict[int, Shard] = {}
+        columns = (cache.tracks[name].tolist() for name in ("shard", "first_frame", "frames"))
+        self._tracks = list(
+            zip(*columns, strict=True)
+        )  # plain numbers: looking them up in arrays costs more than to read
 
     def __call__(self, crops: Sequence[Crop]) -> dict[str, Tensor]:
         """The clips as stored: dataset -> (B, T, ...), and `level`, float32 (B,)."""
@@ -122,19 +129,22 @@ class ShardClips:
             name: torch.empty((len(crops), self.frames, *shape), dtype=torch_type(dtype), pin_memory=self.pinned)
             for name, (shape, dtype) in self.kinds.items()
         }
-        for name, clip in clips.items():
-            self._fill(name, crops, memoryview(clip.numpy()).cast("B"))
+        into = {name: memoryview(clip.numpy()).cast("B") for name, clip in clips.items()}
+        for place, (row, first) in enumerate(crops):
+            self._fill(row, first, place, into)
         return {**clips, "level": levels(self.cache, crops)}
 
-    def _fill(self, name: str, crops: Sequence[Crop], into: memoryview) -> None:
-        tracks, size = self.cache.tracks, len(into) // len(crops)
-        for place, (row, first) in enumerate(crops):
-            count = min(self.frames, int(tracks["frames"][row]) - first)
-            target = into[place * size : (place + 1) * size]
-            self.shard(int(tracks["shard"][row])).read(name, int(tracks["first_frame"][row]) + first, count, target)
-            if count < self.frames:
-                used = count * size // self.frames
-                target[used:] = bytes(size - used)
+    def _fill(self, row: int, first: int, place: int, into: dict[str, memoryview]) -> None:
+        """Read one clip into its place in the batch's memory."""
+        number, start, length = self._tracks[row]
+        count = min(self.frames, length - first)
+        shard = self.shard(number)
+        for name, memory in into.items():
+            size = self.frames * shard.layouts[name].width
+            target = memory[place * size : (place + 1) * size]
+            done = shard.read(name, start + first, count, target)
+            if done < size:
+                target[done:] = bytes(size - done)
 
     def shard(self, number: int) -> Shard:
         """Shard `number`, opened when first asked for."""
