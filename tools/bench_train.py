@@ -22,10 +22,11 @@ from torch import Tensor
 from scoresep.cache.reader import Cache
 from scoresep.training.checkpoint import Model
 from scoresep.training.log import RunLog, read_log
-from scoresep.training.loop import Session, train_stage
+from scoresep.training.loop import train_stage
 from scoresep.training.precision import autocast
 from scoresep.training.recipe import load_recipe
 from scoresep.training.run import choose_device
+from scoresep.training.session import Session
 from scoresep.training.stages import STAGES, enter, only
 
 ROUNDS, STEPS = 5, 20

@@ -19,9 +19,10 @@ from scoresep.errors import ScoresepError
 from scoresep.files import replacing
 from scoresep.training.checkpoint import Checkpoint, Model, identity, load_checkpoint, load_newest, previous
 from scoresep.training.log import RunLog
-from scoresep.training.loop import Session, restore, save, train_stage
+from scoresep.training.loop import train_stage
 from scoresep.training.ranks import ALONE, Ranks
 from scoresep.training.recipe import Recipe
+from scoresep.training.session import Session, restore, save
 from scoresep.training.stages import STAGES, Stage, inherit_trunk
 
 CPU_RECIPE, GPU_RECIPE = "mini", "paper"

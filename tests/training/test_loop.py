@@ -11,8 +11,9 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.training.checkpoint import Model, load_checkpoint
 from scoresep.training.log import TIMING_NAME, RunLog, read_log
-from scoresep.training.loop import Session, restore, save, train_stage, train_step
+from scoresep.training.loop import train_stage, train_step
 from scoresep.training.players import schedule
+from scoresep.training.session import Session, restore, save
 from scoresep.training.stages import STAGES, datasets, inherit_trunk
 from scoresep.training.terms import TERMS
 from scoresep.training.timing import PARTS

@@ -17,8 +17,9 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.training.checkpoint import Model, load_checkpoint
 from scoresep.training.log import NoLog, read_log
-from scoresep.training.loop import Session, train_stage, train_step
+from scoresep.training.loop import train_stage, train_step
 from scoresep.training.ranks import ALONE, Ranks, SharedNorm, SumOverRanks
+from scoresep.training.session import Session
 from scoresep.training.stages import STAGES
 
 EXACT = (

@@ -18,6 +18,7 @@ import torch
 from scoresep.cache.reader import Cache
 from scoresep.training import checkpoint as checkpoints
 from scoresep.training import loop
+from scoresep.training import session as sessions
 from scoresep.training.checkpoint import digest_of, load_checkpoint, previous
 from scoresep.training.log import LOG_NAME, RunLog
 from scoresep.training.recipe import load_recipe
@@ -67,7 +68,7 @@ def between_moves(stage: int, step: int) -> None:
             Path.replace = lambda self, target: (move(self, target), kill())[0]
         real(path, checkpoint, **how)
 
-    loop.save_checkpoint = save
+    sessions.save_checkpoint = save
 
 
 def within_tuning() -> None:
