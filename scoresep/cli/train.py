@@ -26,6 +26,9 @@ def train(
         str | None, typer.Option(help="Steps of every stage, or of stages 1,2,3 by comma; default: the recipe's.")
     ] = None,
     device: Device = "auto",
+    resident: Annotated[
+        str, typer.Option(help="Hold the training split in memory: host or device; default: read it as it is needed.")
+    ] = "",
     run: Annotated[Path, typer.Option(help="Folder of logs and stage checkpoints.")] = DEFAULT_RUN,
     out: Annotated[Path, typer.Option(help="Where the last stage's checkpoint is copied to.")] = DEFAULT_CHECKPOINT,
     force: Annotated[bool, typer.Option("--force", help="Train the last stage anew even if it is there.")] = False,
@@ -33,32 +36,34 @@ def train(
     """Train the transcriptor (1), the separator with the transcriptor as critic (2), both against each other (3).
 
     Stages before the one asked for are trained first where their checkpoints are missing from the run's folder.
-    Ctrl-C saves; the same command goes on.
+    Ctrl-C saves; the same command goes on. Several GPUs or machines: `torchrun ... -m scoresep train ...`.
 
     Example: scoresep train --stage 3 --set stage2.separator.harmonic_mixture=1.0
     """
     import torch
 
     from scoresep.cache.reader import Cache
-    from scoresep.training.log import RunLog
+    from scoresep.training.log import NoLog, RunLog
+    from scoresep.training.ranks import joined
     from scoresep.training.recipe import load_recipe
     from scoresep.training.run import Stopped, choose_device, default_recipe
     from scoresep.training.run import train as run_training
+    from scoresep.training.stream import RESIDENT
 
+    if resident not in RESIDENT:
+        raise ScoresepError(f"--resident '{resident}' is neither host nor device")
     chosen = choose_device(device)
-    torch.set_num_threads(available_cores())
     name = recipe or default_recipe(chosen)
     wanted = load_recipe(name, [*step_settings(steps), *(settings or [])])
     data = Cache(cache)
-    console.print(f"{cache}: {data.corpus}, {', '.join(data.names)}; recipe {name}; device {chosen}", markup=False)
-    with meter("steps") as progress:
-        log = RunLog(
-            run,
-            lambda title, done, total, losses: progress(title, done, total, losses_line(losses)),
-            lambda text: console.print(text, markup=False),
-        )
+    with joined(chosen) as ranks, meter("steps") as progress:
+        torch.set_num_threads(max(1, available_cores() // ranks.local))
+        console.quiet = not ranks.first
+        console.print(f"{cache}: {data.corpus}, {', '.join(data.names)}; recipe {name}; device {chosen}", markup=False)
+        show = lambda title, done, total, losses: progress(title, done, total, losses_line(losses))  # noqa: E731
+        log = RunLog(run, show, lambda text: console.print(text, markup=False)) if ranks.first else NoLog()
         try:
-            run_training(data, stage, wanted, chosen, run, out, log, force)
+            run_training(data, stage, wanted, chosen, run, out, log, force, resident, ranks)
         except Stopped as stop:
             again = "the same command without --force" if force else "the same command"
             errors.print(f"{stop}; everything is saved in {run}, {again} goes on", markup=False)

@@ -30,6 +30,6 @@ class Separator(nn.Module):
         return self.trunk.context
 
     def forward(self, magnitude: Tensor) -> Tensor:
-        """Magnitudes relative to the track's level (B, F, T) -> masks (B, N, F, T)."""
-        logits = self.head(self.trunk(magnitude)).unflatten(1, (self.instruments, self.bins))
+        """Magnitudes relative to the track's level (B, F, T) -> masks float32 (B, N, F, T)."""
+        logits = self.head(self.trunk(magnitude)).float().unflatten(1, (self.instruments, self.bins))
         return MASKS[self.mask](logits)

@@ -43,7 +43,7 @@ class TrunkSettings:
 class DepthwiseConv(nn.Module):
     """Dilated depthwise convolution of width 3, length kept by zeros at both ends.
 
-    On a CPU it is computed as three shifted multiply-adds: `tools/bench_depthwise.py` compares them with `conv1d`.
+    On a CPU the dilated ones are three shifted multiply-adds: `tools/bench_depthwise.py` compares them with `conv1d`.
     """
 
     def __init__(self, channels: int, dilation: int) -> None:
@@ -54,9 +54,9 @@ class DepthwiseConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, T)."""
         d, frames = self.dilation, x.shape[-1]
-        if x.is_cuda:
+        if x.is_cuda or d == 1:
             return functional.conv1d(x, self.weight, padding=d, dilation=d, groups=x.shape[1])
-        left, centre, right = self.weight.unbind(-1)
+        left, centre, right = self.weight.to(x.dtype).unbind(-1)
         out = x * centre
         if d < frames:
             out = out + functional.pad(x[..., :-d] * left, (d, 0)) + functional.pad(x[..., d:] * right, (0, d))

@@ -14,7 +14,7 @@ RARE = -4.0
 
 
 class Rolls(NamedTuple):
-    """Logits of what sounds and of what begins, (B, N, P, T) each."""
+    """Logits of what sounds and of what begins, float32 (B, N, P, T) each."""
 
     frame: Tensor
     onset: Tensor
@@ -40,6 +40,6 @@ class Transcriptor(nn.Module):
 
     def forward(self, magnitude: Tensor) -> Rolls:
         """Magnitudes relative to the track's level (B, F, T) -> logits."""
-        logits = self.head(self.trunk(magnitude))
+        logits = self.head(self.trunk(magnitude)).float()
         frame, onset = logits.unflatten(1, (2, self.instruments, PITCHES)).unbind(1)
         return Rolls(frame, onset)

@@ -69,7 +69,9 @@ def shift_pitch(roll: Tensor, semitones: int, pitched: Tensor) -> Tensor:
     pitches = roll.shape[1]
     padded = functional.pad(roll, (0, 0, max(semitones, 0), max(-semitones, 0)))
     moved = padded[:, :pitches] if semitones >= 0 else padded[:, -pitches:]
-    return moved if pitched.all() else torch.where(pitched.to(roll.device)[:, None, None], moved, roll)
+    if pitched.all() or not len(roll):  # a stage that needs no onsets gets none
+        return moved
+    return torch.where(pitched.to(roll.device)[:, None, None], moved, roll)
 
 
 def equaliser(shape: torch.Size, decibels: float, bin_width: float, generator: torch.Generator) -> Tensor:

@@ -1,12 +1,13 @@
 """Checkpoints: a model that rebuilds itself from its file. Called by training, evaluation and inference.
 
 A checkpoint holds plain values and tensors only and is read with `weights_only=True`: a file from a stranger cannot
-run code.
+run code. A digest of all of them tells a damaged file from a whole one: torch reads flipped bits without a word.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,11 @@ class Checkpoint:
     resume: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
-    """Write `checkpoint` to `path`, whole or not at all."""
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, keep: bool = False) -> None:
+    """Write `checkpoint` to `path`, whole or not at all; `keep` moves the one that is there to `previous(path)`.
+
+    Between the two moves there is none at `path`: `load_newest` finds the previous one then.
+    """
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -155,9 +159,13 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         "model": checkpoint.model.to_dict(),
         **{name: getattr(checkpoint, name) for name in PLAIN},
     }
+    content["digest"] = digest_of(content)
     try:
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            torch.save(content, file)
+        with replacing(path) as temporary:
+            with open(temporary, "wb") as file:
+                torch.save(content, file)
+            if keep and Path(path).exists():
+                Path(path).replace(previous(path))
     except (OSError, RuntimeError) as fault:  # torch hides what the disk said (full, ...) behind words of its own
         cause = fault if isinstance(fault, OSError) else fault.__context__
         if isinstance(cause, OSError):
@@ -167,6 +175,61 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
 
 PLAIN = ("stage", "steps", "complete", "recipe", "cache", "cache_digest", "parent", "history", "resume")
 """Fields of `Checkpoint` that are saved as they are."""
+
+
+def previous(path: str | Path) -> Path:
+    """Where the checkpoint before the one at `path` is kept."""
+    return Path(path).with_suffix(f".previous{Path(path).suffix}")
+
+
+def digest_of(content: Any) -> str:
+    """SHA-256 of nested dicts, lists and tuples of plain values and tensors, with all their names, types and shapes."""
+    digest = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        elif isinstance(value, dict):
+            add([*value])
+            add([*value.values()])
+        elif isinstance(value, (list, tuple)):
+            digest.update(f"{len(value)}[".encode())
+            for item in value:
+                add(item)
+        else:
+            digest.update(f"{value!r},".encode())
+
+    add(content)
+    return digest.hexdigest()
+
+
+def load_newest(path: Path, note: Callable[[str], None]) -> Checkpoint | None:
+    """The checkpoint at `path`, or where that is damaged or missing the one before; None where there is neither.
+
+    A damaged file is put aside under another name, so that it never takes the place of the one before.
+
+    Args:
+        path: the newest checkpoint.
+        note: called with a line that says what was skipped.
+
+    Raises:
+        ScoresepError: the only one, or both, cannot be used.
+    """
+    before = previous(path)
+    try:
+        if path.exists() or not before.exists():
+            return load_checkpoint(path) if path.exists() else None
+    except ScoresepError as fault:
+        if not before.exists():
+            raise
+        found = load_checkpoint(before)
+        aside = path.with_suffix(f".damaged{path.suffix}")
+        path.replace(aside)
+        note(f"{fault}: skipped for the one before, {before} (after step {found.steps}); it is now {aside.name}")
+        return found
+    note(f"{path} is missing: going on from the one before, {before}")
+    return load_checkpoint(before)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -187,6 +250,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             f"{path} is a checkpoint of version {content.get('version')}, this scoresep reads version {VERSION}; "
             f"train it anew or use the scoresep that made it ({content.get('scoresep', 'unknown')})"
         )
+    stated = content.pop("digest", None)
+    if stated is not None and stated != digest_of(content):
+        raise ScoresepError(f"{path} is damaged: its content is not what was written; train it anew or fetch it again")
     try:
         model = Model.from_dict(content["model"])
         return Checkpoint(model=model.eval(), **{name: content[name] for name in PLAIN})

@@ -9,14 +9,15 @@ from typing import Any
 
 from scoresep.files import write_text
 
-LOG_NAME = "log.jsonl"
+LOG_NAME, TIMING_NAME = "log.jsonl", "timing.jsonl"
+"""What was computed, the same for the same run; and how long it took, which never is."""
 
 
 class RunLog:
     """Losses of a run, appended as they come.
 
     Args:
-        folder: the run's folder; gets `log.jsonl` and `tensorboard/`.
+        folder: the run's folder; gets `log.jsonl`, `timing.jsonl` and `tensorboard/`.
         progress: called with (title, steps done, steps in all, losses) for the terminal.
         note: called with a line of text for the terminal.
     """
@@ -34,32 +35,68 @@ class RunLog:
         self.note = note or (lambda text: None)
         folder.mkdir(parents=True, exist_ok=True)
         self._board = SummaryWriter(str(folder / "tensorboard"))
-        self._lines = (folder / LOG_NAME).open("a", encoding="utf-8")
+        self._files = {name: (folder / name).open("a", encoding="utf-8") for name in (LOG_NAME, TIMING_NAME)}
 
     def rewind(self, stage: int, step: int) -> None:
-        """Forget records of `stage` after `step` and of later stages: they will be made again."""
-        self._lines.close()
-        kept = [record for record in read_log(self.folder) if (record["stage"], record["step"]) <= (stage, step)]
-        write_text(self.folder / LOG_NAME, "".join(json.dumps(record) + "\n" for record in kept))
-        self._lines = (self.folder / LOG_NAME).open("a", encoding="utf-8")
+        """Forget records of `stage` after `step`: they will be made again."""
+        for name, file in self._files.items():
+            file.close()
+            entries = read_log(self.folder, name)
+            kept = [entry for entry in entries if entry["stage"] != stage or entry["step"] <= step]
+            write_text(self.folder / name, "".join(json.dumps(entry) + "\n" for entry in kept))
+            self._files[name] = (self.folder / name).open("a", encoding="utf-8")
 
     def record(self, kind: str, stage: int, step: int, values: Mapping[str, float]) -> None:
         """Write one record; `kind` is `train` or `validation`, `values` are floats by slash-keyed name."""
-        self._lines.write(json.dumps({"kind": kind, "stage": stage, "step": step, **values}) + "\n")
-        self._lines.flush()
+        self._write(LOG_NAME, {"kind": kind, "stage": stage, "step": step, **values})
         for name, value in values.items():
             self._board.add_scalar(f"stage{stage}/{kind}/{name}", value, step)
 
+    def timing(self, stage: int, step: int, milliseconds: Mapping[str, float]) -> None:
+        """Write down how long the steps since the last call took, by part (`timing.PARTS`) and in all (`step`)."""
+        if not milliseconds:
+            return
+        shares = {f"ms/{name}": round(value, 3) for name, value in milliseconds.items()}
+        shares["waiting"] = round(milliseconds["waiting"] / max(milliseconds["step"], 1e-9), 4)
+        self._write(TIMING_NAME, {"stage": stage, "step": step, **shares})
+        for name, value in shares.items():
+            self._board.add_scalar(f"stage{stage}/time/{name}", value, step)
+
+    def _write(self, name: str, entry: Mapping[str, Any]) -> None:
+        self._files[name].write(json.dumps(entry) + "\n")
+        self._files[name].flush()
+
     def close(self) -> None:
-        self._lines.close()
+        for file in self._files.values():
+            file.close()
         self._board.close()
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """All records of a run; a last line that a crash cut short is left out."""
+class NoLog(RunLog):
+    """What processes beside the first one record: nothing."""
+
+    def __init__(self) -> None:
+        self.progress = lambda title, done, total, losses: None
+        self.note = lambda text: None
+
+    def rewind(self, stage: int, step: int) -> None:
+        pass
+
+    def record(self, kind: str, stage: int, step: int, values: Mapping[str, float]) -> None:
+        pass
+
+    def timing(self, stage: int, step: int, milliseconds: Mapping[str, float]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def read_log(folder: Path, name: str = LOG_NAME) -> list[dict[str, Any]]:
+    """All records of a run's log; a last line that a crash cut short is left out."""
     records = []
     try:
-        lines = (folder / LOG_NAME).read_text(encoding="utf-8").splitlines()
+        lines = (folder / name).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
     for line in lines:

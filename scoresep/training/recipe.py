@@ -19,6 +19,7 @@ from scoresep.files import existing_file
 from scoresep.instruments import nearest
 from scoresep.models.separator import MASKS
 from scoresep.models.tcn import TrunkSettings
+from scoresep.training.precision import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class DataRecipe:
     Attributes:
         clip_frames: T of a training clip.
         batch: clips a step.
-        workers: loader processes beside the training process.
+        workers: threads that read and unpack clips beside the steps; 0 does it in between them.
         validation_clips: clips of the validation split that are looked at, at most.
         transpose: training clips are transposed by up to so many semitones either way.
         equalise: training clips are equalised by up to so many decibels either way.
@@ -104,6 +105,7 @@ class Recipe:
         share_trunk: start the separator's trunk from the transcriptor's.
         weight_decay: of AdamW.
         gradient_clip: largest norm of a network's gradient.
+        precision: `float32`, `bfloat16` or `auto` (`training.precision`).
         validate_every: steps between validations; checkpoints are written then too.
         trunk, data: sizes.
         stage1, stage2, stage3: the stages.
@@ -114,6 +116,7 @@ class Recipe:
     share_trunk: bool = True
     weight_decay: float = 1e-2
     gradient_clip: float = 5.0
+    precision: str = "auto"
     validate_every: int = 1000
     trunk: TrunkSettings = field(default_factory=TrunkSettings)
     data: DataRecipe = field(default_factory=DataRecipe)
@@ -142,6 +145,8 @@ class Recipe:
         """What is wrong with the values, all of it."""
         if self.mask not in MASKS:
             yield f"mask '{self.mask}' is unknown{nearest(self.mask, MASKS)}"
+        if self.precision not in PRECISIONS:
+            yield f"precision '{self.precision}' is unknown{nearest(self.precision, PRECISIONS)}"
         sizes = {"validate_every": self.validate_every, **asdict(self.trunk), **asdict(self.data)}
         for name, value in sizes.items():
             if value < (0 if name in ("workers", "validation_clips", "transpose", "equalise") else 1):

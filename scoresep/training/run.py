@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,10 +17,12 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.schema import difference
 from scoresep.errors import ScoresepError
 from scoresep.files import replacing
-from scoresep.training.checkpoint import Checkpoint, Model, identity, load_checkpoint
+from scoresep.training.checkpoint import Checkpoint, Model, identity, load_checkpoint, load_newest, previous
 from scoresep.training.log import RunLog
-from scoresep.training.loop import Session, restore, save, train_stage
+from scoresep.training.loop import train_stage
+from scoresep.training.ranks import ALONE, Ranks
 from scoresep.training.recipe import Recipe
+from scoresep.training.session import Session, restore, save
 from scoresep.training.stages import STAGES, Stage, inherit_trunk
 
 CPU_RECIPE, GPU_RECIPE = "mini", "paper"
@@ -30,13 +33,15 @@ class Stopped(Exception):
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is a GPU where there is one.
+    """The device called `name`; `auto` is a GPU where there is one, of its own for each process of `torchrun`.
 
     Raises:
         ScoresepError: there is no such device.
     """
+    if name == "auto" and torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun numbers the processes of a node
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
@@ -51,9 +56,21 @@ def default_recipe(device: torch.device) -> str:
 
 
 def train(
-    cache: Cache, last: int, recipe: Recipe, device: torch.device, folder: Path, out: Path, log: RunLog, force: bool
+    cache: Cache,
+    last: int,
+    recipe: Recipe,
+    device: torch.device,
+    folder: Path,
+    out: Path,
+    log: RunLog,
+    force: bool,
+    resident: str = "",
+    ranks: Ranks = ALONE,
 ) -> Checkpoint:
     """Train stages up to `last` and copy the last one's checkpoint to `out`.
+
+    `resident` says where the training split is held (`stream.RESIDENT`), `ranks` who trains along; the first rank alone
+    reads and writes checkpoints.
 
     Stages before it are trained only where their checkpoints are missing from `folder`; the last one is left as it is
     if it was trained with the same settings.
@@ -64,26 +81,33 @@ def train(
     """
     checkpoint: Checkpoint | None = None
     parent = ""
+    ranks.from_first(lambda: tidy(folder))
     with stop_signals() as stopped:
         for number in range(1, last + 1):
             stage, path = STAGES[number], stage_path(folder, number)
-            found = None if force and number == last else find_stage(path, cache, recipe, parent)
+            anew = force and number == last
+            found = None if anew else find_stage(path, cache, recipe, parent, log.note, ranks)
             if found and found.complete and (number < last or same_settings(found, recipe, stage, path)):
                 log.note(f"stage {number}: {path} is there")
                 checkpoint, parent = found, identity(found.model)
                 continue
             if number < last:
                 log.note(f"stage {number}: {path} is missing or not finished, so it is trained first")
-            session = begin(stage, path, found, checkpoint, cache, recipe, device, log)
-            session.stopped, session.parent = stopped, parent
+            session = begin(stage, path, found, checkpoint, cache, recipe, device, log, ranks)
+            session.stopped, session.parent, session.resident = stopped, parent, resident
             if not train_stage(session):
                 raise Stopped(f"stopped after {session.step} of {session.settings.steps} steps of stage {number}")
-            checkpoint = end(session)
+            checkpoint = ranks.from_first(lambda session=session: end(session))
             parent = identity(checkpoint.model)
     assert checkpoint is not None
-    with replacing(out) as temporary:
-        shutil.copyfile(stage_path(folder, last), temporary)
+    ranks.from_first(lambda: publish(stage_path(folder, last), out))
     return checkpoint
+
+
+def publish(path: Path, out: Path) -> None:
+    """Copy a finished checkpoint to where the user wants it."""
+    with replacing(out) as temporary:
+        shutil.copyfile(path, temporary)
 
 
 def stage_path(folder: Path, number: int) -> Path:
@@ -91,11 +115,19 @@ def stage_path(folder: Path, number: int) -> Path:
     return folder / f"stage{number}.pt"
 
 
-def find_stage(path: Path, cache: Cache, recipe: Recipe, parent: str) -> Checkpoint | None:
+def tidy(folder: Path) -> None:
+    """Remove half-written files that a killed run left behind."""
+    for leftover in folder.glob(".*.tmp.*"):
+        leftover.unlink(missing_ok=True)
+
+
+def find_stage(
+    path: Path, cache: Cache, recipe: Recipe, parent: str, note: Callable[[str], None], ranks: Ranks
+) -> Checkpoint | None:
     """The checkpoint of a stage, or None if there is none; refuses one of other data, networks or stage before it."""
-    if not path.exists():
+    found = ranks.from_first(lambda: load_newest(path, note))
+    if found is None:
         return None
-    found = load_checkpoint(path)
     if found.cache_digest != cache.digest:
         raise ScoresepError(f"{path} was trained on another cache ({found.cache}); give another --run")
     wanted = {"trunk": recipe.trunk.to_dict(), "mask": recipe.mask}
@@ -130,14 +162,17 @@ def begin(
     recipe: Recipe,
     device: torch.device,
     log: RunLog,
+    ranks: Ranks,
 ) -> Session:
     """A session that goes on from `found`, else starts from the stage before, else from fresh weights."""
     if found and not found.complete and same_settings(found, recipe, stage, path):
-        session = Session(stage, recipe, found.model.to(device), cache, path, log)
+        session = Session(stage, recipe, found.model.to(device), cache, path, log, ranks=ranks)
         restore(session, found)
         log.note(f"stage {stage.number}: goes on after step {session.step}")
     else:
-        session = Session(stage, recipe, starting_model(stage, before, cache, recipe).to(device), cache, path, log)
+        ranks.from_first(lambda: previous(path).unlink(missing_ok=True))  # of a training that this one replaces
+        model = starting_model(stage, before, cache, recipe).to(device)
+        session = Session(stage, recipe, model, cache, path, log, ranks=ranks)
     log.rewind(stage.number, session.step)
     return session
 
@@ -161,7 +196,8 @@ def end(session: Session) -> Checkpoint:
     session.model.eval()
     if "transcriptor" in session.stage.players and len(session.cache.rows("validation")):
         tune_thresholds(session.model, session.cache, split="validation")
-    return save(session, complete=True)
+    save(session, complete=True)
+    return load_checkpoint(session.path)
 
 
 @contextmanager

@@ -5,13 +5,14 @@ Called by the training loop, which is the same for all. Losses and their weights
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import nn
 
 from scoresep.training.checkpoint import Model
+from scoresep.training.shards import DATASETS
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,16 @@ STAGES: dict[int, Stage] = {
         Stage(3, "both learn against each other", ("separator", "transcriptor"), statistics=False),
     )
 }
+
+
+READERS = {"onset": {"onset"}, "harmonic": {"harmonic_mixture"}}
+"""Datasets that only some losses look at, and those losses; the other datasets are read in every stage."""
+
+
+def datasets(losses: Iterable[str]) -> list[str]:
+    """The datasets that a stage with these losses reads."""
+    wanted = set(losses)
+    return [name for name in DATASETS if name not in READERS or wanted & READERS[name]]
 
 
 def enter(stage: Stage, model: Model) -> None:

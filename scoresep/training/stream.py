@@ -1,26 +1,38 @@
-"""Clips from the shards to the device. Called by the training loop.
+"""Clips on their way to the networks: which, in what order, read ahead, moved, unpacked. Called by the training loop.
 
 The order of clips is a function of seed and step alone, so a run that goes on after a stop sees the clips it would
-have seen. Reads magnitudes, rolls, onsets and harmonic masks; never stems.
+have seen, whoever reads them. Magnitudes, rolls, onsets and harmonic masks are read; never stems.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.grid import PITCHES
+from scoresep.training.shards import DATASETS, Crop, ResidentClips, ShardClips
 
-Crop = tuple[int, int]
-"""A clip's track row and first frame."""
+RESIDENT = ("", "host", "device")
+"""Where a split is held: nowhere (clips are read from the shards), in the machine's memory, in the device's."""
+READ_AHEAD = 2
+"""Batches that each reader keeps ready or in work."""
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Source = Callable[[Sequence[Crop]], dict[str, Tensor]]
+"""Clips as stored: `shards.ShardClips` or `shards.ResidentClips`."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +41,8 @@ class Batch:
 
     Attributes:
         magnitude: mixture magnitudes relative to their track's level, float32 (B, F, T).
-        roll, onset: sounding keys and first frames, float32 0 or 1 (B, N, P, T).
-        harmonic: harmonic masks, bool (B, N, F, T).
+        roll, onset: sounding keys and first frames, float32 0 or 1 (B, N, P, T); N is 0 where they were not asked for.
+        harmonic: harmonic masks, bool (B, N, F, T); N is 0 where they were not asked for.
         crops: where each clip comes from.
     """
 
@@ -41,28 +53,10 @@ class Batch:
     crops: list[Crop]
 
 
-class Clips(Dataset[dict[str, Tensor]]):
-    """Clips of `frames` frames by (row, first frame), as stored: float16 and packed bits, time first."""
-
-    NAMES = ("magnitude", "roll", "onset", "harmonic")
-
-    def __init__(self, cache: Cache, frames: int) -> None:
-        self.cache, self.frames = cache, frames
-
-    def __getitem__(self, crop: Crop) -> dict[str, Tensor]:
-        row, first = crop
-        count = min(self.frames, int(self.cache.tracks["frames"][row]) - first)
-        clip = {name: self._padded(self.cache.slice(name, row, first, count)) for name in self.NAMES}
-        return {**clip, "level": torch.tensor(self.cache.level(row)), "crop": torch.tensor(crop)}
-
-    def _padded(self, array: np.ndarray) -> Tensor:
-        """Silence after the end of a track that is shorter than a clip."""
-        short = self.frames - len(array)
-        return torch.from_numpy(np.pad(array, [(0, short)] + [(0, 0)] * (array.ndim - 1)) if short else array)
-
-
 class ClipOrder:
     """Which clips the steps of a run see: every epoch cuts each track into clips at a random offset and shuffles them.
+
+    Every clip of an epoch is seen in it; its last batch is filled up with the epoch's first clips.
 
     Raises:
         ScoresepError: the split is empty.
@@ -74,27 +68,27 @@ class ClipOrder:
             raise ScoresepError(f"{cache.path} has no track in its {split} split; prepare a larger corpus")
         self.lengths = [(int(row), int(cache.tracks["frames"][row])) for row in rows]
         self.frames, self.batch, self.seed = frames, batch, seed
-        self.steps_per_epoch = max(1, sum(self._clips(length) for _, length in self.lengths) // batch)
+        self.steps_per_epoch = -(-sum(self._clips(length) for _, length in self.lengths) // batch)
 
     def _clips(self, length: int) -> int:
         return max(1, length // self.frames)
 
     @lru_cache(maxsize=1)  # noqa: B019 - one order lives as long as its run
     def epoch(self, number: int) -> list[Crop]:
-        """All clips of an epoch in their order, at least one batch of them."""
+        """All clips of an epoch in their order."""
         rng = np.random.default_rng((self.seed, number))
         crops: list[Crop] = []
-        while len(crops) < self.batch:
-            for row, length in self.lengths:
-                spare = max(0, length - self._clips(length) * self.frames)
-                offset = int(rng.integers(spare + 1))
-                crops += [(row, offset + k * self.frames) for k in range(self._clips(length))]
+        for row, length in self.lengths:
+            spare = max(0, length - self._clips(length) * self.frames)
+            offset = int(rng.integers(spare + 1))
+            crops += [(row, offset + k * self.frames) for k in range(self._clips(length))]
         return [crops[k] for k in rng.permutation(len(crops))]
 
     def crops(self, step: int) -> list[Crop]:
         """The clips of one step."""
         number, position = divmod(step, self.steps_per_epoch)
-        return self.epoch(number)[position * self.batch : (position + 1) * self.batch]
+        crops = self.epoch(number)
+        return [crops[k % len(crops)] for k in range(position * self.batch, (position + 1) * self.batch)]
 
     def validation(self, limit: int) -> list[list[Crop]]:
         """Up to `limit` clips spread evenly over the split, in batches, always the same."""
@@ -104,36 +98,137 @@ class ClipOrder:
         return [crops[k : k + self.batch] for k in range(0, count, self.batch)]
 
 
+def open_source(
+    cache: Cache,
+    split: str,
+    frames: int,
+    device: torch.device,
+    names: Sequence[str] = DATASETS,
+    resident: str = "",
+) -> Source:
+    """Where the clips of a split come from.
+
+    Raises:
+        ScoresepError: the split is to be held in memory and does not fit.
+    """
+    pinned = device.type == "cuda"
+    if not resident:
+        return ShardClips(cache, frames, names, pinned=pinned)
+    rows = [int(row) for row in cache.rows(split)]
+    if resident == "device":
+        return ResidentClips(cache, frames, rows, device, names)
+    return ResidentClips(cache, frames, rows, torch.device("cpu"), names, pinned=pinned)
+
+
+class Mover:
+    """Clips from a source to a device, as batches that the networks take.
+
+    On a GPU the copies and the unpacking run in a stream of their own, beside the steps: make a batch within `side`,
+    end it with `mark`, and `take` it before use.
+
+    Args:
+        source: the clips as stored.
+        bins: F.
+        device: where batches are wanted.
+    """
+
+    def __init__(self, source: Source, bins: int, device: torch.device) -> None:
+        self.source, self.bins, self.device = source, bins, device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def side(self) -> torch.cuda.StreamContext | nullcontext[None]:
+        """The context in which batches are made."""
+        return torch.cuda.stream(self._stream) if self._stream else nullcontext()
+
+    def __call__(self, crops: Sequence[Crop]) -> Batch:
+        """The batch of `crops`."""
+        clips = {name: clip.to(self.device, non_blocking=True) for name, clip in self.source(crops).items()}
+        return to_batch(clips, list(crops), self.bins)
+
+    def mark(self) -> torch.cuda.Event | None:
+        """The moment at which what was asked for within `side` will be there."""
+        return self._stream.record_event() if self._stream else None
+
+    def take(self, batch: Batch, ready: torch.cuda.Event | None) -> Batch:
+        """The batch for use in the caller's stream, which waits until it is ready; the caller goes on at once."""
+        if ready:
+            current = torch.cuda.current_stream(self.device)
+            current.wait_event(ready)
+            for values in (batch.magnitude, batch.roll, batch.onset, batch.harmonic):
+                values.record_stream(current)
+        return batch
+
+
 def stream(
-    cache: Cache, frames: int, batches: Sequence[list[Crop]] | Iterator[list[Crop]], workers: int, device: torch.device
+    cache: Cache,
+    frames: int,
+    batches: Iterable[Sequence[Crop]],
+    readers: int,
+    device: torch.device,
+    source: Source | None = None,
 ) -> Iterator[Batch]:
-    """Read `batches` in order and hand them over on `device`; `workers` processes read ahead."""
-    on_gpu = device.type == "cuda"
-    loader = DataLoader(
-        Clips(cache, frames),
-        batch_sampler=batches,  # type: ignore[arg-type]
-        num_workers=workers,
-        pin_memory=on_gpu,
-        persistent_workers=False,
-    )
-    for clips in loader:
-        moved = {name: values.to(device, non_blocking=on_gpu) for name, values in clips.items()}
-        yield to_batch(moved, cache.grid.bins)
+    """The clips of `batches` in order, on `device`, read and unpacked ahead by `readers` threads.
+
+    Args:
+        cache, frames: the data and T of a clip.
+        batches: the clips of each batch.
+        readers: threads; 0 works in between, when a batch is asked for.
+        device: where batches are wanted.
+        source: where clips come from; default: the shards, all datasets.
+    """
+    mover = Mover(source or ShardClips(cache, frames, pinned=device.type == "cuda"), cache.grid.bins, device)
+
+    def make(crops: Sequence[Crop]) -> tuple[Batch, torch.cuda.Event | None]:
+        with mover.side():
+            return mover(crops), mover.mark()
+
+    with closing(ahead(batches, make, readers)) as made:
+        for batch, ready in made:
+            yield mover.take(batch, ready)
 
 
-def to_batch(clips: dict[str, Tensor], bins: int) -> Batch:
+def ahead(jobs: Iterable[Job], work: Callable[[Job], Result], readers: int) -> Iterator[Result]:
+    """`work` of every job, in order; `readers` threads work ahead of what is taken, 0 works when asked.
+
+    A fault in `work` is raised where its result would have been taken. Close the iterator to end the threads early.
+    """
+    if not readers:
+        yield from map(work, jobs)
+        return
+    waiting: deque[Future[Result]] = deque()
+    left = iter(jobs)
+    pool = ThreadPoolExecutor(readers, thread_name_prefix="reader")
+    try:
+        waiting.extend(pool.submit(work, job) for job in islice(left, READ_AHEAD * readers))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(work, job) for job in islice(left, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def to_batch(clips: dict[str, Tensor], crops: list[Crop], bins: int) -> Batch:
     """Stored form (time first, packed) to the networks' form (time last), on the device the clips are on."""
-    level = clips["level"][:, None, None].float()
+    magnitude = clips["magnitude"].transpose(1, 2).contiguous().float()  # half the bytes change places
+    count, _, frames = magnitude.shape
+    nothing = magnitude.new_empty((count, frames, 0, 0), dtype=torch.uint8)
     return Batch(
-        magnitude=(clips["magnitude"].float() / level).transpose(1, 2).contiguous(),
-        roll=unpack(clips["roll"], PITCHES).movedim(1, -1).float(),
-        onset=unpack(clips["onset"], PITCHES).movedim(1, -1).float(),
-        harmonic=unpack(clips["harmonic"], bins).movedim(1, -1).contiguous(),
-        crops=[(int(row), int(first)) for row, first in clips["crop"].tolist()],
+        magnitude=magnitude.div_(clips["level"][:, None, None]),
+        roll=unpack(clips.get("roll", nothing), PITCHES).float(),
+        onset=unpack(clips.get("onset", nothing), PITCHES).float(),
+        harmonic=unpack(clips.get("harmonic", nothing), bins),
+        crops=crops,
     )
 
 
 def unpack(bits: Tensor, count: int) -> Tensor:
-    """Packed bits, uint8 (..., bytes), to bool (..., count); bit k of byte b is value 8 b + k."""
-    places = torch.arange(8, dtype=torch.uint8, device=bits.device)
-    return ((bits.unsqueeze(-1) >> places) & 1).flatten(-2)[..., :count].bool()
+    """Packed bits, uint8 (B, T, N, bytes), to bool (B, N, count, T); bit k of byte b is value 8 b + k.
+
+    Bytes change places before they become eight: an eighth of the memory is moved, and time is innermost in the rest.
+    """
+    packed = bits.permute(0, 2, 3, 1).contiguous()
+    if not packed.numel():
+        return packed.new_empty((*packed.shape[:2], count, packed.shape[3]), dtype=torch.bool)
+    places = 2 ** torch.arange(8, dtype=torch.uint8, device=bits.device)
+    return packed.unsqueeze(3).bitwise_and(places[:, None]).ne(0).flatten(2, 3)[:, :, :count].contiguous()

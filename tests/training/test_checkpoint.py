@@ -18,8 +18,11 @@ from scoresep.training.checkpoint import (
     VERSION,
     Checkpoint,
     Model,
+    digest_of,
     is_checkpoint,
     load_checkpoint,
+    load_newest,
+    previous,
     save_checkpoint,
 )
 
@@ -162,3 +165,48 @@ def test_checkpoints_are_told_from_caches(tmp_path, checkpoint, prepared):
     save_checkpoint(tmp_path / "a.pt", checkpoint)
     assert is_checkpoint(tmp_path / "a.pt")
     assert not is_checkpoint(prepared) and not is_checkpoint(tmp_path / "none") and not is_checkpoint(tmp_path)
+
+
+def test_a_flipped_bit_anywhere_in_the_weights_is_found(tmp_path, checkpoint):
+    save_checkpoint(tmp_path / "a.pt", checkpoint)
+    whole = (tmp_path / "a.pt").read_bytes()
+    weight = checkpoint.model.separator.head.weight.detach().numpy().tobytes()
+    for place in (whole.index(weight), whole.index(weight) + len(weight) - 1):
+        (tmp_path / "a.pt").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ScoresepError, match=r"a\.pt is damaged: its content is not what was written"):
+            load_checkpoint(tmp_path / "a.pt")
+
+
+def test_digests_tell_values_types_names_and_shapes_apart():
+    contents = [
+        {"a": torch.zeros(4)},
+        {"a": torch.zeros(2, 2)},
+        {"a": torch.zeros(4, dtype=torch.int32)},
+        {"b": torch.zeros(4)},
+        {"a": [0.0, 0.0]},
+        {"a": [0.0], "b": 0.0},
+        {"a": ["0.0"]},
+        {"a": torch.tensor([0.0, 0.0, 0.0, 1e-45])},
+        {"a": {}},
+        {"a": []},
+    ]
+    assert len({digest_of(content) for content in contents}) == len(contents)
+    assert digest_of({"a": torch.arange(4)[::2], "b": (1, None)}) == digest_of(
+        {"a": torch.tensor([0, 2]), "b": (1, None)}
+    )
+
+
+def test_the_one_before_is_kept_where_that_is_asked_for(tmp_path, checkpoint):
+    path = tmp_path / "a.pt"
+    for steps in (1, 2, 3):
+        checkpoint.steps = steps
+        save_checkpoint(path, checkpoint, keep=steps == 3)
+        assert previous(path).exists() == (steps == 3)
+    assert (load_checkpoint(path).steps, load_checkpoint(previous(path)).steps) == (3, 2)
+
+
+def test_the_one_before_serves_where_the_newest_is_missing(tmp_path, checkpoint):
+    path, said = tmp_path / "a.pt", []
+    assert load_newest(path, said.append) is None and said == []
+    save_checkpoint(previous(path), checkpoint)
+    assert load_newest(path, said.append).steps == 17 and "a.pt is missing" in said[0]

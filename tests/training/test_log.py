@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scoresep.training.log import LOG_NAME, RunLog, read_log
+from scoresep.training.log import LOG_NAME, TIMING_NAME, RunLog, read_log
 
 
 def test_records_come_back_and_reach_tensorboard(tmp_path):
@@ -32,10 +32,25 @@ def test_rewinding_forgets_what_will_be_made_again(tmp_path):
     log.rewind(2, 10)
     log.record("train", 2, 11, {})
     log.close()
-    assert [(record["stage"], record["step"]) for record in read_log(tmp_path)] == [(1, 10), (1, 20), (2, 10), (2, 11)]
+    expected = [(1, 10), (1, 20), (2, 10), (3, 10), (2, 11)]
+    assert [(record["stage"], record["step"]) for record in read_log(tmp_path)] == expected
 
 
 def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path):
     (tmp_path / LOG_NAME).write_text('{"stage": 1, "step": 1}\n{"stage": 1, "st')
     assert read_log(tmp_path) == [{"stage": 1, "step": 1}]
     assert read_log(tmp_path / "none") == []
+
+
+def test_times_are_kept_apart_from_what_was_computed(tmp_path):
+    log = RunLog(tmp_path)
+    log.record("train", 1, 10, {"a": 1.0})
+    log.timing(1, 10, {"waiting": 2.0, "losses": 6.0, "step": 8.0})
+    log.timing(1, 20, {"waiting": 1.0, "losses": 1.0, "step": 2.0})
+    log.timing(1, 30, {})
+    log.rewind(1, 10)
+    log.close()
+    assert read_log(tmp_path, TIMING_NAME) == [
+        {"stage": 1, "step": 10, "ms/waiting": 2.0, "ms/losses": 6.0, "ms/step": 8.0, "waiting": 0.25}
+    ]
+    assert read_log(tmp_path) == [{"kind": "train", "stage": 1, "step": 10, "a": 1.0}]

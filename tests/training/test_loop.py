@@ -9,12 +9,14 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.training import loop
 from scoresep.training.checkpoint import Model, load_checkpoint
-from scoresep.training.log import RunLog, read_log
-from scoresep.training.loop import Session, restore, save, schedule, train_stage, train_step
-from scoresep.training.stages import STAGES, inherit_trunk
-from scoresep.training.stream import stream
+from scoresep.training.log import TIMING_NAME, RunLog, read_log
+from scoresep.training.loop import train_stage, train_step
+from scoresep.training.players import schedule
+from scoresep.training.session import Session, restore, save
+from scoresep.training.stages import STAGES, datasets, inherit_trunk
+from scoresep.training.terms import TERMS
+from scoresep.training.timing import PARTS
 
 
 def state(model: Model) -> dict[str, torch.Tensor]:
@@ -124,34 +126,45 @@ def test_loader_workers_change_nothing(make, begin):
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_loss_that_is_no_number_is_refused_and_touches_nothing(make, begin, cache, number):
+def test_a_loss_that_is_no_number_is_refused_and_touches_nothing(make, begin, cache, number, read):
     session = begin(number, make.recipe())
-    (batch,) = stream(cache, 32, [[(0, 0), (1, 0), (2, 0), (0, 40)]], 0, torch.device("cpu"))
+    batch = read(cache, [(0, 0), (1, 0), (2, 0), (0, 40)])
     batch.magnitude[1, 3, 4] = torch.nan
-    before = snapshot_of_parameters(session)
-    with pytest.raises(ScoresepError, match=r"loss .* is not finite in step 1 .*Track00002\+0") as fault:
+    before = state(session.model)
+    with pytest.raises(
+        ScoresepError, match=r"loss .* is not finite in step 1 of stage .*, clip Track00002 from 0\.0 to 1\.0 s; "
+    ) as fault:
         train_step(session, batch)
     assert "learning_rate" in str(fault.value) and "\n" not in str(fault.value)
-    assert equal(snapshot_of_parameters(session), before)
+    assert equal(state(session.model), before)
 
 
-def test_a_gradient_that_is_no_number_is_refused_and_touches_nothing(make, begin, cache, monkeypatch):
+def test_a_gradient_that_is_no_number_is_refused_and_touches_nothing(make, begin, cache, monkeypatch, read):
+    """The loss of the second clip alone has an infinite slope at its value 0."""
     session = begin(1, make.recipe())
-    (batch,) = stream(cache, 32, [[(0, 0), (1, 0)]], 0, torch.device("cpu"))
-    root = {"score": lambda view: (view.rolls.frame * 0.0).abs().sqrt().sum()}  # 0 with an infinite slope
-    monkeypatch.setitem(loop.TERMS, "transcriptor", {**loop.TERMS["transcriptor"], **root})
-    before = snapshot_of_parameters(session)
-    with pytest.raises(ScoresepError, match="transcriptor's gradient is not finite in step 1"):
+    batch = read(cache, [(0, 0), (1, 40)])
+
+    def root(view):
+        guilty = torch.tensor([[[[float(crop == (1, 40))]]] for crop in view.batch.crops])
+        return (view.rolls.onset * 0.0 * guilty + (1 - guilty)).abs().sqrt().sum()
+
+    monkeypatch.setitem(TERMS, "transcriptor", {**TERMS["transcriptor"], "onset": root})
+    before = state(session.model)
+    message = (
+        r"the gradient of loss transcriptor/onset is not finite in step 1 of stage 1, clip Track00002 from 1.3 to 2.3 s"
+    )
+    with pytest.raises(ScoresepError, match=message):
         train_step(session, batch)
-    assert equal(snapshot_of_parameters(session), before)
+    assert equal(state(session.model), before)
 
 
-def snapshot_of_parameters(session: Session) -> dict[str, torch.Tensor]:
-    return {
-        f"{name}.{key}": value.detach().clone()
-        for name, network in session.model.networks.items()
-        for key, value in network.named_parameters()
-    }
+def test_a_fault_of_no_single_clip_is_laid_on_the_batch(make, begin, cache, monkeypatch, read):
+    session = begin(1, make.recipe())
+    monkeypatch.setitem(
+        TERMS, "transcriptor", {**TERMS["transcriptor"], "score": lambda v: v.rolls.frame.sum() / (2 - len(v.rolls[0]))}
+    )
+    with pytest.raises(ScoresepError, match=r"loss transcriptor/score is not finite .* clip of the whole batch; "):
+        train_step(session, read(cache, [(0, 0), (1, 0)]))
 
 
 def test_training_needs_neither_stems_nor_audio(make, begin, cache_copy):
@@ -197,10 +210,10 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(make, begin):
     assert session.best["loss"] == lowest["total"] and session.best["step"] == lowest["step"]
 
 
-def test_weights_scale_the_losses_and_zero_switches_them_off(make, begin, cache):
+def test_weights_scale_the_losses_and_zero_switches_them_off(make, begin, cache, read):
     recipe = make.recipe("stage2.separator.clip_mixture=0", "stage2.separator.frame_mixture=0.5")
     session = begin(2, recipe)
-    (batch,) = stream(cache, 32, [[(0, 0), (1, 0)]], 0, torch.device("cpu"))
+    batch = read(cache, [(0, 0), (1, 0)])
     values = train_step(session, batch)
     assert set(values) == {"separator/transcription", "separator/frame_mixture", "separator/harmonic_mixture"}
 
@@ -241,3 +254,35 @@ def test_progress_is_told_every_step(make, begin):
     train_stage(session)
     title = "the transcriptor learns from mixtures"
     assert seen == [(title, done, 4, {"transcriptor/score", "transcriptor/onset"}) for done in (1, 2, 3, 4)]
+
+
+def test_times_are_written_beside_the_losses_and_add_up(make, begin, tmp_path):
+    train_stage(begin(3, make.recipe("stage3.steps=12", "validate_every=100")))
+    entries = read_log(tmp_path / "run", TIMING_NAME)
+    assert [(entry["stage"], entry["step"]) for entry in entries] == [(3, 10), (3, 12)]
+    for entry in entries:
+        assert all(entry[f"ms/{part}"] > 0 for part in PARTS)
+        assert sum(entry[f"ms/{part}"] for part in PARTS) == pytest.approx(entry["ms/step"], abs=0.01)
+        assert entry["waiting"] == pytest.approx(entry["ms/waiting"] / entry["ms/step"], abs=1e-3)
+    assert not any("ms" in key for record in read_log(tmp_path / "run") for key in record)
+
+
+def test_datasets_that_no_loss_looks_at_are_not_read():
+    assert datasets(["score", "onset"]) == ["magnitude", "roll", "onset"]
+    assert datasets(["transcription", "harmonic_mixture"]) == ["magnitude", "roll", "harmonic"]
+    assert datasets(["score"]) == ["magnitude", "roll"]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_what_is_held_in_memory_trains_to_the_same_weights(make, begin, number):
+    sessions = [begin(number, make.recipe(), f"run{resident}") for resident in ("", "host", "device")]
+    for session, resident in zip(sessions, ("", "host", "device"), strict=True):
+        session.resident = resident
+        train_stage(session)
+    first, *others = (state(session.model) for session in sessions)
+    assert all(equal(first, other) for other in others)
+
+
+def test_an_unknown_precision_is_refused(make):
+    with pytest.raises(ScoresepError, match="precision 'float23' is unknown; did you mean 'float32'"):
+        make.recipe("precision=float23")

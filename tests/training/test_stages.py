@@ -7,7 +7,8 @@ import torch
 
 from scoresep.training.checkpoint import Model
 from scoresep.training.log import RunLog
-from scoresep.training.loop import Session, train_stage
+from scoresep.training.loop import train_stage
+from scoresep.training.session import Session
 from scoresep.training.stages import STAGES, enter, inherit_trunk, only
 
 PLAYERS = {1: {"transcriptor"}, 2: {"separator"}, 3: {"transcriptor", "separator"}}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 
-from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.training.stream import ClipOrder, Clips, stream, unpack
+from scoresep.training.shards import ShardClips
+from scoresep.training.stream import ClipOrder, ahead, open_source, stream, unpack
 
 CPU = torch.device("cpu")
 
@@ -38,7 +40,7 @@ def test_a_track_shorter_than_a_clip_is_followed_by_silence(cache):
     assert not batch.magnitude[..., 94:].any() and not batch.roll[..., 94:].any() and not batch.harmonic[..., 94:].any()
 
 
-def test_worker_processes_read_the_same(cache):
+def test_readers_read_the_same(cache):
     crops = [[(0, 0), (1, 5)], [(2, 9), (4, 3)], [(3, 1), (0, 2)]]
     here = list(stream(cache, 32, crops, 0, CPU))
     there = list(stream(cache, 32, crops, 2, CPU))
@@ -46,12 +48,50 @@ def test_worker_processes_read_the_same(cache):
         assert a.crops == b.crops and torch.equal(a.magnitude, b.magnitude) and torch.equal(a.harmonic, b.harmonic)
 
 
-def test_stems_and_audio_are_never_read(cache, monkeypatch):
-    read = set()
-    real = Cache.slice
-    monkeypatch.setattr(Cache, "slice", lambda self, name, *rest: (read.add(name), real(self, name, *rest))[1])
-    one_batch(cache, [(0, 0), (1, 1)])
-    assert read == set(Clips.NAMES) == {"magnitude", "roll", "onset", "harmonic"}
+@pytest.mark.parametrize("resident", ["host", "device"])
+@pytest.mark.parametrize("frames", [32, 200])
+def test_clips_from_memory_are_those_of_the_shards(cache, resident, frames):
+    crops = [(0, 10), (2, 40), (1, 0), (2, 62)]
+    source = open_source(cache, "train", frames, CPU, resident=resident)
+    (there,) = stream(cache, frames, [crops], 0, CPU, source)
+    here = one_batch(cache, crops, frames)
+    for name in ("magnitude", "roll", "onset", "harmonic"):
+        assert torch.equal(getattr(there, name), getattr(here, name)), name
+
+
+def test_what_is_not_asked_for_is_not_read(cache):
+    (batch,) = stream(cache, 32, [[(0, 0), (1, 1)]], 0, CPU, ShardClips(cache, 32, ["magnitude", "roll"]))
+    assert batch.harmonic.shape == (2, 0, 1025, 32) and batch.onset.shape == (2, 0, 88, 32)
+    assert batch.roll.any()
+
+
+def test_a_fault_of_a_reader_comes_where_its_batch_would_have(cache):
+    def work(job: int) -> int:
+        if job == 3:
+            raise ScoresepError("broken")
+        return job
+
+    for readers in (0, 2):
+        made = ahead(range(9), work, readers)
+        assert [next(made) for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(ScoresepError, match="broken"):
+            next(made)
+
+
+def test_readers_end_when_they_are_no_longer_wanted():
+    made = ahead(range(10**9), lambda job: job, 2)
+    assert next(made) == 0
+    before = threading.active_count()
+    made.close()
+    assert threading.active_count() == before - 2
+
+
+def test_readers_work_ahead_but_not_far():
+    begun = []
+    made = ahead(range(100), lambda job: begun.append(job) or job, 2)
+    next(made)
+    made.close()
+    assert 1 < len(begun) <= 5
 
 
 def test_order_depends_on_seed_and_step_alone(cache):
@@ -80,11 +120,11 @@ def test_offsets_and_order_differ_between_epochs(cache):
     assert len({min(first for row, first in order.epoch(n) if row == 0) for n in range(10)}) > 2
 
 
-def test_every_step_has_a_full_batch_of_its_epoch(cache):
+def test_the_steps_of_an_epoch_see_all_its_clips(cache):
     order = ClipOrder(cache, "train", 20, 5, seed=0)
-    assert order.steps_per_epoch == 2
-    steps = [order.crops(step) for step in range(2)]
-    assert [len(crops) for crops in steps] == [5, 5] and len({*steps[0], *steps[1]}) == 10
+    assert order.steps_per_epoch == 3
+    steps = [crop for step in range(3, 6) for crop in order.crops(step)]
+    assert steps == order.epoch(1) + order.epoch(1)[:3] and len(set(steps)) == 12
 
 
 def test_a_batch_larger_than_the_split_is_filled(cache):
@@ -112,6 +152,6 @@ def test_an_empty_split_is_refused(cache):
 
 
 def test_bits_are_unpacked_as_numpy_does():
-    bits = torch.randint(0, 256, (5, 3, 11), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    expected = np.unpackbits(bits.numpy(), axis=-1, count=85, bitorder="little")
+    bits = torch.randint(0, 256, (5, 7, 3, 11), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = np.unpackbits(bits.numpy(), axis=-1, count=85, bitorder="little").transpose(0, 2, 3, 1)
     assert np.array_equal(unpack(bits, 85).numpy(), expected.astype(bool))

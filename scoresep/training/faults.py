@@ -1,0 +1,62 @@
+"""Which clip broke a step. Called by the training loop when a loss or a gradient is not finite, and only then."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scoresep.cache.reader import Cache
+from scoresep.training.checkpoint import Model
+from scoresep.training.stages import only
+from scoresep.training.stream import Batch
+from scoresep.training.terms import TERMS, Pass
+
+
+def describe(cache: Cache, batch: Batch, found: list[tuple[str, int]], frames: int) -> tuple[list[str], list[str]]:
+    """The losses of `found`, and its clips as 'Track00001 from 12.3 to 14.3 s'; each once, in order."""
+    rate = cache.grid.frame_rate
+    clips = []
+    for row, first in (batch.crops[place] for place in sorted({place for _, place in found})):
+        clips.append(f"{cache.tracks['id'][row]} from {first / rate:.1f} to {(first + frames) / rate:.1f} s")
+    return list(dict.fromkeys(name for name, _ in found)), clips
+
+
+def guilty(model: Model, batch: Batch, player: str, losses: list[str]) -> list[tuple[str, int]]:
+    """(loss, place in the batch) of the clips that by themselves have a loss or a gradient that is not finite.
+
+    Networks run in evaluation mode, so nothing is counted into their statistics, and no other rank is needed.
+    Parameters' gradients are lost.
+    """
+    modes = {name: network.training for name, network in model.networks.items()}
+    model.eval()
+    found = [
+        (name, place)
+        for name in losses
+        for place in range(len(batch.crops))
+        if not _sound(model, _alone(batch, place), player, name)
+    ]
+    for name, network in model.networks.items():
+        network.train(modes[name])
+    return found
+
+
+def _sound(model: Model, clip: Batch, player: str, loss: str) -> bool:
+    """Whether a loss of one clip and its gradient are finite."""
+    if not _finite([clip.magnitude, clip.roll, clip.onset]):
+        return False
+    with only(model, player) as network:
+        network.zero_grad(set_to_none=True)
+        value = TERMS[player][loss](Pass(model, clip, torch.zeros(len(model.instruments), dtype=torch.int64)))
+        value.backward()
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        network.zero_grad(set_to_none=True)
+    return _finite([value.detach(), *gradients])
+
+
+def _finite(values: list[Tensor]) -> bool:
+    return all(bool(torch.isfinite(value).all()) for value in values)
+
+
+def _alone(batch: Batch, place: int) -> Batch:
+    one = slice(place, place + 1)
+    return Batch(batch.magnitude[one], batch.roll[one], batch.onset[one], batch.harmonic[one], [batch.crops[place]])

@@ -1,0 +1,22 @@
+"""What several tests of training need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+
+from scoresep.cache.reader import Cache
+from scoresep.training.shards import Crop, ShardClips
+from scoresep.training.stream import Batch, Mover
+
+
+@pytest.fixture
+def read() -> Callable[[Cache, Sequence[Crop]], Batch]:
+    """A function that reads clips as one batch on the CPU."""
+
+    def make(cache: Cache, crops: Sequence[Crop], frames: int = 32) -> Batch:
+        return Mover(ShardClips(cache, frames), cache.grid.bins, torch.device("cpu"))(crops)
+
+    return make

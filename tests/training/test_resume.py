@@ -1,0 +1,207 @@
+"""Killed at any moment and started again: the result is that of an uninterrupted run, to the last bit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from scoresep.cache.reader import Cache
+from scoresep.training import checkpoint as checkpoints
+from scoresep.training import loop
+from scoresep.training import session as sessions
+from scoresep.training.checkpoint import digest_of, load_checkpoint, previous
+from scoresep.training.log import LOG_NAME, RunLog
+from scoresep.training.recipe import load_recipe
+from scoresep.training.run import stage_path, train
+
+TINY = ("trunk.channels=8", "trunk.hidden=16", "trunk.blocks=2", "data.clip_frames=32", "data.batch=4")
+RECIPE = ("stage1.keep=best", "validate_every=2", "stage1.steps=5", "stage2.steps=5", "stage3.steps=5")
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_step(stage: int, step: int) -> None:
+    """Die after a step is recorded, before it is validated or saved."""
+    real = loop.record
+
+    def record(session, losses):
+        real(session, losses)
+        if (session.stage.number, session.step) == (stage, step):
+            kill()
+
+    loop.record = record
+
+
+def within_save(stage: int, step: int, *, complete: bool = False) -> None:
+    """Die in the middle of writing a checkpoint."""
+    real = torch.save
+
+    def save(content, file):
+        if (content["stage"], content["steps"], content["complete"]) == (stage, step, complete):
+            file.write(b"PK\x03\x04 half of it")
+            file.flush()
+            kill()
+        real(content, file)
+
+    torch.save = save
+
+
+def between_moves(stage: int, step: int) -> None:
+    """Die when the last checkpoint has become the one before, and the new one is not in its place yet."""
+    real = checkpoints.save_checkpoint
+
+    def save(path, checkpoint, **how):
+        if (checkpoint.stage, checkpoint.steps) == (stage, step):
+            move = Path.replace
+            Path.replace = lambda self, target: (move(self, target), kill())[0]
+        real(path, checkpoint, **how)
+
+    sessions.save_checkpoint = save
+
+
+def within_tuning() -> None:
+    """Die at the end of a stage, when its thresholds are tuned and its finished checkpoint is not written yet."""
+    from scoresep.evaluation import tuning
+
+    real = tuning.tune_thresholds
+
+    def tune(model, cache, split):
+        real(model, cache, split)
+        kill()
+
+    tuning.tune_thresholds = tune
+
+
+DEATHS: dict[str, Callable[[], None]] = {
+    "before the first checkpoint": lambda: at_step(1, 1),
+    "where a validation is due": lambda: at_step(1, 2),
+    "while a checkpoint is written": lambda: within_save(1, 4),
+    "while thresholds are tuned": within_tuning,
+    "while a finished checkpoint is written": lambda: within_save(1, 5, complete=True),
+    "in stage 2": lambda: at_step(2, 3),
+    "between the moves of checkpoints": lambda: between_moves(2, 4),
+    "at the last step of stage 2": lambda: at_step(2, 5),
+    "in stage 3": lambda: at_step(3, 3),
+    "while stage 3 is saved": lambda: within_save(3, 5),
+}
+
+
+@pytest.fixture
+def start(prepared, make, tmp_path):
+    """A function that trains three stages in a process of its own, prepared to die; returns its exit code."""
+
+    def go(folder: Path, death: Callable[[], None] = lambda: None) -> int | None:
+        def body() -> None:
+            death()
+            log = RunLog(folder)
+            recipe = make.recipe(*RECIPE)
+            train(Cache(prepared), 3, recipe, torch.device("cpu"), folder, tmp_path / "out.pt", log, False)
+            log.close()
+            os._exit(0)
+
+        process = multiprocessing.get_context("fork").Process(target=body)
+        process.start()
+        process.join(120)
+        return process.exitcode
+
+    return go
+
+
+def everything(folder: Path) -> dict[str, str | bytes]:
+    """All that a run leaves: both checkpoints of each stage, optimisers and history included, and the log."""
+    files = {path.name: path for n in (1, 2, 3) for path in (stage_path(folder, n), previous(stage_path(folder, n)))}
+    contents = {name: digest_of(torch.load(path, weights_only=True)) for name, path in files.items()}
+    return {**contents, LOG_NAME: (folder / LOG_NAME).read_bytes()}
+
+
+def test_killed_again_and_again_ends_as_if_never_killed(start, tmp_path):
+    assert start(tmp_path / "whole") == 0
+    for name, death in DEATHS.items():
+        assert start(tmp_path / "killed", death) == -signal.SIGKILL, name
+    assert start(tmp_path / "killed") == 0
+    assert everything(tmp_path / "killed") == everything(tmp_path / "whole")
+    last = torch.load(previous(stage_path(tmp_path / "whole", 3)), weights_only=True)
+    assert last["steps"] == 5 and last["resume"]["optimisers"].keys() == {"separator", "transcriptor"}
+    assert not list((tmp_path / "killed").glob(".*")), "no half-written file is left"
+
+
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(start, tmp_path):
+    """Of the finished stage 1 and of an unfinished stage 3."""
+    assert start(tmp_path / "whole") == 0
+    assert start(tmp_path / "run", lambda: at_step(3, 5)) == -signal.SIGKILL
+    for number in (1, 3):
+        path = stage_path(tmp_path / "run", number)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        said: list[str] = []
+        found = checkpoints.load_newest(path, said.append)
+        assert (found.stage, found.complete) == (number, False)
+        (line,) = said
+        assert re.search(
+            rf"stage{number}\.pt is damaged: .* skipped for the one before, .*stage{number}\.previous", line
+        )
+        assert "\n" not in line and path.with_suffix(".damaged.pt").exists() and not path.exists()
+    assert start(tmp_path / "run") == 0
+    assert everything(tmp_path / "run") == everything(tmp_path / "whole")
+
+
+def test_the_command_line_goes_on_after_kill_9(prepared, make, tmp_path):
+    """A real command, killed from outside as soon as its log shows step 10 of stage 1, then run again."""
+    settings = [*TINY, "validate_every=4", "stage1.steps=20"]
+    sets = [word for setting in settings for word in ("--set", setting)]
+    line = [sys.executable, "-m", "scoresep", "train", "--stage", "1", "--recipe", "mini", "--cache", str(prepared)]
+    line += [*sets, "--run", str(tmp_path / "run"), "--out", str(tmp_path / "out.pt")]
+
+    def alone() -> None:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # threads that wait for one another are slow
+
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, preexec_fn=alone)
+    log = tmp_path / "run" / LOG_NAME
+    deadline = time.monotonic() + 100
+    while not (log.exists() and '"step": 10' in log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    again = subprocess.run(line, capture_output=True, text=True, check=True, preexec_fn=alone)
+    assert "stage 1: goes on after step" in again.stdout
+
+    whole = RunLog(tmp_path / "whole")
+    recipe = load_recipe("mini", settings)
+    train(Cache(prepared), 1, recipe, torch.device("cpu"), whole.folder, tmp_path / "out.pt", whole, False)
+    whole.close()
+    digests = [digest_of(torch.load(tmp_path / run / "stage1.pt", weights_only=True)) for run in ("run", "whole")]
+    assert digests[0] == digests[1]
+    assert (tmp_path / "run" / LOG_NAME).read_bytes() == (tmp_path / "whole" / LOG_NAME).read_bytes()
+
+
+def test_where_both_are_damaged_the_file_is_named(start, tmp_path):
+    assert start(tmp_path / "run", lambda: at_step(1, 5)) == -signal.SIGKILL
+    path = stage_path(tmp_path / "run", 1)
+    for file in (path, previous(path)):
+        file.write_bytes(b"PK")
+    with pytest.raises(checkpoints.ScoresepError, match=r"stage1\.previous\.pt is not a readable checkpoint"):
+        checkpoints.load_newest(path, print)
+    assert path.exists(), "nothing is put aside where nothing takes its place"
+
+
+def test_a_training_anew_forgets_the_checkpoint_before(start, prepared, make, tmp_path):
+    folder = tmp_path / "run"
+    assert start(folder) == 0
+    log = RunLog(folder)
+    recipe = make.recipe(*RECIPE, "stage3.steps=1")
+    train(Cache(prepared), 3, recipe, torch.device("cpu"), folder, tmp_path / "o.pt", log, True)
+    log.close()
+    assert load_checkpoint(stage_path(folder, 3)).steps == load_checkpoint(previous(stage_path(folder, 3))).steps == 1

@@ -1,0 +1,104 @@
+"""Reading bytes of shards: against the cache's own reader, and every way in which a shard can be unfit."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from scoresep.cache.reader import Cache
+from scoresep.errors import ScoresepError
+from scoresep.training.shards import DATASETS, Layout, ResidentClips, ShardClips
+
+
+def shards(index):
+    return sorted(index.with_name("cache.shards").glob("*.h5"))
+
+
+def rewrite(path, name, **how):
+    """Store a dataset of a shard in another way."""
+    with h5py.File(path, "a") as file:
+        values = file[name][()]
+        del file[name]
+        file.create_dataset(name, data=values, **how)
+
+
+def test_spans_join_to_the_rows_asked_for():
+    layout = Layout(10, [1000, 5000, 3000], 4)
+    assert layout.spans(0, 10) == [(1000, 40)]
+    assert layout.spans(8, 14) == [(1032, 8), (5000, 40), (3000, 8)]
+    assert layout.spans(20, 5) == [(3000, 20)] and layout.spans(3, 0) == []
+
+
+@pytest.mark.parametrize("how", [{}, {"chunks": 7}, {"chunks": 1000}])
+def test_clips_are_what_the_cache_reads(cache_copy, how):
+    for path in shards(cache_copy):
+        for name in DATASETS if how else ():
+            with h5py.File(path) as file:
+                shape = file[name].shape
+            rewrite(path, name, chunks=(min(how["chunks"], shape[0]), *shape[1:]))
+    cache = Cache(cache_copy)
+    clips = ShardClips(cache, 20)([(row, first) for row in range(5) for first in (0, 5, 74)])
+    for place, (row, first) in enumerate((row, first) for row in range(5) for first in (0, 5, 74)):
+        for name in DATASETS:
+            assert np.array_equal(clips[name][place].numpy(), cache.slice(name, row, first, 20)), name
+        assert float(clips["level"][place]) == np.float32(cache.level(row))
+
+
+def test_datasets_in_one_piece_are_read_too(cache_copy):
+    for path in shards(cache_copy):
+        rewrite(path, "magnitude")
+    cache = Cache(cache_copy)
+    clips = ShardClips(cache, 50, ["magnitude"])([(1, 30), (4, 0)])
+    assert np.array_equal(clips["magnitude"][0].numpy(), cache.magnitude(1, 30, 50))
+    assert np.array_equal(clips["magnitude"][1].numpy(), cache.magnitude(4, 0, 50))
+
+
+def test_silence_follows_a_short_track_whatever_lay_in_the_memory(cache):
+    for _ in range(3):
+        clips = ShardClips(cache, 4000, ["magnitude", "harmonic"])([(0, 90), (1, 0)])
+        assert clips["magnitude"][0, :4].any() and not clips["magnitude"][0, 4:].any()
+        assert not clips["harmonic"][1, 94:].any()
+
+
+def test_training_reads_neither_stems_nor_audio():
+    assert DATASETS == ("magnitude", "roll", "onset", "harmonic")
+
+
+def test_a_missing_shard_is_named(cache_copy):
+    shards(cache_copy)[0].unlink()
+    with pytest.raises(ScoresepError, match=r"shard .*shard-00000\.h5 does not exist"):
+        ShardClips(Cache(cache_copy), 20)([(0, 0)])
+
+
+def test_a_shard_cut_short_is_named(cache_copy):
+    reader = ShardClips(Cache(cache_copy), 20, ["magnitude"])
+    reader([(0, 0)])
+    with shards(cache_copy)[0].open("r+b") as file:
+        file.truncate(5000)
+    with pytest.raises(ScoresepError, match=r"shard-00000\.h5 is cut short"):
+        reader([(1, 60)])
+
+
+@pytest.mark.parametrize("how", [{"compression": "gzip"}, {"chunks": (8, 100)}, {"dtype": "float32"}])
+def test_other_storage_is_refused_and_named(cache_copy, how):
+    rewrite(shards(cache_copy)[0], "magnitude", **how)
+    with pytest.raises(ScoresepError, match=r"shard-00000\.h5 does not hold .*magnitude"):
+        ShardClips(Cache(cache_copy), 20)([(0, 0)])
+
+
+def test_a_lost_dataset_is_named(cache_copy):
+    with h5py.File(shards(cache_copy)[0], "a") as file:
+        del file["onset"]
+    with pytest.raises(ScoresepError, match=r"shard-00000\.h5 is not a readable shard .*onset"):
+        ShardClips(Cache(cache_copy), 20)([(0, 0)])
+
+
+def test_memory_that_does_not_suffice_is_said(cache, monkeypatch):
+    def refuse(*shape, **how):
+        raise RuntimeError("not enough memory: you tried to allocate 1 byte")
+
+    monkeypatch.setattr(torch, "empty", refuse)
+    with pytest.raises(ScoresepError, match=r"cache\.h5 does not fit in memory; leave --resident out"):
+        ResidentClips(cache, 20, [0, 1], torch.device("cpu"))

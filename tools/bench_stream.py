@@ -1,0 +1,155 @@
+"""Clips a second: the bytes in order, random clips, and features made on the fly from FLAC and MIDI.
+
+    python tools/bench_stream.py cache.h5 [--corpus ROOT] [--frames 64] [--batch 24] [--cold] [--device cpu]
+
+(a) the floor: the bytes that training reads, shard by shard in order, into one buffer. (b) ours: an epoch of random
+clips into batches on the device, packed as stored; and unpacked as the networks take them; both also from memory
+(`--resident host`). (c) `compile_track` on tracks of the corpus: a random clip costs a whole track, because a FLAC
+file is decoded whole; all clips of a track from one decoding are the most that on-the-fly could reach.
+`--cold` drops the shards from the page cache before each pass of (a) and (b), so the disk counts. Passes of (a) and
+(b) alternate, and the best of ROUNDS counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from scoresep.cache.reader import Cache
+from scoresep.cache.track import compile_track
+from scoresep.corpora.slakh import open_slakh
+from scoresep.training.run import choose_device
+from scoresep.training.shards import DATASETS, Crop, ShardClips
+from scoresep.training.stream import ClipOrder, Mover, Source, open_source
+
+ROUNDS = 9
+TRACKS = 6
+
+
+def main() -> None:
+    """Print one line a way of reading."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("cache", type=Path)
+    options.add_argument("--corpus", type=Path)
+    options.add_argument("--frames", type=int, default=64)
+    options.add_argument("--batch", type=int, default=24)
+    options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--device", default="cpu")
+    options.add_argument("--cold", action="store_true")
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    cache, device = Cache(given.cache), choose_device(given.device)
+    order = ClipOrder(cache, "train", given.frames, given.batch, seed=0)
+    steps = [order.crops(step) for step in range(order.steps_per_epoch)]
+    clips = len(steps) * given.batch
+    frames = sum(length for _, length in order.lengths)
+    rates = passes(cache, steps, frames, given.frames, device, given.cold)
+    floor = rates.pop("(a) bytes in order")
+    size = sum(ShardClips(cache, 1)([(0, 0)])[name].nbytes for name in DATASETS) * given.frames
+    print(f"{clips} clips of {given.frames} frames ({size / 1e3:.0f} kB), {'cold' if given.cold else 'warm'}, {device}")
+    print(f"(a) bytes in order: {floor:.0f} clips/s ({floor * size / 1e9:.1f} GB/s)")
+    for name, rate in rates.items():
+        print(f"{name}: {rate:.0f} clips/s, {rate / floor:.2f} of (a)")
+    if given.corpus:
+        one, most = on_the_fly(cache, given.corpus, given.frames)
+        print(
+            f"(c) from FLAC and MIDI: {one:.1f} clips/s at random, at most {most:.1f} with all clips of a track in turn"
+        )
+        for name, rate in rates.items():
+            print(f"{name}: {rate / one:.0f} and {rate / most:.0f} times (c)")
+
+
+def passes(
+    cache: Cache, steps: Sequence[Sequence[Crop]], frames: int, clip: int, device: torch.device, cold: bool
+) -> dict[str, float]:
+    """Clips a second of each way, the best of some passes made in turn."""
+    shards = ShardClips(cache, clip, pinned=device.type == "cuda")
+    held = open_source(cache, "train", clip, device, resident="host")
+    clips = sum(map(len, steps))
+    ways: dict[str, tuple[Callable[[], None], float]] = {
+        "(a) bytes in order": (lambda: read_in_order(cache, shards, len(steps[0]) * clip), frames / clip),
+        "(b) random clips, as stored": (lambda: move(shards, steps, device), clips),
+        "(b) random clips, unpacked": (lambda: unpack(shards, steps, cache.grid.bins, device), clips),
+        "(b) from memory, as stored": (lambda: move(held, steps, device), clips),
+        "(b) from memory, unpacked": (lambda: unpack(held, steps, cache.grid.bins, device), clips),
+    }
+    best = dict.fromkeys(ways, float("inf"))
+    for _ in range(ROUNDS):
+        for name, (work, _) in ways.items():
+            if cold:
+                forget(cache, shards)
+            began = time.perf_counter()
+            work()
+            best[name] = min(best[name], time.perf_counter() - began)
+    return {name: count / best[name] for name, (_, count) in ways.items()}
+
+
+def train_shards(cache: Cache) -> list[int]:
+    """Numbers of the shards that hold tracks of the training split."""
+    return sorted({int(cache.tracks["shard"][row]) for row in cache.rows("train")})
+
+
+def read_in_order(cache: Cache, shards: ShardClips, rows: int) -> None:
+    """Read what the training tracks hold, dataset by dataset, in pieces of as many rows as a batch has."""
+    buffers = {name: torch.empty(rows * shards.shard(0).layouts[name].width, dtype=torch.uint8) for name in DATASETS}
+    tracks = cache.tracks
+    for number in train_shards(cache):
+        own = [row for row in cache.rows("train") if tracks["shard"][row] == number]
+        for name, buffer in buffers.items():
+            view = memoryview(buffer.numpy())
+            for row in own:
+                first, left = int(tracks["first_frame"][row]), int(tracks["frames"][row])
+                while left:
+                    count = min(rows, left)
+                    shards.shard(number).read(name, first, count, view)
+                    first, left = first + count, left - count
+
+
+def move(source: Source, steps: Sequence[Sequence[Crop]], device: torch.device) -> None:
+    """Batches as stored, on the device."""
+    for crops in steps:
+        for clip in source(crops).values():
+            clip.to(device, non_blocking=True)
+    synchronise(device)
+
+
+def unpack(source: Source, steps: Sequence[Sequence[Crop]], bins: int, device: torch.device) -> None:
+    """Batches as the networks take them, on the device."""
+    mover = Mover(source, bins, device)
+    for crops in steps:
+        with mover.side():
+            mover(crops)
+    synchronise(device)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def forget(cache: Cache, shards: ShardClips) -> None:
+    """Drop the shards from the page cache (Linux)."""
+    for number in train_shards(cache):
+        file = os.open(cache.shard_path(number), os.O_RDONLY)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(file)
+
+
+def on_the_fly(cache: Cache, root: Path, frames: int) -> tuple[float, float]:
+    """Clips a second from the corpus' own files: one clip a track, and all clips of a track."""
+    tracks = [track for track in open_slakh(root).tracks if track.split == "train" and not track.problem]
+    compile_track(tracks[0], cache.settings)  # the kernels are compiled now
+    began = time.perf_counter()
+    lengths = [int(compile_track(track, cache.settings).row["frames"]) for track in tracks[1 : 1 + TRACKS]]
+    seconds = time.perf_counter() - began
+    return len(lengths) / seconds, sum(length // frames for length in lengths) / seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Time the training steps against the bare forward and backward of the same networks on random tensors.
+
+    python tools/bench_train.py cache.h5 [--recipe mini] [--stages 1,2,3] [--threads 2] [--set data.workers=1 ...]
+
+The bare step runs the networks on the shapes and in the precision of the stage's step, one after another, and sends
+random gradients back through them to what learns; no data, no losses, no optimiser. Both are measured in turn, ROUNDS
+times, and the smaller of their times counts: other work on the machine can only add to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scoresep.cache.reader import Cache
+from scoresep.training.checkpoint import Model
+from scoresep.training.log import RunLog, read_log
+from scoresep.training.loop import train_stage
+from scoresep.training.precision import autocast
+from scoresep.training.recipe import load_recipe
+from scoresep.training.run import choose_device
+from scoresep.training.session import Session
+from scoresep.training.stages import STAGES, enter, only
+
+ROUNDS, STEPS = 5, 20
+
+
+def main() -> None:
+    """Print one line a stage."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("cache", type=Path)
+    options.add_argument("--recipe", default="mini")
+    options.add_argument("--stages", default="1,2,3")
+    options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--device", default="auto")
+    options.add_argument("--resident", default="")
+    options.add_argument("--set", action="append", default=[])
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    cache, device = Cache(given.cache), choose_device(given.device)
+    print(f"{given.recipe} on {device}, {given.threads} threads; milliseconds a step")
+    for number in map(int, given.stages.split(",")):
+        steps = [f"stage{number}.steps={ROUNDS * STEPS}", "validate_every=1000000", "data.validation_clips=0"]
+        recipe = load_recipe(given.recipe, [*steps, *given.set])
+        torch.manual_seed(0)
+        model = Model(cache.grid, cache.instruments, recipe.trunk, recipe.mask).to(device)
+        with tempfile.TemporaryDirectory() as folder:
+            log = RunLog(Path(folder))
+            session = Session(STAGES[number], recipe, model, cache, Path(folder) / "s.pt", log, resident=given.resident)
+            print(f"stage {number}, {session.precision}: {compare(session, log, device)}", flush=True)
+            log.close()
+
+
+def compare(session: Session, log: RunLog, device: torch.device) -> str:
+    """Steps and bare passes in turn; their times in words."""
+    bare = bare_step(session)
+    times: dict[str, list[float]] = {"step": [], "bare": []}
+    began = [time.perf_counter()]
+
+    def after(title: str, done: int, total: int, losses: object) -> None:
+        if done % STEPS:
+            return
+        synchronise(device)
+        times["step"].append((time.perf_counter() - began[0]) / STEPS)
+        times["bare"].append(measure(bare, device))
+        began[0] = time.perf_counter()
+
+    log.progress = after
+    measure(bare, device)
+    began[0] = time.perf_counter()
+    train_stage(session)
+    step, plain = (1000 * min(times[which]) for which in ("step", "bare"))
+    parts = read_log(log.folder, "timing.jsonl")[2:]
+    shares = {name: statistics.median(entry[name] for entry in parts) for name in parts[0] if name.startswith("ms/")}
+    detail = ", ".join(f"{name[3:]} {value:.1f}" for name, value in shares.items())
+    waiting = statistics.median(entry["waiting"] for entry in parts)
+    memory = f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if device.type == "cuda" else ""
+    return f"step {step:.1f}, bare {plain:.1f}, ratio {step / plain:.2f}; {detail}; waiting {waiting:.1%}{memory}"
+
+
+def measure(work: Callable[[], None], device: torch.device) -> float:
+    """Seconds a call, over STEPS calls."""
+    began = time.perf_counter()
+    for _ in range(STEPS):
+        work()
+    synchronise(device)
+    return (time.perf_counter() - began) / STEPS
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def bare_step(session: Session) -> Callable[[], None]:
+    """The networks' part of a step of the session's stage, on random tensors, with a network of the same kind."""
+    data, stage, device = session.recipe.data, session.stage, session.model.device
+    model = Model(session.cache.grid, session.cache.instruments, session.recipe.trunk, session.recipe.mask).to(device)
+    enter(stage, model)
+    count = len(model.instruments)
+    mixture = torch.rand(data.batch, session.cache.grid.bins, data.clip_frames, device=device)
+    losses = {name: set(player.weights) for name, player in session.players.items()}
+
+    def transcribe(*inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
+        frames = [model.transcriptor(magnitude).frame for magnitude in inputs]
+        return [(frame, torch.ones_like(frame)) for frame in frames]
+
+    def work() -> None:
+        tracks: Tensor | None = None
+        for name in stage.players:
+            with only(model, name) as network:
+                with autocast(device, session.precision):
+                    separates = name == "separator" or "separator" in stage.players
+                    if separates and tracks is None:
+                        tracks = model.separator(mixture).flatten(0, 1)
+                    inputs = [mixture] if losses[name] & {"score", "onset"} else []
+                    if losses[name] & {"transcription", "adversarial_transcription"}:
+                        inputs.append(tracks)
+                    if "adversarial_mixture" in losses[name]:
+                        inputs.append(tracks.unflatten(0, (-1, count))[:, 0])
+                    outputs = transcribe(*inputs)
+                network.zero_grad(set_to_none=True)
+                torch.autograd.backward(*map(list, zip(*outputs, strict=True)))
+                tracks = None if tracks is None else tracks.detach()
+
+    return work
+
+
+if __name__ == "__main__":
+    main()
