@@ -74,13 +74,13 @@ def mixture_loss(mixture: Tensor, separated: Tensor, active: Tensor, counted: Te
 
     Args:
         mixture: X, (B, F, T).
-        separated: S, (B, N, F, T).
+        separated: S = M X >= 0, (B, N, F, T).
         active: A, bool, broadcast to (B, N, F, T).
         counted: bool (B, F, T), bins that the sums run over; None for all.
     """
-    missing = (mixture - (separated * active).sum(1)).abs()
-    leaked = (separated * ~active).abs().sum(1)
-    error = missing + leaked
+    kept = (separated * active).sum(1)
+    leaked = separated.sum(1) - kept  # of tracks that are nowhere negative: half the passes of summing the others
+    error = (mixture - kept).abs() + leaked
     if counted is not None:
         error = error * counted
     return error.sum() / mixture.sum().clamp_min(torch.finfo(mixture.dtype).tiny)
