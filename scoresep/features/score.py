@@ -149,7 +149,7 @@ def pedal_spans(changes: dict[str, np.ndarray], end: float) -> tuple[np.ndarray,
 
 
 def pedalled(offset: np.ndarray, down: np.ndarray, up: np.ndarray, longest: float) -> np.ndarray:
-    """Offsets of notes whose keys are released at `offset` (K,): those released under the pedal last until it comes up."""
+    """Offsets of notes whose keys come up at `offset` (K,): those that do so under the pedal last until it comes up."""
     span = np.searchsorted(down, offset, side="right") - 1
     held = (span >= 0) & (offset < np.append(up, -np.inf)[span])
     return np.where(held, np.minimum(np.append(up, 0.0)[span], offset + longest), offset)

@@ -1,4 +1,4 @@
-"""The STFT and its inverse on the CPU: one pair for preparation, separation and evaluation.
+"""The STFT and its inverse, in NumPy: one pair for preparation, separation and evaluation.
 
 A periodic Hann window, frames centred on multiples of the hop, zeros beyond both ends. Spectra are divided by half the
 window's sum, so a sine of amplitude a has a peak magnitude of a whatever the window length, and float16 suffices to
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 
 BLOCK = 64
 """Frames transformed at a time: what a core's cache holds; also bounds the memory of hour-long files."""
@@ -45,14 +44,11 @@ def frames_to_spectrum(padded: np.ndarray, frames: int, n_fft: int, hop: int) ->
 
 
 def spectrum_blocks(padded: np.ndarray, frames: int, n_fft: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The frames of `frames_to_spectrum` in blocks that stay in the processor's cache: first frame, complex64 (t, F).
-
-    SciPy transforms several frames at once where NumPy takes one after the other; the results are the same.
-    """
+    """The frames of `frames_to_spectrum`, a block that fits the processor's cache at a time: first frame, (t, F)."""
     cut = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop][:frames]
     scaled = window(n_fft) * np.float32(2.0 / window(n_fft).sum(dtype=np.float64))
     for first in range(0, frames, BLOCK):
-        yield first, scipy.fft.rfft(cut[first : first + BLOCK] * scaled, axis=1)
+        yield first, np.fft.rfft(cut[first : first + BLOCK] * scaled, axis=1)
 
 
 def istft(spectrum: np.ndarray, length: int, n_fft: int, hop: int) -> np.ndarray:

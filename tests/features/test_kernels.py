@@ -43,6 +43,7 @@ def test_half_floats_round_ties_to_even():
     steps = np.arange(2048, dtype=np.float64)
     at_one, tiny = 1 + (steps + 0.5) / 1024, (steps + 0.5) * 2.0**-24  # half-way between two neighbours
     edges = [65504, 65519.99, 65520, 65536, 2.0**-14, 2.0**-14 * (1 - 2.0**-12), 2.0**-25, 2.0**-24, 0.0, -0.0]
+    edges += [np.inf, -np.inf, 3.4e38, -1e5]
     values = np.concatenate([at_one, tiny, edges]).astype(np.float32).reshape(2, -1)
     with np.errstate(all="ignore"):
         assert np.array_equal(halves(values).view(np.uint16), values.astype(np.float16).view(np.uint16))
@@ -81,7 +82,6 @@ def test_merging_rows_is_a_union(width):
 def test_after_warming_up_nothing_is_left_to_compile():
     """Workers would otherwise compile at the same time, for types that the warm-up did not name."""
     warm_up()
-    known = {name: list(getattr(kernels, name).signatures) for name in COMPILED}
     grid = Grid()
     straight = part_from_notes([(0.0, 1.0, 60, 90)])
     bent = part_from_notes([(0.0, 1.0, 60, 90)], bend_time=np.array([0.5]), bend=np.array([1.0]))
@@ -91,5 +91,4 @@ def test_after_warming_up_nothing_is_left_to_compile():
         onset_mask(parts, grid, 40, OnsetSettings(low=0, high=1000))
         percussive_mask(parts, grid, 40, PercussiveSettings(last=500))
     half_magnitude(np.zeros(5000, dtype=np.float32), grid.n_fft, grid.hop)
-    assert all(known.values())
-    assert {name: list(getattr(kernels, name).signatures) for name in COMPILED} == known
+    assert {name: len(getattr(kernels, name).signatures) for name in COMPILED} == dict.fromkeys(COMPILED, 1)
