@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import ScoresepError, first_line
 
 SILENCE_BLOCK = 0.25
 """Seconds of digital silence that stay on either side of a sound that is resampled (soxr's filter reaches 11 ms at
@@ -38,7 +38,7 @@ def read_audio(path: str | Path, sample_rate: int | None = None, channels: int |
             expected, rate, integers = file.frames, file.samplerate, file.subtype.startswith("PCM_")
             samples = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as fault:
-        raise ScoresepError(f"{path} is not readable audio ({_first_line(fault)}); replace or remove it") from fault
+        raise ScoresepError(f"{path} is not readable audio ({first_line(fault)}); replace or remove it") from fault
     if len(samples) != expected or not len(samples):
         raise ScoresepError(f"{path} is truncated: {len(samples)} of {expected} samples; replace it")
     if channels is not None and samples.shape[1] != channels:
@@ -104,7 +104,3 @@ def fit(samples: np.ndarray, length: int) -> np.ndarray:
     if len(samples) >= length:
         return samples[:length]
     return np.pad(samples, [(0, length - len(samples))] + [(0, 0)] * (samples.ndim - 1))
-
-
-def _first_line(fault: BaseException) -> str:
-    return str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import soundfile
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import ScoresepError, first_line
 from scoresep.files import existing_file
 
 CHUNK = 1 << 16
@@ -49,7 +49,7 @@ class FileSource:
                 self.rate, self.channels, self.samples = file.samplerate, file.channels, file.frames
         except (soundfile.LibsndfileError, OSError) as fault:
             raise ScoresepError(
-                f"{path} is not readable audio ({_reason(fault)}); convert it to WAV or FLAC"
+                f"{path} is not readable audio ({first_line(fault)}); convert it to WAV or FLAC"
             ) from fault
         if not self.samples:
             raise ScoresepError(f"{path} is empty: it holds no samples; leave it out")
@@ -64,7 +64,7 @@ class FileSource:
                     _check_finite(chunk, self.path)
                     yield chunk
         except (soundfile.LibsndfileError, OSError) as fault:
-            raise ScoresepError(f"{self.path} cannot be read to its end ({_reason(fault)}); replace it") from fault
+            raise ScoresepError(f"{self.path} cannot be read to its end ({first_line(fault)}); replace it") from fault
         if count != self.samples:
             raise ScoresepError(f"{self.path} is truncated: {count} of {self.samples} samples; replace it")
 
@@ -98,8 +98,3 @@ def mono(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
 def _check_finite(samples: np.ndarray, name: str | Path) -> None:
     if not np.isfinite(samples).all():
         raise ScoresepError(f"{name} holds samples that are not numbers; replace it")
-
-
-def _reason(fault: BaseException) -> str:
-    text = str(fault).strip()
-    return text.splitlines()[0] if text else type(fault).__name__
