@@ -140,8 +140,8 @@ def check_cluster(client: Client, address: str) -> None:
         ) from fault
     if others := versions - {__version__}:
         raise ScoresepError(
-            f"the Dask cluster at {address} has scoresep {', '.join(sorted(others))}, this is {__version__}; install one "
-            "version everywhere"
+            f"the Dask cluster at {address} has scoresep {', '.join(sorted(others))}, this is {__version__}; "
+            "install one version everywhere"
         )
 
 

@@ -92,7 +92,8 @@ def read_midi(path: str | Path, longest_pedal: float = 0.0) -> list[Part]:
             raise ValueError("larger than any score")
         score = symusic.Score.from_midi(Path(path).read_bytes(), ttype="second")
     except Exception as fault:  # symusic raises many types on broken files: RuntimeError, ValueError, ...
-        raise ScoresepError(f"{path} is not a readable MIDI file ({first_line(fault)}); replace or remove it") from fault
+        reason = first_line(fault)
+        raise ScoresepError(f"{path} is not a readable MIDI file ({reason}); replace or remove it") from fault
     parts = [part for track in score.tracks if len(part := _part(track, longest_pedal))]
     if any(part.offset.max() > MAX_HOURS * 3600 for part in parts):
         raise ScoresepError(f"{path} is broken: it places a note after {MAX_HOURS:.0f} hours; replace or remove it")

@@ -14,7 +14,7 @@ SONGS = 18
 """Two full shards of the default size, and a shard of two songs."""
 
 
-def content(index: Path) -> dict[str, object]:
+def content_of(index: Path) -> dict[str, object]:
     """Every dataset and attribute of a cache, by file and name."""
     found: dict[str, object] = {}
     for path in [index, *sorted(index.with_name(f"{index.stem}.shards").glob("shard-*.h5"))]:
@@ -28,10 +28,16 @@ def content(index: Path) -> dict[str, object]:
 
 
 def assert_same_caches(a: Path, b: Path) -> None:
-    one, other = content(a), content(b)
+    one, other = content_of(a), content_of(b)
     assert one.keys() == other.keys() and len(one) > 20
     for name in one:
         assert np.array_equal(one[name], other[name]), name
+
+
+@pytest.fixture(scope="session")
+def content() -> Callable[[Path], dict[str, object]]:
+    """A function that gives all that a cache holds."""
+    return content_of
 
 
 @pytest.fixture(scope="session")

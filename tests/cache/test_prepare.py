@@ -25,26 +25,6 @@ SETTINGS = CacheSettings(tracks_per_shard=2)
 PAIR = choose(["piano", "bass"])
 
 
-def content(index: Path) -> dict[str, object]:
-    """Every dataset and attribute of a cache, by file and name."""
-    found: dict[str, object] = {}
-    for path in [index, *sorted(index.with_name(f"{index.stem}.shards").glob("*.h5"))]:
-        with h5py.File(path) as file:
-            place = "index" if path == index else path.name
-            found |= {f"{place}@{name}": value for name, value in file.attrs.items()}
-            datasets: list[str] = []
-            file.visit(datasets.append)
-            found |= {f"{place}/{name}": file[name][()] for name in datasets if isinstance(file[name], h5py.Dataset)}
-    return found
-
-
-def assert_same(a: Path, b: Path) -> None:
-    one, other = content(a), content(b)
-    assert one.keys() == other.keys() and len(one) > 20
-    for name in one:
-        assert np.array_equal(one[name], other[name]), name
-
-
 def test_report(corpus, tmp_path):
     seen = []
     report = prepare(
@@ -55,7 +35,7 @@ def test_report(corpus, tmp_path):
     assert seen == [(2, 5), (4, 5), (5, 5)]
 
 
-def test_one_and_two_workers_make_the_same_cache(corpus, prepared, tmp_path):
+def test_one_and_two_workers_make_the_same_cache(corpus, prepared, tmp_path, assert_same):
     prepare(open_slakh(corpus), tmp_path / "cache.h5", SETTINGS, Engine(2))
     assert_same(tmp_path / "cache.h5", prepared)
 
@@ -68,7 +48,7 @@ def test_prepared_again_reuses_every_shard(corpus, cache_copy):
     assert {path.name: path.stat().st_mtime_ns for path in shards.glob("*.h5")} == before
 
 
-def test_interrupted_goes_on_and_ends_the_same(corpus, prepared, tmp_path, monkeypatch):
+def test_interrupted_goes_on_and_ends_the_same(corpus, prepared, tmp_path, monkeypatch, assert_same):
     out = tmp_path / "cache.h5"
     real = preparation.compile_track
     seen = []
@@ -89,13 +69,13 @@ def test_interrupted_goes_on_and_ends_the_same(corpus, prepared, tmp_path, monke
     assert_same(out, prepared)
 
 
-def test_a_deleted_shard_is_made_again(corpus, prepared, cache_copy):
+def test_a_deleted_shard_is_made_again(corpus, prepared, cache_copy, assert_same):
     (cache_copy.with_name("cache.shards") / "shard-00001.h5").unlink()
     assert prepare(open_slakh(corpus), cache_copy, SETTINGS, Engine(1)).reused == 2
     assert_same(cache_copy, prepared)
 
 
-def test_a_damaged_shard_is_made_again(corpus, prepared, cache_copy):
+def test_a_damaged_shard_is_made_again(corpus, prepared, cache_copy, assert_same):
     shard = cache_copy.with_name("cache.shards") / "shard-00001.h5"
     shard.write_bytes(shard.read_bytes()[:10000])
     assert prepare(open_slakh(corpus), cache_copy, SETTINGS, Engine(1)).reused == 2
@@ -144,7 +124,7 @@ def test_an_interrupted_renewal_leaves_no_index_over_other_shards(corpus_copy, t
         (CacheSettings(harmonic=HarmonicSettings(release=0.2), tracks_per_shard=2), r"settings\.harmonic\.release"),
     ],
 )
-def test_other_settings_under_the_same_name_are_refused(corpus, cache_copy, settings, named):
+def test_other_settings_under_the_same_name_are_refused(corpus, cache_copy, settings, named, content):
     before = content(cache_copy)
     with pytest.raises(ScoresepError, match=rf"cache\.h5 was begun with other settings: {named}"):
         prepare(open_slakh(corpus), cache_copy, settings, Engine(1))
