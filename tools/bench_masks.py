@@ -29,7 +29,6 @@ from scoresep.features.roll import frame_spans
 from scoresep.features.score import Part, part_from_notes, read_midi
 from scoresep.grid import Grid
 
-REPEATS = 7
 SECONDS = 240.0
 NOTES = 4000
 PITCHES = 128
@@ -43,16 +42,17 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--midi", type=Path, help="a folder of MIDI files, looked through with all its folders")
     options.add_argument("--files", type=int, default=50, help="how many of them (default: %(default)s)")
+    options.add_argument("--repeats", type=int, default=7, help="turns of each way (default: %(default)s)")
     options.add_argument("--threads", type=int, default=1, help="threads of torch (default: %(default)s)")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     warm_up()
-    report(f"piano, {NOTES} notes", [([dense_piano()], GRID.frames(round(SECONDS * GRID.sample_rate)))])
+    report(f"piano, {NOTES} notes", [([dense_piano()], GRID.frames(round(SECONDS * GRID.sample_rate)))], chosen.repeats)
     if chosen.midi:
         found = list(midi_parts(chosen.midi, chosen.files))
         for name, wanted in (("without", False), ("with", True)):
             if scores := [(parts, frames) for parts, frames in found if bent(parts) == wanted]:
-                report(f"real MIDI, {name} bends", scores)
+                report(f"real MIDI, {name} bends", scores, chosen.repeats)
 
 
 def dense_piano(seed: int = 0) -> Part:
@@ -81,7 +81,7 @@ def bent(parts: Sequence[Part]) -> bool:
     return any(part.bend.any() for part in parts)
 
 
-def report(name: str, scores: Sequence[tuple[Sequence[Part], int]]) -> None:
+def report(name: str, scores: Sequence[tuple[Sequence[Part], int]], repeats: int) -> None:
     """Time all ways on the scores, compare their results, print a line each."""
     ways: dict[str, Maker] = {
         "NumPy, a note at a time": by_note,
@@ -95,7 +95,7 @@ def report(name: str, scores: Sequence[tuple[Sequence[Part], int]]) -> None:
         expected = harmonic_mask(parts, GRID, frames, SETTINGS)
         for way, make in ways.items():
             assert np.array_equal(make(parts, frames), expected), f"{way}: another mask than the kernel's"
-    times = medians(ours | ways, scores)
+    times = medians(ours | ways, scores, repeats)
     kernel = times.pop("compiled kernel")
     frames = sum(count for _, count in scores)
     seconds = frames / GRID.frame_rate
@@ -106,10 +106,10 @@ def report(name: str, scores: Sequence[tuple[Sequence[Part], int]]) -> None:
         print(f"    {way + ':':26} {took / kernel:6.1f} times as long")
 
 
-def medians(ways: dict[str, Maker], scores: Sequence[tuple[Sequence[Part], int]]) -> dict[str, float]:
+def medians(ways: dict[str, Maker], scores: Sequence[tuple[Sequence[Part], int]], repeats: int) -> dict[str, float]:
     """Median seconds of each way for all scores, the ways taking turns."""
     times: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         for way, make in ways.items():
             began = time.perf_counter()
             for parts, frames in scores:
