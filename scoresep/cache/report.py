@@ -83,7 +83,7 @@ def lines(report: PrepareReport) -> list[str]:
         if row.what in ("left out", "omitted"):
             found.append(f"{row.what} {row.track}: {row.detail}")
         elif row.what == "flagged":
-            found.append(f"flagged {row.track} {row.stem}: {row.detail}".replace(" :", ":"))
+            found.append(f"flagged {' '.join(filter(None, (row.track, row.stem)))}: {row.detail}")
     if report.leaks:
         found.insert(0, f"{len(report.leaks)} compositions lie in several splits; --dedupe leaves copies out")
     return found

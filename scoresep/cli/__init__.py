@@ -20,6 +20,8 @@ from scoresep.errors import ScoresepError
 
 ORDER = ("render", "prepare", "train", "evaluate", "separate", "transcribe", "info")
 """The order of work, in which help lists the commands."""
+LONGEST = 1000
+"""Characters of a message that are shown."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -68,8 +70,9 @@ def main() -> None:
 
 
 def fail(message: str) -> None:
-    """Print one line and exit with status 2."""
-    errors.print(f"error: {' '.join(message.split())}", markup=False)
+    """Print one line, whatever characters of broken files are in it, and exit with status 2."""
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(message.split()))
+    errors.print(f"error: {line if len(line) <= LONGEST else f'{line[:LONGEST]} ...'}", markup=False)
     sys.exit(2)
 
 

@@ -90,7 +90,11 @@ def read_midi(path: str | Path, longest_pedal: float = 0.0) -> list[Part]:
     try:
         if Path(path).stat().st_size > MAX_BYTES:
             raise ValueError("larger than any score")
-        score = symusic.Score.from_midi(Path(path).read_bytes(), ttype="second")
+        content = Path(path).read_bytes()
+        check_chunks(content)
+        score = symusic.Score.from_midi(content, ttype="second")
+        if any(len(track.notes) and not track.notes.numpy()["duration"].any() for track in score.tracks):
+            raise ValueError("its notes have no length")
     except Exception as fault:  # symusic raises many types on broken files: RuntimeError, ValueError, ...
         reason = first_line(fault)
         raise ScoresepError(f"{path} is not a readable MIDI file ({reason}); replace or remove it") from fault
@@ -98,6 +102,25 @@ def read_midi(path: str | Path, longest_pedal: float = 0.0) -> list[Part]:
     if any(part.offset.max() > MAX_HOURS * 3600 for part in parts):
         raise ScoresepError(f"{path} is broken: it places a note after {MAX_HOURS:.0f} hours; replace or remove it")
     return parts
+
+
+def check_chunks(content: bytes) -> None:
+    """Refuse a MIDI file of fewer tracks than its header says, or of no time: symusic would read less, or silence.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    if content[:4] != b"MThd" or len(content) < 14:
+        raise ValueError("it does not begin with a MIDI header")
+    tracks, division = int.from_bytes(content[10:12], "big"), content[12:14]
+    if not any(division):
+        raise ValueError("a beat has no ticks")
+    place, found = 8 + int.from_bytes(content[4:8], "big"), 0
+    while place + 8 <= len(content):
+        found += content[place : place + 4] == b"MTrk"
+        place += 8 + int.from_bytes(content[place + 4 : place + 8], "big")
+    if found < tracks or place > len(content):
+        raise ValueError(f"truncated: {found} of {tracks} tracks")
 
 
 def _part(track: symusic.Track, longest_pedal: float) -> Part:

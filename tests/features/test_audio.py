@@ -130,6 +130,15 @@ def test_fit_cuts_and_pads():
     assert fit(np.array([[1, 2]]), 2).tolist() == [[1, 2], [0, 0]]
 
 
+def test_truncated_wav_is_refused_and_named(tmp_path, make):
+    """libsndfile reads what is there and says nothing."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, make.tone(60, 1.0), 16000, subtype="PCM_16")
+    path.write_bytes(path.read_bytes()[:20000])
+    with pytest.raises(ScoresepError, match=r"a\.wav is truncated: 19956 of 32000 bytes"):
+        read_audio(path)
+
+
 def test_truncated_flac_is_refused_and_named(tmp_path, make):
     path = tmp_path / "cut.flac"
     soundfile.write(path, make.tone(60, 2.0), 16000)

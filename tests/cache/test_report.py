@@ -1,0 +1,166 @@
+"""What a preparation tells: the lines on the terminal, the CSV file, `--strict`."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from scoresep.cache.engine import Engine
+from scoresep.cache.prepare import prepare
+from scoresep.cache.reader import Cache
+from scoresep.cache.report import PrepareReport, Row, lines, rows, table_of, write_csv
+from scoresep.cache.schema import CacheSettings, Excluded, StemFinding
+from scoresep.corpora.slakh import open_slakh
+from scoresep.corpora.splits import Leak
+from scoresep.errors import ScoresepError
+
+SETTINGS = CacheSettings(tracks_per_shard=2)
+REPORT = PrepareReport(
+    Path("cache.h5"),
+    {"train": 2},
+    (
+        Excluded("Track00004", "train", "same music (UUID a) as Track00007 in test", deliberate=True),
+        Excluded("Track00005", "train", 'S00.flac is truncated, "badly" : 1, 2'),
+        Excluded("Track00006", "test", "été\N{MUSICAL SYMBOL G CLEF}"),
+    ),
+    (
+        StemFinding("Track00001", "S02", "octave", "sounds an octave lower : agreement 0.9"),
+        StemFinding("Track00002", "", "metadata", "no audio for S03"),
+    ),
+    (Leak("b", ("Track00001", "Track00003"), ("train", "test")), Leak("c", ("Track1", "Track2"), ("train", "test"))),
+    reused=0,
+    shards=3,
+)
+
+
+def table(path: Path) -> list[Row]:
+    """The rows of a CSV file, after its header."""
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *found = csv.reader(file)
+    assert header == ["what", "track", "stem", "split", "kind", "detail"]
+    return [Row(*row) for row in found]
+
+
+def test_rows_come_worst_first():
+    assert rows(REPORT) == [
+        Row("left out", "Track00005", "", "train", "", 'S00.flac is truncated, "badly" : 1, 2'),
+        Row("left out", "Track00006", "", "test", "", "été\N{MUSICAL SYMBOL G CLEF}"),
+        Row("flagged", "Track00001", "S02", "", "octave", "sounds an octave lower : agreement 0.9"),
+        Row("flagged", "Track00002", "", "", "metadata", "no audio for S03"),
+        Row("leak", "Track00001 Track00003", "", "train test", "", "b"),
+        Row("leak", "Track1 Track2", "", "train test", "", "c"),
+        Row("omitted", "Track00004", "", "train", "", "same music (UUID a) as Track00007 in test"),
+    ]
+
+
+def test_lines_say_the_same_and_sum_leaks_up():
+    assert lines(REPORT) == [
+        "2 compositions lie in several splits; --dedupe leaves copies out",
+        'left out Track00005: S00.flac is truncated, "badly" : 1, 2',
+        "left out Track00006: été\N{MUSICAL SYMBOL G CLEF}",
+        "flagged Track00001 S02: sounds an octave lower : agreement 0.9",
+        "flagged Track00002: no audio for S03",
+        "omitted Track00004: same music (UUID a) as Track00007 in test",
+    ]
+
+
+def test_nothing_to_tell(tmp_path):
+    good = replace(REPORT, path=tmp_path / "a.b.h5", excluded=(), findings=(), leaks=())
+    write_csv(good)
+    assert lines(good) == [] and table(tmp_path / "a.b.report.csv") == []
+
+
+def test_the_table_is_found_beside_the_index_and_read_back(tmp_path):
+    report = replace(REPORT, path=tmp_path / "deep" / "cache.h5")
+    write_csv(report)
+    assert report.table == table_of(report.path) == tmp_path / "deep" / "cache.report.csv"
+    assert table(report.table) == rows(report)
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["cache.report.csv"]
+
+
+@pytest.fixture
+def odd_corpus(corpus_copy) -> Path:
+    """A track without a score, one cut short, one silent, one whose bass is an octave off, music in two splits."""
+    tracks = {path.name: path for path in corpus_copy.glob("*/Track*")}
+    (tracks["Track00002"] / "MIDI" / "S00.mid").unlink()
+    stem = tracks["Track00003"] / "stems" / "S01.flac"
+    stem.write_bytes(stem.read_bytes()[:5000])
+    for n in range(4):
+        soundfile.write(tracks["Track00004"] / "stems" / f"S0{n}.flac", np.zeros(48000), 16000)
+    shutil.copytree(tracks["Track00005"], corpus_copy / "train" / "Track00006")
+    return corpus_copy
+
+
+def test_what_is_wrong_with_a_corpus_is_told_everywhere_alike(odd_corpus, tmp_path, scoresep):
+    ended = scoresep(f"scoresep prepare slakh {odd_corpus} --out c.h5 --jobs 1")
+    assert ended.returncode == 0 and ended.stderr == "", ended
+    found = {row.track: row for row in table(tmp_path / "c.report.csv")}
+    assert list(found) == ["Track00002", "Track00003", "Track00004", "Track00005 Track00006"]
+    assert [row.what for row in found.values()] == ["left out"] * 3 + ["leak"]
+    assert found["Track00002"].detail == "stem S00 has audio but no MIDI file"
+    assert found["Track00003"].detail.startswith("train/Track00003/stems/S01.flac is not readable audio")
+    assert "silent" in found["Track00004"].detail and found["Track00004"].split == "validation"
+    assert found["Track00005 Track00006"][3:] == ("test train", "", "uuid-of-Track00005")
+    cache = Cache(tmp_path / "c.h5")
+    assert {item.track: item.reason for item in cache.excluded} == {
+        track: found[track].detail for track in ("Track00002", "Track00003", "Track00004")
+    }
+    assert [leak.tracks for leak in cache.leaks] == [("Track00005", "Track00006")]
+    told = [line.strip() for line in ended.stdout.splitlines()]
+    first = told.index("1 compositions lie in several splits; --dedupe leaves copies out")
+    assert told[first + 1 : first + 4] == [f"left out {track}: {found[track].detail}" for track in list(found)[:3]]
+    assert "3 left out" in told[-1] and told[-2] == "all of it: c.report.csv"
+
+
+def test_omitted_tracks_come_last_and_are_no_fault(odd_corpus, tmp_path):
+    report = prepare(open_slakh(odd_corpus, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1))
+    assert report.leaks == ()
+    assert [row.what for row in table(report.table)] == ["left out"] * 3 + ["omitted"]
+    assert table(report.table)[-1].detail == "same music (UUID uuid-of-Track00005) as Track00005 in test"
+
+
+def test_strict_refuses_and_leaves_the_table_but_no_index(odd_corpus, tmp_path):
+    with pytest.raises(ScoresepError, match=r"3 tracks cannot be used \(--strict\), the first is Track00002: stem S00"):
+        prepare(open_slakh(odd_corpus, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1), strict=True)
+    assert not (tmp_path / "c.h5").exists()
+    assert [row.what for row in table(tmp_path / "c.report.csv")] == ["left out"] * 3 + ["omitted"]
+    assert prepare(open_slakh(odd_corpus, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1)).reused == 3
+
+
+def test_strict_does_not_mind_what_is_wanted(corpus_copy, tmp_path):
+    shutil.copytree(corpus_copy / "test" / "Track00005", corpus_copy / "train" / "Track00006")
+    report = prepare(open_slakh(corpus_copy, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1), strict=True)
+    assert [item.track for item in report.excluded] == ["Track00006"] and (tmp_path / "c.h5").exists()
+
+
+def test_flags_are_told_and_may_exclude(corpus_copy, tmp_path, make):
+    """A long stem whose score is an octave too high."""
+    notes = [(0.25 * n, 0.25 * n + 0.2, 60 + 7 * n % 12) for n in range(1, 60)]
+    for name, pitched in (("Track00007", 12), ("Track00008", 0)):
+        stem = make.stem(0, notes, written=[(on, off, pitch + pitched) for on, off, pitch in notes])
+        make.track(corpus_copy / "train" / name, {"S00": stem}, 16.0)
+    report = prepare(open_slakh(corpus_copy), tmp_path / "flag.h5", SETTINGS, Engine(1))
+    (row,) = [row for row in table(report.table) if row.track == "Track00007"]
+    assert (row.what, row.stem, row.kind) == ("flagged", "S00", "octave") and "Track00008" not in str(rows(report))
+    assert [(finding.track, finding.kind) for finding in Cache(report.path).findings] == [("Track00007", "octave")]
+    report = prepare(open_slakh(corpus_copy), tmp_path / "out.h5", replace(SETTINGS, score_check="exclude"), Engine(1))
+    assert [(item.track, item.deliberate) for item in report.excluded] == [("Track00007", False)]
+    report = prepare(open_slakh(corpus_copy), tmp_path / "off.h5", replace(SETTINGS, score_check="off"), Engine(1))
+    assert report.excluded == () and report.findings == ()
+
+
+def test_odd_metadata_is_flagged(corpus_copy, tmp_path):
+    path = corpus_copy / "train" / "Track00001" / "metadata.yaml"
+    metadata = yaml.safe_load(path.read_text())
+    metadata["stems"]["S09"] = metadata["stems"]["S00"]
+    path.write_text(yaml.safe_dump(metadata))
+    report = prepare(open_slakh(corpus_copy), tmp_path / "c.h5", SETTINGS, Engine(1))
+    (row,) = table(report.table)
+    assert (row.what, row.track, row.stem) == ("flagged", "Track00001", "") and "S09" in row.detail
