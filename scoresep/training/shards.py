@@ -274,11 +274,15 @@ class ResidentClips:
 
 
 def about(cache: Cache, crops: Sequence[Crop], stemmed: Collection[int] | None) -> dict[str, Tensor]:
-    """What the clips' tracks say of them: `level`, float32 (B,); where stems are read also `scale`, float32 (B,), by
-    which samples are multiplied, and `stemmed`, bool (B,), whether they are known."""
+    """What is known of the clips besides: `level`, float32 (B,), of their tracks.
+
+    Where stems are read also `scale`, float32 (B,), what a sample counts; `left`, int64 (B,), frames that the track has
+    from the clip's first on; `stemmed`, bool (B,), whether its stems are known.
+    """
     found = {"level": levels(cache, crops)}
     if stemmed is not None:
         found["scale"] = torch.tensor([float(cache.tracks["scale"][row]) for row, _ in crops], dtype=torch.float32)
+        found["left"] = torch.tensor([int(cache.tracks["frames"][row]) - first for row, first in crops])
         found["stemmed"] = torch.tensor([row in stemmed for row, _ in crops])
     return found
 

@@ -225,13 +225,17 @@ def to_batch(clips: dict[str, Tensor], crops: list[Crop], grid: Grid) -> Batch:
     magnitude = clips["magnitude"].transpose(1, 2).contiguous().float()  # half the bytes change places
     count, _, frames = magnitude.shape
     nothing = magnitude.new_empty((count, frames, 0, 0), dtype=torch.uint8)
+    stems = None
+    if STEMS in clips:  # a track that ends within the clip rings on into the windows of frames that it has not
+        ended = torch.arange(frames, device=magnitude.device) >= clips["left"][:, None, None, None]
+        stems = stem_magnitudes(clips[STEMS], clips["scale"] / clips["level"], grid).masked_fill_(ended, 0.0)
     return Batch(
         magnitude=magnitude.div_(clips["level"][:, None, None]),
         roll=unpack(clips.get("roll", nothing), PITCHES).float(),
         onset=unpack(clips.get("onset", nothing), PITCHES).float(),
         harmonic=unpack(clips.get("harmonic", nothing), grid.bins),
         crops=crops,
-        stems=stem_magnitudes(clips[STEMS], clips["scale"] / clips["level"], grid) if STEMS in clips else None,
+        stems=stems,
         stemmed=clips.get("stemmed"),
     )
 
