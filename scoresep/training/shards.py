@@ -173,29 +173,30 @@ class ShardClips:
             )
             for name, (shape, dtype) in self.kinds.items()
         }
-        into = {name: memoryview(clip.numpy()).cast("B") for name, clip in clips.items()}
+        into = [(name, self.spans[name], memoryview(clip.numpy()).cast("B")) for name, clip in clips.items()]
         for place, (row, first) in enumerate(crops):
             self._fill(row, first, place, into)
         return {**clips, **about(self.cache, crops, self.stemmed if STEMS in clips else None)}
 
-    def _fill(self, row: int, first: int, place: int, into: dict[str, memoryview]) -> None:
+    def _fill(self, row: int, first: int, place: int, into: list[tuple[str, Span, memoryview]]) -> None:
         """Read one clip into its place in the batch's memory, with silence where the track has nothing."""
         number, of_frames, of_samples = self._tracks[row]
         shard = self.shard(number)
-        for name, memory in into.items():
-            span, width = self.spans[name], shard.layouts[name].width
+        for name, span, memory in into:
+            width = shard.layouts[name].width
+            size = span.rows(self.frames) * width
+            target = memory[place * size : (place + 1) * size]
+            begin = span.first(first)
             start, length = of_frames if span.step == 1 else of_samples
             if name == STEMS and row not in self.stemmed:
-                length = 0
-            rows, begin = span.rows(self.frames), span.first(first)
-            target = memory[place * rows * width : (place + 1) * rows * width]
-            before = min(max(-begin, 0), rows)
-            count = max(0, min(begin + rows, length) - max(begin, 0))
-            done = before * width
-            target[:done] = bytes(done)
-            done += shard.read(name, start + max(begin, 0), count, target[done:])
-            if done < len(target):
-                target[done:] = bytes(len(target) - done)
+                length = begin
+            before = min(-begin * width, size) if begin < 0 else 0
+            count = min(size - before, (length - max(begin, 0)) * width) // width
+            if before:
+                target[:before] = bytes(before)
+            done = before + (shard.read(name, start + max(begin, 0), count, target[before:]) if count > 0 else 0)
+            if done < size:
+                target[done:] = bytes(size - done)
 
     def shard(self, number: int) -> Shard:
         """Shard `number`, opened when first asked for."""

@@ -17,7 +17,7 @@ from scoresep.training.recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "pipelines" / "paper"
-TINY = [
+TINY = (
     "trunk.channels=8",
     "trunk.hidden=16",
     "trunk.blocks=2",
@@ -28,7 +28,7 @@ TINY = [
     "stage2.steps=2",
     "stage3.steps=2",
     "precision=float32",
-]
+)
 
 
 @pytest.fixture
