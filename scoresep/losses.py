@@ -1,9 +1,15 @@
-"""The losses of "Transcription Is All You Need" (Hung, Wichern, Le Roux 2021), one pure function each.
+"""The losses of "Transcription Is All You Need" (Hung, Wichern, Le Roux 2021), and that of stems: pure functions.
 
 Called by `training.terms`. Axes: B batch, N instruments, F bins, T frames, P pitches. Rolls are float 0 or 1, logits
 are the transcriptor's frame logits, magnitudes are >= 0. H is binary cross-entropy, averaged over batch, pitches and
 frames and summed over instruments, so that adding an instrument does not weaken the others. Mixture losses are divided
 by the batch's total magnitude, so their weights hold for any grid and loudness (docs/method.md).
+
+A critic of who plays gives one logit an instrument and frame (P = 1) or an instrument and clip (P = T = 1), and its
+labels stand where rolls do: all that follows holds for them, the harmonic loss aside.
+
+`counted`, bool (B,), leaves clips out without changing what the rest is divided by: a loss over some clips plus the
+same loss over the others is the loss over all.
 """
 
 from __future__ import annotations
@@ -13,9 +19,10 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
     """H(y, p) with p = sigmoid(logits): (B, ..., P, T) -> scalar, mean over B, P, T, sum over the axes between."""
-    elementwise = functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
+    weight = None if counted is None else counted.to(logits.dtype).reshape(-1, *[1] * (logits.ndim - 1))
+    elementwise = functional.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
     return elementwise / (logits.shape[0] * logits.shape[-2] * logits.shape[-1])
 
 
@@ -42,14 +49,15 @@ def _diagonal(roll: Tensor) -> Tensor:
     return torch.eye(count, dtype=roll.dtype, device=roll.device)[None, :, :, None, None]
 
 
-def transcription_loss(track_logits: Tensor, roll: Tensor) -> Tensor:
+def transcription_loss(track_logits: Tensor, roll: Tensor, counted: Tensor | None = None) -> Tensor:
     """L_tr = sum_i [H(y_i, T_i(S_i)) + sum_{j != i} H(0, T_j(S_i))], minimised by the separator.
 
     Args:
         track_logits: T_j(S_i), (B, N track i, N instrument j, P, T).
         roll: y, (B, N, P, T).
+        counted: bool (B,), clips that count; None for all.
     """
-    return cross_entropy(track_logits, own_part_targets(roll))
+    return cross_entropy(track_logits, own_part_targets(roll), counted)
 
 
 def adversarial_transcription_loss(track_logits: Tensor, roll: Tensor) -> Tensor:
@@ -76,7 +84,7 @@ def mixture_loss(mixture: Tensor, separated: Tensor, active: Tensor, counted: Te
         mixture: X, (B, F, T).
         separated: S = M X >= 0, (B, N, F, T).
         active: A, bool, broadcast to (B, N, F, T).
-        counted: bool (B, F, T), bins that the sums run over; None for all.
+        counted: bool, broadcast to (B, F, T), bins that the sums run over; None for all.
     """
     kept = (separated * active).sum(1)
     leaked = separated.sum(1) - kept  # of tracks that are nowhere negative: half the passes of summing the others
@@ -103,23 +111,51 @@ def _or_unscored(active: Tensor, unscored: Tensor | None) -> Tensor:
     return active if unscored is None else active | unscored[:, None, None]
 
 
-def clip_mixture_loss(mixture: Tensor, separated: Tensor, roll: Tensor, unscored: Tensor | None = None) -> Tensor:
-    """L_c-mix: activity by clip."""
-    return mixture_loss(mixture, separated, clip_activity(roll, unscored))
+def clip_mixture_loss(
+    mixture: Tensor, separated: Tensor, roll: Tensor, unscored: Tensor | None = None, counted: Tensor | None = None
+) -> Tensor:
+    """L_c-mix: activity by clip; `counted`, bool (B,), says which clips count."""
+    return mixture_loss(mixture, separated, clip_activity(roll, unscored), _whole_clips(counted))
 
 
-def frame_mixture_loss(mixture: Tensor, separated: Tensor, roll: Tensor, unscored: Tensor | None = None) -> Tensor:
-    """L_f-mix: activity by frame."""
-    return mixture_loss(mixture, separated, frame_activity(roll, unscored))
+def frame_mixture_loss(
+    mixture: Tensor, separated: Tensor, roll: Tensor, unscored: Tensor | None = None, counted: Tensor | None = None
+) -> Tensor:
+    """L_f-mix: activity by frame; `counted` as above."""
+    return mixture_loss(mixture, separated, frame_activity(roll, unscored), _whole_clips(counted))
 
 
-def harmonic_mixture_loss(mixture: Tensor, separated: Tensor, harmonic: Tensor) -> Tensor:
-    """L_h-mix: activity by bin, from harmonic masks bool (B, N, F, T).
+def harmonic_mixture_loss(
+    mixture: Tensor, separated: Tensor, harmonic: Tensor, counted: Tensor | None = None
+) -> Tensor:
+    """L_h-mix: activity by bin, from harmonic masks bool (B, N, F, T); `counted` as above.
 
     Bins that no mask covers are not counted: the score says nothing about them (noise, attacks, reverberation), and
     to count them would push every track to silence there.
     """
-    return mixture_loss(mixture, separated, harmonic, counted=harmonic.any(1))
+    covered = harmonic.any(1)
+    return mixture_loss(mixture, separated, harmonic, covered if counted is None else covered & _whole_clips(counted))
+
+
+def _whole_clips(counted: Tensor | None) -> Tensor | None:
+    return None if counted is None else counted[:, None, None]
+
+
+def stem_loss(mixture: Tensor, separated: Tensor, stems: Tensor, counted: Tensor | None = None) -> Tensor:
+    """sum_i sum_{f,t} |S_i - |stem i||, divided by sum X over the batch as the mixture losses are.
+
+    Magnitude approximation by the mean absolute error, the usual loss of supervised separators that mask magnitudes.
+
+    Args:
+        mixture: X, (B, F, T).
+        separated: S = M X, (B, N, F, T).
+        stems: magnitudes of the true stems, (B, N, F, T).
+        counted: bool (B,), clips whose stems are known; None for all.
+    """
+    error = (separated - stems).abs()
+    if counted is not None:
+        error = error * counted[:, None, None, None]
+    return error.sum() / mixture.sum().clamp_min(torch.finfo(mixture.dtype).tiny)
 
 
 def cross_mixture(separated: Tensor, roll: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:

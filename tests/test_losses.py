@@ -244,3 +244,41 @@ def test_tracks_of_a_cross_mixture_come_from_different_clips(seed):
 def test_small_batches_share_clips_as_little_as_possible():
     shifts = losses.different_clips(2, 3, torch.Generator().manual_seed(0))
     assert sorted(shifts.tolist()) in ([0, 0, 1], [0, 1, 1])
+
+
+def test_stem_loss_by_hand():
+    """|1-2| + |3-3| of the first stem, |2-0| + |0-1| of the second, over a mixture of 3 + 5."""
+    separated = torch.tensor([[[[1.0, 3.0]], [[2.0, 0.0]]]])
+    stems = torch.tensor([[[[2.0, 3.0]], [[0.0, 1.0]]]])
+    assert losses.stem_loss(torch.tensor([[[3.0, 5.0]]]), separated, stems).item() == pytest.approx(4 / 8)
+    assert losses.stem_loss(torch.tensor([[[3.0, 5.0]]]), stems, stems).item() == 0
+
+
+def test_a_loss_over_some_clips_and_over_the_others_is_that_over_all():
+    generator = torch.Generator().manual_seed(0)
+    x, s, true = (torch.rand(shape, generator=generator) for shape in ((4, 5, 6), (4, 2, 5, 6), (4, 2, 5, 6)))
+    logits, roll = (
+        torch.randn(4, 2, 2, 3, 6, generator=generator),
+        (torch.rand(4, 2, 3, 6, generator=generator) > 0.5).float(),
+    )
+    harmonic = torch.rand(4, 2, 5, 6, generator=generator) > 0.5
+    for loss in (
+        lambda counted: losses.transcription_loss(logits, roll, counted),
+        lambda counted: losses.clip_mixture_loss(x, s, roll, None, counted),
+        lambda counted: losses.frame_mixture_loss(x, s, roll, None, counted),
+        lambda counted: losses.harmonic_mixture_loss(x, s, harmonic, counted),
+        lambda counted: losses.stem_loss(x, s, true, counted),
+    ):
+        some = torch.tensor([True, False, False, True])
+        assert torch.isclose(loss(some) + loss(~some), loss(None)) and 0 < loss(some) < loss(None)
+        assert loss(torch.zeros(4, dtype=torch.bool)) == 0
+
+
+def test_labels_of_a_clip_serve_as_its_roll():
+    """One logit an instrument: the entropies by hand, the mixture loss as with the roll they came from."""
+    labels, logits = torch.tensor([[[[1.0]], [[0.0]]]]), torch.zeros(1, 2, 2, 1, 1)
+    assert losses.transcription_loss(logits, labels).item() == pytest.approx(4 * HALF)
+    roll = torch.zeros(1, 2, 3, 4)
+    roll[0, 0, 1, 2] = 1
+    x, s = torch.rand(1, 5, 4), torch.rand(1, 2, 5, 4)
+    assert losses.clip_mixture_loss(x, s, labels) == losses.clip_mixture_loss(x, s, roll)

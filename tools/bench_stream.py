@@ -23,6 +23,7 @@ import torch
 from scoresep.cache.reader import Cache
 from scoresep.cache.track import compile_track
 from scoresep.corpora.slakh import open_slakh
+from scoresep.grid import Grid
 from scoresep.training.run import choose_device
 from scoresep.training.shards import DATASETS, Crop, ShardClips
 from scoresep.training.stream import ClipOrder, Mover, Source, open_source
@@ -74,9 +75,9 @@ def passes(
     ways: dict[str, tuple[Callable[[], None], float]] = {
         "(a) bytes in order": (lambda: read_in_order(cache, shards, len(steps[0]) * clip), frames / clip),
         "(b) random clips, as stored": (lambda: move(shards, steps, device), clips),
-        "(b) random clips, unpacked": (lambda: unpack(shards, steps, cache.grid.bins, device), clips),
+        "(b) random clips, unpacked": (lambda: unpack(shards, steps, cache.grid, device), clips),
         "(b) from memory, as stored": (lambda: move(held, steps, device), clips),
-        "(b) from memory, unpacked": (lambda: unpack(held, steps, cache.grid.bins, device), clips),
+        "(b) from memory, unpacked": (lambda: unpack(held, steps, cache.grid, device), clips),
     }
     best = dict.fromkeys(ways, float("inf"))
     for _ in range(ROUNDS):
@@ -118,9 +119,9 @@ def move(source: Source, steps: Sequence[Sequence[Crop]], device: torch.device) 
     synchronise(device)
 
 
-def unpack(source: Source, steps: Sequence[Sequence[Crop]], bins: int, device: torch.device) -> None:
+def unpack(source: Source, steps: Sequence[Sequence[Crop]], grid: Grid, device: torch.device) -> None:
     """Batches as the networks take them, on the device."""
-    mover = Mover(source, bins, device)
+    mover = Mover(source, grid, device)
     for crops in steps:
         with mover.side():
             mover(crops)

@@ -1,7 +1,7 @@
 """Reading a cache: contiguous slices of the shards by track. Called by training, evaluation and `scoresep info`.
 
 A `Cache` may be pickled and may cross a fork: file handles belong to the process that opened them. Stems are read by
-`stems` alone, which only evaluation calls.
+`stems` alone, which only evaluation calls; training under a supervision by stems reads them in `training.shards`.
 """
 
 from __future__ import annotations

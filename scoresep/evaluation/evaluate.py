@@ -78,7 +78,7 @@ def evaluate(
 
     Raises:
         ScoresepError: unreadable checkpoint or cache, a cache that is not there, one of other instruments or another
-            grid, or without tracks in `split`.
+            grid, or without tracks in `split`; nothing to compare with (no stems, and a critic that knows no notes).
     """
     checkpoint = load_checkpoint(checkpoint_path)
     cache = open_cache(checkpoint, checkpoint_path, cache_path)
@@ -87,6 +87,11 @@ def evaluate(
         splits = ", ".join(sorted(set(cache.tracks["split"]))) or "none"
         raise ScoresepError(f"{cache.path} has no track in the split '{split}' (it has {splits}); choose another")
     model = checkpoint.model.to(device)
+    if not (cache.has_stems or model.transcribes):
+        raise ScoresepError(
+            f"{cache.path} holds no stems and {checkpoint_path} knows no notes, so there is nothing to compare; "
+            "name a cache with stems with --cache"
+        )
     records = []
     for done, row in enumerate(rows, start=1):
         records.append(evaluate_track(cache, int(row), model))
@@ -101,6 +106,8 @@ def evaluate(
         )
     if not cache.has_stems:
         notes.append("The corpus has no stems: separation cannot be scored, only transcription.")
+    if not model.transcribes:
+        notes.append("The critic tells who plays and knows no notes: separation is scored, transcription cannot be.")
     about = _about(checkpoint, checkpoint_path, cache, split)
     return Evaluation(about, notes, summarise(records, model.instruments, (MODEL, *BASELINES)), records)
 
@@ -148,7 +155,7 @@ def evaluate_track(cache: Cache, row: int, model: Model) -> dict[str, Any]:
         "track": str(cache.tracks["id"][row]),
         "seconds": round(len(mixture) / cache.grid.sample_rate, 3),
         "separation": separation_records(cache, row, mixture, model) if cache.has_stems else {},
-        "transcription": transcription_records(cache, row, mixture, model),
+        "transcription": transcription_records(cache, row, mixture, model) if model.transcribes else {},
     }
 
 

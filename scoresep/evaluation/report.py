@@ -35,7 +35,8 @@ def report(evaluation: Evaluation) -> RenderableType:
     tracks = summary["counts"]["tracks"]
     heading = f"{about['corpus']} corpus, {tracks} {about['split']} tracks (split set {about['split_set']})"
     lines = [Text(line, style="dim") for line in [*_legend(summary), *evaluation.notes]]
-    tables = [_separation_table(summary)] * _separated(summary) + [_transcription_table(summary)]
+    transcribed = bool(summary["transcription"])
+    tables = [_separation_table(summary)] * _separated(summary) + [_transcription_table(summary)] * transcribed
     return Group(Text(heading, style="bold"), *tables, *lines)
 
 
@@ -82,7 +83,7 @@ def _separation(figures: Mapping[str, Any], improvement: bool) -> str:
 def _legend(summary: Mapping[str, Any]) -> list[str]:
     """What the figures are, and which pairs are not in them."""
     separation = "SI-SDR: mean over tracks (improvement over mixture). " * _separated(summary)
-    lines = [f"{separation}Notes: onset within 50 ms."]
+    lines = [separation + "Notes: onset within 50 ms." * bool(summary["transcription"])]
     medians = [
         f"{name} {figures['si_sdr_improvement_median']:+.1f}"
         for name, figures in summary["separation"].items()
@@ -120,7 +121,7 @@ def plot_track(
         mixture,
         separate_array(mixture, rate, model),
         cache.grid,
-        transcribe_array(mixture, rate, model).notes,
+        transcribe_array(mixture, rate, model).notes if model.transcribes else {},
         {name: truth[truth[:, 4] == n][:, :4] for n, name in enumerate(model.names)},
         title=f"{cache.tracks['id'][row]} of {cache.corpus}, split '{split}'",
     )

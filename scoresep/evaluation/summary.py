@@ -47,7 +47,8 @@ def summarise(
     Returns:
         `separation.<instrument>`: si_sdr, si_sdr_improvement, their medians (`..._median`), and tracks scored, silent
             and alone, and leak_db where silent;
-        `transcription.<instrument>`: frame_* (pooled), note_* (means over tracks), tracks with notes;
+        `transcription.<instrument>`: frame_* (pooled), note_* (means over tracks), tracks with notes; empty where the
+            model does not transcribe;
         `baselines.<row>.<instrument>`: as separation, without the counts;
         `mean.{separation,transcription,baselines.<row>}`: means over the instruments;
         `counts`: tracks, and pairs scored, silent and alone.
@@ -55,7 +56,8 @@ def summarise(
     model, *baselines = rows
     names = [instrument.name for instrument in instruments]
     separation = {name: {**_separation(records, name, model), **_states(records, name)} for name in names}
-    transcription = {item.name: _transcription(records, item.name) for item in instruments if item.scored}
+    scored = [item.name for item in instruments if item.scored and any(record["transcription"] for record in records)]
+    transcription = {name: _transcription(records, name) for name in scored}
     reference = {row: {name: _separation(records, name, row) for name in names} for row in baselines}
     states = ("scored", "silent", "alone")
     return {

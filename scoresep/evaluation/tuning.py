@@ -38,6 +38,7 @@ def tune_thresholds(model: Model, cache: Cache, split: str = "validation", devic
     """Set `model.threshold` to what maximises frame F1 and `model.onset_threshold` to what maximises note F1.
 
     Frames, and notes, are pooled over all tracks of `split`. An instrument that never sounds there keeps 0.5.
+    The model must be one that transcribes (`Model.transcribes`).
 
     Raises:
         ScoresepError: no track in `split`.

@@ -70,7 +70,7 @@ def transcribe_file(
     """Transcribe a file to the MIDI file `out_path`, one track per instrument; returns the notes.
 
     Raises:
-        ScoresepError: the audio cannot be read or the MIDI file cannot be written.
+        ScoresepError: the audio cannot be read, the MIDI file cannot be written, or the model knows no notes.
     """
     source = FileSource(audio)
     notes = transcribe_stream(posterior_stream(source, model, block_seconds), model, source, progress)
@@ -101,7 +101,16 @@ def active_keys(frame: np.ndarray, model: Model) -> np.ndarray:
 
 
 def posterior_stream(source: Source, model: Model, block_seconds: float = BLOCK_SECONDS) -> Iterator[Posteriors]:
-    """The transcriptor's probabilities, block by block. The source is read twice, first for its level."""
+    """The transcriptor's probabilities, block by block. The source is read twice, first for its level.
+
+    Raises:
+        ScoresepError: the model knows no notes.
+    """
+    if not model.transcribes:
+        raise ScoresepError(
+            f"the checkpoint's critic tells who plays ({model.critic}) and knows no notes, so it can only separate; "
+            'transcribe with one trained with supervision "score"'
+        )
     grid = model.grid
     level = np.float32(level_of_source(source, grid))
     samples = model_samples(source, grid)

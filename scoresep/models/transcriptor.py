@@ -43,3 +43,7 @@ class Transcriptor(nn.Module):
         logits = self.head(self.trunk(magnitude)).float()
         frame, onset = logits.unflatten(1, (2, self.instruments, PITCHES)).unbind(1)
         return Rolls(frame, onset)
+
+    def labels(self, roll: Tensor) -> Tensor:
+        """What it learns of a score: the roll itself, (B, N, P, T)."""
+        return roll

@@ -1,12 +1,14 @@
 """Variations of a batch that leave its score true: transposition and equalisation. Called by the training loop.
 
 A corpus has few instruments and rooms; without variation a network learns them by heart. Both work on the magnitudes
-alone, on the device, and both keep S_i = M_i X meaningful, because mixture and tracks change alike.
+alone, on the device, and both keep S_i = M_i X meaningful, because mixture and tracks change alike; true stems, where
+they are known, change as the mixture does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -33,9 +35,9 @@ def vary(
         moves = torch.randint(-semitones, semitones + 1, (len(batch.crops),), generator=generator)
         batch = transpose(batch, moves, [instrument.pitched for instrument in instruments])
     if decibels:
-        gains = equaliser(batch.magnitude.shape[:2], decibels, bin_width, generator)
-        magnitude = batch.magnitude * gains.to(batch.magnitude.device)
-        batch = Batch(magnitude, batch.roll, batch.onset, batch.harmonic, batch.crops)
+        gains = equaliser(batch.magnitude.shape[:2], decibels, bin_width, generator).to(batch.magnitude.device)
+        stems = None if batch.stems is None else batch.stems * gains[:, None]
+        batch = replace(batch, magnitude=batch.magnitude * gains, stems=stems)
     return batch
 
 
@@ -52,7 +54,12 @@ def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool]) -> Batch
     share = (source.to(device) - low).clamp(0, 1).float()[..., None]
     inside = (source <= bins - 1).to(device)[..., None]
     clip = torch.arange(len(batch.crops), device=device)[:, None]
-    magnitude = torch.lerp(batch.magnitude[clip, low], batch.magnitude[clip, high], share) * inside
+
+    def stretch(magnitude: Tensor) -> Tensor:
+        """(B, F, ...) -> the same."""
+        extra = (slice(None), slice(None), *[None] * (magnitude.ndim - 3))
+        return torch.lerp(magnitude[clip, low], magnitude[clip, high], share[extra]) * inside[extra]
+
     nearest = source.round().long().clamp(max=bins - 1).to(device)
     harmonic = batch.harmonic.transpose(1, 2)[clip, nearest].transpose(1, 2) & inside[:, None]
     moves = semitones.tolist()
@@ -61,7 +68,8 @@ def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool]) -> Batch
         torch.stack([shift_pitch(values, move, rows) for values, move in zip(rolls, moves, strict=True)])
         for rolls in (batch.roll, batch.onset)
     )
-    return Batch(magnitude, roll, onset, harmonic, batch.crops)
+    stems = None if batch.stems is None else stretch(batch.stems.transpose(1, 2)).transpose(1, 2)
+    return replace(batch, magnitude=stretch(batch.magnitude), roll=roll, onset=onset, harmonic=harmonic, stems=stems)
 
 
 def shift_pitch(roll: Tensor, semitones: int, pitched: Tensor) -> Tensor:

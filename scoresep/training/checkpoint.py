@@ -20,9 +20,9 @@ from scoresep.errors import ScoresepError
 from scoresep.files import existing_file, replacing
 from scoresep.grid import Grid
 from scoresep.instruments import Instrument
+from scoresep.models.classifier import CRITICS, Critic
 from scoresep.models.separator import Separator
 from scoresep.models.tcn import TrunkSettings
-from scoresep.models.transcriptor import Transcriptor
 
 FORMAT = "scoresep-checkpoint"
 VERSION = 2
@@ -37,6 +37,7 @@ class Model:
         instruments: the groups, in the order of axis N.
         trunk: size of both trunks.
         mask: how the separator's logits become masks (`models.separator.MASKS`).
+        critic: what the transcriptor tells apart (`models.classifier.CRITICS`): `keys`, or only who plays.
         threshold: probability per instrument above which a key counts as sounding; tuned on validation data.
         onset_threshold: the same for onsets.
     """
@@ -45,14 +46,15 @@ class Model:
     instruments: tuple[Instrument, ...]
     trunk: TrunkSettings
     mask: str
-    transcriptor: Transcriptor = field(init=False)
+    critic: str = "keys"
+    transcriptor: Critic = field(init=False)
     separator: Separator = field(init=False)
     threshold: list[float] = field(init=False)
     onset_threshold: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
         count = len(self.instruments)
-        self.transcriptor = Transcriptor(self.grid.bins, count, self.trunk)
+        self.transcriptor = CRITICS[self.critic](self.grid.bins, count, self.trunk)
         self.separator = Separator(self.grid.bins, count, self.trunk, self.mask)
         self.threshold = [0.5] * count
         self.onset_threshold = [0.5] * count
@@ -61,6 +63,11 @@ class Model:
     def names(self) -> tuple[str, ...]:
         """The instruments' names."""
         return tuple(instrument.name for instrument in self.instruments)
+
+    @property
+    def transcribes(self) -> bool:
+        """Whether the transcriptor knows notes; one that only tells who plays is a critic and no more."""
+        return self.critic == "keys"
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -88,6 +95,7 @@ class Model:
             "instruments": [instrument.to_dict() for instrument in self.instruments],
             "trunk": self.trunk.to_dict(),
             "mask": self.mask,
+            "critic": self.critic,
             "threshold": list(self.threshold),
             "onset_threshold": list(self.onset_threshold),
             "networks": {name: network.state_dict() for name, network in self.networks.items()},
@@ -100,6 +108,7 @@ class Model:
             tuple(Instrument.from_dict(instrument) for instrument in values["instruments"]),
             TrunkSettings(**values["trunk"]),
             values["mask"],
+            values.get("critic", "keys"),  # there was no other once
         )
         for name, network in model.networks.items():
             network.load_state_dict(values["networks"][name])

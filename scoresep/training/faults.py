@@ -42,7 +42,7 @@ def guilty(model: Model, batch: Batch, player: str, losses: list[str]) -> list[t
 
 def _sound(model: Model, clip: Batch, player: str, loss: str) -> bool:
     """Whether a loss of one clip and its gradient are finite."""
-    if not _finite([clip.magnitude, clip.roll, clip.onset]):
+    if not _finite([values for values in clip.tensors().values() if values.is_floating_point()]):
         return False
     with only(model, player) as network:
         network.zero_grad(set_to_none=True)
@@ -59,4 +59,4 @@ def _finite(values: list[Tensor]) -> bool:
 
 def _alone(batch: Batch, place: int) -> Batch:
     one = slice(place, place + 1)
-    return Batch(batch.magnitude[one], batch.roll[one], batch.onset[one], batch.harmonic[one], [batch.crops[place]])
+    return Batch(**{name: values[one] for name, values in batch.tensors().items()}, crops=[batch.crops[place]])

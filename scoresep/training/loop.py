@@ -66,7 +66,8 @@ def batches(session: Session) -> Iterator[Batch]:
     data, cache, device = session.recipe.data, session.cache, session.model.device
     seed = session.recipe.seed * 10 + session.stage.number
     order = ClipOrder(cache, "train", data.clip_frames, data.batch, seed)
-    source = open_source(cache, "train", data.clip_frames, device, datasets(session.losses), session.resident)
+    names, stemmed = datasets(session.losses), session.stemmed("train")
+    source = open_source(cache, "train", data.clip_frames, device, names, session.resident, stemmed)
     crops = (order.crops(step)[session.own] for step in range(session.step, session.settings.steps))
     return stream(cache, data.clip_frames, crops, data.workers, device, source)
 
@@ -158,7 +159,8 @@ def validate(session: Session) -> None:
     if not len(cache.rows("validation")) or not data.validation_clips:
         return
     order = ClipOrder(cache, "validation", data.clip_frames, data.batch, seed=0)
-    source = open_source(cache, "validation", data.clip_frames, model.device, datasets(session.losses))
+    chosen, stemmed = datasets(session.losses), session.stemmed("validation")
+    source = open_source(cache, "validation", data.clip_frames, model.device, chosen, stemmed=stemmed)
     names = [f"{name}/{loss}" for name, player in session.players.items() for loss in player.weights]
     sums = torch.zeros(len(names) + 1, dtype=torch.float64)  # and the number of clips
     own = order.validation(data.validation_clips)[session.ranks.rank :: session.ranks.count]

@@ -173,7 +173,7 @@ class SharedPass(Pass):
     @cached_property
     def crossed(self) -> tuple[Tensor, Tensor]:
         """T(X~) frame logits and y~ of this rank's clips, (B, N, P, T) each."""
-        mixture, roll = losses.cross_mixture(self._all(self.separated), self._all(self.batch.roll), self.shifts)
+        mixture, roll = losses.cross_mixture(self._all(self.separated), self._all(self.labels), self.shifts)
         own = self.ranks.share(len(mixture))
         return self.model.transcriptor(mixture[own]).frame, roll[own]
 

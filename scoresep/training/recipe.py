@@ -20,6 +20,7 @@ from scoresep.instruments import nearest
 from scoresep.models.separator import MASKS
 from scoresep.models.tcn import TrunkSettings
 from scoresep.training.precision import PRECISIONS
+from scoresep.training.supervision import SUPERVISIONS, refused_losses
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class SeparatorWeights:
         transcription: L_tr, track i transcribes to part i and to nothing else.
         clip_mixture, frame_mixture, harmonic_mixture: L_mix at the three resolutions of activity.
         adversarial_mixture: H(y~, T(X~)).
+        stem: distance to the true stems, for supervision by them.
     """
 
     transcription: float = 0.0
@@ -54,6 +56,7 @@ class SeparatorWeights:
     frame_mixture: float = 0.0
     harmonic_mixture: float = 0.0
     adversarial_mixture: float = 0.0
+    stem: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,9 @@ class Recipe:
     """All settings of a run.
 
     Attributes:
-        seed: of initial weights, clip order and cross-clip mixtures.
+        seed: of initial weights, clip order, cross-clip mixtures and the choice of tracks with stems.
+        supervision: what the separator learns from (`training.supervision.SUPERVISIONS`): `score` is the method.
+        stems_fraction: share of the tracks whose stems are known, for supervision `semi`.
         mask: `softmax` or `sigmoid` (`models.separator.MASKS`).
         share_trunk: start the separator's trunk from the transcriptor's.
         weight_decay: of AdamW.
@@ -112,6 +117,8 @@ class Recipe:
     """
 
     seed: int = 0
+    supervision: str = "score"
+    stems_fraction: float = 0.1
     mask: str = "softmax"
     share_trunk: bool = True
     weight_decay: float = 1e-2
@@ -145,6 +152,10 @@ class Recipe:
         """What is wrong with the values, all of it."""
         if self.mask not in MASKS:
             yield f"mask '{self.mask}' is unknown{nearest(self.mask, MASKS)}"
+        if self.supervision not in SUPERVISIONS:
+            yield f"supervision '{self.supervision}' is unknown{nearest(self.supervision, SUPERVISIONS)}"
+        if not 0 < self.stems_fraction < 1:
+            yield f"stems_fraction is {self.stems_fraction}, not between 0 and 1"
         if self.precision not in PRECISIONS:
             yield f"precision '{self.precision}' is unknown{nearest(self.precision, PRECISIONS)}"
         sizes = {"validate_every": self.validate_every, **asdict(self.trunk), **asdict(self.data)}
@@ -158,12 +169,22 @@ class Recipe:
                 yield f"stage{number}.keep is '{stage.keep}', not 'last' or 'best'"
             if min((*asdict(stage.transcriptor).values(), *asdict(stage.separator).values())) < 0:
                 yield f"stage{number} has a negative loss weight"
+            yield from self._refused(number)
         if self.gradient_clip <= 0:
             yield "gradient_clip must be positive"
         if self.weight_decay < 0:
             yield "weight_decay must not be negative"
         if not 0 <= self.seed < 2**32:
             yield f"seed is {self.seed}, not between 0 and 2^32"
+
+    def _refused(self, number: int) -> Iterable[str]:
+        """Losses of a stage that have a weight and no meaning under the supervision."""
+        for player in ("transcriptor", "separator") if self.supervision in SUPERVISIONS else ():
+            weights = asdict(getattr(self.stages[number], player))
+            for loss in refused_losses(self.supervision, weights):
+                yield (
+                    f"stage{number}.{player}.{loss} has no meaning with supervision '{self.supervision}', set it to 0"
+                )
 
     @property
     def stages(self) -> dict[int, StageRecipe]:
@@ -182,13 +203,30 @@ def shipped_recipes() -> list[str]:
 def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
     """A shipped recipe by name or a TOML file by path, with `key=value` assignments on top.
 
+    A file may say `base = "..."`: a shipped recipe or another file, beside it, whose settings it changes.
+
     Raises:
         ScoresepError: unknown recipe or key, broken TOML, a value of the wrong type or out of range.
     """
+    values = read_values(name)
+    for assignment in assignments:
+        assign(values, assignment)
+    return build(Recipe, values, starting_point(values.get("supervision", "score")), "")
+
+
+def read_values(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The settings that a recipe names, those of its bases included, as nested plain values.
+
+    Args:
+        name: a shipped recipe or a TOML file.
+        above: the files that have it as their base.
+    """
+    folder = above[-1].parent if above else Path()
     if name in shipped_recipes():
+        path = Path(name)
         text = resources.files("scoresep.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
     elif name.endswith(".toml"):
-        path = existing_file(name, "recipe", f"or use a shipped one: {', '.join(shipped_recipes())}")
+        path = existing_file(folder / name, "recipe", f"or use a shipped one: {', '.join(shipped_recipes())}")
         try:
             text = path.read_text("utf-8")
         except UnicodeDecodeError as fault:
@@ -199,9 +237,42 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise ScoresepError(f"recipe {name} is not valid TOML: {fault}") from fault
-    for assignment in assignments:
-        assign(values, assignment)
-    return build(Recipe, values, Recipe(), "")
+    if "base" not in values:
+        return values
+    base = values.pop("base")
+    if not isinstance(base, str) or path.resolve() in [file.resolve() for file in above]:
+        raise ScoresepError(f"recipe {name}: base = {base!r} is not the name of another recipe")
+    return overlay(read_values(base, (*above, path)), values)
+
+
+def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values with those of `over` in place of, or beside, those of `under`."""
+    both = {
+        name: overlay(under[name], value) if isinstance(value, Mapping) and isinstance(under[name], Mapping) else value
+        for name, value in over.items()
+        if name in under
+    }
+    return {**under, **over, **both}
+
+
+def starting_point(supervision: Any) -> Recipe:
+    """The defaults under a supervision: losses without meaning are off, the separator has the row's weights."""
+    row, recipe = SUPERVISIONS.get(supervision) if isinstance(supervision, str) else None, Recipe()
+    if row is None:
+        return recipe  # `build` says what is wrong
+    changes: dict[str, Any] = {}
+    for number, stage in recipe.stages.items():
+        weights = asdict(stage.separator) | (row.weights if any(asdict(stage.separator).values()) else {})
+        changes[f"stage{number}"] = dataclasses.replace(
+            stage,
+            separator=SeparatorWeights(**_allowed(weights, row.refused)),
+            transcriptor=TranscriptorWeights(**_allowed(asdict(stage.transcriptor), row.refused)),
+        )
+    return dataclasses.replace(recipe, supervision=supervision, **changes)
+
+
+def _allowed(weights: Mapping[str, float], refused: Iterable[str]) -> dict[str, float]:
+    return {name: 0.0 if name in refused else weight for name, weight in weights.items()}
 
 
 def assign(values: dict[str, Any], assignment: str) -> None:

@@ -21,9 +21,10 @@ from scoresep.training.checkpoint import Checkpoint, Model, identity, load_check
 from scoresep.training.log import RunLog
 from scoresep.training.loop import train_stage
 from scoresep.training.ranks import ALONE, Ranks
-from scoresep.training.recipe import Recipe
+from scoresep.training.recipe import Recipe, overlay
 from scoresep.training.session import Session, restore, save
 from scoresep.training.stages import STAGES, Stage, inherit_trunk
+from scoresep.training.supervision import SUPERVISIONS, check_stems
 
 CPU_RECIPE, GPU_RECIPE = "mini", "paper"
 
@@ -81,6 +82,7 @@ def train(
     """
     checkpoint: Checkpoint | None = None
     parent = ""
+    check_stems(cache, recipe.supervision, recipe.stems_fraction)
     ranks.from_first(lambda: tidy(folder))
     with stop_signals() as stopped:
         for number in range(1, last + 1):
@@ -130,8 +132,9 @@ def find_stage(
         return None
     if found.cache_digest != cache.digest:
         raise ScoresepError(f"{path} was trained on another cache ({found.cache}); give another --run")
-    wanted = {"trunk": recipe.trunk.to_dict(), "mask": recipe.mask}
-    if changed := difference({"trunk": found.model.trunk.to_dict(), "mask": found.model.mask}, wanted):
+    model = found.model
+    wanted = {"trunk": recipe.trunk.to_dict(), "mask": recipe.mask, "critic": SUPERVISIONS[recipe.supervision].critic}
+    if changed := difference({"trunk": model.trunk.to_dict(), "mask": model.mask, "critic": model.critic}, wanted):
         raise ScoresepError(f"{path} holds networks of another kind: {changed}; give another --run")
     if found.parent != parent:
         raise ScoresepError(f"{path} began from another stage before it; delete it or give another --run")
@@ -146,10 +149,19 @@ def same_settings(found: Checkpoint, recipe: Recipe, stage: Stage, path: Path) -
 
 
 def relevant(recipe: dict[str, Any], stage: Stage) -> dict[str, Any]:
-    """The settings that decide what comes out of a stage, given what went in."""
+    """The settings that decide what comes out of a stage, given what went in.
+
+    The supervision decides on stage 1 by the kind of its critic alone, so rows with the same critic share it.
+    """
+    recipe = overlay(Recipe().to_dict(), recipe)  # one of before there was a setting had what is now its default
     own = f"stage{stage.number}"
     ignored = {f"stage{number}" for number in STAGES} - {own}
+    row = SUPERVISIONS[recipe["supervision"]]
+    if stage.number == 1 or row.stems != "some":
+        ignored.add("stems_fraction")
     kept = {name: value for name, value in recipe.items() if name not in ignored}
+    if stage.number == 1:
+        kept["supervision"] = row.critic
     return {**kept, "data": {name: value for name, value in kept["data"].items() if name != "workers"}}
 
 
@@ -181,7 +193,8 @@ def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, recipe
     """The model that a stage starts from."""
     torch.manual_seed(recipe.seed)
     if before is None:
-        return Model(cache.grid, cache.instruments, recipe.trunk, recipe.mask)
+        critic = SUPERVISIONS[recipe.supervision].critic
+        return Model(cache.grid, cache.instruments, recipe.trunk, recipe.mask, critic)
     if stage.number == 2 and recipe.share_trunk:
         inherit_trunk(before.model)
     return before.model
@@ -194,7 +207,8 @@ def end(session: Session) -> Checkpoint:
     for player, weights in session.best.get("networks", {}).items():
         session.model.networks[player].load_state_dict(weights)
     session.model.eval()
-    if "transcriptor" in session.stage.players and len(session.cache.rows("validation")):
+    notes = session.model.transcribes and "transcriptor" in session.stage.players
+    if notes and len(session.cache.rows("validation")):
         tune_thresholds(session.model, session.cache, split="validation")
     save(session, complete=True)
     return load_checkpoint(session.path)

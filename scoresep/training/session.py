@@ -20,6 +20,7 @@ from scoresep.training.precision import choose_precision
 from scoresep.training.ranks import ALONE, Ranks
 from scoresep.training.recipe import Recipe, StageRecipe
 from scoresep.training.stages import Stage
+from scoresep.training.supervision import check_stems, stemmed_tracks
 from scoresep.training.timing import Clock
 
 
@@ -85,11 +86,20 @@ class Session:
             raise ScoresepError(
                 f"recipe: data.batch is {batch}; adversarial_mixture needs a clip for each of {count} instruments"
             )
+        if "stem" in self.losses:
+            check_stems(self.cache, self.recipe.supervision, self.recipe.stems_fraction)
 
     @property
     def losses(self) -> set[str]:
         """Names of all losses of the stage."""
         return {name for player in self.players.values() for name in player.weights}
+
+    def stemmed(self, split: str) -> frozenset[int]:
+        """Tracks whose stems the stage reads: none unless one of its losses looks at stems."""
+        recipe = self.recipe
+        if "stem" not in self.losses:
+            return frozenset()
+        return stemmed_tracks(self.cache, split, recipe.supervision, recipe.stems_fraction, recipe.seed)
 
     def generator(self, purpose: int, rank: int = 0) -> torch.Generator:
         """Random numbers that follow from seed, stage, step, purpose and rank alone."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from scoresep.cache.reader import Cache
-from scoresep.cache.schema import SHARD_FORMAT, check_header, shard_datasets
+from scoresep.cache.schema import DATASET_SPAN, SHARD_FORMAT, check_header, shard_datasets
 from scoresep.errors import ScoresepError
 from scoresep.files import existing_file
 
@@ -27,8 +27,36 @@ Crop = tuple[int, int]
 """A clip's track row and first frame."""
 
 DATASETS = ("magnitude", "roll", "onset", "harmonic")
-"""What training reads, all with one row a frame; never audio, never stems."""
+"""What supervision by scores reads, all with one row a frame; never audio, never stems."""
+STEMS = "stems"
+"""What supervision by stems reads besides: one row a sample."""
 REMEDY = "delete it, prepare again"
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which rows of a dataset a clip needs: those of its frames, or the samples that its frames' windows lie on.
+
+    Attributes:
+        step: rows from one frame to the next.
+        window: rows that one frame needs, centred on its place.
+    """
+
+    step: int = 1
+    window: int = 1
+
+    def rows(self, frames: int) -> int:
+        """Rows that so many frames need."""
+        return (frames - 1) * self.step + self.window
+
+    def first(self, frame: int) -> int:
+        """The row at which the clip that begins with `frame` begins; below zero before the track."""
+        return frame * self.step - self.window // 2
+
+
+def span_of(cache: Cache, name: str) -> Span:
+    """The span of a dataset."""
+    return Span() if DATASET_SPAN[name] == "frames" else Span(cache.grid.hop, cache.grid.n_fft)
 
 
 @dataclass(frozen=True)
@@ -109,40 +137,64 @@ class ShardClips:
     Args:
         cache: the data.
         frames: T of a clip; a track that is shorter is followed by silence.
-        names: the datasets to read, of `DATASETS`.
+        names: the datasets to read, of `DATASETS` and `STEMS`.
         pinned: whether batches lie in memory that a GPU can copy from by itself.
+        stemmed: tracks whose stems are read; those of the others are silence.
     """
 
-    def __init__(self, cache: Cache, frames: int, names: Sequence[str] = DATASETS, *, pinned: bool = False) -> None:
-        self.cache, self.frames, self.pinned = cache, frames, pinned
+    def __init__(
+        self,
+        cache: Cache,
+        frames: int,
+        names: Sequence[str] = DATASETS,
+        *,
+        pinned: bool = False,
+        stemmed: Collection[int] = (),
+    ) -> None:
+        self.cache, self.frames, self.pinned, self.stemmed = cache, frames, pinned, stemmed
         stored = shard_datasets(cache.settings)
         self.kinds = {name: (tuple(stored[name].shape), np.dtype(stored[name].dtype)) for name in names}
+        self.spans = {name: span_of(cache, name) for name in names}
         self._shards: dict[int, Shard] = {}
-        columns = (cache.tracks[name].tolist() for name in ("shard", "first_frame", "frames"))
-        self._tracks = list(
-            zip(*columns, strict=True)
-        )  # plain numbers: looking them up in arrays costs more than to read
+        columns = ("shard", "first_frame", "frames", "first_sample", "samples")
+        plain = (cache.tracks[name].tolist() for name in columns)  # looking them up in arrays costs more than to read
+        self._tracks = [
+            (shard, (first, frames), (sample, samples))
+            for shard, first, frames, sample, samples in zip(*plain, strict=True)
+        ]
 
     def __call__(self, crops: Sequence[Crop]) -> dict[str, Tensor]:
-        """The clips as stored: dataset -> (B, T, ...), and `level`, float32 (B,)."""
+        """The clips as stored: dataset -> (B, rows, ...), and what `about` says."""
         clips = {
-            name: torch.empty((len(crops), self.frames, *shape), dtype=torch_type(dtype), pin_memory=self.pinned)
+            name: torch.empty(
+                (len(crops), self.spans[name].rows(self.frames), *shape),
+                dtype=torch_type(dtype),
+                pin_memory=self.pinned,
+            )
             for name, (shape, dtype) in self.kinds.items()
         }
-        into = {name: memoryview(clip.numpy()).cast("B") for name, clip in clips.items()}
+        into = [(name, self.spans[name], memoryview(clip.numpy()).cast("B")) for name, clip in clips.items()]
         for place, (row, first) in enumerate(crops):
             self._fill(row, first, place, into)
-        return {**clips, "level": levels(self.cache, crops)}
+        return {**clips, **about(self.cache, crops, self.stemmed if STEMS in clips else None)}
 
-    def _fill(self, row: int, first: int, place: int, into: dict[str, memoryview]) -> None:
-        """Read one clip into its place in the batch's memory."""
-        number, start, length = self._tracks[row]
-        count = min(self.frames, length - first)
+    def _fill(self, row: int, first: int, place: int, into: list[tuple[str, Span, memoryview]]) -> None:
+        """Read one clip into its place in the batch's memory, with silence where the track has nothing."""
+        number, of_frames, of_samples = self._tracks[row]
         shard = self.shard(number)
-        for name, memory in into.items():
-            size = self.frames * shard.layouts[name].width
+        for name, span, memory in into:
+            width = shard.layouts[name].width
+            size = span.rows(self.frames) * width
             target = memory[place * size : (place + 1) * size]
-            done = shard.read(name, start + first, count, target)
+            begin = span.first(first)
+            start, length = of_frames if span.step == 1 else of_samples
+            if name == STEMS and row not in self.stemmed:
+                length = begin
+            before = min(-begin * width, size) if begin < 0 else 0
+            count = min(size - before, (length - max(begin, 0)) * width) // width
+            if before:
+                target[:before] = bytes(before)
+            done = before + (shard.read(name, start + max(begin, 0), count, target[before:]) if count > 0 else 0)
             if done < size:
                 target[done:] = bytes(size - done)
 
@@ -157,7 +209,7 @@ class ResidentClips:
     """Clips from memory: all tracks of some rows, read once and held on `device`.
 
     Args:
-        cache, frames, names: as for `ShardClips`.
+        cache, frames, names, stemmed: as for `ShardClips`.
         rows: the tracks to hold.
         device: where to hold them, the CPU or a GPU.
         pinned: as for `ShardClips`; of use on the CPU alone.
@@ -175,38 +227,65 @@ class ResidentClips:
         names: Sequence[str] = DATASETS,
         *,
         pinned: bool = False,
+        stemmed: Collection[int] = (),
     ) -> None:
-        self.cache, self.frames, self.device, self.pinned = cache, frames, device, pinned
-        lengths = [int(cache.tracks["frames"][row]) for row in rows]
-        self._first = dict(zip(rows, np.cumsum([0, *lengths]).tolist(), strict=False))
-        self._held = {name: self._hold(name, rows, lengths) for name in names}
+        self.cache, self.frames, self.device, self.pinned, self.stemmed = cache, frames, device, pinned, stemmed
+        self._first: dict[str, dict[int, int]] = {}
+        self._length: dict[str, dict[int, int]] = {}
+        self._held = {name: self._hold(name, rows) for name in names}
 
-    def _hold(self, name: str, rows: Sequence[int], lengths: Sequence[int]) -> Tensor:
-        """All frames of the tracks one after another, and a clip's length of silence after the last."""
-        source = ShardClips(self.cache, 1, [name])
+    def _hold(self, name: str, rows: Sequence[int]) -> Tensor:
+        """What the frames of all tracks need, one track after another, and a row of silence after the last."""
+        source = ShardClips(self.cache, 1, [name], stemmed=self.stemmed)
         shape, dtype = source.kinds[name]
+        held_rows = [row for row in rows if name != STEMS or row in self.stemmed]
+        frames = {row: int(self.cache.tracks["frames"][row]) for row in held_rows}
+        lengths = {row: source.spans[name].rows(count) for row, count in frames.items()}
+        firsts = dict(zip(held_rows, np.cumsum([0, *lengths.values()]).tolist(), strict=False))
+        self._first[name], self._length[name] = firsts, lengths
         try:
-            held = torch.empty((sum(lengths) + self.frames, *shape), dtype=torch_type(dtype), device=self.device)
-            for row, length in zip(rows, lengths, strict=True):
-                source.frames = length
-                held[self._first[row] : self._first[row] + length] = source([(row, 0)])[name][0].to(self.device)
+            held = torch.empty((sum(lengths.values()) + 1, *shape), dtype=torch_type(dtype), device=self.device)
+            for row in held_rows:
+                source.frames = frames[row]
+                held[firsts[row] : firsts[row] + lengths[row]] = source([(row, 0)])[name][0].to(self.device)
         except (RuntimeError, MemoryError) as fault:  # torch has an error of its own for a GPU, a bare one for a CPU
             raise ScoresepError(f"{self.cache.path} does not fit in memory; leave --resident out") from fault
-        held[sum(lengths) :] = 0
+        held[-1] = 0
         return held
 
     def __call__(self, crops: Sequence[Crop]) -> dict[str, Tensor]:
         """As `ShardClips`, on `device`."""
-        tracks = self.cache.tracks
-        starts = torch.tensor([self._first[row] + first for row, first in crops])
-        left = torch.tensor([int(tracks["frames"][row]) - first for row, first in crops])
-        frames = torch.arange(self.frames)
-        ends = next(iter(self._held.values())).shape[0] - 1  # the last row is silent
-        places = torch.where(frames < left[:, None], starts[:, None] + frames, ends).to(self.device)
-        clips = {name: held[places] for name, held in self._held.items()}
+        clips = {name: held[self._places(name, crops).to(self.device)] for name, held in self._held.items()}
         if self.pinned:
             clips = {name: clip.pin_memory() for name, clip in clips.items()}
-        return {**clips, "level": levels(self.cache, crops)}
+        return {**clips, **about(self.cache, crops, self.stemmed if STEMS in clips else None)}
+
+    def _places(self, name: str, crops: Sequence[Crop]) -> Tensor:
+        """The held rows of the clips, int64 (B, rows); the silent row where a track has nothing."""
+        span = span_of(self.cache, name)
+        skipped = [first * span.step for _, first in crops]
+        starts = torch.tensor(
+            [self._first[name].get(row, 0) + skip for (row, _), skip in zip(crops, skipped, strict=True)]
+        )
+        left = torch.tensor(
+            [self._length[name].get(row, 0) - skip for (row, _), skip in zip(crops, skipped, strict=True)]
+        )
+        rows = torch.arange(span.rows(self.frames))
+        return torch.where(rows < left[:, None], starts[:, None] + rows, len(self._held[name]) - 1)
+
+
+def about(cache: Cache, crops: Sequence[Crop], stemmed: Collection[int] | None) -> dict[str, Tensor]:
+    """What is known of the clips besides: `level`, float32 (B,), of their tracks.
+
+    Where stems are read also `scale`, float32 (B,), what a sample counts; `left`, int64 (B,), frames that the track has
+    from the clip's first on; `stemmed`, bool (B,), whether its stems are known.
+    """
+    found = {"level": levels(cache, crops)}
+    if stemmed is not None:
+        found["scale"] = torch.tensor([float(cache.tracks["scale"][row]) for row, _ in crops], dtype=torch.float32)
+        found["left"] = torch.tensor([int(cache.tracks["frames"][row]) - first for row, first in crops])
+        found["stemmed"] = torch.tensor([row in stemmed for row, _ in crops])
+    return found
 
 
 def levels(cache: Cache, crops: Sequence[Crop]) -> Tensor:

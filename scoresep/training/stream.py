@@ -1,16 +1,17 @@
 """Clips on their way to the networks: which, in what order, read ahead, moved, unpacked. Called by the training loop.
 
 The order of clips is a function of seed and step alone, so a run that goes on after a stop sees the clips it would
-have seen, whoever reads them. Magnitudes, rolls, onsets and harmonic masks are read; never stems.
+have seen, whoever reads them. Magnitudes, rolls, onsets and harmonic masks are read; stems only where a supervision by
+stems (`training.supervision`) names their tracks.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import islice
 from typing import TypeVar
@@ -21,8 +22,9 @@ from torch import Tensor
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.grid import PITCHES
-from scoresep.training.shards import DATASETS, Crop, ResidentClips, ShardClips
+from scoresep.features.spectrogram import window
+from scoresep.grid import PITCHES, Grid
+from scoresep.training.shards import DATASETS, STEMS, Crop, ResidentClips, ShardClips
 
 RESIDENT = ("", "host", "device")
 """Where a split is held: nowhere (clips are read from the shards), in the machine's memory, in the device's."""
@@ -44,6 +46,9 @@ class Batch:
         roll, onset: sounding keys and first frames, float32 0 or 1 (B, N, P, T); N is 0 where they were not asked for.
         harmonic: harmonic masks, bool (B, N, F, T); N is 0 where they were not asked for.
         crops: where each clip comes from.
+        stems: magnitudes of the true stems relative to their track's level, float32 (B, N, F, T), 0 where they are not
+            known; None where they were not asked for.
+        stemmed: whether a clip's stems are known, bool (B,); None where they were not asked for.
     """
 
     magnitude: Tensor
@@ -51,6 +56,12 @@ class Batch:
     onset: Tensor
     harmonic: Tensor
     crops: list[Crop]
+    stems: Tensor | None = None
+    stemmed: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields that are tensors, clips first."""
+        return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)}
 
 
 class ClipOrder:
@@ -105,19 +116,20 @@ def open_source(
     device: torch.device,
     names: Sequence[str] = DATASETS,
     resident: str = "",
+    stemmed: Collection[int] = (),
 ) -> Source:
-    """Where the clips of a split come from.
+    """Where the clips of a split come from; `stemmed` as for `ShardClips`.
 
     Raises:
         ScoresepError: the split is to be held in memory and does not fit.
     """
     pinned = device.type == "cuda"
     if not resident:
-        return ShardClips(cache, frames, names, pinned=pinned)
+        return ShardClips(cache, frames, names, pinned=pinned, stemmed=stemmed)
     rows = [int(row) for row in cache.rows(split)]
     if resident == "device":
-        return ResidentClips(cache, frames, rows, device, names)
-    return ResidentClips(cache, frames, rows, torch.device("cpu"), names, pinned=pinned)
+        return ResidentClips(cache, frames, rows, device, names, stemmed=stemmed)
+    return ResidentClips(cache, frames, rows, torch.device("cpu"), names, pinned=pinned, stemmed=stemmed)
 
 
 class Mover:
@@ -128,12 +140,12 @@ class Mover:
 
     Args:
         source: the clips as stored.
-        bins: F.
+        grid: the frame grid.
         device: where batches are wanted.
     """
 
-    def __init__(self, source: Source, bins: int, device: torch.device) -> None:
-        self.source, self.bins, self.device = source, bins, device
+    def __init__(self, source: Source, grid: Grid, device: torch.device) -> None:
+        self.source, self.grid, self.device = source, grid, device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def side(self) -> torch.cuda.StreamContext | nullcontext[None]:
@@ -143,7 +155,7 @@ class Mover:
     def __call__(self, crops: Sequence[Crop]) -> Batch:
         """The batch of `crops`."""
         clips = {name: clip.to(self.device, non_blocking=True) for name, clip in self.source(crops).items()}
-        return to_batch(clips, list(crops), self.bins)
+        return to_batch(clips, list(crops), self.grid)
 
     def mark(self) -> torch.cuda.Event | None:
         """The moment at which what was asked for within `side` will be there."""
@@ -154,7 +166,7 @@ class Mover:
         if ready:
             current = torch.cuda.current_stream(self.device)
             current.wait_event(ready)
-            for values in (batch.magnitude, batch.roll, batch.onset, batch.harmonic):
+            for values in batch.tensors().values():
                 values.record_stream(current)
         return batch
 
@@ -176,7 +188,7 @@ def stream(
         device: where batches are wanted.
         source: where clips come from; default: the shards, all datasets.
     """
-    mover = Mover(source or ShardClips(cache, frames, pinned=device.type == "cuda"), cache.grid.bins, device)
+    mover = Mover(source or ShardClips(cache, frames, pinned=device.type == "cuda"), cache.grid, device)
 
     def make(crops: Sequence[Crop]) -> tuple[Batch, torch.cuda.Event | None]:
         with mover.side():
@@ -208,18 +220,40 @@ def ahead(jobs: Iterable[Job], work: Callable[[Job], Result], readers: int) -> I
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def to_batch(clips: dict[str, Tensor], crops: list[Crop], bins: int) -> Batch:
+def to_batch(clips: dict[str, Tensor], crops: list[Crop], grid: Grid) -> Batch:
     """Stored form (time first, packed) to the networks' form (time last), on the device the clips are on."""
     magnitude = clips["magnitude"].transpose(1, 2).contiguous().float()  # half the bytes change places
     count, _, frames = magnitude.shape
     nothing = magnitude.new_empty((count, frames, 0, 0), dtype=torch.uint8)
+    stems = None
+    if STEMS in clips:  # a track that ends within the clip rings on into the windows of frames that it has not
+        ended = torch.arange(frames, device=magnitude.device) >= clips["left"][:, None, None, None]
+        stems = stem_magnitudes(clips[STEMS], clips["scale"] / clips["level"], grid).masked_fill_(ended, 0.0)
     return Batch(
         magnitude=magnitude.div_(clips["level"][:, None, None]),
         roll=unpack(clips.get("roll", nothing), PITCHES).float(),
         onset=unpack(clips.get("onset", nothing), PITCHES).float(),
-        harmonic=unpack(clips.get("harmonic", nothing), bins),
+        harmonic=unpack(clips.get("harmonic", nothing), grid.bins),
         crops=crops,
+        stems=stems,
+        stemmed=clips.get("stemmed"),
     )
+
+
+def stem_magnitudes(samples: Tensor, scale: Tensor, grid: Grid) -> Tensor:
+    """Magnitudes of stems as the cache has them of mixtures (`features.spectrogram`), made where the samples are.
+
+    Args:
+        samples: int16 (B, L, N), from half a window before the clip's first frame to half a window after its last.
+        scale: what a sample counts, float32 (B,).
+
+    Returns:
+        float32 (B, N, F, T).
+    """
+    hann = torch.from_numpy(window(grid.n_fft)).to(samples.device)
+    signals = samples.transpose(1, 2).float() * (scale * 2.0 / hann.sum())[:, None, None]
+    spectra = torch.stft(signals.flatten(0, 1), grid.n_fft, grid.hop, window=hann, center=False, return_complex=True)
+    return spectra.abs().unflatten(0, signals.shape[:2])
 
 
 def unpack(bits: Tensor, count: int) -> Tensor:

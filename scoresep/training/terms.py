@@ -39,6 +39,19 @@ class Pass:
         return self.model.separator(self.batch.magnitude) * self.batch.magnitude.unsqueeze(1)
 
     @cached_property
+    def labels(self) -> Tensor:
+        """What the critic learns of the score: y, (B, N, P, T), or who plays, (B, N, 1, T) or (B, N, 1, 1).
+
+        The losses see these alone, so that a critic of who plays has no pitches to learn from.
+        """
+        return self.model.transcriptor.labels(self.batch.roll)
+
+    @cached_property
+    def by_score(self) -> Tensor | None:
+        """Clips whose tracks the score judges, bool (B,): those without stems; None for all."""
+        return None if self.batch.stemmed is None else ~self.batch.stemmed
+
+    @cached_property
     def unscored(self) -> Tensor:
         """Instruments without a score, which may sound at any time: bool (N,)."""
         return torch.tensor([not instrument.scored for instrument in self.model.instruments], device=self.model.device)
@@ -57,7 +70,7 @@ class Pass:
     @cached_property
     def crossed(self) -> tuple[Tensor, Tensor]:
         """T(X~) frame logits and y~, (B, N, P, T) each."""
-        mixture, roll = losses.cross_mixture(self.separated, self.batch.roll, self.shifts)
+        mixture, roll = losses.cross_mixture(self.separated, self.labels, self.shifts)
         return self.model.transcriptor(mixture).frame, roll
 
 
@@ -65,17 +78,24 @@ Term = Callable[[Pass], Tensor]
 
 TERMS: dict[str, dict[str, Term]] = {
     "transcriptor": {
-        "score": lambda p: losses.score_loss(p.rolls.frame, p.batch.roll),
+        "score": lambda p: losses.score_loss(p.rolls.frame, p.labels),
         "onset": lambda p: losses.score_loss(p.rolls.onset, p.batch.onset),
         "adversarial_mixture": lambda p: losses.adversarial_mixture_transcriptor_loss(p.crossed[0]),
-        "adversarial_transcription": lambda p: losses.adversarial_transcription_loss(p.track_logits, p.batch.roll),
+        "adversarial_transcription": lambda p: losses.adversarial_transcription_loss(p.track_logits, p.labels),
     },
     "separator": {
-        "transcription": lambda p: losses.transcription_loss(p.track_logits, p.batch.roll),
-        "clip_mixture": lambda p: losses.clip_mixture_loss(p.batch.magnitude, p.separated, p.batch.roll, p.unscored),
-        "frame_mixture": lambda p: losses.frame_mixture_loss(p.batch.magnitude, p.separated, p.batch.roll, p.unscored),
-        "harmonic_mixture": lambda p: losses.harmonic_mixture_loss(p.batch.magnitude, p.separated, p.batch.harmonic),
+        "transcription": lambda p: losses.transcription_loss(p.track_logits, p.labels, p.by_score),
+        "clip_mixture": lambda p: losses.clip_mixture_loss(
+            p.batch.magnitude, p.separated, p.labels, p.unscored, p.by_score
+        ),
+        "frame_mixture": lambda p: losses.frame_mixture_loss(
+            p.batch.magnitude, p.separated, p.labels, p.unscored, p.by_score
+        ),
+        "harmonic_mixture": lambda p: losses.harmonic_mixture_loss(
+            p.batch.magnitude, p.separated, p.batch.harmonic, p.by_score
+        ),
         "adversarial_mixture": lambda p: losses.adversarial_mixture_separator_loss(*p.crossed),
+        "stem": lambda p: losses.stem_loss(p.batch.magnitude, p.separated, p.batch.stems, p.batch.stemmed),
     },
 }
 """By network and by name, as `recipe.TranscriptorWeights` and `recipe.SeparatorWeights` weight them."""

@@ -17,6 +17,6 @@ def read() -> Callable[[Cache, Sequence[Crop]], Batch]:
     """A function that reads clips as one batch on the CPU."""
 
     def make(cache: Cache, crops: Sequence[Crop], frames: int = 32) -> Batch:
-        return Mover(ShardClips(cache, frames), cache.grid.bins, torch.device("cpu"))(crops)
+        return Mover(ShardClips(cache, frames), cache.grid, torch.device("cpu"))(crops)
 
     return make

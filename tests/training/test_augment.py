@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -100,3 +102,15 @@ def test_equalising_touches_the_magnitudes_only(batch):
 def test_variation_follows_its_generator(batch):
     a, b, c = (vary(batch, 3, 6.0, 7.8125, torch.Generator().manual_seed(seed), GROUPS) for seed in (1, 1, 2))
     assert same(a, b) and not same(a, c)
+
+
+def test_stems_vary_as_the_mixture_does(batch):
+    """A mixture of one stem alone stays that stem; the same random moves are drawn with stems and without."""
+    stems = torch.stack([batch.magnitude, 2 * batch.magnitude, 0 * batch.magnitude], dim=1)
+    known = replace(batch, stems=stems, stemmed=torch.tensor([True, True, False]))
+    varied, plain = (vary(given, 3, 6.0, 7.8125, torch.Generator().manual_seed(1), GROUPS) for given in (known, batch))
+    assert same(varied, plain) and not same(varied, batch) and plain.stems is None
+    assert torch.allclose(varied.stems[:, 0], varied.magnitude) and torch.allclose(
+        varied.stems[:, 1], 2 * varied.magnitude
+    )
+    assert not varied.stems[:, 2].any() and varied.stemmed.tolist() == [True, True, False]

@@ -105,6 +105,16 @@ def test_two_ranks_end_where_one_with_the_whole_batch_ends(together, prepared, m
     assert all(torch.equal(pair[0]["states"][key], value) for key, value in pair[1]["states"].items())
 
 
+@pytest.mark.parametrize("number", [2, 3])
+def test_two_ranks_with_unequal_shares_of_stems_end_where_one_ends(together, prepared, make, tmp_path, number):
+    semi = ("supervision=semi", "stems_fraction=0.4")
+    start = trained(prepared, make, tmp_path, number, ALONE, *semi, f"stage{number}.steps=0")
+    whole = trained(prepared, make, tmp_path, number, ALONE, *semi)
+    pair = together(lambda ranks: trained(prepared, make, tmp_path, number, ranks, *semi))
+    moved = distance(whole["states"], start["states"])
+    assert moved > 0.01 and all(distance(part["states"], whole["states"]) < 1e-4 * moved for part in pair)
+
+
 def test_the_share_of_a_rank():
     assert [Ranks(rank, 3).share(12) for rank in range(3)] == [slice(0, 4), slice(4, 8), slice(8, 12)]
     with pytest.raises(ScoresepError, match=r"data\.batch is 10, which 3 processes cannot share evenly"):

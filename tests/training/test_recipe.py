@@ -79,6 +79,10 @@ def test_the_last_setting_wins():
         ("gradient_clip=0", "gradient_clip must be positive"),
         ("weight_decay=-1", "weight_decay"),
         ("seed=-1", "seed"),
+        ("supervision=stem", "supervision 'stem' is unknown; did you mean 'stems'"),
+        ("supervision=3", "'supervision' must be of type str, not 3"),
+        ("stems_fraction=1", "stems_fraction is 1.0, not between 0 and 1"),
+        ("stage2.separator.stem=1", r"stage2\.separator\.stem has no meaning with supervision 'score', set it to 0"),
         ("seed=1000000000000000000000", "seed"),
     ],
 )
@@ -131,3 +135,65 @@ def test_every_weight_has_a_loss_and_every_loss_a_weight():
 def test_a_recipe_is_plain_values(make):
     assert make.recipe().to_dict()["stage2"]["separator"]["transcription"] == Recipe().stage2.separator.transcription
     assert dataclasses.asdict(SeparatorWeights()).keys() == TERMS["separator"].keys()
+
+
+@pytest.mark.parametrize(
+    ("supervision", "weights"),
+    [
+        ("score", {"transcription", "clip_mixture", "harmonic_mixture"}),
+        ("class-frame", {"transcription", "clip_mixture", "frame_mixture"}),
+        ("class-clip", {"transcription", "clip_mixture"}),
+        ("stems", {"stem"}),
+        ("semi", {"transcription", "clip_mixture", "harmonic_mixture", "stem"}),
+    ],
+)
+def test_a_supervision_brings_its_losses(supervision, weights):
+    recipe = load_recipe("mini", [f"supervision={supervision}"])
+    adversarial = {"adversarial_mixture"} if supervision in ("score", "semi") else set()
+    for stage, more in ((recipe.stage2, set()), (recipe.stage3, adversarial)):
+        assert {name for name, weight in vars(stage.separator).items() if weight} == weights | more
+    onset = set() if supervision.startswith("class") else {"onset"}
+    assert {name for name, weight in vars(recipe.stage1.transcriptor).items() if weight} == {"score"} | onset
+    assert not any(vars(recipe.stage1.separator).values()) and not any(vars(recipe.stage2.transcriptor).values())
+    assert recipe.data == load_recipe("mini").data and recipe.stage2.steps == load_recipe("mini").stage2.steps
+
+
+@pytest.mark.parametrize(
+    ("supervision", "loss"),
+    [
+        ("class-frame", "stage2.separator.harmonic_mixture"),
+        ("class-frame", "stage1.transcriptor.onset"),
+        ("class-clip", "stage2.separator.frame_mixture"),
+        ("class-clip", "stage3.transcriptor.adversarial_mixture"),
+        ("stems", "stage2.separator.transcription"),
+    ],
+)
+def test_a_loss_without_meaning_is_refused(supervision, loss):
+    with pytest.raises(ScoresepError, match=rf"{loss} has no meaning with supervision '{supervision}', set it to 0"):
+        load_recipe("mini", [f"supervision={supervision}", f"{loss}=0.5"])
+
+
+def test_a_recipe_changes_its_base(tmp_path):
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "base.toml").write_text('base = "mini"\n[stage2]\nsteps = 7\n[stage2.separator]\nclip_mixture = 3\n')
+    (tmp_path / "rows" / "row.toml").write_text(
+        'base = "../base.toml"\n[stage2.separator]\nstem = 0\nharmonic_mixture = 0\n'
+    )
+    recipe = load_recipe(str(tmp_path / "rows" / "row.toml"), ["data.batch=5"])
+    assert (recipe.stage2.steps, recipe.data.batch, recipe.trunk) == (7, 5, load_recipe("mini").trunk)
+    assert (recipe.stage2.separator.clip_mixture, recipe.stage2.separator.harmonic_mixture) == (3.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ('"gone.toml"', r"recipe .*gone\.toml does not exist"),
+        ("3", "base = 3 is not the name of another recipe"),
+        ('"mni"', "unknown recipe 'mni'; did you mean 'mini'"),
+        ('"r.toml"', r"base = 'r\.toml' is not the name of another recipe"),
+    ],
+)
+def test_a_base_that_is_none_is_refused(tmp_path, base, message):
+    (tmp_path / "r.toml").write_text(f"base = {base}\n")
+    with pytest.raises(ScoresepError, match=message):
+        load_recipe(str(tmp_path / "r.toml"))

@@ -9,7 +9,7 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.training.shards import DATASETS, Layout, ResidentClips, ShardClips
+from scoresep.training.shards import DATASETS, STEMS, Layout, ResidentClips, ShardClips, Span
 
 
 def shards(index):
@@ -102,3 +102,30 @@ def test_memory_that_does_not_suffice_is_said(cache, monkeypatch):
     monkeypatch.setattr(torch, "empty", refuse)
     with pytest.raises(ScoresepError, match=r"cache\.h5 does not fit in memory; leave --resident out"):
         ResidentClips(cache, 20, [0, 1], torch.device("cpu"))
+
+
+def test_a_clip_of_frames_lies_on_the_samples_of_their_windows():
+    assert (Span().rows(5), Span().first(7)) == (5, 7)
+    assert (Span(4, 16).rows(1), Span(4, 16).first(0)) == (16, -8)
+    assert (Span(4, 16).rows(3), Span(4, 16).first(10)) == (24, 32)
+
+
+@pytest.mark.parametrize("frames", [1, 20, 200])
+def test_stems_are_those_of_the_cache_with_silence_around(cache, frames):
+    """At the beginning, in the middle, over the end, after it; and nothing of tracks that are not named."""
+    crops = [(0, 0), (2, 30), (2, 75), (0, 93), (1, 10)]
+    held = [0, 1, 2]
+    sources = (
+        ShardClips(cache, frames, ["magnitude", STEMS], stemmed={0, 2}),
+        ResidentClips(cache, frames, held, torch.device("cpu"), ["magnitude", STEMS], stemmed={0, 2}),
+    )
+    hop, n_fft = cache.grid.hop, cache.grid.n_fft
+    length = (frames - 1) * hop + n_fft
+    for clips in (source(crops) for source in sources):
+        assert clips["stemmed"].tolist() == [True, True, True, True, False]
+        for place, (row, first) in enumerate(crops):
+            whole = cache.slice("stems", row)
+            padded = np.pad(whole, ((n_fft // 2, first * hop + length), (0, 0)))[first * hop :][:length]
+            assert np.array_equal(clips[STEMS][place].numpy(), padded * (row != 1)), (row, first)
+            assert float(clips["scale"][place]) == np.float32(cache.tracks["scale"][row])
+            assert np.array_equal(clips["magnitude"][place, :1].numpy(), cache.magnitude(row, first, 1))

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from scoresep.errors import ScoresepError
-from scoresep.training.shards import ShardClips
+from scoresep.features.spectrogram import stft
+from scoresep.training.shards import DATASETS, STEMS, ShardClips
 from scoresep.training.stream import ClipOrder, ahead, open_source, stream, unpack
 
 CPU = torch.device("cpu")
@@ -155,3 +156,24 @@ def test_bits_are_unpacked_as_numpy_does():
     bits = torch.randint(0, 256, (5, 7, 3, 11), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     expected = np.unpackbits(bits.numpy(), axis=-1, count=85, bitorder="little").transpose(0, 2, 3, 1)
     assert np.array_equal(unpack(bits, 85).numpy(), expected.astype(bool))
+
+
+@pytest.mark.parametrize("resident", ["", "host"])
+def test_magnitudes_of_stems_are_those_of_their_spectrograms(cache, resident):
+    """As preparation would have made them, at the track's beginning, within it and at its end."""
+    crops = [(0, 0), (1, 31), (2, 62), (1, 70)]
+    source = open_source(cache, "train", 32, CPU, (*DATASETS, STEMS), resident, stemmed={0, 1})
+    (batch,) = stream(cache, 32, [crops], 0, CPU, source)
+    assert batch.stems.shape == (4, 3, 1025, 32) and batch.stems.dtype == torch.float32
+    assert batch.stemmed.tolist() == [True, True, False, True] and not batch.stems[2].any()
+    for place, (row, first) in ((0, (0, 0)), (1, (1, 31)), (3, (1, 70))):
+        for n, stem in enumerate(cache.stems(row)):
+            expected = np.abs(stft(stem, cache.grid.n_fft, cache.grid.hop))[first : first + 32].T / cache.level(row)
+            found = batch.stems[place, n].numpy()
+            assert np.allclose(found[:, : expected.shape[1]], expected, rtol=1e-4, atol=1e-5)
+            assert not found[:, expected.shape[1] :].any()
+
+
+def test_stems_that_are_not_asked_for_are_not_there(cache):
+    batch = one_batch(cache, [(0, 0)])
+    assert batch.stems is None and batch.stemmed is None and set(batch.tensors()) == set(DATASETS)

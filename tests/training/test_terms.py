@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from scoresep import losses
 from scoresep.training.checkpoint import Model
-from scoresep.training.stream import stream
+from scoresep.training.shards import DATASETS, STEMS, ShardClips
+from scoresep.training.stream import Batch, stream
 from scoresep.training.terms import TERMS, Pass
 
 
@@ -16,8 +19,15 @@ def view(cache, make) -> Pass:
     torch.manual_seed(0)
     recipe = make.recipe()
     model = Model(cache.grid, cache.instruments, recipe.trunk, recipe.mask).eval()
-    (batch,) = stream(cache, 32, [[(0, 0), (1, 5), (2, 9), (0, 40)]], 0, torch.device("cpu"))
-    return Pass(model, batch, torch.tensor([0, 1, 3]))
+    return Pass(model, read(cache, ()), torch.tensor([0, 1, 3]))
+
+
+def read(cache, stemmed) -> Batch:
+    """Four clips, with the stems of the tracks `stemmed` where there are any."""
+    names = (*DATASETS, STEMS) if stemmed else DATASETS
+    source = ShardClips(cache, 32, names, stemmed=stemmed)
+    (batch,) = stream(cache, 32, [[(0, 0), (1, 5), (2, 9), (0, 40)]], 0, torch.device("cpu"), source)
+    return batch
 
 
 def test_separated_tracks_add_up_to_the_mixture_with_softmax_masks(view):
@@ -52,7 +62,11 @@ def test_terms_are_the_losses(view):
             "adversarial_mixture": losses.adversarial_mixture_separator_loss(crossed, parts),
         },
     }
-    assert {player: set(terms) for player, terms in expected.items()} == {p: set(terms) for p, terms in TERMS.items()}
+    named = {player: set(terms) for player, terms in TERMS.items()}
+    assert {player: set(terms) for player, terms in expected.items()} == {
+        **named,
+        "separator": named["separator"] - {"stem"},
+    }
     for player, terms in expected.items():
         for name, value in terms.items():
             assert torch.isclose(TERMS[player][name](view), value, rtol=1e-4), name
@@ -67,3 +81,47 @@ def test_a_detached_view_passes_no_gradient_to_the_separator(view):
 def test_a_view_passes_the_gradient_through_the_transcriptor_to_the_separator(view):
     TERMS["separator"]["transcription"](view).backward()
     assert any(p.grad is not None and p.grad.any() for p in view.model.separator.parameters())
+
+
+def test_clips_with_stems_are_judged_by_them_and_the_others_by_the_score(view, cache):
+    """Clips 0 and 3 are of the track with stems; each loss is that of its clips, divided by what the whole is."""
+    batch = read(cache, {0})
+    assert batch.stemmed.tolist() == [True, False, False, True]
+    masked = Pass(view.model, batch, view.shifts)
+    separated, magnitude = masked.separated, batch.magnitude
+    parts = {True: torch.tensor([0, 3]), False: torch.tensor([1, 2])}
+    louder = {side: magnitude[clips].sum() / magnitude.sum() for side, clips in parts.items()}
+    rest = parts[False]
+    tracks, roll = masked.track_logits[rest], batch.roll[rest]
+    expected = {
+        "transcription": losses.transcription_loss(tracks, roll) / 2,
+        "clip_mixture": losses.clip_mixture_loss(magnitude[rest], separated[rest], roll) * louder[False],
+        "frame_mixture": losses.frame_mixture_loss(magnitude[rest], separated[rest], roll) * louder[False],
+        "harmonic_mixture": losses.harmonic_mixture_loss(magnitude[rest], separated[rest], batch.harmonic[rest])
+        * louder[False],
+        "stem": losses.stem_loss(magnitude[parts[True]], separated[parts[True]], batch.stems[parts[True]])
+        * louder[True],
+    }
+    for name, value in expected.items():
+        assert torch.isclose(TERMS["separator"][name](masked), value, rtol=1e-4), name
+
+
+@pytest.mark.parametrize(("critic", "shape"), [("frames", (4, 3, 1, 32)), ("clips", (4, 3, 1, 1))])
+def test_a_critic_of_who_plays_sees_no_pitches(view, cache, critic, shape):
+    model = Model(cache.grid, cache.instruments, view.model.trunk, "softmax", critic).eval()
+    seen = Pass(model, view.batch, view.shifts)
+    roll = view.batch.roll
+    expected = roll.any(2, keepdim=True) if critic == "frames" else roll.flatten(2).any(2)[:, :, None, None]
+    assert torch.equal(seen.labels, expected.float()) and seen.labels.shape == shape == seen.rolls.frame.shape
+    assert seen.track_logits.shape == (4, 3, *shape[1:])
+    shuffled = dataclasses.replace(
+        view.batch, roll=roll[:, :, torch.randperm(88, generator=torch.Generator().manual_seed(0))]
+    )
+    other = Pass(model, shuffled, view.shifts)
+    for player, name in (
+        ("transcriptor", "score"),
+        ("separator", "transcription"),
+        ("separator", "clip_mixture"),
+        ("separator", "frame_mixture"),
+    ):
+        assert torch.equal(TERMS[player][name](seen), TERMS[player][name](other)), name

@@ -1,0 +1,149 @@
+"""The paper's table: train rows with several seeds, evaluate them, write table, CSV and figure.
+
+    python pipelines/paper/run.py cache.h5 --rows clip,harmonic,clip_harmonic --seeds 0,1,2
+
+What rows share (stage 1 for most, stage 2 for those of stage 3) is trained once a seed. A stopped run goes on with the
+same command; what is done is not done again. `--rows` and `--seeds` may grow from call to call: the table holds all
+results that belong to the same data and settings. Recipes as they were run lie in `<out>/recipes`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+import torch
+from rows import ROWS, choose_rows, row_recipe, stage_folder, write_recipes
+from table import Result, write_results
+
+from scoresep.cache.reader import Cache
+from scoresep.console import console, losses_line, meter
+from scoresep.errors import ScoresepError
+from scoresep.evaluation.evaluate import Evaluation, evaluate
+from scoresep.machine import available_cores
+from scoresep.training.log import RunLog
+from scoresep.training.recipe import Recipe
+from scoresep.training.run import Stopped, choose_device, default_recipe, publish, stage_path, train
+
+
+def main() -> int:
+    """Run what is asked for; exit status."""
+    options = arguments()
+    try:
+        run(options)
+    except ScoresepError as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return 2
+    except Stopped as stop:
+        print(f"{stop}; everything is saved in {options.out}, the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cache", type=Path, help="cache made by `scoresep prepare`, with stems")
+    parser.add_argument("--rows", default="all", help=f"all, or by comma: {', '.join(ROWS)}")
+    parser.add_argument("--seeds", default="0,1,2", help="by comma")
+    parser.add_argument("--size", help="recipe beneath all rows: mini, paper or a TOML file; default: by the device")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of all rows")
+    parser.add_argument("--split", default="test", help="tracks to evaluate on")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--resident", default="", choices=["", "host", "device"], help="hold training tracks in memory")
+    parser.add_argument("--out", type=Path, default=Path("paper"), help="folder for everything it makes")
+    return parser.parse_args()
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train and evaluate the rows asked for, seed by seed, and write all results there are after each."""
+    torch.set_num_threads(available_cores())
+    device = choose_device(options.device)
+    cache, recipes = Cache(options.cache), options.out / "recipes"
+    names = choose_rows(options.rows)
+    seeds = [whole_number(seed) for seed in options.seeds.split(",")]
+    write_recipes(recipes, options.size or default_recipe(device))
+    for seed in seeds:
+        for name in names:
+            recipe = row_recipe(recipes, name, seed, options.set)
+            if found(options, cache, name, recipe) is None:
+                console.print(f"{name}, seed {seed}", markup=False)
+                checkpoint = train_row(options, cache, name, recipe, device)
+                result = evaluate(checkpoint, cache.path, options.split, str(device))
+                result.save(result_path(options, name, seed))
+            write_results(options.out, collect(options, cache, recipes))
+    console.print(f"{options.out / 'table.md'}, table.csv, table.png", markup=False)
+
+
+def whole_number(text: str) -> int:
+    """A seed.
+
+    Raises:
+        ScoresepError: it is none.
+    """
+    if not text.strip().isdecimal():
+        raise ScoresepError(f"--seeds '{text}' is not a whole number; give some by comma, such as 0,1,2")
+    return int(text)
+
+
+def train_row(options: argparse.Namespace, cache: Cache, name: str, recipe: Recipe, device: torch.device) -> Path:
+    """Train the stages of a row, each in the folder of all rows that share it; returns the row's checkpoint."""
+    last = ROWS[name].stage
+    folders = {number: stage_folder(options.out, cache, recipe, number) for number in range(1, last + 1)}
+    for number, folder in folders.items():
+        for earlier in range(1, number):
+            target = stage_path(folder, earlier)
+            if not target.exists():
+                publish(stage_path(folders[earlier], earlier), target)
+        with meter("steps") as progress:
+            show = lambda title, done, total, losses: progress(title, done, total, losses_line(losses))  # noqa: E731
+            log = RunLog(folder, show, lambda text: console.print(text, markup=False))
+            try:
+                train(cache, number, recipe, device, folder, folder / "out.pt", log, False, options.resident)
+            finally:
+                log.close()
+        (folder / "out.pt").unlink()  # the same as the stage's own
+    return stage_path(folders[last], last)
+
+
+def result_path(options: argparse.Namespace, name: str, seed: int) -> Path:
+    return options.out / "results" / options.split / f"{name}-{seed}.json"
+
+
+def found(options: argparse.Namespace, cache: Cache, name: str, recipe: Recipe) -> Evaluation | None:
+    """The result of a row and seed, if there is one of this data and these settings."""
+    result = Evaluation.load(result_path(options, name, recipe.seed))
+    if result is None:
+        return None
+    trained = result.about["checkpoint"]
+    fits = trained["recipe"] == recipe.to_dict() and trained["stage"] == ROWS[name].stage and trained["complete"]
+    return result if fits and result.about["cache"]["digest"] == cache.digest else None
+
+
+def collect(options: argparse.Namespace, cache: Cache, recipes: Path) -> list[Result]:
+    """All results there are of this data and these settings, of rows and seeds asked for now or before."""
+    results = []
+    for name, row in ROWS.items():
+        held = result_path(options, name, 0).parent.glob(f"{name}-*.json")
+        for seed in sorted(int(path.stem.rpartition("-")[2]) for path in held):
+            recipe = row_recipe(recipes, name, seed, options.set)
+            if (evaluation := found(options, cache, name, recipe)) is not None:
+                results.append(Result(name, row.title, seed, evaluation, command(options, name)))
+    return results
+
+
+def command(options: argparse.Namespace, name: str) -> str:
+    """How to make a row again, alone; SEED stands for a seed."""
+    train = ["scoresep", "train", "--stage", str(ROWS[name].stage), "--cache", str(options.cache)]
+    train += ["--recipe", str(options.out / "recipes" / f"{name}.toml")]
+    train += [word for setting in options.set for word in ("--set", setting)]
+    own = f"{name}-SEED"
+    train += ["--set", "seed=SEED", "--run", own, "--out", f"{own}.pt"]
+    judge = ["scoresep", "evaluate", f"{own}.pt", "--split", options.split, "--out", f"{own}.json"]
+    return f"{shlex.join(train)} && {shlex.join(judge)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

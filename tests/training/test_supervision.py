@@ -1,0 +1,206 @@
+"""The comparisons: every row trains all stages and is evaluated; who reads which stems; what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from scoresep.cache.reader import Cache
+from scoresep.errors import ScoresepError
+from scoresep.evaluation.evaluate import evaluate
+from scoresep.evaluation.report import plot_track, report
+from scoresep.inference.transcribe import transcribe_file
+from scoresep.training.checkpoint import load_checkpoint
+from scoresep.training.log import RunLog, read_log
+from scoresep.training.run import Stopped, stage_path, train
+from scoresep.training.supervision import SUPERVISIONS, stemmed_tracks
+
+CPU = torch.device("cpu")
+STEPS = ("stage1.steps=2", "stage2.steps=2", "stage3.steps=2", "stems_fraction=0.4")
+
+
+@pytest.fixture
+def run(cache, make, tmp_path):
+    """A function that trains stages in a folder and returns the last one's checkpoint."""
+
+    def go(supervision: str, *assignments: str, last: int = 3, folder: str = "run", data: Cache = cache, **how):
+        log = RunLog(tmp_path / folder)
+        recipe = make.recipe(*STEPS, f"supervision={supervision}", *assignments)
+        out = tmp_path / f"{folder}.pt"
+        try:
+            train(data, last, recipe, CPU, tmp_path / folder, out, log, False, **how)
+        finally:
+            log.close()
+        return out
+
+    return go
+
+
+@pytest.mark.parametrize("supervision", SUPERVISIONS)
+def test_every_row_trains_all_stages_and_is_evaluated(run, tmp_path, supervision):
+    checkpoint = run(supervision)
+    records = [record for record in read_log(tmp_path / "run") if record["kind"] == "validation"]
+    assert [(record["stage"], record["step"]) for record in records] == [(1, 2), (2, 2), (3, 2)]
+    assert all(np.isfinite(value) for record in records for value in record.values() if isinstance(value, float))
+    first, last = (load_checkpoint(stage_path(tmp_path / "run", number)).model for number in (1, 3))
+    moved = [
+        not torch.equal(a, b) for a, b in zip(first.separator.parameters(), last.separator.parameters(), strict=True)
+    ]
+    assert all(moved) and first.critic == last.critic == SUPERVISIONS[supervision].critic
+    evaluation = evaluate(checkpoint)
+    figures = evaluation.summary["separation"]
+    assert all(figures[name]["si_sdr"] is not None for name in ("piano", "guitar", "bass"))
+    assert bool(evaluation.summary["transcription"]) == last.transcribes
+    assert any("knows no notes" in note for note in evaluation.notes) != last.transcribes
+    report(evaluation)
+
+
+def test_rows_differ_in_nothing_but_what_the_losses_see(run, tmp_path):
+    """The same fresh separator, clips and steps: rows with one critic have one stage 1, and another stage 2."""
+    folders = {name: run(name, last=2, folder=name).with_suffix("") for name in ("score", "stems", "semi")}
+    ones, twos = (
+        [load_checkpoint(stage_path(folder, number)).model.to_dict()["networks"] for folder in folders.values()]
+        for number in (1, 2)
+    )
+    for other in ones[1:]:
+        assert all(torch.equal(ones[0][n][key], value) for n in other for key, value in other[n].items())
+    weights = [found["separator"]["head.weight"] for found in twos]
+    assert not any(torch.equal(weights[a], weights[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
+
+
+def test_rows_with_one_critic_go_on_from_one_stage_1(run, tmp_path):
+    run("score", last=1, folder="one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    before = (tmp_path / "two" / "stage1.pt").stat().st_mtime_ns
+    run("stems", last=2, folder="two")
+    assert (tmp_path / "two" / "stage1.pt").stat().st_mtime_ns == before
+    with pytest.raises(ScoresepError, match=r'stage2\.pt was trained with other settings: supervision is "stems"'):
+        run("semi", last=2, folder="two")
+    with pytest.raises(ScoresepError, match=r'holds networks of another kind: critic is "keys", not "frames"'):
+        run("class-frame", last=2, folder="one")
+
+
+@pytest.mark.parametrize("supervision", ["class-frame", "class-clip"])
+def test_who_plays_is_learnt_without_stems(run, cache_copy, supervision):
+    for shard in cache_copy.with_name("cache.shards").glob("*.h5"):
+        with h5py.File(shard, "a") as file:
+            del file["stems"], file["mixture"], file["harmonic"], file["onset"]
+    run(supervision, data=Cache(cache_copy))
+
+
+def test_stems_are_read_of_the_tracks_that_have_them_and_no_others(run, cache_copy):
+    """Poisoned stems of the others change nothing; poisoned stems of theirs do."""
+    clean = Cache(cache_copy)
+    known = stemmed_tracks(clean, "train", "semi", 0.4, 0)
+    assert len(known) == 1
+    weights = []
+    for number, poisoned in enumerate((set(), {0, 1, 2} - known, known)):
+        index = cache_copy.parent / str(number) / "cache.h5"
+        index.parent.mkdir()
+        shutil.copy(cache_copy, index)
+        shutil.copytree(cache_copy.with_name("cache.shards"), index.with_name("cache.shards"))
+        data = Cache(index)
+        for row in poisoned:
+            first, count = int(data.tracks["first_sample"][row]), int(data.tracks["samples"][row])
+            with h5py.File(data.shard_path(int(data.tracks["shard"][row])), "a") as file:
+                file["stems"][first : first + count] = 9999
+        out = run("semi", "data.validation_clips=0", last=2, folder=f"run{number}", data=data)
+        weights.append(load_checkpoint(out).model.separator.head.weight)
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_tracks_with_stems_follow_from_the_seed(cache):
+    assert stemmed_tracks(cache, "train", "score", 0.5, 0) == frozenset()
+    assert stemmed_tracks(cache, "train", "stems", 0.5, 0) == {0, 1, 2}
+    chosen = [stemmed_tracks(cache, "train", "semi", 0.4, seed) for seed in range(12)]
+    assert chosen == [stemmed_tracks(cache, "train", "semi", 0.4, seed) for seed in range(12)]
+    assert {len(found) for found in chosen} == {1} and len(set(chosen)) == 3
+    assert stemmed_tracks(cache, "train", "semi", 0.7, 0) > chosen[0], "a larger share holds the smaller"
+
+
+@pytest.mark.parametrize("resident", ["host", "device"])
+def test_stems_held_in_memory_train_to_the_same_weights(run, resident):
+    outs = [run("semi", last=2, folder=f"run{where}", resident=where) for where in ("", resident)]
+    first, second = (load_checkpoint(out).model.separator.state_dict() for out in outs)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("supervision", ["stems", "semi"])
+def test_a_cache_without_stems_is_refused_before_anything_is_trained(run, cache, tmp_path, supervision):
+    bare = Cache(cache.path)
+    bare.settings = dataclasses.replace(bare.settings, stems=False)
+    with pytest.raises(
+        ScoresepError, match=rf"cache\.h5 holds no stems, which supervision '{supervision}' learns from"
+    ):
+        run(supervision, data=bare)
+    assert not list((tmp_path / "run").glob("*.pt"))
+
+
+@pytest.mark.parametrize(("fraction", "count"), [(0.1, 0), (0.9, 3)])
+def test_a_share_that_is_none_or_all_is_refused(run, fraction, count):
+    with pytest.raises(ScoresepError, match=rf"stems_fraction {fraction} of the 3 training tracks of .* is {count};"):
+        run("semi", f"stems_fraction={fraction}")
+
+
+def test_a_critic_of_who_plays_separates_and_does_not_transcribe(run, tmp_path, make):
+    import soundfile
+
+    checkpoint = run("class-clip")
+    model = load_checkpoint(checkpoint).model
+    assert model.threshold == [0.5] * 3 and not model.transcribes
+    soundfile.write(tmp_path / "song.wav", make.tone(60, 1.0), 16000)
+    with pytest.raises(ScoresepError, match=r"critic tells who plays \(clips\) and knows no notes, so it can only sep"):
+        transcribe_file(tmp_path / "song.wav", model, tmp_path / "song.mid")
+    assert not (tmp_path / "song.mid").exists()
+    plot_track(tmp_path / "picture.png", checkpoint, None, "test", "cpu")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+def test_nothing_to_compare_is_refused(run, cache, monkeypatch):
+    checkpoint = run("class-frame", last=1)
+    monkeypatch.setattr(Cache, "has_stems", False)
+    with pytest.raises(ScoresepError, match=r"holds no stems and .*run\.pt knows no notes, so there is nothing"):
+        evaluate(checkpoint)
+
+
+@pytest.mark.parametrize("supervision", ["class-clip", "semi"])
+def test_stopped_and_continued_is_the_same_as_uninterrupted(run, tmp_path, monkeypatch, supervision):
+    from scoresep.training import run as runs
+
+    settings = ("stage2.steps=4", "stage2.keep=best")
+    whole = run(supervision, *settings, last=2, folder="whole")
+    real = runs.train_stage
+
+    def interrupt(session):
+        session.stopped = lambda: session.stage.number == 2 and session.step == 3
+        return real(session)
+
+    monkeypatch.setattr(runs, "train_stage", interrupt)
+    with pytest.raises(Stopped):
+        run(supervision, *settings, last=2)
+    monkeypatch.setattr(runs, "train_stage", real)
+    again = run(supervision, *settings, last=2)
+    first, second = (torch.load(path, weights_only=True) for path in (whole, again))
+    assert first["digest"] == second["digest"]
+    assert read_log(tmp_path / "run") == read_log(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("supervision", "falling"), [("stems", "separator/stem"), ("class-frame", "transcriptor/score")]
+)
+def test_rows_learn(run, tmp_path, supervision, falling):
+    """A separator from stems; a classifier that learns who plays when."""
+    stage = {"separator": 2, "transcriptor": 1}[falling.split("/")[0]]
+    fast = (f"stage{stage}.steps=60", f"stage{stage}.learning_rate=0.01", "validate_every=30", "data.equalise=0.0")
+    run(supervision, *fast, "trunk.channels=16", "data.transpose=0", last=stage)
+    values = [
+        record[falling]
+        for record in read_log(tmp_path / "run")
+        if record["kind"] == "train" and record["stage"] == stage
+    ]
+    assert values[-1] < 0.7 * values[0]
