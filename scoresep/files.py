@@ -47,13 +47,17 @@ def _host() -> str:
 
 
 def _alive(process: int) -> bool:
+    """Whether a process of this machine may still write: a dead one that nobody has taken leave of does not."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
         return True
-    return True
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (OSError, IndexError):  # no Linux, or gone in between
+        return True
 
 
 def write_text(path: str | Path, text: str) -> None:

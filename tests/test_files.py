@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from scoresep import files
 from scoresep.errors import ScoresepError
 from scoresep.files import existing_file, replacing, write_json, write_text
 
@@ -53,3 +57,14 @@ def test_existing_file_names_what_is_missing_and_what_to_do(tmp_path):
         existing_file(tmp_path, "cache", "make one")
     write_text(tmp_path / "a", "")
     assert existing_file(str(tmp_path / "a"), "cache", "") == tmp_path / "a"
+
+
+def test_what_a_dead_process_left_goes_even_if_nobody_has_waited_for_it(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays as a zombie
+    left = [tmp_path / f".a.{files._host()}-{process}.tmp.h5" for process in (child.pid, os.getpid())]
+    for path in left:
+        path.write_bytes(b"half")
+    files.remove_stale(tmp_path / "a.h5")
+    assert [path.exists() for path in left] == [False, True]
+    child.wait()
