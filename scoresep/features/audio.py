@@ -44,9 +44,9 @@ def read_audio(path: str | Path, sample_rate: int | None = None, channels: int |
         with soundfile.SoundFile(path) as file:
             expected, rate, integers = file.frames, file.samplerate, file.subtype.startswith("PCM_")
             check_header(path, expected, rate)
-            check_whole(path, file.format, file.extra_info)
             samples = file.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as fault:
+            check_whole(path, file.format, file.extra_info)
+    except (soundfile.LibsndfileError, OSError, ValueError, MemoryError) as fault:
         raise ScoresepError(f"{path} is not readable audio ({first_line(fault)}); replace or remove it") from fault
     if len(samples) != expected or not len(samples):
         raise ScoresepError(f"{path} is truncated: {len(samples)} of {expected} samples; replace it")
@@ -73,15 +73,18 @@ def check_header(path: str | Path, samples: int, rate: int) -> None:
 
 
 def check_whole(path: str | Path, kind: str, said: str) -> None:
-    """Refuse a WAV or Ogg file that ends too early, which libsndfile reads without a word.
+    """Refuse a WAV or Ogg file that ends too early or is damaged within, which libsndfile reads without a word.
 
     Args:
         kind: libsndfile's name of the format.
-        said: its notes on the file. Programs that write into a pipe leave a WAV file's length open: all bits set.
+        said: its notes on the file, after reading. Programs that write into a pipe leave a WAV file's length open, all
+            bits set.
 
     Raises:
-        ScoresepError: it is cut.
+        ScoresepError: it is cut or damaged.
     """
+    if damage := re.search(r"^Ogg.*(unexpected|Corrupt|a hole at|Junk|lacks).*", said, re.MULTILINE):
+        raise ScoresepError(f"{path} is damaged ({damage[0].strip()}); replace it")
     if kind == "OGG" and not ends_its_stream(Path(path)):
         raise ScoresepError(f"{path} is truncated: its last page is missing; replace it")
     if (cut := re.search(r"^data : (\d+) \(should be (\d+)\)", said, re.MULTILINE)) and int(cut[1]) != 0xFFFFFFFF:
