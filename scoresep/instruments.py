@@ -198,7 +198,7 @@ def _programs(entry: Any, name: str) -> range:
     """The programs of 5 or '0-7'."""
     first, dash, last = str(entry).partition("-")
     last = last if dash else first
-    if not first.isdecimal() or not last.isdecimal():
+    if not (first.isdecimal() and last.isdecimal() and len(first) < 5 and len(last) < 5):
         raise ScoresepError(f"[{name}] programs: {entry!r} is neither a number nor a span such as '0-7'")
     span = range(int(first), int(last) + 1)
     if not span or span[-1] > DRUM_PROGRAM:

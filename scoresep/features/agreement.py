@@ -37,12 +37,15 @@ EARLIEST, LATEST = -0.02, 0.06
 RISE_DB, FLOOR_DB = 6.0, -50.0
 """Rise within three steps that is a certain onset; level, below the stem's loud moments, under which nothing counts."""
 FEWEST_ONSETS, MOST_ONSETS = 12, 1500
-CANDIDATES = 4
+CANDIDATES, NEAR = 4, 0.12
+"""Lags that are tried; seconds within which two of them are one."""
 GAIN, GAIN_OF_FEW = 0.2, 1.0
 """An offset must fit better than the written time by GAIN + GAIN_OF_FEW / sqrt(number of onsets)."""
-FEWEST_HIT, FEWEST_ALIKE = 0.5, 0.4
-SLOW, SLOW_HIT = 0.2, 0.5
-"""A lag up to SLOW seconds is a slow attack if of the onsets that sound there this share sounds as written, too."""
+MOST_HIT, FEWEST_HIT, STANDS_OUT, FEWEST_ALIKE = 0.7, 0.4, 0.1, 0.4
+"""Of the onsets MOST_HIT must sound there, or FEWEST_HIT and STANDS_OUT more than at any other candidate: where attacks
+are slow, chance gives several such lags. `Fit.sounds` must be FEWEST_ALIKE."""
+SLOW, SHARP = 0.2, 0.75
+"""A lag up to SLOW seconds is a slow attack unless this share of the rise in level comes within 30 ms."""
 
 FRAMES, FEWEST_FRAMES = 96, 8
 SPECTRUM_RATE, WINDOW, LOWEST, HIGHEST = 11025, 0.186, 35.0, 5000.0
@@ -56,8 +59,9 @@ OCTAVES = (-12.0, 12.0)
 ANY_SHIFT = tuple(float(k) for k in range(-24, 25) if k)
 UNRELATED = (-13.0, -11.0, -6.0, -1.0, 1.0, 6.0, 11.0, 13.0)
 """Transpositions that share hardly a partial with the written notes: what a wrong score explains by chance."""
-AGREES, CLEARLY, MOSTLY = 0.55, 0.1, 0.7
-"""Another pitch is believed if it explains this much, this much more than the written one, in this share of frames."""
+AGREES, CLEARLY, OTHER_INTERVAL = 0.55, 1.28, 1.6
+"""Another octave is believed if it explains this much and this many times what the written one explains (strings or
+stops that double the octave above reach 1.23 times); the same for other intervals."""
 BY_CHANCE, EXPLAINS = 0.07, 0.4
 """A score that explains no more than this above the best unrelated transposition explains nothing."""
 BENT, FEWEST_BENT = 0.4, 6
@@ -267,22 +271,35 @@ def best_offset(sound: Sound, spectra: Spectra | None) -> tuple[Fit, Fit] | None
         return None
     middle, rate = len(onsets) // 2, sound.envelope.rate
     first, last = middle + round(EARLIEST * rate), middle + round(LATEST * rate)
-    inside = first + int(np.argmax(onsets[first : last + 1]))
-    written = Fit(0.0, float(onsets[inside]), sounds_alike(sound, spectra, 0.0))
+    written = Fit(0.0, float(onsets[first : last + 1].max()), sounds_alike(sound, spectra, 0.0))
     onsets[first : last + 1] = -1.0
-    best = written
+    rivals = []
     for _ in range(CANDIDATES):
         step = int(np.argmax(onsets))
         lag, there = (step - middle) / rate, float(onsets[step])
         # Windows at the written onsets say little about short notes that sound elsewhere.
         own = there > written.onsets + GAIN and not sound.is_drum
-        rival = Fit(lag, there, sounds_alike(sound, note_spectra(sound, lag) if own else spectra, lag))
-        best = max(best, rival, key=lambda fit: fit.total)
+        rivals.append(Fit(lag, there, sounds_alike(sound, note_spectra(sound, lag) if own else spectra, lag)))
         onsets[max(step - 6, 0) : step + 7] = -1.0
+    best = max(rivals, key=lambda fit: fit.total)
     clear = best.total - written.total > GAIN + GAIN_OF_FEW / np.sqrt(count)
-    believable = best.onsets >= FEWEST_HIT and (sound.is_drum or best.sounds >= FEWEST_ALIKE)
-    slow = 0 < best.lag <= SLOW and written.onsets > SLOW_HIT * best.onsets
-    return (written, best) if clear and believable and not slow else None
+    others = [rival.onsets for rival in (written, *rivals) if abs(rival.lag - best.lag) > NEAR]
+    hit = best.onsets >= min(MOST_HIT, max(FEWEST_HIT, max(others, default=0.0) + STANDS_OUT))
+    alike = sound.is_drum or best.sounds >= FEWEST_ALIKE
+    slow = 0 < best.lag <= SLOW and sharpness(sound.envelope, sound.notes, best.lag) < SHARP
+    return (written, best) if clear and hit and alike and not slow else None
+
+
+def sharpness(envelope: Envelope, notes: Notes, lag: float) -> float:
+    """The share of the mean rise in level around the onsets, `lag` seconds late, that comes within three steps."""
+    level = 10 * np.log10(envelope.energy + envelope.loud * 10 ** (FLOOR_DB / 10))
+    steps = np.unique(np.rint((notes.onset[notes.loud] + lag) * envelope.rate).astype(np.int64))
+    steps = steps[(steps >= 10) & (steps < len(level) - 10)]
+    if not len(steps):
+        return 0.0
+    mean = level[steps[:, None] + np.arange(-10, 11)].mean(axis=0)
+    top = 4 + int(np.argmax(mean[4:]))
+    return float((mean[3:] - mean[:-3]).max() / max(mean[top] - mean[: top + 1].min(), 0.1))
 
 
 def sounds_alike(sound: Sound, spectra: Spectra | None, lag: float) -> float:
@@ -416,7 +433,7 @@ def ignored_bends(spectra: Spectra | None, notes: Notes) -> Finding | None:
         return None
     straight = replace(spectra, bend=np.zeros_like(spectra.bend))
     follows, stays = (float(agreement(each, notes, (0.0,))[bent].mean()) for each in (spectra, straight))
-    if stays < AGREES or stays - follows < CLEARLY:
+    if stays < max(AGREES, CLEARLY * follows):
         return None
     return Finding("bends", f"ignores its score's pitch bends (agreement {stays:.2f} without, {follows:.2f} with them)")
 
@@ -424,22 +441,19 @@ def ignored_bends(spectra: Spectra | None, notes: Notes) -> Finding | None:
 def wrong_pitch(spectra: Spectra | None, notes: Notes, programs: set[int]) -> Finding | None:
     """Another transposition that explains the stem better, or that nothing explains it.
 
-    Organs are never called an octave low, and bells hardly ever foreign.
+    Organs are never called octaves low, nor bells foreign.
     """
     if spectra is None:
         return None
-    at_home, unrelated = agreement(spectra, notes, DETUNED), agreement(spectra, notes, UNRELATED)
-    at_home = at_home[:, int(np.argmax(at_home.mean(axis=0)))]
-    written, chance = float(at_home.mean()), float(unrelated.mean(axis=0).max())
-    explains = written - chance >= (0.0 if programs <= set(BELLS) else BY_CHANCE) or written >= EXPLAINS
+    written, chance = (float(agreement(spectra, notes, some).mean(axis=0).max()) for some in (DETUNED, UNRELATED))
+    explains = written - chance >= BY_CHANCE or written >= EXPLAINS
     shifts = [k for k in (OCTAVES if explains else ANY_SHIFT) if k not in (-24, -12) or not programs & set(ORGANS)]
-    others = agreement(spectra, notes, shifts)
-    best = int(np.argmax(others.mean(axis=0)))
-    there, votes = float(others[:, best].mean()), float((others[:, best] > at_home).mean())
-    margin = CLEARLY if shifts[best] % 12 == 0 else 2 * CLEARLY
-    if there >= AGREES and there - written >= margin and votes >= MOSTLY:
+    others = agreement(spectra, notes, shifts).mean(axis=0)
+    best, there = int(np.argmax(others)), float(others.max())
+    ratio = CLEARLY if shifts[best] % 12 == 0 else OTHER_INTERVAL
+    if there >= max(AGREES, ratio * written):
         return describe_shift(int(shifts[best]), f"agreement {there:.2f} against {written:.2f}")
-    if explains:
+    if explains or (programs <= set(BELLS) and spectra.peaks >= PEAKS_OF_NOISE):
         return None
     kind, what = ("noise", "is noise") if spectra.peaks < PEAKS_OF_NOISE else ("foreign", "sounds like something else")
     return Finding(kind, f"{what} (agreement {written:.2f}, by chance {chance:.2f})")

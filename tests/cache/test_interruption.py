@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -78,11 +79,14 @@ class Running:
 
     def kill(self) -> None:
         """Kill it and all its workers."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        self.process.wait(PATIENCE)
+            self.process.wait(PATIENCE)
+        shared = Path("/dev/shm")  # where joblib keeps what nobody was left to remove
+        for left in shared.glob(f"sem.loky-{self.process.pid}-*"):
+            left.unlink(missing_ok=True)
+        for left in shared.glob(f"joblib_memmapping_folder_{self.process.pid}_*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def refuses(self, *words: str) -> None:
         """It ends with status 2 and one line on standard error, with `words` in it."""
@@ -118,9 +122,9 @@ class Held:
     def reader(self, shards: Path) -> int:
         """Id of the process that waits for the recording, 0 if there is none."""
         for process in writers(shards, 1):
-            files = Path(f"/proc/{process}/fd")
-            if any(os.path.realpath(file) == str(self.recording) for file in files.iterdir()):
-                return process
+            with suppress(FileNotFoundError):  # a file that was closed, a process that ended meanwhile
+                if any(file.readlink() == self.recording for file in Path(f"/proc/{process}/fd").iterdir()):
+                    return process
         return 0
 
     def end(self) -> None:

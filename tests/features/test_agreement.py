@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 
@@ -258,17 +259,22 @@ def test_soft_notes_may_stay_unheard(make, notes, velocity, found):
     assert kinds(make.play(heard, SECONDS), [score], make.rate) == found
 
 
-@pytest.mark.parametrize(("every", "found"), [(5, ["offset"]), (1.5, [])])
-def test_a_tenth_of_a_second_may_be_the_attack_of_a_slow_sound(make, every, found):
-    """Notes swell after 0.1 s; of every so many of them, one can be heard at once."""
-    notes = [(0.5 * n + 0.2, 0.5 * n + 0.6, 50 + n * 5 % 13) for n in range(38)]
-    begins = {int(n * every) for n in range(38)}
-    soft = make.play([note for n, note in enumerate(notes) if n in begins], SECONDS)
-    loud = make.play([(on + 0.1, off, pitch) for on, off, pitch in notes], SECONDS)
-    assert kinds(0.2 * soft + loud, [part(notes)], make.rate) == found
+@pytest.mark.parametrize(("attack", "gap", "found"), [(0.005, 0.1, ["offset"]), (0.16, 0.0, [])])
+def test_a_tenth_of_a_second_may_be_the_attack_of_a_slow_sound(make, attack, gap, found):
+    """Notes swell from -40 dB and die away after their ends; those with a sharp attack are late."""
+    onsets = np.cumsum(np.random.default_rng(4).choice([0.4, 0.5, 0.7], size=30))
+    notes = [(on, off - gap, 50 + n * 5 % 13) for n, (on, off) in enumerate(itertools.pairwise(onsets))]
+    samples = np.zeros(round(SECONDS * make.rate))
+    for on, off, pitch in notes:
+        sound = make.tone(pitch, off - on + 0.3)
+        time = np.arange(len(sound)) / make.rate
+        level = np.minimum(0.0, -40 + 40 * time / attack) - 400 * np.maximum(time - (off - on), 0.0)
+        first = round((on + gap) * make.rate)
+        samples[first : first + len(sound)] += sound * 10 ** (level / 20)
+    assert kinds(samples, [part(notes)], make.rate) == found
 
 
-@pytest.mark.parametrize(("share", "found"), [(0.7, []), (0.9, ["octave"])])
+@pytest.mark.parametrize(("share", "found"), [(0.6, []), (0.9, ["octave"])])
 def test_most_notes_must_sound_at_another_octave(make, notes, share, found):
     raised = np.random.default_rng(0).random(len(notes)) < share
     heard = [(on, off, pitch + 12 * up) for (on, off, pitch), up in zip(notes, raised, strict=True)]
@@ -295,6 +301,13 @@ def test_a_few_drums_are_not_judged(make):
 def test_an_organ_is_not_called_an_octave_low(make, stem, notes):
     assert kinds(stem, [part(notes, program=16).transposed(12)], make.rate) == []
     assert kinds(stem, [part(notes, program=16).transposed(-12)], make.rate) == ["octave"]
+
+
+@pytest.mark.parametrize(("program", "found"), [(0, ["foreign"]), (9, [])])
+def test_bells_may_sound_unlike_their_score(make, notes, program, found):
+    """Two partials of a struck bar, which are no multiples of the written pitch."""
+    bars = sum(make.play([(on, off, pitch + up) for on, off, pitch in notes], SECONDS) for up in (17.6, 29.2))
+    assert kinds(bars, [part(notes, program=program)], make.rate) == found
 
 
 def test_the_real_clip_is_not_flagged(real_clip):

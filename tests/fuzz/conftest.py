@@ -220,4 +220,4 @@ def fuzz() -> SimpleNamespace:
     """The above, for tests."""
     if not Path("/proc/self/statm").exists():
         pytest.skip("needs Linux to limit memory")
-    return SimpleNamespace(cases=CASES, binary=BINARY, text=TEXT, mutant=mutant, limits=limits)
+    return SimpleNamespace(cases=CASES, memory=MEMORY, binary=BINARY, text=TEXT, mutant=mutant, limits=limits)

@@ -288,6 +288,27 @@ def test_what_a_forged_header_promises_takes_no_memory(tmp_path, fuzz, name):
         assert attempt(lambda path: read_audio(path, 16000), path) is None
 
 
+def test_a_length_that_no_memory_holds_is_refused(tmp_path, fuzz):
+    """A file of real size: it could hold as many samples of digital silence as its header says, memory could not."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-1, 1, 80_000), 16000)
+    data = bytearray(path.read_bytes())
+    flac_of_length(fuzz.memory // 2)(data)
+    path.write_bytes(data)
+    with fuzz.limits("a large FLAC"):
+        assert attempt(read_sound, path) is None
+
+
+def test_an_ogg_that_is_damaged_within_is_refused(tmp_path):
+    """libsndfile reads what comes after the damage, or what came before, as if it were all."""
+    path = tmp_path / "a.ogg"
+    sound(path)
+    whole = path.read_bytes()
+    for place in range(len(whole) // 20, len(whole), len(whole) // 20):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        assert attempt(read_sound, path) is None, place
+
+
 def test_a_wav_that_a_program_wrote_into_a_pipe_is_read(tmp_path):
     """It could not know its length: all bits are set."""
     path = tmp_path / "a.wav"
