@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from scoresep.training.recipe import Recipe, load_recipe, read_values, shipped_r
 from scoresep.training.run import relevant
 from scoresep.training.stages import STAGES
 
-HERE = Path(__file__).parent
 BASE = "base.toml"
+TITLES = "rows.toml"
 
 
 @dataclass(frozen=True)
@@ -28,56 +29,61 @@ class Row:
     Attributes:
         title: for people.
         stage: the last stage that is trained.
+        set: settings that it changes in the base, as `--set` does, for a row without a recipe of its own.
     """
 
     title: str
     stage: int
+    set: tuple[str, ...] = ()
 
 
-ROWS: dict[str, Row] = {
-    "transcription": Row("transcription", 2),
-    "clip": Row("+ clip", 2),
-    "frame": Row("+ frame", 2),
-    "harmonic": Row("+ harmonic", 2),
-    "clip_harmonic": Row("+ clip and harmonic", 2),
-    "joint": Row("stage 3, none adversarial", 3),
-    "adversarial_mixture": Row("stage 3, adv. mixture", 3),
-    "adversarial_transcription": Row("stage 3, adv. transcription", 3),
-    "adversarial_both": Row("stage 3, both", 3),
-    "class_clip": Row("classifier, clip labels", 2),
-    "class_frame": Row("classifier, frame labels", 2),
-    "semi": Row("a tenth of the stems", 2),
-    "stems": Row("stems", 2),
-}
-"""By the name of their recipe."""
+def load_rows(folder: Path) -> dict[str, Row]:
+    """The rows of the table whose recipes lie in `folder`, by name, from its `rows.toml`.
+
+    Raises:
+        ScoresepError: there is no such file, or it is not one of rows.
+    """
+    path = existing_file(folder / TITLES, "list of rows", "name a folder such as pipelines/paper with --table")
+    try:
+        rows = tomllib.loads(path.read_text("utf-8"))
+        return {name: Row(**{**row, "set": tuple(row.get("set", ()))}) for name, row in rows.items()}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, ValueError) as fault:
+        raise ScoresepError(f"{path} is not a list of rows: {fault}") from fault
 
 
-def choose_rows(names: str) -> list[str]:
+def choose_rows(names: str, rows: Mapping[str, Row]) -> list[str]:
     """Rows by name and comma, or `all`.
 
     Raises:
         ScoresepError: there is no such row.
     """
-    chosen = list(ROWS) if names == "all" else [name.strip() for name in names.split(",")]
+    chosen = list(rows) if names == "all" else [name.strip() for name in names.split(",")]
     for name in chosen:
-        if name not in ROWS:
-            raise ScoresepError(f"unknown row '{name}'{nearest(name, ROWS)}; rows: {', '.join(ROWS)}")
+        if name not in rows:
+            raise ScoresepError(f"unknown row '{name}'{nearest(name, rows)}; rows: {', '.join(rows)}")
     return chosen
 
 
-def write_recipes(folder: Path, size: str) -> None:
-    """Copy the rows' recipes to `folder`, with `size` (a shipped recipe or a TOML file) as their common base."""
+def write_recipes(table: Path, folder: Path, size: str) -> None:
+    """Copy the recipes of `table` to `folder`, with `size` (a shipped recipe or a TOML file) as their common base."""
     read_values(size)  # refuses what is none, before anything is written
     base = size if size in shipped_recipes() else str(existing_file(size, "recipe", "").resolve())
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ROWS:
-        shutil.copyfile(HERE / f"{name}.toml", folder / f"{name}.toml")
+    for recipe in table.glob("*.toml"):
+        if recipe.name not in (BASE, TITLES):
+            shutil.copyfile(recipe, folder / recipe.name)
     write_text(folder / BASE, f"base = {json.dumps(base)}\n")
 
 
-def row_recipe(folder: Path, name: str, seed: int, settings: Iterable[str]) -> Recipe:
-    """The recipe of a row for one seed, from the recipes in `folder`."""
-    return load_recipe(str(folder / f"{name}.toml"), [*settings, f"seed={seed}"])
+def recipe_path(folder: Path, name: str) -> Path:
+    """The recipe of a row, from the recipes in `folder`: its own, or the base."""
+    own = folder / f"{name}.toml"
+    return own if own.exists() else folder / BASE
+
+
+def row_recipe(folder: Path, name: str, row: Row, seed: int, settings: Iterable[str]) -> Recipe:
+    """A row's recipe for one seed."""
+    return load_recipe(str(recipe_path(folder, name)), [*settings, *row.set, f"seed={seed}"])
 
 
 def stage_folder(out: Path, cache: Cache, recipe: Recipe, number: int) -> Path:

@@ -2,6 +2,8 @@
 
     python pipelines/paper/run.py cache.h5 --rows clip,harmonic,clip_harmonic --seeds 0,1,2
 
+`--table pipelines/ablation` makes that of choices beyond the paper, with other rows.
+
 What rows share (stage 1 for most, stage 2 for those of stage 3) is trained once a seed. A stopped run goes on with the
 same command; what is done is not done again. `--rows` and `--seeds` may grow from call to call: the table holds all
 results that belong to the same data and settings. Recipes as they were run lie in `<out>/recipes`.
@@ -15,7 +17,7 @@ import sys
 from pathlib import Path
 
 import torch
-from rows import ROWS, choose_rows, row_recipe, stage_folder, write_recipes
+from rows import Row, choose_rows, load_rows, recipe_path, row_recipe, stage_folder, write_recipes
 from table import Result, write_results
 
 from scoresep.cache.reader import Cache
@@ -26,6 +28,8 @@ from scoresep.machine import available_cores
 from scoresep.training.log import RunLog
 from scoresep.training.recipe import Recipe
 from scoresep.training.run import Stopped, choose_device, default_recipe, publish, stage_path, train
+
+HERE = Path(__file__).parent
 
 
 def main() -> int:
@@ -46,7 +50,8 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cache", type=Path, help="cache made by `scoresep prepare`, with stems")
-    parser.add_argument("--rows", default="all", help=f"all, or by comma: {', '.join(ROWS)}")
+    parser.add_argument("--rows", default="all", help="all, or some by comma, by the names in rows.toml")
+    parser.add_argument("--table", type=Path, default=HERE, help="folder with the rows; default: the paper's")
     parser.add_argument("--seeds", default="0,1,2", help="by comma")
     parser.add_argument("--size", help="recipe beneath all rows: mini, paper or a TOML file; default: by the device")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of all rows")
@@ -62,18 +67,20 @@ def run(options: argparse.Namespace) -> None:
     torch.set_num_threads(available_cores())
     device = choose_device(options.device)
     cache, recipes = Cache(options.cache), options.out / "recipes"
-    names = choose_rows(options.rows)
+    rows = load_rows(options.table)
+    names = choose_rows(options.rows, rows)
     seeds = [whole_number(seed) for seed in options.seeds.split(",")]
-    write_recipes(recipes, options.size or default_recipe(device))
+    write_recipes(options.table, recipes, options.size or default_recipe(device))
     for seed in seeds:
         for name in names:
-            recipe = row_recipe(recipes, name, seed, options.set)
-            if found(options, cache, name, recipe) is None:
+            row = rows[name]
+            recipe = row_recipe(recipes, name, row, seed, options.set)
+            if found(options, cache, name, row, recipe) is None:
                 console.print(f"{name}, seed {seed}", markup=False)
-                checkpoint = train_row(options, cache, name, recipe, device)
+                checkpoint = train_row(options, cache, row.stage, recipe, device)
                 result = evaluate(checkpoint, cache.path, options.split, str(device))
                 result.save(result_path(options, name, seed))
-            write_results(options.out, collect(options, cache, recipes))
+            write_results(options.out, collect(options, cache, recipes, rows))
     console.print(f"{options.out / 'table.md'}, table.csv, table.png", markup=False)
 
 
@@ -88,9 +95,8 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
-def train_row(options: argparse.Namespace, cache: Cache, name: str, recipe: Recipe, device: torch.device) -> Path:
-    """Train the stages of a row, each in the folder of all rows that share it; returns the row's checkpoint."""
-    last = ROWS[name].stage
+def train_row(options: argparse.Namespace, cache: Cache, last: int, recipe: Recipe, device: torch.device) -> Path:
+    """Train a row's stages up to `last`, each in the folder of all rows that share it; returns the row's checkpoint."""
     folders = {number: stage_folder(options.out, cache, recipe, number) for number in range(1, last + 1)}
     for number, folder in folders.items():
         for earlier in range(1, number):
@@ -112,33 +118,33 @@ def result_path(options: argparse.Namespace, name: str, seed: int) -> Path:
     return options.out / "results" / options.split / f"{name}-{seed}.json"
 
 
-def found(options: argparse.Namespace, cache: Cache, name: str, recipe: Recipe) -> Evaluation | None:
+def found(options: argparse.Namespace, cache: Cache, name: str, row: Row, recipe: Recipe) -> Evaluation | None:
     """The result of a row and seed, if there is one of this data and these settings."""
     result = Evaluation.load(result_path(options, name, recipe.seed))
     if result is None:
         return None
     trained = result.about["checkpoint"]
-    fits = trained["recipe"] == recipe.to_dict() and trained["stage"] == ROWS[name].stage and trained["complete"]
+    fits = trained["recipe"] == recipe.to_dict() and trained["stage"] == row.stage and trained["complete"]
     return result if fits and result.about["cache"]["digest"] == cache.digest else None
 
 
-def collect(options: argparse.Namespace, cache: Cache, recipes: Path) -> list[Result]:
+def collect(options: argparse.Namespace, cache: Cache, recipes: Path, rows: dict[str, Row]) -> list[Result]:
     """All results there are of this data and these settings, of rows and seeds asked for now or before."""
     results = []
-    for name, row in ROWS.items():
+    for name, row in rows.items():
         held = result_path(options, name, 0).parent.glob(f"{name}-*.json")
         for seed in sorted(int(path.stem.rpartition("-")[2]) for path in held):
-            recipe = row_recipe(recipes, name, seed, options.set)
-            if (evaluation := found(options, cache, name, recipe)) is not None:
-                results.append(Result(name, row.title, seed, evaluation, command(options, name)))
+            recipe = row_recipe(recipes, name, row, seed, options.set)
+            if (evaluation := found(options, cache, name, row, recipe)) is not None:
+                results.append(Result(name, row.title, seed, evaluation, command(options, recipes, name, row)))
     return results
 
 
-def command(options: argparse.Namespace, name: str) -> str:
+def command(options: argparse.Namespace, recipes: Path, name: str, row: Row) -> str:
     """How to make a row again, alone; SEED stands for a seed."""
-    train = ["scoresep", "train", "--stage", str(ROWS[name].stage), "--cache", str(options.cache)]
-    train += ["--recipe", str(options.out / "recipes" / f"{name}.toml")]
-    train += [word for setting in options.set for word in ("--set", setting)]
+    train = ["scoresep", "train", "--stage", str(row.stage), "--cache", str(options.cache)]
+    train += ["--recipe", str(recipe_path(recipes, name))]
+    train += [word for setting in (*options.set, *row.set) for word in ("--set", setting)]
     own = f"{name}-SEED"
     train += ["--set", "seed=SEED", "--run", own, "--out", f"{own}.pt"]
     judge = ["scoresep", "evaluate", f"{own}.pt", "--split", options.split, "--out", f"{own}.json"]

@@ -52,6 +52,8 @@ class Result:
     def value(self, figure: str, instrument: str) -> float | None:
         """A figure of `FIGURES` for an instrument or `MEAN`; None where there is none."""
         kind = FIGURES[figure][0]
+        if kind == "separation" and self.evaluation.about["checkpoint"]["stage"] == 1:
+            return None  # no separator has been trained yet
         summary = self.evaluation.summary
         values = summary["mean"][kind] if instrument == MEAN else summary[kind].get(instrument, {})
         return values.get(figure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -86,9 +86,18 @@ class Player:
         self.optimiser.step()
 
 
-def schedule(step: int, steps: int) -> float:
-    """Factor of the learning rate at `step`: linear warm-up, then a cosine to zero."""
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "linear": lambda done: 1 - done,
+    "constant": lambda done: 1.0,
+    "hold": lambda done: min(1.0, 3 * (1 - done)),
+}
+"""Factor of the learning rate after a share of the steps that follow the warm-up; `hold` falls in the last third."""
+
+
+def schedule(step: int, steps: int, course: str = "cosine") -> float:
+    """Factor of the learning rate at `step`: linear warm-up, then one of `SCHEDULES`."""
     warm = max(1, round(WARM_UP * steps))
     if step < warm:
         return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    return SCHEDULES[course]((step - warm) / max(1, steps - warm))
