@@ -22,9 +22,7 @@ ALL, NONE = "all", "none"
 def evaluate(
     ckpt: Annotated[
         list[Path] | None,
-        typer.Argument(
-            help="Checkpoint made by `scoresep train`; two to compare.", show_default=str(DEFAULT_CHECKPOINT)
-        ),
+        typer.Argument(help="Checkpoint made by `scoresep train`; two to compare.", show_default="ckpt.pt"),
     ] = None,
     cache: Annotated[Path | None, typer.Option(help="Cache; default: the one the checkpoint was trained on.")] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
@@ -45,8 +43,7 @@ def evaluate(
 
     Beside the model stand the mixture itself, the score's harmonic mask and the oracle ratio mask. Stopped, it goes on.
 
-    Two checkpoints are evaluated on the same tracks and compared by a paired test; figures go to metrics-NAME.json of
-    each and metrics-comparison.json.
+    Two checkpoints are compared by a paired test over the tracks; figures go to metrics-NAME.json and -comparison.json.
 
     Example: scoresep evaluate ckpt.pt --split validation --plot first.png
 

@@ -168,8 +168,10 @@ def _legend(summary: Mapping[str, Any]) -> list[str]:
     """What the figures are, and which pairs are not in them."""
     lines = [
         "SI-SDR: mean over tracks (improvement over mixture). " * _separated(summary)
-        + "Notes: onset within 50 ms. sep.: read off the separated tracks." * bool(summary["transcription"])
+        + "Notes: onset within 50 ms." * bool(summary["transcription"])
     ]
+    if summary["transcription"]:
+        lines.append("sep.: read off the separated tracks. overall: all instruments' keys and notes taken together.")
     separation = summary["separation"]
     if any(figures.get("si_sdr_improvement_interval") for figures in separation.values()):
         lines.append("95 %: bootstrap interval, over tracks, of the mean improvement.")
