@@ -250,3 +250,11 @@ def test_up_to_date_asks_for_the_same_settings(evaluation: Evaluation, checkpoin
     assert not up_to_date(evaluation, checkpoint_path, None, "validation")
     assert not up_to_date(evaluation, checkpoint_path, None, "test", bss=True)
     assert not up_to_date(evaluation, checkpoint_path, None, "test", references=["mixture"])
+
+
+def test_bss_eval_pairs_each_estimate_with_its_stem(checkpoint_path: Path) -> None:
+    result = evaluate(checkpoint_path, references=["mixture", "oracle_mask"], bss=True)
+    rows = result.summary["bss_eval"]["rows"]
+    for name in INSTRUMENTS:
+        assert rows["oracle_mask"][name]["sdr"] > rows["mixture"][name]["sdr"] + 3
+        assert rows["oracle_mask"][name]["sir"] > rows["mixture"][name]["sir"] + 3
