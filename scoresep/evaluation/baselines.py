@@ -16,6 +16,21 @@ from scoresep.grid import Grid
 
 
 @dataclass(frozen=True)
+class Score:
+    """What the score of a track says, on the frame grid.
+
+    Attributes:
+        roll: keys that sound, bool (T, N, P).
+        onset: first frames of notes, bool (T, N, P).
+        kinds: kind of each instrument, N of them (`instruments.Instrument.kind`).
+    """
+
+    roll: np.ndarray
+    onset: np.ndarray
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Track:
     """A test track with its truth.
 
@@ -23,17 +38,15 @@ class Track:
         mixture: float32 (L,).
         stems: float32 (N, L).
         harmonic: bins that each instrument's score covers, bool (T, N, F).
-        roll: keys that sound by the score, bool (T, N, P).
-        onset: first frames of notes, bool (T, N, P).
         grid: the model's grid.
+        score: for rows that read it; None where none does.
     """
 
     mixture: np.ndarray
     stems: np.ndarray
     harmonic: np.ndarray
-    roll: np.ndarray
-    onset: np.ndarray
     grid: Grid
+    score: Score | None = None
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.bss import FILTER, WINDOW_SECONDS
-from scoresep.evaluation.metrics import REST_SECONDS, SILENT_DB
-from scoresep.evaluation.records import ALONE_DB, MODEL
+from scoresep.evaluation.metrics import ALONE_DB, REST_SECONDS, SILENT_DB
+from scoresep.evaluation.records import MODEL
 from scoresep.evaluation.statistics import CONFIDENCE, RESAMPLES, SEED
 from scoresep.evaluation.summary import summarise
 from scoresep.evaluation.tasks import Settings, Task, parts_folder, run_tasks

@@ -20,6 +20,8 @@ LIMIT_DB = 100.0
 """Ratios are kept within +-LIMIT_DB: a perfect or an empty estimate stays finite."""
 SILENT_DB = -60.0
 """An instrument whose stem has less energy than this, relative to the mixture, does not play."""
+ALONE_DB = 15.0
+"""SI-SDR of the mixture above which an instrument plays (all but) alone."""
 REST_SECONDS = 0.25
 """Window within which an instrument is looked for when its rests are sought."""
 ONSET_TOLERANCE = 0.05

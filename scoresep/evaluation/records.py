@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from scoresep.cache.reader import Cache
-from scoresep.evaluation.baselines import BASELINES, Track
+from scoresep.evaluation.baselines import BASELINES, Score, Track
 from scoresep.evaluation.bss import FIGURES, bss_eval
 from scoresep.evaluation.metrics import (
+    ALONE_DB,
     REST_SECONDS,
     SILENT_DB,
     frame_counts,
@@ -47,8 +48,6 @@ from scoresep.training.checkpoint import Model
 
 MODEL = "model"
 """Name of the checkpoint's own row beside those of `BASELINES`."""
-ALONE_DB = 15.0
-"""SI-SDR of the mixture above which an instrument plays (all but) alone."""
 
 
 def evaluate_track(
@@ -70,7 +69,8 @@ def evaluate_track(
         "transcription_separated": {},
     }
     if cache.has_stems:
-        track = Track(mixture, cache.stems(row), cache.harmonic(row), cache.roll(row), cache.onset(row), cache.grid)
+        score = Score(cache.roll(row), cache.onset(row), tuple(each.kind for each in cache.instruments))
+        track = Track(mixture, cache.stems(row), cache.harmonic(row), cache.grid, score)
         estimates = {MODEL: np.stack([stems[name] for name in model.names])}
         estimates |= {name: BASELINES[name].estimate(track) for name in references}
         record["separation"] = separation_records(track, estimates, model.names)

@@ -8,11 +8,6 @@ from scoresep.grid import Grid
 GRID = Grid(8000, 1024, 256)
 
 
-def rolls() -> np.ndarray:
-    """Roll and onsets, which none of the rows below reads."""
-    return np.zeros((2, GRID.frames(16000), 2, 88), dtype=bool)
-
-
 def track(second: bool = True) -> Track:
     """Two tones on bin centres, and masks that cover both, each, or neither."""
     time = np.arange(16000) / 8000
@@ -20,7 +15,7 @@ def track(second: bool = True) -> Track:
     harmonic = np.zeros((GRID.frames(16000), 2, GRID.bins), dtype=bool)
     harmonic[:, 0, 60:69] = True
     harmonic[:, 1, 252:261] = True
-    return Track(stems.sum(axis=0).astype(np.float32), stems.astype(np.float32), harmonic, *rolls(), GRID)
+    return Track(stems.sum(axis=0).astype(np.float32), stems.astype(np.float32), harmonic, GRID)
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -49,7 +44,7 @@ def test_estimates_add_up(name: str) -> None:
 def test_bins_that_no_score_or_every_score_covers_are_shared() -> None:
     some = track()
     for covered in (True, False):
-        same = Track(some.mixture, some.stems, np.full_like(some.harmonic, covered), *rolls(), GRID)
+        same = Track(some.mixture, some.stems, np.full_like(some.harmonic, covered), GRID)
         for estimate in BASELINES["harmonic_mask"].estimate(same):
             np.testing.assert_allclose(estimate, some.mixture / 2, atol=1e-6)
 

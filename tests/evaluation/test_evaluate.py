@@ -11,7 +11,7 @@ from rich.console import Console
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.evaluation.baselines import BASELINES
+from scoresep.evaluation.baselines import BASELINES, Reference, Track
 from scoresep.evaluation.evaluate import Evaluation, evaluate, up_to_date
 from scoresep.evaluation.metrics import rest_leak_db, resting, si_sdr
 from scoresep.evaluation.records import MODEL, separation_record, transcribe_separated
@@ -258,3 +258,19 @@ def test_bss_eval_pairs_each_estimate_with_its_stem(checkpoint_path: Path) -> No
     for name in INSTRUMENTS:
         assert rows["oracle_mask"][name]["sdr"] > rows["mixture"][name]["sdr"] + 3
         assert rows["oracle_mask"][name]["sir"] > rows["mixture"][name]["sir"] + 3
+
+
+def test_a_further_reference_is_a_line(checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Computed, summarised and printed; here half the mixture for whoever sounds anywhere by the score."""
+
+    def half(track: Track) -> np.ndarray:
+        assert track.score is not None and track.score.kinds == ("harmonic",) * 3
+        return 0.5 * track.score.roll.any(axis=(0, 2))[:, None] * track.mixture
+
+    monkeypatch.setitem(BASELINES, "half", Reference("half of it", "half of the mixture", half))
+    result = evaluate(checkpoint_path, references=["mixture", "half"])
+    figures = result.summary["baselines"]
+    assert figures["half"]["piano"]["si_sdr"] == pytest.approx(figures["mixture"]["piano"]["si_sdr"], abs=1e-4)
+    rests = [result.tracks[0]["separation"]["guitar"]["rests"]["leak_db"][row] for row in ("mixture", "half")]
+    assert rests == pytest.approx([0.0, -6.02], abs=0.01)
+    assert "half of it" in shown(result)
