@@ -24,6 +24,7 @@ from scoresep.cache.reader import Cache
 from scoresep.console import console, losses_line, meter
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation, evaluate
+from scoresep.evaluation.tasks import remove_kept
 from scoresep.machine import available_cores
 from scoresep.training.log import RunLog
 from scoresep.training.recipe import Recipe
@@ -78,8 +79,11 @@ def run(options: argparse.Namespace) -> None:
             if found(options, cache, name, row, recipe) is None:
                 console.print(f"{name}, seed {seed}", markup=False)
                 checkpoint = train_row(options, cache, row.stage, recipe, device)
-                result = evaluate(checkpoint, cache.path, options.split, str(device))
-                result.save(result_path(options, name, seed))
+                path = result_path(options, name, seed)
+                keep = path.with_suffix(".parts")
+                result = evaluate(checkpoint, cache.path, options.split, str(device), jobs=0, keep=keep)
+                result.save(path)
+                remove_kept(keep)
             write_results(options.out, collect(options, cache, recipes, rows))
     console.print(f"{options.out / 'table.md'}, table.csv, table.png", markup=False)
 

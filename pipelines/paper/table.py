@@ -10,17 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.files import write_text
 from scoresep.plotting import COLOURS, new_figure, save_figure
 
 MEAN = "mean"
 """Stands for the mean over the instruments."""
-REFERENCES = {
-    "mixture": "the mixture itself",
-    "harmonic_mask": "harmonic mask of the score",
-    "oracle_mask": "oracle mask",
-}
 FIGURES = {
     "si_sdr_improvement": ("separation", "SI-SDR improvement over the mixture, dB", 1),
     "si_sdr_improvement_median": ("separation", "median SI-SDR improvement, dB", 1),
@@ -113,9 +109,9 @@ def markdown(results: Sequence[Result]) -> str:
 def references(result: Result, figure: str, decimals: int) -> Iterable[list[str]]:
     """Cells of the rows that no training enters."""
     summary = result.evaluation.summary
-    for name, title in REFERENCES.items():
-        values: dict[str, Any] = {**summary["baselines"][name], MEAN: summary["mean"]["baselines"][name]}
-        yield [title, "", *(spread([values[i][figure]], decimals) for i in instruments_of([result]))]
+    for name, figures in summary["baselines"].items():
+        values: dict[str, Any] = {**figures, MEAN: summary["mean"]["baselines"][name]}
+        yield [BASELINES[name].title, "", *(spread([values[i][figure]], decimals) for i in instruments_of([result]))]
 
 
 def header(cells: list[str]) -> list[str]:

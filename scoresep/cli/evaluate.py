@@ -2,51 +2,131 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoresep.cli.options import DEFAULT_CHECKPOINT, DEFAULT_METRICS, Device
+from scoresep.cli.options import DEFAULT_CHECKPOINT, DEFAULT_METRICS, Device, Jobs, by_comma
 from scoresep.console import console, meter
+from scoresep.errors import ScoresepError
 from scoresep.machine import available_cores
+
+if TYPE_CHECKING:
+    from scoresep.evaluation.evaluate import Evaluation
+
+ALL, NONE = "all", "none"
 
 
 def evaluate(
-    ckpt: Annotated[Path, typer.Argument(help="Checkpoint made by `scoresep train`.")] = DEFAULT_CHECKPOINT,
+    ckpt: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Checkpoint made by `scoresep train`; two to compare.", show_default="ckpt.pt"),
+    ] = None,
     cache: Annotated[Path | None, typer.Option(help="Cache; default: the one the checkpoint was trained on.")] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     out: Annotated[Path, typer.Option(help="Where the figures go.")] = DEFAULT_METRICS,
+    references: Annotated[str, typer.Option(help="Rows beside the model: all, none, or names by comma.")] = ALL,
+    bss: Annotated[
+        bool, typer.Option("--bss", help="BSS Eval v4 too (SDR, ISR, SIR, SAR): several times the work.")
+    ] = False,
+    details: Annotated[bool, typer.Option("--details", help="Print all figures instead of a choice.")] = False,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the split's first track, with its score, to this file.")
     ] = None,
+    jobs: Jobs = 0,
     device: Device = "auto",
     force: Annotated[bool, typer.Option("--force", help="Evaluate anew even if --out holds this very result.")] = False,
 ) -> None:
     """Compare separation and transcription with the truth; print tables and write metrics.json.
 
-    Beside the model stand the mixture itself, the score's harmonic mask and the oracle ratio mask.
+    Beside the model stand the mixture itself, the score's harmonic mask and the oracle ratio mask. Stopped, it goes on.
+
+    Two checkpoints are compared by a paired test over the tracks; figures go to metrics-NAME.json and -comparison.json.
 
     Example: scoresep evaluate ckpt.pt --split validation --plot first.png
+
+    Example: scoresep evaluate old.pt new.pt --cache cache.h5 --bss
     """
     import torch
 
-    from scoresep.evaluation.evaluate import Evaluation, up_to_date
-    from scoresep.evaluation.evaluate import evaluate as run_evaluation
+    from scoresep.evaluation.baselines import BASELINES
     from scoresep.evaluation.report import plot_track, report
     from scoresep.training.run import choose_device
 
+    ckpts = ckpt or [DEFAULT_CHECKPOINT]
+    if len(ckpts) > 2:
+        raise ScoresepError(f"{len(ckpts)} checkpoints were given; give one to evaluate or two to compare")
     torch.set_num_threads(available_cores())
     chosen = str(choose_device(device))
-    result = None if force else Evaluation.load(out)
-    if result and up_to_date(result, ckpt, cache, split):
-        console.print(f"{out} holds the result for {ckpt}; --force evaluates anew", markup=False)
+    rows = tuple(BASELINES) if references == ALL else () if references == NONE else by_comma(references)
+
+    def result_of(checkpoint: Path, path: Path) -> Evaluation:
+        found = evaluated(checkpoint, path, cache, split, chosen, rows, bss, jobs, force)
+        console.print(report(found, details))
+        console.print(f"figures: {path}", markup=False)
+        return found
+
+    if len(ckpts) == 1:
+        result_of(ckpts[0], out)
     else:
-        with meter("tracks") as progress:
-            result = run_evaluation(ckpt, cache, split, chosen, lambda done, total: progress("evaluating", done, total))
-        result.save(out)
-    console.print(report(result))
-    console.print(f"figures: {out}", markup=False)
+        compared(ckpts, out, result_of)
     if plot:
-        plot_track(plot, ckpt, cache, split, chosen)
+        plot_track(plot, ckpts[-1], cache, split, chosen)
         console.print(f"picture: {plot}", markup=False)
+
+
+def evaluated(
+    checkpoint: Path,
+    out: Path,
+    cache: Path | None,
+    split: str,
+    device: str,
+    references: tuple[str, ...],
+    bss: bool,
+    jobs: int,
+    force: bool,
+) -> Evaluation:
+    """The result that `out` holds if it is this very one, else a new one, which is written there."""
+    from scoresep.evaluation.evaluate import Evaluation, up_to_date
+    from scoresep.evaluation.evaluate import evaluate as run_evaluation
+    from scoresep.evaluation.tasks import remove_kept
+
+    result = None if force else Evaluation.load(out)
+    if result and up_to_date(result, checkpoint, cache, split, references=references, bss=bss):
+        console.print(f"{out} holds the result for {checkpoint}; --force evaluates anew", markup=False)
+        return result
+    keep = out.with_name(f"{out.stem}.parts")
+    if force:
+        remove_kept(keep)
+    with meter("tracks") as progress:
+        result = run_evaluation(
+            checkpoint,
+            cache,
+            split,
+            device,
+            lambda done, total: progress("evaluating", done, total),
+            references=references,
+            bss=bss,
+            jobs=jobs,
+            keep=keep,
+        )
+    result.save(out)
+    remove_kept(keep)
+    return result
+
+
+def compared(ckpts: list[Path], out: Path, result_of: Callable[[Path, Path], Evaluation]) -> None:
+    """Evaluate both, compare them, write and print what comes out."""
+    from scoresep.evaluation.compare import compare, distinct_names
+    from scoresep.evaluation.report import report_comparison
+
+    names = distinct_names(ckpts)
+    paths = [out.with_name(f"{out.stem}-{name}{out.suffix}") for name in names]
+    a, b = (result_of(checkpoint, path) for checkpoint, path in zip(ckpts, paths, strict=True))
+    comparison = compare(a, b)
+    path = out.with_name(f"{out.stem}-comparison{out.suffix}")
+    comparison.save(path)
+    console.print(report_comparison(comparison))
+    console.print(f"comparison: {path}", markup=False)

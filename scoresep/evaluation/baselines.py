@@ -1,6 +1,7 @@
-"""Reference rows: what one would get without our model, or with knowledge it does not have. Called by `evaluate`.
+"""Reference rows: what one would get without our model, or with knowledge it does not have. Called by `records`.
 
-Each is a function from a `Track` to the estimates of all instruments, float32 (N, L); `BASELINES` names them.
+Each is a function from a `Track` to the estimates of all instruments, float32 (N, L). `BASELINES` names them: a line
+there is all that a further row needs to be computed, summarised, printed and put into the paper's table.
 """
 
 from __future__ import annotations
@@ -15,6 +16,21 @@ from scoresep.grid import Grid
 
 
 @dataclass(frozen=True)
+class Score:
+    """What the score of a track says, on the frame grid.
+
+    Attributes:
+        roll: keys that sound, bool (T, N, P).
+        onset: first frames of notes, bool (T, N, P).
+        kinds: kind of each instrument, N of them (`instruments.Instrument.kind`).
+    """
+
+    roll: np.ndarray
+    onset: np.ndarray
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Track:
     """A test track with its truth.
 
@@ -23,12 +39,31 @@ class Track:
         stems: float32 (N, L).
         harmonic: bins that each instrument's score covers, bool (T, N, F).
         grid: the model's grid.
+        score: for rows that read it; None where none does.
     """
 
     mixture: np.ndarray
     stems: np.ndarray
     harmonic: np.ndarray
     grid: Grid
+    score: Score | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference row.
+
+    Attributes:
+        label: for tables in a terminal, at most 14 letters.
+        title: for tables on paper.
+        estimate: float32 (N, L) from a track.
+        knows_stems: whether it looks at the true stems, so that no model can be expected to reach it.
+    """
+
+    label: str
+    title: str
+    estimate: Callable[[Track], np.ndarray]
+    knows_stems: bool = False
 
 
 def mixture(track: Track) -> np.ndarray:
@@ -62,8 +97,9 @@ def _masked(spectrum: np.ndarray, mask: np.ndarray, track: Track) -> np.ndarray:
     return istft(spectrum * mask.astype(np.float32), len(track.mixture), track.grid.n_fft, track.grid.hop)
 
 
-BASELINES: dict[str, Callable[[Track], np.ndarray]] = {
-    "mixture": mixture,
-    "harmonic_mask": harmonic_mask,
-    "oracle_mask": oracle_mask,
+BASELINES: dict[str, Reference] = {
+    "mixture": Reference("mixture", "the mixture itself", mixture),
+    "harmonic_mask": Reference("harmonic mask", "harmonic mask of the score", harmonic_mask),
+    "oracle_mask": Reference("oracle mask", "oracle mask", oracle_mask, knows_stems=True),
 }
+"""By name, in the order of what they know; names are those in `metrics.json`."""

@@ -1,37 +1,26 @@
-"""Evaluation of a checkpoint on a split of its cache. Called by `scoresep evaluate` and the pipelines.
-
-A pair of track and instrument is one of three: `scored`; `silent`, where the instrument does not play (SI-SDR is
-undefined; the energy leaked there is reported instead); `alone`, where it is nearly all of the mixture (SI-SDR of the
-mixture above `ALONE_DB`), which would wreck means of improvement. Only scored pairs enter means and medians of SI-SDR.
-
-Frame scores are pooled: hits and misses of all frames of the split are added up before F1 is computed (micro average).
-Note scores are means over the tracks in which the instrument has notes.
-"""
+"""Evaluation of a checkpoint on a split of its cache. Called by `scoresep evaluate` and the pipelines."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from scoresep import __version__
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.evaluation.baselines import BASELINES, Track
-from scoresep.evaluation.metrics import frame_counts, leak_db, note_scores, scores, si_sdr
-from scoresep.evaluation.summary import ALONE_DB, SILENT_DB, finite, summarise
+from scoresep.evaluation.baselines import BASELINES
+from scoresep.evaluation.bss import FILTER, WINDOW_SECONDS
+from scoresep.evaluation.metrics import ALONE_DB, REST_SECONDS, SILENT_DB
+from scoresep.evaluation.records import MODEL
+from scoresep.evaluation.statistics import CONFIDENCE, RESAMPLES, SEED
+from scoresep.evaluation.summary import summarise
+from scoresep.evaluation.tasks import Settings, Task, parts_folder, run_tasks
 from scoresep.files import write_json
-from scoresep.inference.separate import separate_array
-from scoresep.inference.transcribe import transcribe_array
-from scoresep.training.checkpoint import Checkpoint, Model, load_checkpoint
-
-MODEL = "model"
-"""Name of the checkpoint's own row beside those of `BASELINES`."""
+from scoresep.training.checkpoint import Checkpoint, load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -42,7 +31,7 @@ class Evaluation:
         about: corpus, split set, split, checkpoint, cache, settings.
         notes: remarks that a reader of the figures should see.
         summary: see `evaluation.summary.summarise`.
-        tracks: one record a track.
+        tracks: one record a track, see `evaluation.records`.
     """
 
     about: dict[str, Any]
@@ -69,34 +58,69 @@ def evaluate(
     split: str = "test",
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
+    *,
+    references: Sequence[str] = tuple(BASELINES),
+    bss: bool = False,
+    jobs: int = 1,
+    keep: str | Path | None = None,
 ) -> Evaluation:
     """Separate and transcribe every track of `split` and compare with the truth.
 
     Args:
         cache_path: the cache; None for the one that the checkpoint was trained on.
         progress: called with tracks done and tracks in all.
+        references: see `Settings`.
+        bss: see `Settings`.
+        jobs: processes; 0 for one a core (on a GPU at most `JOBS_ON_A_DEVICE`). The result does not depend on it.
+        keep: folder for the tracks that are done: the same evaluation goes on from it. `tasks.remove_kept` empties it.
 
     Raises:
         ScoresepError: unreadable checkpoint or cache, a cache that is not there, one of other instruments or another
-            grid, or without tracks in `split`; nothing to compare with (no stems, and a critic that knows no notes).
+            grid, or without tracks in `split`; nothing to compare with (no stems, and a critic that knows no notes); an
+            unknown reference.
     """
+    settings = Settings(split, known_references(references), bss)
     checkpoint = load_checkpoint(checkpoint_path)
     cache = open_cache(checkpoint, checkpoint_path, cache_path)
-    rows = cache.rows(split)
-    if not len(rows):
+    check_comparable(cache, checkpoint, checkpoint_path, split)
+    about = _about(checkpoint, checkpoint_path, cache, settings)
+    parts = parts_folder(keep, about)
+    task = Task(str(checkpoint_path), str(cache.path), about["checkpoint"]["sha256"], device, settings, parts)
+    records = run_tasks(task, cache, jobs, progress)
+    summary = summarise(records, checkpoint.model.instruments, (MODEL, *settings.references))
+    return Evaluation(about, remarks(checkpoint, checkpoint_path, cache), summary, records)
+
+
+def known_references(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of `BASELINES`, in their order there.
+
+    Raises:
+        ScoresepError: there is no such row.
+    """
+    for name in names:
+        if name not in BASELINES:
+            raise ScoresepError(f"unknown reference '{name}'; choose of {', '.join(BASELINES)}")
+    return tuple(name for name in BASELINES if name in names)
+
+
+def check_comparable(cache: Cache, checkpoint: Checkpoint, checkpoint_path: str | Path, split: str) -> None:
+    """Refuse what has nothing to compare.
+
+    Raises:
+        ScoresepError: no track in `split`, or neither stems nor a critic that knows notes.
+    """
+    if not len(cache.rows(split)):
         splits = ", ".join(sorted(set(cache.tracks["split"]))) or "none"
         raise ScoresepError(f"{cache.path} has no track in the split '{split}' (it has {splits}); choose another")
-    model = checkpoint.model.to(device)
-    if not (cache.has_stems or model.transcribes):
+    if not (cache.has_stems or checkpoint.model.transcribes):
         raise ScoresepError(
             f"{cache.path} holds no stems and {checkpoint_path} knows no notes, so there is nothing to compare; "
             "name a cache with stems with --cache"
         )
-    records = []
-    for done, row in enumerate(rows, start=1):
-        records.append(evaluate_track(cache, int(row), model))
-        if progress:
-            progress(done, len(rows))
+
+
+def remarks(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache) -> list[str]:
+    """What a reader of the figures should know."""
     notes = []
     if cache.digest != checkpoint.cache_digest:
         notes.append(f"{checkpoint_path} was trained on another cache than {cache.path}")
@@ -106,17 +130,25 @@ def evaluate(
         )
     if not cache.has_stems:
         notes.append("The corpus has no stems: separation cannot be scored, only transcription.")
-    if not model.transcribes:
+    if not checkpoint.model.transcribes:
         notes.append("The critic tells who plays and knows no notes: separation is scored, transcription cannot be.")
-    about = _about(checkpoint, checkpoint_path, cache, split)
-    return Evaluation(about, notes, summarise(records, model.instruments, (MODEL, *BASELINES)), records)
+    return notes
 
 
-def up_to_date(evaluation: Evaluation, checkpoint_path: str | Path, cache_path: str | Path | None, split: str) -> bool:
-    """Whether `evaluation` is what evaluating this checkpoint on this cache and split would give again."""
+def up_to_date(
+    evaluation: Evaluation,
+    checkpoint_path: str | Path,
+    cache_path: str | Path | None,
+    split: str,
+    *,
+    references: Sequence[str] = tuple(BASELINES),
+    bss: bool = False,
+) -> bool:
+    """Whether `evaluation` is what evaluating this checkpoint with these settings would give again."""
     checkpoint = load_checkpoint(checkpoint_path)
     cache = open_cache(checkpoint, checkpoint_path, cache_path)
-    return evaluation.about == _about(checkpoint, checkpoint_path, cache, split)
+    settings = Settings(split, known_references(references), bss)
+    return evaluation.about == _about(checkpoint, checkpoint_path, cache, settings)
 
 
 def open_cache(checkpoint: Checkpoint, checkpoint_path: str | Path, cache_path: str | Path | None) -> Cache:
@@ -148,73 +180,14 @@ def _grid_text(grid: dict[str, int]) -> str:
     return " ".join(f"{name}={value}" for name, value in grid.items())
 
 
-def evaluate_track(cache: Cache, row: int, model: Model) -> dict[str, Any]:
-    """The record of one track: separation and transcription of every instrument."""
-    mixture = cache.mixture(row)
-    return {
-        "track": str(cache.tracks["id"][row]),
-        "seconds": round(len(mixture) / cache.grid.sample_rate, 3),
-        "separation": separation_records(cache, row, mixture, model) if cache.has_stems else {},
-        "transcription": transcription_records(cache, row, mixture, model) if model.transcribes else {},
-    }
-
-
-def separation_records(cache: Cache, row: int, mixture: np.ndarray, model: Model) -> dict[str, dict[str, Any]]:
-    """SI-SDR of the model and of the baselines, instrument by instrument."""
-    track = Track(mixture, cache.stems(row), cache.harmonic(row), cache.grid)
-    separated = separate_array(mixture, cache.grid.sample_rate, model)
-    estimates = {MODEL: np.stack([separated[name] for name in model.names])}
-    estimates |= {name: baseline(track) for name, baseline in BASELINES.items()}
-    return {
-        name: separation_record(mixture, track.stems[n], {r: e[n] for r, e in estimates.items()})
-        for n, name in enumerate(model.names)
-    }
-
-
-def separation_record(mixture: np.ndarray, stem: np.ndarray, estimates: dict[str, np.ndarray]) -> dict[str, Any]:
-    """One pair: `state` (see the module), SI-SDR of each row in dB, improvements over the mixture, or what leaked."""
-    if not leak_db(mixture, stem) > SILENT_DB:
-        return {"state": "silent", "leak_db": finite(leak_db(mixture, estimates[MODEL]))}
-    before = si_sdr(stem, mixture)
-    figures = {row: si_sdr(stem, estimate) for row, estimate in estimates.items()}
-    return {
-        "state": "alone" if before > ALONE_DB else "scored",
-        "si_sdr": figures,
-        "si_sdr_improvement": {row: value - before for row, value in figures.items()},
-    }
-
-
-def transcription_records(cache: Cache, row: int, mixture: np.ndarray, model: Model) -> dict[str, dict[str, Any]]:
-    """Frame and note scores of each instrument of one track, and the counts that frame scores are pooled from."""
-    estimated = transcribe_array(mixture, cache.grid.sample_rate, model)
-    roll, truth = cache.roll(row), cache.notes(row)
-    records = {}
-    for n, instrument in enumerate(model.instruments):
-        if not instrument.scored:
-            continue
-        name = instrument.name
-        frames = frame_counts(roll[:, n], estimated.roll[: len(roll), n])
-        frame = scores(frames)
-        true_notes = truth[truth[:, 4] == n]
-        note = note_scores(true_notes[:, :4], estimated.notes[name])
-        records[name] = {
-            **{f"frame_{key}": finite(value) for key, value in frame._asdict().items()},
-            **{f"note_{key}": finite(value) for key, value in note._asdict().items()},
-            "frame_counts": list(frames),
-            "notes": len(true_notes),
-            "estimated_notes": len(estimated.notes[name]),
-        }
-    return records
-
-
-def _about(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache, split: str) -> dict[str, Any]:
+def _about(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache, settings: Settings) -> dict[str, Any]:
     model = checkpoint.model
     return {
         "scoresep": __version__,
         "corpus": cache.corpus,
         "split_set": cache.split_set,
         "leaks": len(cache.leaks),
-        "split": split,
+        "split": settings.split,
         "rules": list(cache.rules),
         "instruments": list(model.names),
         "grid": model.grid.to_dict(),
@@ -233,5 +206,9 @@ def _about(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache, sp
             "alone_above_db": ALONE_DB,
             "threshold": list(model.threshold),
             "onset_threshold": list(model.onset_threshold),
+            "rest_window_seconds": REST_SECONDS,
+            "references": list(settings.references),
+            "bss": {"window_seconds": WINDOW_SECONDS, "filter": FILTER} if settings.bss else None,
+            "bootstrap": {"resamples": RESAMPLES, "confidence": CONFIDENCE, "seed": SEED},
         },
     }

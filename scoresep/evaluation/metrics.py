@@ -1,14 +1,16 @@
-"""Measures of separation and transcription: arrays in, numbers out. Called by `evaluate` and by tests.
+"""Measures of separation and transcription: arrays in, numbers out. Called by `records` and by tests.
 
-Undefined values are NaN; the caller leaves them out and counts them.
+Undefined values are NaN; the caller leaves them out and counts them. Definitions and settings: docs/evaluation.md.
 
 SI-SDR: Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP 2019; means are not removed.
+Frames: Poliner, Ellis, "A discriminative model for polyphonic piano transcription", 2007 (accuracy = hits / all).
 Notes: `mir_eval.transcription` with its usual tolerances (MIREX): onset 50 ms, pitch 50 cents, offset the larger
 of 20 % of the note and 50 ms.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import mir_eval.transcription
@@ -16,6 +18,12 @@ import numpy as np
 
 LIMIT_DB = 100.0
 """Ratios are kept within +-LIMIT_DB: a perfect or an empty estimate stays finite."""
+SILENT_DB = -60.0
+"""An instrument whose stem has less energy than this, relative to the mixture, does not play."""
+ALONE_DB = 15.0
+"""SI-SDR of the mixture above which an instrument plays (all but) alone."""
+REST_SECONDS = 0.25
+"""Window within which an instrument is looked for when its rests are sought."""
 ONSET_TOLERANCE = 0.05
 """Seconds."""
 PITCH_TOLERANCE = 50.0
@@ -26,11 +34,12 @@ OFFSET_TOLERANCE = 0.05
 
 
 class Scores(NamedTuple):
-    """Precision, recall and their harmonic mean, 0 to 1 each."""
+    """Precision, recall, their harmonic mean, and accuracy (hits / (hits + false alarms + misses)); 0 to 1 each."""
 
     precision: float
     recall: float
     f1: float
+    accuracy: float
 
 
 class Counts(NamedTuple):
@@ -41,12 +50,23 @@ class Counts(NamedTuple):
     missed: int
 
 
+class NoteCounts(NamedTuple):
+    """How many notes there are, how many were estimated, how many pairs match by onset, by onset and offset."""
+
+    true: int
+    estimated: int
+    matched: int
+    matched_offset: int
+
+
 class NoteScores(NamedTuple):
-    """Scores of notes by onset and pitch, and the F1 that asks for the right offset too."""
+    """Scores of notes by onset and pitch, and those that ask for the right offset too."""
 
     precision: float
     recall: float
     f1: float
+    offset_precision: float
+    offset_recall: float
     offset_f1: float
 
 
@@ -56,10 +76,10 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
     Computed in float64, within +-`LIMIT_DB`; NaN for a reference that is zero throughout.
     """
     reference, estimate = reference.astype(np.float64), estimate.astype(np.float64)
-    energy = reference @ reference
+    energy = _energy(reference)
     if not energy:
         return float("nan")
-    target = (estimate @ reference / energy) * reference
+    target = (float((estimate * reference).sum()) / energy) * reference
     return _ratio_db(_energy(target), _energy(estimate - target))
 
 
@@ -69,8 +89,33 @@ def leak_db(mixture: np.ndarray, estimate: np.ndarray) -> float:
     return _ratio_db(_energy(estimate.astype(np.float64)), whole) if whole else float("nan")
 
 
+def resting(mixture: np.ndarray, stem: np.ndarray, rate: int) -> np.ndarray:
+    """Windows of `REST_SECONDS` in which an instrument is silent: bool (W,), W = ceil(L / window).
+
+    Silent: its stem (L,) has less energy there than `SILENT_DB` relative to the mixture's (L,) mean over windows.
+    """
+    floor = 10 ** (SILENT_DB / 10) * _window_energies(mixture, rate).mean()
+    return _window_energies(stem, rate) < floor
+
+
+def rest_leak_db(mixture: np.ndarray, estimate: np.ndarray, rests: np.ndarray, rate: int) -> float:
+    """Energy of an estimate (L,) in the windows `rests` (W,) relative to the mixture's there, dB, at least -`LIMIT_DB`.
+
+    NaN if there is no such window, or the mixture is silent in all of them.
+    """
+    whole = float(_window_energies(mixture, rate)[rests].sum())
+    return _ratio_db(float(_window_energies(estimate, rate)[rests].sum()), whole) if whole else float("nan")
+
+
+def _window_energies(signal: np.ndarray, rate: int) -> np.ndarray:
+    """float64 (W,); the last window may be short."""
+    starts = np.arange(0, len(signal), round(REST_SECONDS * rate))
+    return np.add.reduceat(np.square(signal, dtype=np.float64), starts)
+
+
 def _energy(signal: np.ndarray) -> float:
-    return float(signal @ signal)
+    """Summed by NumPy, not by BLAS, whose result depends on its threads."""
+    return float(np.square(signal).sum())
 
 
 def _ratio_db(above: float, below: float) -> float:
@@ -87,9 +132,10 @@ def frame_counts(true: np.ndarray, estimated: np.ndarray) -> Counts:
 def scores(counts: Counts) -> Scores:
     """Scores from counts: NaN if nothing is true and nothing estimated, 0 where only one of them is empty."""
     hit, false, missed = counts
-    if not hit + false + missed:
-        return Scores(float("nan"), float("nan"), float("nan"))
-    return Scores(hit / max(hit + false, 1), hit / max(hit + missed, 1), 2 * hit / (2 * hit + false + missed))
+    union = hit + false + missed
+    if not union:
+        return Scores(*[float("nan")] * 4)
+    return Scores(hit / max(hit + false, 1), hit / max(hit + missed, 1), 2 * hit / (hit + union), hit / union)
 
 
 def frame_scores(true: np.ndarray, estimated: np.ndarray) -> Scores:
@@ -102,24 +148,60 @@ def midi_to_hz(pitch: np.ndarray) -> np.ndarray:
     return 440.0 * 2.0 ** ((np.asarray(pitch, dtype=np.float64) - 69.0) / 12.0)
 
 
-def note_scores(true: np.ndarray, estimated: np.ndarray) -> NoteScores:
-    """Scores of notes, (K, 4) each: onset s, offset s, pitch, velocity (velocities are not compared).
+def note_counts(true: np.ndarray, estimated: np.ndarray) -> NoteCounts:
+    """Matched notes of two lists, (K, 4) each: onset s, offset s, pitch, velocity (velocities are not compared)."""
+    matched = match_notes(true, estimated)
+    both = match_notes(true, estimated, OFFSET_RATIO)
+    return NoteCounts(len(true), len(estimated), len(matched), len(both))
 
-    NaN if there are no true notes; 0 if there are but none was estimated.
+
+def note_scores(counts: NoteCounts) -> NoteScores:
+    """Scores from counts: NaN if there are no true notes; 0 if there are but none was estimated."""
+    true, estimated, *hits = counts
+    if not true:
+        return NoteScores(*[float("nan")] * 6)
+    found = (scores(Counts(hit, estimated - hit, true - hit)) for hit in hits)
+    return NoteScores(*(value for each in found for value in each[:3]))
+
+
+def match_notes(true: np.ndarray, estimated: np.ndarray, offset_ratio: float | None = None) -> np.ndarray:
+    """A largest matching of two lists of notes (see `note_counts`): int64 (M, 2), indices of true and estimated.
+
+    Args:
+        offset_ratio: None to match by onset and pitch only, else the share of its length by which an offset may differ.
     """
-    if not len(true):
-        return NoteScores(*[float("nan")] * 4)
-    if not len(estimated):
-        return NoteScores(0.0, 0.0, 0.0, 0.0)
-    arguments = (*_notes_for_mir_eval(true), *_notes_for_mir_eval(estimated))
-    common = {"onset_tolerance": ONSET_TOLERANCE, "pitch_tolerance": PITCH_TOLERANCE}
-    precision, recall, f1, _ = mir_eval.transcription.precision_recall_f1_overlap(
-        *arguments, offset_ratio=None, **common
+    if not len(true) or not len(estimated):
+        return np.zeros((0, 2), dtype=np.int64)
+    pairs = mir_eval.transcription.match_notes(
+        *_notes_for_mir_eval(true),
+        *_notes_for_mir_eval(estimated),
+        onset_tolerance=ONSET_TOLERANCE,
+        pitch_tolerance=PITCH_TOLERANCE,
+        offset_ratio=offset_ratio,
+        offset_min_tolerance=OFFSET_TOLERANCE,
     )
-    *_, offset_f1, _ = mir_eval.transcription.precision_recall_f1_overlap(
-        *arguments, offset_ratio=OFFSET_RATIO, offset_min_tolerance=OFFSET_TOLERANCE, **common
-    )
-    return NoteScores(float(precision), float(recall), float(f1), float(offset_f1))
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def note_leaks(true: Sequence[np.ndarray], estimated: np.ndarray, own: int) -> tuple[np.ndarray, int]:
+    """Of the notes estimated for instrument `own`, how many are notes of the others.
+
+    What matches a note of `own` (onset and pitch) is right and cannot leak; the rest is matched with each other one.
+
+    Args:
+        true: notes (K, 4) of each of the N instruments.
+        estimated: notes (K, 4) estimated for `own`.
+
+    Returns:
+        notes matched with each instrument, int64 (N,), in its own place those that are right; and the notes matched
+        with any other (less than the sum over others where they play in unison).
+    """
+    right = match_notes(true[own], estimated)
+    rest = np.delete(estimated, right[:, 1], axis=0)
+    counts = [len(right) if n == own else len(match_notes(notes, rest)) for n, notes in enumerate(true)]
+    others = [notes for n, notes in enumerate(true) if n != own]
+    leaked = len(match_notes(np.concatenate(others), rest)) if others else 0
+    return np.array(counts, dtype=np.int64), leaked
 
 
 def _notes_for_mir_eval(notes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

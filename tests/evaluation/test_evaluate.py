@@ -1,3 +1,4 @@
+import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -5,18 +6,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.evaluation.evaluate import MODEL, Evaluation, evaluate, separation_record
-from scoresep.evaluation.metrics import si_sdr
+from scoresep.evaluation.baselines import BASELINES, Reference, Track
+from scoresep.evaluation.evaluate import Evaluation, evaluate, up_to_date
+from scoresep.evaluation.metrics import rest_leak_db, resting, si_sdr
+from scoresep.evaluation.records import MODEL, separation_record, transcribe_separated
 from scoresep.evaluation.report import report
+from scoresep.evaluation.summary import FRAMES, NOTES, summarise
 from scoresep.grid import Grid
 from scoresep.inference.separate import separate_array
+from scoresep.inference.transcribe import transcribe_array
+from scoresep.instruments import choose
 from scoresep.training.checkpoint import Model
 
 INSTRUMENTS = ("piano", "guitar", "bass")
+
+
+def shown(evaluation: Evaluation, details: bool = False) -> str:
+    """What a terminal shows, unless a line were cut: it is far too wide for that."""
+    console = Console(width=300, file=io.StringIO())
+    console.print(report(evaluation, details))
+    return console.file.getvalue()
 
 
 @pytest.fixture
@@ -74,9 +88,7 @@ def test_json_has_no_nan(evaluation: Evaluation, tmp_path: Path) -> None:
 
 
 def test_report_names_everything(evaluation: Evaluation) -> None:
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(report(evaluation))
-    text = console.export_text()
+    text = shown(evaluation)
     for expected in (*INSTRUMENTS, "mixture", "harmonic mask", "this model", "oracle mask", "frames", "notes"):
         assert expected in text
     assert "2 silent stems" in text
@@ -84,34 +96,33 @@ def test_report_names_everything(evaluation: Evaluation) -> None:
     oracle = next(line for line in text.splitlines() if "oracle" in line)
     figures = evaluation.summary["baselines"]["oracle_mask"]["piano"]
     assert f"{figures['si_sdr']:.1f} ({figures['si_sdr_improvement']:+.1f})" in oracle
-    assert max(map(len, text.splitlines())) <= 80
+    assert max(len(line) for line in text.splitlines() if line[0] in "┃│") <= 80
+    details = shown(evaluation, True)
+    assert "frame acc." in details and "of none" in details
+    assert max(len(line) for line in details.splitlines() if line[0] in "┃│") <= 100
 
 
 def test_report_of_a_result_with_gaps() -> None:
     """No pair scored, no note anywhere: dashes, no fault."""
-    gap = {"si_sdr": None, "si_sdr_median": None, "si_sdr_improvement": None, "si_sdr_improvement_median": None}
-    notes = {"frame_f1": None, "note_f1": None}
-    summary = {
-        "separation": {name: {**gap, "leak_db": None} for name in INSTRUMENTS},
-        "transcription": dict.fromkeys(INSTRUMENTS, notes),
-        "baselines": {row: dict.fromkeys(INSTRUMENTS, gap) for row in ("mixture", "harmonic_mask", "oracle_mask")},
-        "mean": {
-            "separation": gap,
-            "transcription": notes,
-            "baselines": dict.fromkeys(("mixture", "harmonic_mask", "oracle_mask"), gap),
-        },
-        "counts": {"tracks": 1, "scored": 0, "silent": 3, "alone": 0},
-    }
+    rests = {"seconds": 1.0, "leak_db": dict.fromkeys((MODEL, *BASELINES))}
+    pair = {"state": "silent", "leak_db": None, "rests": rests}
+    counts = {"frame_counts": [0, 0, 0], "note_counts": [0, 0, 0, 0], "notes": 0, "estimated_notes": 0}
+    part = dict.fromkeys((*FRAMES, *NOTES)) | counts | {"leaked_notes": 0, "notes_of": dict.fromkeys(INSTRUMENTS, 0)}
+    record = {key: dict.fromkeys(INSTRUMENTS, part) for key in ("transcription", "transcription_separated")}
+    record |= {"separation": dict.fromkeys(INSTRUMENTS, pair)}
+    record["bss_eval"] = {"windows": 0, "dropped": {}, "rows": {}}
+    summary = summarise([record], choose(INSTRUMENTS), (MODEL, *BASELINES))
+    json.dumps(summary, allow_nan=False)
     about = {"corpus": "c", "split": "test", "split_set": "s"}
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(report(Evaluation(about, [], summary, [])))
-    assert "-" in console.export_text()
+    for details in (False, True):
+        text = shown(Evaluation(about, [], summary, [record]), details)
+        assert "-" in text and "nan" not in text.lower().replace("guitar", "")
 
 
 def test_perfect_and_mixed_estimates() -> None:
     rng = np.random.default_rng(0)
     stem, other = rng.standard_normal((2, 1000))
-    record = separation_record(stem + other, stem, {MODEL: stem, "mixture": stem + other})
+    record = separation_record(stem + other, stem, {MODEL: stem, "mixture": stem + other}, 1000)
     assert record["state"] == "scored"
     assert record["si_sdr_improvement"]["mixture"] == 0
     assert record["si_sdr_improvement"][MODEL] > 50
@@ -161,3 +172,105 @@ def test_other_grid(cache: Cache, make_checkpoint: Callable, make_model: Callabl
     path = make_checkpoint(tmp_path / "a.pt", make_model(grid=Grid(8000, 512, 128)), str(cache.path), cache.digest)
     with pytest.raises(ScoresepError, match=r"has the grid sample_rate=8000 n_fft=1024 hop=256, .* needs .*n_fft=512"):
         evaluate(path)
+
+
+def test_rests_are_those_of_the_stems(evaluation: Evaluation, cache: Cache, model: Model) -> None:
+    row = int(cache.rows("test")[0])
+    mixture, truth = cache.mixture(row), cache.stems(row)[2]
+    found = evaluation.tracks[0]["separation"]["bass"]["rests"]
+    rests = resting(mixture, truth, cache.grid.sample_rate)
+    estimate = separate_array(mixture, cache.grid.sample_rate, model)["bass"]
+    assert found["seconds"] == pytest.approx(0.25 * rests.sum()) and 0 < rests.sum() < len(rests)
+    expected = rest_leak_db(mixture, estimate, rests, cache.grid.sample_rate)
+    assert found["leak_db"][MODEL] == pytest.approx(expected, abs=1e-4)
+    silent = evaluation.tracks[1]["separation"]["bass"]
+    assert silent["rests"]["leak_db"][MODEL] == pytest.approx(silent["leak_db"], abs=1e-6)
+    assert silent["rests"]["seconds"] == pytest.approx(3.0)
+    assert silent["rests"]["leak_db"]["oracle_mask"] < -90
+
+
+def enliven(model: Model) -> None:
+    """Let a random model find keys, which it does not as it is made."""
+    with torch.no_grad():
+        model.transcriptor.head.weight.mul_(8)
+        model.transcriptor.head.bias.zero_()
+
+
+def test_separated_tracks_are_heard_at_the_level_of_the_mixture(cache: Cache, model: Model) -> None:
+    """A track that is the whole mixture transcribes as the mixture does, and a quieter one otherwise."""
+    enliven(model)
+    mixture = cache.mixture(int(cache.rows("test")[0]))
+    whole = transcribe_array(mixture, cache.grid.sample_rate, model)
+    assert 0.1 < whole.roll.mean() < 0.9 and all(len(notes) for notes in whole.notes.values())
+    found = transcribe_separated(dict.fromkeys(model.names, mixture), mixture, model)
+    np.testing.assert_array_equal(found.roll, whole.roll)
+    for name in model.names:
+        np.testing.assert_array_equal(found.notes[name], whole.notes[name])
+    quiet = transcribe_separated(dict.fromkeys(model.names, 1e-3 * mixture), mixture, model)
+    assert (quiet.roll != whole.roll).any()
+
+
+def test_overall_counts_are_those_of_the_instruments_together(
+    cache: Cache, model: Model, make_checkpoint: Callable, tmp_path: Path
+) -> None:
+    enliven(model)
+    result = evaluate(make_checkpoint(tmp_path / "a.pt", model, str(cache.path), cache.digest))
+    for key, source in (("transcription", "mixture"), ("transcription_separated", "separated")):
+        parts = [part for record in result.tracks for part in record[key].values()]
+        hit, false, missed = np.sum([part["frame_counts"] for part in parts], axis=0)
+        assert hit and result.summary["overall"][key]["frame_accuracy"] == pytest.approx(hit / (hit + false + missed))
+        for name, figures in result.summary["leakage"][source].items():
+            assert figures["estimated"] == sum(record[key][name]["estimated_notes"] for record in result.tracks) > 0
+            assert figures["right"] + figures["leaked"] <= 1
+            assert figures["notes_of"][name] == figures["right"]
+
+
+def test_bss_eval_leaves_out_what_does_not_play(checkpoint_path: Path) -> None:
+    result = evaluate(checkpoint_path, references=["mixture"], bss=True)
+    found = result.summary["bss_eval"]
+    assert found["windows"] == 9
+    assert found["rows"].keys() == {MODEL, "mixture"} == found["dropped"].keys()
+    bass = found["rows"]["mixture"]["bass"]
+    assert bass["tracks"] == 1 and np.isfinite([bass["sdr"], bass["isr"], bass["sir"], bass["sar"]]).all()
+    assert result.tracks[1]["bss_eval"]["rows"][MODEL].keys() == {"piano", "guitar"}
+    assert "BSS Eval" in shown(result) and "mixture SIR" in shown(result, True)
+    assert result.summary["baselines"].keys() == {"mixture"}
+    assert "oracle" not in shown(result)
+
+
+def test_unknown_reference(checkpoint_path: Path) -> None:
+    with pytest.raises(
+        ScoresepError, match="unknown reference 'oracle'; choose of mixture, harmonic_mask, oracle_mask"
+    ):
+        evaluate(checkpoint_path, references=["oracle"])
+
+
+def test_up_to_date_asks_for_the_same_settings(evaluation: Evaluation, checkpoint_path: Path) -> None:
+    assert up_to_date(evaluation, checkpoint_path, None, "test")
+    assert not up_to_date(evaluation, checkpoint_path, None, "validation")
+    assert not up_to_date(evaluation, checkpoint_path, None, "test", bss=True)
+    assert not up_to_date(evaluation, checkpoint_path, None, "test", references=["mixture"])
+
+
+def test_bss_eval_pairs_each_estimate_with_its_stem(checkpoint_path: Path) -> None:
+    result = evaluate(checkpoint_path, references=["mixture", "oracle_mask"], bss=True)
+    rows = result.summary["bss_eval"]["rows"]
+    for name in INSTRUMENTS:
+        assert rows["oracle_mask"][name]["sdr"] > rows["mixture"][name]["sdr"] + 3
+        assert rows["oracle_mask"][name]["sir"] > rows["mixture"][name]["sir"] + 3
+
+
+def test_a_further_reference_is_a_line(checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Computed, summarised and printed; here half the mixture for whoever sounds anywhere by the score."""
+
+    def half(track: Track) -> np.ndarray:
+        assert track.score is not None and track.score.kinds == ("harmonic",) * 3
+        return 0.5 * track.score.roll.any(axis=(0, 2))[:, None] * track.mixture
+
+    monkeypatch.setitem(BASELINES, "half", Reference("half of it", "half of the mixture", half))
+    result = evaluate(checkpoint_path, references=["mixture", "half"])
+    figures = result.summary["baselines"]
+    assert figures["half"]["piano"]["si_sdr"] == pytest.approx(figures["mixture"]["piano"]["si_sdr"], abs=1e-4)
+    rests = [result.tracks[0]["separation"]["guitar"]["rests"]["leak_db"][row] for row in ("mixture", "half")]
+    assert rests == pytest.approx([0.0, -6.02], abs=0.01)
+    assert "half of it" in shown(result)

@@ -1,0 +1,104 @@
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from rich.console import Console
+
+from scoresep.cache.reader import Cache
+from scoresep.errors import ScoresepError
+from scoresep.evaluation.compare import MEAN, compare, difference, distinct_names, of_tracks
+from scoresep.evaluation.evaluate import Evaluation, evaluate
+from scoresep.evaluation.records import MODEL
+from scoresep.evaluation.report import report_comparison
+
+NAN = np.nan
+
+
+@pytest.fixture
+def both(
+    make_checkpoint: Callable, make_model: Callable, cache: Cache, tmp_path: Path
+) -> tuple[Evaluation, Evaluation]:
+    """The random model, and one whose separator and transcriptor were changed."""
+    other = make_model()
+    with torch.no_grad():
+        other.separator.head.weight.mul_(3)
+        other.transcriptor.head.weight.mul_(8)
+        other.transcriptor.head.bias.zero_()  # else it finds nothing
+    results = []
+    for name, model in (("a", make_model()), ("b", other)):
+        results.append(evaluate(make_checkpoint(tmp_path / f"{name}.pt", model, str(cache.path), cache.digest)))
+    return results[0], results[1]
+
+
+def test_differences_are_paired(both: tuple[Evaluation, Evaluation]) -> None:
+    a, b = both
+    found = compare(a, b).figures["si_sdr"]
+    values = [
+        [record["separation"]["guitar"]["si_sdr"][MODEL] for record in evaluation.tracks] for evaluation in (a, b)
+    ]
+    gains = np.subtract(values[1], values[0])
+    assert np.abs(gains).min() > 0
+    assert found["guitar"]["n"] == 3
+    assert found["guitar"]["difference"] == pytest.approx(gains.mean())
+    assert found["guitar"]["p"] == pytest.approx(scipy.stats.wilcoxon(values[1], values[0]).pvalue)
+    low, high = found["guitar"]["interval"]
+    assert gains.min() <= low <= gains.mean() <= high <= gains.max()
+    assert found["bass"]["n"] == 1 and found["bass"]["interval"] is None
+    assert found["piano"]["n"] == 2  # on the third track it plays alone
+    assert found[MEAN]["n"] == 3
+
+
+def test_the_mean_is_over_the_instruments_that_count_on_a_track(both: tuple[Evaluation, Evaluation]) -> None:
+    record = both[0].tracks[1]["separation"]
+    expected = np.mean([record[name]["si_sdr"][MODEL] for name in ("piano", "guitar")])
+    assert of_tracks(both[0], "si_sdr", MEAN)[1] == pytest.approx(expected)
+
+
+def test_what_counts_depends_on_the_truth_alone(both: tuple[Evaluation, Evaluation]) -> None:
+    """Frames of an instrument that does not play count for neither, whatever is estimated there."""
+    for figure in ("frame_f1", "note_f1", "note_offset_f1", "separated_frame_f1"):
+        defined = [np.isfinite(of_tracks(evaluation, figure, "bass")).tolist() for evaluation in both]
+        assert defined[0] == defined[1] == [True, False, False]
+
+
+def test_a_model_against_itself(both: tuple[Evaluation, Evaluation]) -> None:
+    found = compare(both[0], both[0]).figures["si_sdr"]["guitar"]
+    assert (found["difference"], found["p"], found["interval"]) == (0, 1, [0, 0])
+
+
+def test_pairs_by_hand() -> None:
+    found = difference(np.array([1.0, 2.0, NAN, 4.0]), np.array([2.0, 4.0, 9.0, NAN]))
+    assert (found["n"], found["a"], found["b"], found["difference"]) == (2, 1.5, 3.0, 1.5)
+    assert difference(np.array([NAN]), np.array([1.0])) is None
+
+
+def test_json_and_table(both: tuple[Evaluation, Evaluation], tmp_path: Path) -> None:
+    comparison = compare(*both)
+    comparison.save(tmp_path / "c.json")
+    assert json.loads((tmp_path / "c.json").read_text())["about"]["a"]["path"].endswith("a.pt")
+    console = Console(width=300, file=io.StringIO())
+    console.print(report_comparison(comparison))
+    text = console.file.getvalue()
+    assert "SI-SDR, dB" in text and "note F1, separated" in text
+    assert max(len(line) for line in text.splitlines() if line[0] in "┃│") <= 100
+
+
+def test_other_data_is_refused(both: tuple[Evaluation, Evaluation]) -> None:
+    a, b = both
+    other = replace(b, about={**b.about, "cache": {**b.about["cache"], "digest": "x"}})
+    with pytest.raises(ScoresepError, match=r"a\.pt was evaluated on .* whose content differs; .* --cache"):
+        compare(a, other)
+    with pytest.raises(ScoresepError, match="on other tracks"):
+        compare(a, replace(b, tracks=b.tracks[1:]))
+
+
+def test_names() -> None:
+    assert distinct_names([Path("x/a.pt"), Path("y/b.pt")]) == ["a", "b"]
+    assert distinct_names([Path("/x/ckpt.pt"), Path("/y/ckpt.pt")]) == ["x-ckpt", "y-ckpt"]
+    assert distinct_names([Path("/x/q/ckpt.pt"), Path("/y/q/ckpt.pt")]) == ["1-ckpt", "2-ckpt"]

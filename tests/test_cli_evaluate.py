@@ -1,0 +1,124 @@
+"""`scoresep evaluate` as users type it: one checkpoint, two, stopped runs, what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from scoresep import cli
+from scoresep.cache.reader import Cache
+from scoresep.evaluation import tasks
+from scoresep.instruments import choose
+from scoresep.models.tcn import TrunkSettings
+from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
+
+
+@pytest.fixture
+def here(tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with two random checkpoints of the small cache."""
+    monkeypatch.chdir(tmp_path)
+    cache = Cache(prepared)
+    for seed, name in enumerate(("ckpt", "new")):
+        torch.manual_seed(seed)
+        model = Model(cache.grid, choose(["piano", "guitar", "bass"]), TrunkSettings(8, 16, 2, 1), "softmax").eval()
+        checkpoint = Checkpoint(model, 3, 7, True, {"seed": seed}, str(cache.path), cache.digest)
+        save_checkpoint(tmp_path / f"{name}.pt", checkpoint)
+    return tmp_path
+
+
+@pytest.fixture
+def command(here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture):
+    """A function that runs a line within this process: status, output, errors."""
+
+    def run(line: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", shlex.split(line))
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)  # one core
+        capfd.readouterr()
+        threads = torch.get_num_threads()
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 0
+        finally:
+            torch.set_num_threads(threads)
+        return (status, *capfd.readouterr())
+
+    return run
+
+
+def test_one_checkpoint(command, here: Path) -> None:
+    status, out, err = command("scoresep evaluate")
+    assert (status, err) == (0, "")
+    assert "this model" in out and "figures: metrics.json" in out and "BSS" not in out
+    assert json.loads((here / "metrics.json").read_text())["about"]["checkpoint"]["path"] == "ckpt.pt"
+    assert not (here / "metrics.parts").exists()
+    assert "holds the result for ckpt.pt" in command("scoresep evaluate ckpt.pt")[1]
+
+
+def test_bss_details_and_references(command, here: Path) -> None:
+    status, out, _ = command("scoresep evaluate ckpt.pt --bss --details --references mixture --split validation")
+    assert status == 0
+    assert "mixture SIR" in out and "frame acc." in out and "of none" in out and "oracle" not in out
+    assert json.loads((here / "metrics.json").read_text())["summary"]["bss_eval"]["windows"] == 3
+    status, out, _ = command("scoresep evaluate ckpt.pt --references none")
+    assert status == 0 and "this model" in out and "oracle" not in out
+
+
+def test_two_checkpoints(command, here: Path) -> None:
+    status, out, err = command("scoresep evaluate ckpt.pt new.pt --split train --out results/x.json")
+    assert (status, err) == (0, "")
+    assert "b - a" in out and "Wilcoxon" in out and "comparison: results/x-comparison.json" in out
+    names = {path.name for path in (here / "results").iterdir()}
+    assert names == {"x-ckpt.json", "x-new.json", "x-comparison.json"}
+    found = json.loads((here / "results" / "x-comparison.json").read_text())["figures"]["si_sdr"]["mean"]
+    values = [json.loads((here / "results" / f"x-{name}.json").read_text())["tracks"] for name in ("ckpt", "new")]
+    assert found["n"] == len(values[0]) == 3
+    assert found["difference"] == pytest.approx(found["b"] - found["a"])
+
+
+def test_checkpoints_of_one_name(command, here: Path) -> None:
+    for folder, source in (("a", "ckpt.pt"), ("b", "new.pt")):
+        (here / folder).mkdir()
+        shutil.copy(here / source, here / folder / "ckpt.pt")
+    assert command("scoresep evaluate a/ckpt.pt b/ckpt.pt")[0] == 0
+    assert (here / "metrics-a-ckpt.json").exists() and (here / "metrics-b-ckpt.json").exists()
+
+
+def test_three_checkpoints_and_unknown_references_are_refused(command, here: Path) -> None:
+    for line, words in (
+        (
+            "scoresep evaluate ckpt.pt new.pt ckpt.pt",
+            "3 checkpoints were given; give one to evaluate or two to compare",
+        ),
+        ("scoresep evaluate ckpt.pt --references oracle", "unknown reference 'oracle'; choose of mixture"),
+    ):
+        status, _, err = command(line)
+        assert status == 2 and len(err.splitlines()) == 1 and words in err
+    assert not (here / "metrics.json").exists()
+
+
+def test_a_stopped_command_goes_on(command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, rows = tasks.evaluate_track, []
+
+    def stopped(cache, row, *rest):
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+        rows.append(row)
+        return real(cache, row, *rest)
+
+    monkeypatch.setattr(tasks, "evaluate_track", stopped)
+    status, _, err = command("scoresep evaluate ckpt.pt --split train")
+    assert status == 130 and "the same command goes on" in err
+    assert len(list((here / "metrics.parts").rglob("*.json"))) == 2 and not (here / "metrics.json").exists()
+    monkeypatch.setattr(tasks, "evaluate_track", lambda cache, row, *rest: rows.append(row) or real(cache, row, *rest))
+    assert command("scoresep evaluate ckpt.pt --split train")[0] == 0
+    assert len(rows) == 3 == len(set(rows))
+    assert not (here / "metrics.parts").exists()
