@@ -93,7 +93,7 @@ class Factors:
         )
 
     def dense(self) -> np.ndarray:
-        """Activations as a matrix A, float32 (K, T): the magnitude of components k is `templates[k].T @ A[k]`, (F, T)."""
+        """Activations as a matrix A, float32 (K, T): components k sound like `templates[k].T @ A[k]`, (F, T)."""
         matrix = np.zeros((len(self.templates), self.frames), dtype=np.float32)
         matrix[self.component, np.repeat(np.arange(self.frames), np.diff(self.first))] = self.activation
         return matrix

@@ -198,6 +198,18 @@ def test_the_faintest_magnitudes_give_masks_that_are_numbers() -> None:
         assert np.isfinite(masks(factorise(music.magnitude * np.float32(scale), music.rolls, HARMONIC, SMALL))).all()
 
 
+@pytest.mark.parametrize("height", [1e-30, 1e-38, 1e-40, 1e-44])
+def test_activations_that_have_nearly_vanished_give_masks_that_are_numbers(height: float) -> None:
+    """Where two instruments compete, an update may shrink one of them for ever."""
+    one = np.array([0, 1], dtype=np.int32)
+    faint = Factors(
+        np.ones((2, 3), np.float32), one, one, np.array([0, 2]), one, np.array([height, height / 2], np.float32), 2
+    )
+    shares = masks(faint)
+    assert np.isfinite(shares).all()
+    np.testing.assert_allclose(shares.sum(axis=0), 1, rtol=1e-5)
+
+
 def test_without_notes_all_share() -> None:
     magnitude = some_music().magnitude
     found = factorise(magnitude, np.zeros((3, PITCHES, 50), dtype=bool), HARMONIC, SMALL)
@@ -224,6 +236,8 @@ def test_what_has_no_score_takes_what_no_score_explains() -> None:
     rolls = np.stack([music.rolls[0], np.zeros_like(music.rolls[0])])
     found = factorise(note + noise, rolls, ["harmonic", "other"], GRID)
     assert (found.pitch == FREE).sum() == FactoriseSettings().free
+    free = found.templates[found.pitch == FREE]
+    assert np.abs(free[:, None] - free).max(axis=2)[~np.eye(len(free), dtype=bool)].min() > 0.1, "all alike"
     estimates = masks(found) * (note + noise)
     assert np.abs(estimates[0] - note).sum() < 0.25 * note.sum()
     assert np.abs(estimates[1] - noise)[401:].sum() < 0.25 * noise.sum()
