@@ -35,7 +35,7 @@ from scoresep.features.factorise_components import (
 from scoresep.features.factorise_kernels import kullback_leibler, share, sweep
 from scoresep.grid import Grid
 
-__all__ = ["ATTACK", "FREE", "FactoriseSettings", "Factors", "divergence", "factorise", "masks"]
+__all__ = ["ATTACK", "FREE", "FactoriseSettings", "Factors", "confidence", "divergence", "factorise", "masks"]
 
 TINY = np.float32(1e-9)
 """Magnitude, in track levels, below which there is nothing to learn from."""
@@ -154,6 +154,8 @@ def search(
     envelopes = SharedEnvelopes(start, grid, settings)
     learnt, exposure = np.empty_like(templates), np.empty_like(templates)
     prior = np.float32(settings.prior)
+    weighted = np.zeros(len(templates), dtype=bool)
+    weighted[pitched] = settings.weighted
     for iteration in range(settings.iterations):
         sweep(
             mixture,
@@ -164,7 +166,7 @@ def search(
             activation,
             learnt,
             exposure,
-            settings.weighted,
+            weighted,
         )
         learnt *= templates
         shared = envelopes.update(learnt[pitched], exposure[pitched])
@@ -216,6 +218,8 @@ def with_peaks_of_one(factors: Factors) -> Factors:
 def masks(factors: Factors, power: float = 1.5) -> np.ndarray:
     """Ratio masks of the instruments, float32 (N, F, T), a transposed (N, T, F); they add up to 1 in every bin.
 
+    Where nothing may sound, all share equally. Long recordings can be taken in pieces, see `Factors.crop`.
+
     Args:
         power: exponent of the instruments' magnitudes: 1 compares magnitudes, 2 energies.
     """
@@ -223,6 +227,18 @@ def masks(factors: Factors, power: float = 1.5) -> np.ndarray:
     shares = np.empty((whole.instruments, whole.frames, whole.templates.shape[1]), dtype=np.float32)
     share(whole.templates, whole.instrument, whole.first, whole.component, whole.activation, shares, np.float32(power))
     return shares.transpose(0, 2, 1)
+
+
+def confidence(shares: np.ndarray) -> np.ndarray:
+    """How clearly masks (N, F, T) decide, float32 (F, T): 1 minus their entropy; 0 for equal shares, 1 for one's own.
+
+    Bins of high confidence are less often wrong (docs/teacher.md). With one instrument all is certain.
+    """
+    count = len(shares)
+    if count == 1:
+        return np.ones(shares.shape[1:], dtype=np.float32)
+    logarithm = np.log(np.maximum(shares, TINY))
+    return np.clip(1.0 + (shares * logarithm).sum(axis=0) / np.float32(np.log(count)), 0.0, 1.0)
 
 
 def divergence(magnitude: np.ndarray, factors: Factors) -> float:

@@ -27,7 +27,7 @@ class FactoriseSettings:
         prior: weight of comb times shared envelope in the templates after that, in track levels of magnitude.
         neighbours: semitones (standard deviation of a Gaussian) over which pitches share an envelope.
         bands: of the shared envelope.
-        weighted: whether a bin teaches templates by the square of the largest share that an instrument has in it.
+        weighted: whether a bin teaches templates of pitches by the square of the largest share of an instrument in it.
         harmonics, half_width: partials of the comb; bins of a partial on either side.
         floor: the comb between partials, relative to the fundamental's peak.
         lead, decay: seconds that a note may sound before its onset and after its offset.
@@ -50,8 +50,8 @@ class FactoriseSettings:
     decay: float = 0.15
     onset_lead: float = 0.03
     onset_length: float = 0.09
-    stroke_decay: float = 0.5
-    free: int = 4
+    stroke_decay: float = 0.2
+    free: int = 8
 
     def to_dict(self) -> dict[str, float]:
         return asdict(self)

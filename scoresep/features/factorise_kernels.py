@@ -26,7 +26,7 @@ def warm_up() -> None:
     spectra, rows = np.zeros((1, 1), dtype=np.float32), np.zeros(1, dtype=np.int32)
     first, activation = np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.float32)
     entries = (rows, first, rows[:0], activation)
-    sweep(spectra, spectra, *entries, spectra, spectra.copy(), True)
+    sweep(spectra, spectra, *entries, spectra, spectra.copy(), rows > 0)
     share(spectra, *entries, np.zeros((1, 1, 1), dtype=np.float32), np.float32(1.0))
     kullback_leibler(spectra, spectra, *entries[1:])
 
@@ -41,14 +41,14 @@ def sweep(
     activation: np.ndarray,
     learnt: np.ndarray,
     exposure: np.ndarray,
-    weighted: bool,
+    weighted: np.ndarray,
 ) -> None:
     """One pass over all frames: update the activations, and gather what the templates' update needs.
 
     magnitude: float32 (T, F); templates: float32 (K, F), each of sum 1; instrument: int32 (K,); first: int64 (T + 1,);
     component: int32 (E,); activation: float32 (E,), updated. Overwritten: learnt, exposure: float32 (K, F), numerator
     and denominator of the templates' multiplicative update, summed over the frames with the activations as they were.
-    With `weighted`, a bin counts in both by the square of the largest share that an instrument has in it.
+    weighted: bool (K,), components whose templates a bin teaches by the square of the largest share of an instrument.
     """
     frames, bins = magnitude.shape
     model, own, largest = np.empty(bins, np.float32), np.empty(bins, np.float32), np.empty(bins, np.float32)
@@ -74,17 +74,23 @@ def sweep(
                 largest[f] = max(largest[f], own[f])
         for f in range(bins):
             part = largest[f] / model[f]
-            largest[f] = part * part if weighted else np.float32(1)
+            largest[f] = part * part
             model[f] = magnitude[t, f] / model[f]
             own[f] = model[f] * largest[f]
         for e in range(begin, end):
             height, template = activation[e], templates[component[e]]
             above, below = learnt[component[e]], exposure[component[e]]
             fit = np.float32(0)
-            for f in range(bins):
-                above[f] += height * own[f]
-                below[f] += height * largest[f]
-                fit += template[f] * model[f]
+            if weighted[component[e]]:
+                for f in range(bins):
+                    above[f] += height * own[f]
+                    below[f] += height * largest[f]
+                    fit += template[f] * model[f]
+            else:
+                for f in range(bins):
+                    above[f] += height * model[f]
+                    below[f] += height
+                    fit += template[f] * model[f]
             activation[e] = height * fit
 
 

@@ -16,7 +16,16 @@ from scoresep.cache.schema import CacheSettings
 from scoresep.corpora.slakh import open_slakh
 from scoresep.evaluation.baselines import Track, harmonic_mask
 from scoresep.evaluation.metrics import si_sdr
-from scoresep.features.factorise import ATTACK, FREE, FactoriseSettings, Factors, divergence, factorise, masks
+from scoresep.features.factorise import (
+    ATTACK,
+    FREE,
+    FactoriseSettings,
+    Factors,
+    confidence,
+    divergence,
+    factorise,
+    masks,
+)
 from scoresep.features.factorise_components import combs, spread
 from scoresep.features.factorise_kernels import BACKGROUND, warm_up
 from scoresep.features.spectrogram import istft, stft
@@ -251,6 +260,12 @@ def test_masks_add_up_and_have_the_shape_of_the_mixture() -> None:
     assert shares.min() >= 0
 
 
+def test_confidence_is_one_minus_entropy() -> None:
+    shares = np.array([[1, 1 / 3, 0.5], [0, 1 / 3, 0.5], [0, 1 / 3, 0]], dtype=np.float32)[:, None]
+    np.testing.assert_allclose(confidence(shares), [[1, 0, 1 - np.log(2) / np.log(3)]], atol=1e-6)
+    assert confidence(np.ones((1, 4, 5), np.float32)).tolist() == np.ones((4, 5)).tolist()
+
+
 def test_halves_are_small_and_give_nearly_the_same_masks() -> None:
     music = some_music(frames=200)
     whole = factorise(music.magnitude, music.rolls, HARMONIC, SMALL)
@@ -352,7 +367,7 @@ def test_drums_without_a_score_are_still_found(rendered: Cache) -> None:
     assert (gain > 2.0).all(), gain
 
 
-def test_an_attack_component_and_shared_envelopes_pay(rendered: Cache) -> None:
+def test_attacks_shared_envelopes_and_weights_pay(rendered: Cache) -> None:
     """What the documentation says matters most must show on these songs, too."""
     kinds = [instrument.kind for instrument in rendered.instruments]
 
@@ -363,6 +378,7 @@ def test_an_attack_component_and_shared_envelopes_pay(rendered: Cache) -> None:
     usual = mean(FactoriseSettings())
     assert usual > mean(FactoriseSettings(onset_length=0.0)) + 0.2
     assert usual > mean(FactoriseSettings(shared=0, prior=0.0)) + 0.05
+    assert usual > mean(FactoriseSettings(weighted=False)) + 0.03
 
 
 def test_divergence_falls_on_rendered_music_with_the_usual_settings(rendered: Cache) -> None:
@@ -377,6 +393,17 @@ def test_divergence_falls_on_rendered_music_with_the_usual_settings(rendered: Ca
         for n in range(1, 16)
     ]
     assert all(after <= before for before, after in pairwise(found)), found
+
+
+def test_confident_bins_are_less_wrong(rendered: Cache) -> None:
+    stems, grid = rendered.stems(0), rendered.grid
+    magnitude = (rendered.magnitude(0).astype(np.float32) / np.float32(rendered.level(0))).T
+    rolls, onsets = (np.moveaxis(values, 0, 2) for values in (rendered.roll(0), rendered.onset(0)))
+    shares = masks(factorise(magnitude, rolls, [i.kind for i in rendered.instruments], grid, onsets))
+    true = np.stack([np.abs(stft(stem, grid.n_fft, grid.hop)).T for stem in stems])
+    wrong = np.abs(shares - true / np.maximum(true.sum(axis=0), 1e-9)).sum(axis=0)
+    weight = magnitude * confidence(shares)
+    assert (weight * wrong).sum() / weight.sum() < 0.9 * (magnitude * wrong).sum() / magnitude.sum()
 
 
 def test_halves_separate_rendered_music_as_well(rendered: Cache) -> None:
