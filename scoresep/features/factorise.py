@@ -183,8 +183,8 @@ def search(
 class SharedEnvelopes:
     """Spectral envelopes that pitches of an instrument share with their neighbours: coarse, in `settings.bands` bands.
 
-    The template of pitch u is comb[u] * (gain[u] @ bands). The gains' multiplicative update divides what was learnt in
-    a band by what was expected there, both summed over the neighbours.
+    An envelope's height in a band is what a sweep has learnt there divided by what combs without any envelope would
+    have there, both summed over the pitch and its neighbours: a rarely heard pitch sounds like those beside it.
     """
 
     def __init__(self, start: Components, grid: Grid, settings: FactoriseSettings) -> None:

@@ -21,12 +21,13 @@ from scoresep.features.factorise import (
     FREE,
     FactoriseSettings,
     Factors,
+    SharedEnvelopes,
     confidence,
     divergence,
     factorise,
     masks,
 )
-from scoresep.features.factorise_components import combs, spread
+from scoresep.features.factorise_components import combs, components_of, spread
 from scoresep.features.factorise_kernels import BACKGROUND, warm_up
 from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
@@ -100,6 +101,24 @@ def test_the_usual_settings_part_two_known_notes_of_harmonic_spectra() -> None:
     found = masks(factorise(parts.sum(axis=0), music.rolls, HARMONIC[:2], GRID))
     wrong = np.abs(found * parts.sum(axis=0) - parts).sum() / parts.sum()
     assert wrong < 0.05
+
+
+def test_a_pitch_that_is_not_heard_takes_the_envelope_of_its_neighbour_and_of_no_other_instrument() -> None:
+    rolls = np.zeros((2, PITCHES, 9), dtype=bool)
+    rolls[0, [30, 35], 0] = rolls[1, 35, 0] = True
+    settings = FactoriseSettings(onset_length=0.0, neighbours=5.0)
+    start = components_of(rolls, rolls, HARMONIC[:2], GRID, settings)
+    dull = start.templates[0] * np.exp(-np.arange(GRID.bins) / 50)
+    exposure = np.zeros((3, GRID.bins), dtype=np.float32)
+    exposure[0] = 7.0
+    learnt = np.stack([7.0 * dull / dull.sum(), 0 * dull, 0 * dull])
+    shapes = SharedEnvelopes(start, GRID, settings).update(learnt, exposure)
+    np.testing.assert_allclose(shapes.sum(axis=1), 1, rtol=1e-5)
+    envelopes = shapes / start.templates
+    envelopes /= envelopes[:, :1]
+    np.testing.assert_allclose(envelopes[1], envelopes[0], rtol=1e-3)
+    assert envelopes[0, 200] < 0.1
+    np.testing.assert_allclose(envelopes[2], 1, rtol=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(3))
