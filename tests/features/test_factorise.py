@@ -108,7 +108,7 @@ def test_a_pitch_that_is_not_heard_takes_the_envelope_of_its_neighbour_and_of_no
     rolls[0, [30, 35], 0] = rolls[1, 35, 0] = True
     settings = FactoriseSettings(onset_length=0.0, neighbours=5.0)
     start = components_of(rolls, rolls, HARMONIC[:2], GRID, settings)
-    dull = start.templates[0] * np.exp(-np.arange(GRID.bins) / 50)
+    dull = start.templates[0] * np.exp(-np.arange(GRID.bins) / 200)
     exposure = np.zeros((3, GRID.bins), dtype=np.float32)
     exposure[0] = 7.0
     learnt = np.stack([7.0 * dull / dull.sum(), 0 * dull, 0 * dull])
@@ -117,7 +117,7 @@ def test_a_pitch_that_is_not_heard_takes_the_envelope_of_its_neighbour_and_of_no
     envelopes = shapes / start.templates
     envelopes /= envelopes[:, :1]
     np.testing.assert_allclose(envelopes[1], envelopes[0], rtol=1e-3)
-    assert envelopes[0, 200] < 0.1
+    assert envelopes[0, 600] < 0.1
     np.testing.assert_allclose(envelopes[2], 1, rtol=1e-3)
 
 
