@@ -1,0 +1,192 @@
+"""Time the score-informed factorisation of `scoresep.features` against dense NumPy, in one process on one core.
+
+    OMP_NUM_THREADS=1 python tools/bench_factorise.py [--seconds 240] [--groups piano,guitar,bass] [--repeats 3]
+    OMP_NUM_THREADS=1 python tools/bench_factorise.py --cache cache.h5 [--split test] [--tracks 16]
+
+The music is composed; its magnitude is made of its notes' combs, decaying, and of noise. Dense NumPy does the same
+updates as matrix products over all components and all frames, with zeros where the score has none; both must find the
+same factors. Times are process times, the median of the repeats; the score's rolls are given, the masks are included.
+
+With `--cache`: how well it separates the tracks of a cache with stems, beside the harmonic mask and the oracle mask.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from scoresep.cache.reader import Cache
+from scoresep.evaluation.baselines import Track, harmonic_mask, oracle_mask
+from scoresep.evaluation.metrics import leak_db, si_sdr
+from scoresep.evaluation.summary import ALONE_DB, SILENT_DB
+from scoresep.features.factorise import FactoriseSettings, Factors, factorise, masks
+from scoresep.features.factorise_components import Components, combs, components_of
+from scoresep.features.factorise_kernels import BACKGROUND, warm_up
+from scoresep.features.roll import rasterise
+from scoresep.features.spectrogram import istft, stft
+from scoresep.grid import LOWEST_PITCH, Grid
+from scoresep.instruments import Instrument, choose, group_of
+from scoresep.rendering.compose import compose
+
+GRID, USUAL = Grid(), FactoriseSettings()
+PLAIN = replace(USUAL, shared=0, prior=0.0, weighted=False)
+"""The updates alone, which dense NumPy does too."""
+LOSS = 0.97
+"""Of a note's magnitude, what is left a frame later."""
+
+
+def main() -> None:
+    """Print how fast each way is, and the size of the factors."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--seconds", type=float, default=240.0, help="of music (default: %(default)s)")
+    options.add_argument("--groups", default="piano,guitar,bass", help="instruments, by comma (default: %(default)s)")
+    options.add_argument("--repeats", type=int, default=3, help="turns of each way (default: %(default)s)")
+    options.add_argument("--cache", type=Path, help="measure quality on this cache instead")
+    options.add_argument("--split", help="of that cache (default: all)")
+    options.add_argument("--tracks", type=int, help="of that split, from its beginning (default: all)")
+    chosen = options.parse_args()
+    if chosen.cache:
+        print_quality(Cache(chosen.cache), chosen.split, chosen.tracks)
+        return
+    instruments = choose(chosen.groups.split(","))
+    kinds = [instrument.kind for instrument in instruments]
+    rolls, onsets = composed(chosen.seconds, instruments)
+    magnitude = sound_of(rolls)
+    start = components_of(rolls, onsets, kinds, GRID, PLAIN)
+    warm_up()
+
+    def ours(settings: FactoriseSettings) -> Factors:
+        return factorise(magnitude, rolls, kinds, GRID, onsets, settings)
+
+    check(ours(PLAIN), *dense(magnitude.T, start, PLAIN.iterations))
+    found = ours(USUAL)
+    times = medians(
+        {
+            "factorise": lambda: ours(USUAL),
+            "masks": lambda: masks(found),
+            "updates alone": lambda: ours(PLAIN),
+            "updates alone, dense NumPy": lambda: dense(magnitude.T, start, PLAIN.iterations),
+        },
+        chosen.repeats,
+    )
+    print(
+        f"{chosen.seconds:.0f} s of {', '.join(i.name for i in instruments)}: {len(found.templates)} components, "
+        f"{len(found.component) / found.frames:.1f} of them in a frame, {USUAL.iterations} iterations"
+    )
+    for name, took in times.items():
+        print(f"    {name + ':':28} {took:7.3f} s, {chosen.seconds / took:6.0f} times real time")
+    both = times["factorise"] + times["masks"]
+    print(f"    {'factorise and masks:':28} {both:7.3f} s, {chosen.seconds / both:6.0f} times real time")
+    print(f"    dense NumPy takes {times['updates alone, dense NumPy'] / times['updates alone']:.1f} times as long")
+    print_sizes(found, len(instruments))
+
+
+def composed(seconds: float, instruments: tuple[Instrument, ...], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rolls and onsets of a composed song, bool (N, P, T) each."""
+    frames = GRID.frames(round(seconds * GRID.sample_rate))
+    groups: list[list] = [[] for _ in instruments]
+    for part in compose(np.random.default_rng(seed), seconds).parts:
+        if (n := group_of(part.program, part.is_drum, instruments)) is not None:
+            groups[n].append(part)
+    pairs = [rasterise(group, GRID, frames) for group in groups]
+    return np.stack([roll.T for roll, _ in pairs]), np.stack([onset.T for _, onset in pairs])
+
+
+def sound_of(rolls: np.ndarray, seed: int = 0) -> np.ndarray:
+    """A magnitude (F, T) of level 1 for the notes of rolls (N, P, T): combs that decay, and noise."""
+    shapes = combs(np.arange(rolls.shape[1]) + LOWEST_PITCH, GRID, USUAL)
+    height = np.zeros(rolls.shape[1:])
+    for roll in rolls:
+        age = np.zeros(len(roll))
+        for t in range(roll.shape[1]):
+            age = (age + 1) * roll[:, t]
+            height[:, t] += roll[:, t] * LOSS**age
+    noise = np.random.default_rng(seed).gamma(1.0, 1e-3, (GRID.bins, rolls.shape[2]))
+    return np.asfortranarray(shapes.T @ height + noise, dtype=np.float32)
+
+
+def dense(mixture: np.ndarray, start: Components, iterations: int) -> tuple[np.ndarray, np.ndarray]:
+    """The plain updates of (T, F) as matrix products: templates (K, F) of sum 1, activations (T, K), float32."""
+    templates = start.templates.copy()
+    part = mixture.sum(axis=1, keepdims=True) / np.maximum(start.support.sum(axis=1, keepdims=True), 1)
+    activations = (start.support * part).astype(np.float32)
+    for _ in range(iterations):
+        ratio = mixture / (activations @ templates + BACKGROUND)
+        learnt = templates * (activations.T @ ratio)
+        activations *= ratio @ templates.T
+        templates = learnt / np.maximum(learnt.sum(axis=1, keepdims=True), np.float32(1e-9))
+    return templates, activations
+
+
+def check(found: Factors, templates: np.ndarray, activations: np.ndarray) -> None:
+    """Both ways must have found the same."""
+    peak = templates.max(axis=1)
+    wrong = np.abs(found.dense().T - activations * peak).max() / (activations * peak).max()
+    assert wrong < 1e-3, f"dense NumPy finds other activations, by {wrong:.1e}"
+
+
+def medians(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median process time of each way in seconds, the ways taking turns."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            began = time.process_time()
+            way()
+            times[name].append(time.process_time() - began)
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def print_sizes(found: Factors, count: int) -> None:
+    """What storing the factors takes, against what they are factors of."""
+    half = found.half()
+    entries = half.component.nbytes + half.activation.nbytes + found.frames * 4
+    whole = 2 * GRID.bins * found.frames
+    print(
+        f"    stored in float16: templates {half.templates.nbytes / 1e3:.0f} kB, entries {entries / 1e3:.0f} kB; "
+        f"masks would be {count * whole / 1e3:.0f} kB, the mixture's magnitude is {whole / 1e3:.0f} kB"
+    )
+
+
+def print_quality(cache: Cache, split: str | None, tracks: int | None) -> None:
+    """Mean improvement of SI-SDR over the mixture, by instrument, with true scores."""
+    rows = cache.rows(split) if split else np.arange(len(cache.tracks["id"]))
+    found = [improvements(cache, int(row)) for row in rows[:tracks]]
+    print(f"{len(found)} tracks, SI-SDR improvement in dB: {', '.join(cache.names)}; mean")
+    for name in found[0]:
+        by_instrument = np.nanmean([figures[name] for figures in found], axis=0)
+        print(f"    {name + ':':16}", *(f"{value:6.2f}" for value in by_instrument), f"  {by_instrument.mean():6.2f}")
+
+
+def improvements(cache: Cache, row: int) -> dict[str, list[float]]:
+    """Of each way and instrument of one track; NaN for instruments that are silent or nearly alone."""
+    grid, track = cache.grid, Track(cache.mixture(row), cache.stems(row), cache.harmonic(row), cache.grid)
+    magnitude = cache.magnitude(row).astype(np.float32) / np.float32(cache.level(row))
+    rolls, onsets = np.moveaxis(cache.roll(row), 0, 2), np.moveaxis(cache.onset(row), 0, 2)
+    shares = masks(factorise(magnitude.T, rolls, [i.kind for i in cache.instruments], grid, onsets))
+    spectrum = stft(track.mixture, grid.n_fft, grid.hop)
+    estimates = {
+        "harmonic mask": harmonic_mask(track),
+        "factorised": [istft(spectrum * share.T, len(track.mixture), grid.n_fft, grid.hop) for share in shares],
+        "oracle mask": oracle_mask(track),
+    }
+    before = [si_sdr(stem, track.mixture) for stem in track.stems]
+    heard = [
+        leak_db(track.mixture, stem) > SILENT_DB and db < ALONE_DB for stem, db in zip(track.stems, before, strict=True)
+    ]
+    return {
+        name: [
+            si_sdr(stem, estimate) - db if scored else float("nan")
+            for stem, estimate, db, scored in zip(track.stems, sounds, before, heard, strict=True)
+        ]
+        for name, sounds in estimates.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
