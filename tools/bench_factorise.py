@@ -23,8 +23,7 @@ import numpy as np
 
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import Track, harmonic_mask, oracle_mask
-from scoresep.evaluation.metrics import leak_db, si_sdr
-from scoresep.evaluation.summary import ALONE_DB, SILENT_DB
+from scoresep.evaluation.metrics import ALONE_DB, SILENT_DB, leak_db, si_sdr
 from scoresep.features.factorise import FactoriseSettings, Factors, factorise, masks
 from scoresep.features.factorise_components import Components, combs, components_of
 from scoresep.features.factorise_kernels import BACKGROUND, warm_up

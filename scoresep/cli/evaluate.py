@@ -41,7 +41,8 @@ def evaluate(
 ) -> None:
     """Compare separation and transcription with the truth; print tables and write metrics.json.
 
-    Beside the model stand the mixture itself, the score's harmonic mask and the oracle ratio mask. Stopped, it goes on.
+    Beside the model stand the mixture, the score's harmonic mask, score-informed NMF and the oracle ratio mask.
+    Stopped, it goes on.
 
     Two checkpoints are compared by a paired test over the tracks; figures go to metrics-NAME.json and -comparison.json.
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scoresep.features.factorise import factorise
+from scoresep.features.factorise import masks as shares
+from scoresep.features.level import level_of
 from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import Grid
 
@@ -83,6 +86,16 @@ def harmonic_mask(track: Track) -> np.ndarray:
     return np.stack([_masked(spectrum, mask, track) for mask in masks])
 
 
+def score_nmf(track: Track) -> np.ndarray:
+    """Score-informed non-negative matrix factorisation of the mixture (`features.factorise`, docs/teacher.md)."""
+    assert track.score is not None
+    spectrum = stft(track.mixture, track.grid.n_fft, track.grid.hop)
+    magnitude = np.abs(spectrum) / np.float32(level_of(track.mixture))
+    roll, onset = (np.moveaxis(values, 0, 2) for values in (track.score.roll, track.score.onset))
+    factors = factorise(magnitude.T, roll, track.score.kinds, track.grid, onset)
+    return np.stack([_masked(spectrum, share.T, track) for share in shares(factors)])
+
+
 def oracle_mask(track: Track) -> np.ndarray:
     """The ratio mask |S_i| / sum_j |S_j| of the true stems: about the best that masks on this grid can do."""
     grid = track.grid
@@ -100,6 +113,7 @@ def _masked(spectrum: np.ndarray, mask: np.ndarray, track: Track) -> np.ndarray:
 BASELINES: dict[str, Reference] = {
     "mixture": Reference("mixture", "the mixture itself", mixture),
     "harmonic_mask": Reference("harmonic mask", "harmonic mask of the score", harmonic_mask),
+    "score_nmf": Reference("score NMF", "score-informed NMF", score_nmf),
     "oracle_mask": Reference("oracle mask", "oracle mask", oracle_mask, knows_stems=True),
 }
 """By name, in the order of what they know; names are those in `metrics.json`."""

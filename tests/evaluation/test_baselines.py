@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scoresep.evaluation.baselines import BASELINES, Track
+from scoresep.evaluation.baselines import BASELINES, Score, Track
 from scoresep.evaluation.metrics import si_sdr
 from scoresep.grid import Grid
 
@@ -9,13 +9,17 @@ GRID = Grid(8000, 1024, 256)
 
 
 def track(second: bool = True) -> Track:
-    """Two tones on bin centres, and masks that cover both, each, or neither."""
+    """Two tones, their score, and masks that cover both, each, or neither."""
     time = np.arange(16000) / 8000
-    stems = 0.1 * np.stack([np.sin(2 * np.pi * 500 * time), second * np.sin(2 * np.pi * 2000 * time)])
+    stems = 0.1 * np.stack([np.sin(2 * np.pi * 493.88 * time), second * np.sin(2 * np.pi * 1975.53 * time)])
     harmonic = np.zeros((GRID.frames(16000), 2, GRID.bins), dtype=bool)
     harmonic[:, 0, 60:69] = True
     harmonic[:, 1, 252:261] = True
-    return Track(stems.sum(axis=0).astype(np.float32), stems.astype(np.float32), harmonic, GRID)
+    roll, onset = (np.zeros((GRID.frames(16000), 2, 88), dtype=bool) for _ in range(2))
+    roll[:, 0, 71 - 21], roll[:, 1, 95 - 21] = True, second
+    onset[0] = roll[0]
+    score = Score(roll, onset, ("harmonic", "harmonic"))
+    return Track(stems.sum(axis=0).astype(np.float32), stems.astype(np.float32), harmonic, GRID, score)
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -28,14 +32,14 @@ def test_mixture_is_the_mixture() -> None:
     assert all((estimate == some.mixture).all() for estimate in BASELINES["mixture"].estimate(some))
 
 
-@pytest.mark.parametrize(("name", "least"), [("oracle_mask", 30), ("harmonic_mask", 30)])
+@pytest.mark.parametrize(("name", "least"), [("oracle_mask", 30), ("harmonic_mask", 30), ("score_nmf", 30)])
 def test_masks_part_what_does_not_overlap(name: str, least: float) -> None:
     some = track()
     for stem, estimate in zip(some.stems, BASELINES[name].estimate(some), strict=True):
         assert si_sdr(stem, estimate) > least
 
 
-@pytest.mark.parametrize("name", ["oracle_mask", "harmonic_mask"])
+@pytest.mark.parametrize("name", ["oracle_mask", "harmonic_mask", "score_nmf"])
 def test_estimates_add_up(name: str) -> None:
     some = track()
     np.testing.assert_allclose(BASELINES[name].estimate(some).sum(axis=0), some.mixture, atol=1e-5)
