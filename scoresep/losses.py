@@ -168,6 +168,17 @@ def harmonic_mixture_loss(
     return mixture_loss(mixture, separated, harmonic, covered if counted is None else covered & _whole_clips(counted))
 
 
+def literal_harmonic_mixture_loss(
+    mixture: Tensor, separated: Tensor, harmonic: Tensor, counted: Tensor | None = None
+) -> Tensor:
+    """L_h-mix by the letter: every bin counts, so all tracks are to be silent where no mask covers anything.
+
+    With softmax masks, which share X out whatever happens, those bins add a constant and the gradient is that of
+    `harmonic_mixture_loss`; with sigmoid masks it is not. Shapes as there.
+    """
+    return mixture_loss(mixture, separated, harmonic, _whole_clips(counted))
+
+
 def _whole_clips(counted: Tensor | None) -> Tensor | None:
     return None if counted is None else counted[:, None, None]
 

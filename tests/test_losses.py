@@ -282,3 +282,23 @@ def test_labels_of_a_clip_serve_as_its_roll():
     roll[0, 0, 1, 2] = 1
     x, s = torch.rand(1, 5, 4), torch.rand(1, 2, 5, 4)
     assert losses.clip_mixture_loss(x, s, labels) == losses.clip_mixture_loss(x, s, roll)
+
+
+def test_literal_harmonic_loss_differs_in_uncovered_bins_which_softmax_masks_cannot_change():
+    made = torch.Generator().manual_seed(0)
+    mixture, harmonic = torch.rand(2, 6, 4, generator=made), torch.rand(2, 3, 6, 4, generator=made) < 0.3
+    logits = torch.randn(2, 3, 6, 4, generator=made, requires_grad=True)
+
+    def gradients(masks: torch.Tensor) -> list[torch.Tensor]:
+        separated = masks * mixture[:, None]
+        both = (losses.harmonic_mixture_loss, losses.literal_harmonic_mixture_loss)
+        values = [loss(mixture, separated, harmonic) for loss in both]
+        uncovered = ~harmonic.any(1)
+        extra = (mixture + separated.sum(1))[uncovered].sum() / mixture.sum()
+        assert torch.isclose(values[1], values[0] + extra)
+        return [torch.autograd.grad(value, logits, retain_graph=True)[0] for value in values]
+
+    plain, literal = gradients(torch.softmax(logits, 1))
+    assert torch.allclose(plain, literal, atol=1e-7)
+    plain, literal = gradients(torch.sigmoid(logits))
+    assert not torch.allclose(plain, literal, atol=1e-3)

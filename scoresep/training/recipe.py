@@ -49,6 +49,7 @@ class SeparatorWeights:
     Attributes:
         transcription: L_tr, track i transcribes to part i and to nothing else.
         clip_mixture, frame_mixture, harmonic_mixture: L_mix at the three resolutions of activity.
+        literal_harmonic_mixture: the last with silence wanted in bins that no harmonic mask covers.
         adversarial_mixture: H(y~, T(X~)).
         stem: distance to the true stems, for supervision by them.
     """
@@ -57,6 +58,7 @@ class SeparatorWeights:
     clip_mixture: float = 0.0
     frame_mixture: float = 0.0
     harmonic_mixture: float = 0.0
+    literal_harmonic_mixture: float = 0.0
     adversarial_mixture: float = 0.0
     stem: float = 0.0
 

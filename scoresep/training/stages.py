@@ -44,7 +44,7 @@ STAGES: dict[int, Stage] = {
 }
 
 
-READERS = {"onset": {"onset"}, "harmonic": {"harmonic_mixture"}, STEMS: {"stem"}}
+READERS = {"onset": {"onset"}, "harmonic": {"harmonic_mixture", "literal_harmonic_mixture"}, STEMS: {"stem"}}
 """Datasets that only some losses look at, and those losses; the other datasets are read in every stage."""
 
 

@@ -15,9 +15,10 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 
 ADVERSARIAL = {"adversarial_mixture", "adversarial_transcription"}
-NO_KEYS = {"stem", "onset", "harmonic_mixture", *ADVERSARIAL}
+HARMONIC = {"harmonic_mixture", "literal_harmonic_mixture"}
+NO_KEYS = {"stem", "onset", *HARMONIC, *ADVERSARIAL}
 """Losses that a critic of who plays cannot have: they need pitches, or a score to play against."""
-CRITICAL = {"transcription", "clip_mixture", "frame_mixture", "harmonic_mixture", *ADVERSARIAL}
+CRITICAL = {"transcription", "clip_mixture", "frame_mixture", *HARMONIC, *ADVERSARIAL}
 """Losses by which a score, through the critic, teaches the separator."""
 
 

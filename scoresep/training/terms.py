@@ -106,6 +106,9 @@ TERMS: dict[str, dict[str, Term]] = {
         "harmonic_mixture": lambda p: losses.harmonic_mixture_loss(
             p.batch.magnitude, p.separated, p.batch.harmonic, p.by_score
         ),
+        "literal_harmonic_mixture": lambda p: losses.literal_harmonic_mixture_loss(
+            p.batch.magnitude, p.separated, p.batch.harmonic, p.by_score
+        ),
         "adversarial_mixture": lambda p: losses.adversarial_mixture_separator_loss(*p.crossed, p.objective),
         "stem": lambda p: losses.stem_loss(p.batch.magnitude, p.separated, p.batch.stems, p.batch.stemmed),
     },

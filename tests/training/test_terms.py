@@ -59,6 +59,9 @@ def test_terms_are_the_losses(view):
             "clip_mixture": losses.clip_mixture_loss(batch.magnitude, separated, batch.roll),
             "frame_mixture": losses.frame_mixture_loss(batch.magnitude, separated, batch.roll),
             "harmonic_mixture": losses.harmonic_mixture_loss(batch.magnitude, separated, batch.harmonic),
+            "literal_harmonic_mixture": losses.literal_harmonic_mixture_loss(
+                batch.magnitude, separated, batch.harmonic
+            ),
             "adversarial_mixture": losses.adversarial_mixture_separator_loss(crossed, parts),
         },
     }
