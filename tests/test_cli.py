@@ -85,6 +85,7 @@ OPTIONS = {
     ],
     "separate": ["--ckpt", "--device", "--out", "AUDIO"],
     "transcribe": ["--ckpt", "--device", "--out", "AUDIO"],
+    "doctor": ["--cache", "--ckpt"],
     "info": ["--out", "--plot", "--span", "FILE"],
 }
 """Every command with its options and arguments. A change here is a change of what users type: docs and README too."""
@@ -281,7 +282,7 @@ def test_help_of_every_command_has_an_example(command, name):
 def test_help_of_the_groups_lists_their_commands(command, line):
     ended = command(line)
     names = (
-        ("render", "prepare", "train", "evaluate", "separate", "transcribe", "info")
+        ("render", "prepare", "train", "evaluate", "separate", "transcribe", "info", "doctor")
         if "prep" not in line
         else ("slakh",)
     )

@@ -1,0 +1,192 @@
+"""What works on this machine and what does not, each with its remedy. Called by `scoresep doctor`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from scoresep import __version__
+from scoresep.cache.check import check_cache
+from scoresep.cache.reader import Cache
+from scoresep.errors import ScoresepError, first_line
+from scoresep.machine import available_cores
+
+PACKAGES = ("torch", "numpy", "numba", "h5py", "soundfile", "soxr", "symusic", "pretty_midi", "museval", "mir_eval")
+PROBE_MIB = 64
+"""Size of the file that disk speed is measured with."""
+SLOW_MIB_PER_S = 30.0
+"""Below this, training on a GPU waits for clips: it reads some ten MiB a second."""
+LEAST_FREE_GIB = 5.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes:
+        about: what.
+        state: `good`; `note`, where something is missing that not everyone needs; `bad`.
+        detail: what was found.
+        remedy: what to do about it; '' where there is nothing to do.
+    """
+
+    about: str
+    state: str
+    detail: str
+    remedy: str = ""
+
+
+def examine(
+    folder: Path, cache: Path | None, ckpt: Path | None, progress: Callable[[int, int], None] | None = None
+) -> Iterator[Finding]:
+    """All findings, one by one; the costly ones, the disk and the cache, last.
+
+    Args:
+        folder: where the user works, whose disk is measured.
+        cache: cache to check, if any; its checksums are compared.
+        ckpt: checkpoint to check, if any.
+        progress: called with shards done and shards in all.
+    """
+    yield versions()
+    yield processor()
+    yield graphics()
+    yield ffmpeg()
+    yield soundfonts()
+    if ckpt is not None:
+        yield checkpoint(ckpt)
+    yield from disk(folder)
+    if cache is not None:
+        yield cached(cache, progress)
+
+
+def versions() -> Finding:
+    """Versions of what the figures depend on."""
+    found, missing = [], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    text = f"scoresep {__version__}, Python {platform.python_version()}, {', '.join(found)}"
+    if missing:
+        return Finding("versions", "bad", f"{text}; missing: {', '.join(missing)}", "install scoresep again with pip")
+    return Finding("versions", "good", text)
+
+
+def processor() -> Finding:
+    """Cores, and whether they multiply bfloat16."""
+    from scoresep.training.precision import cpu_multiplies_bfloat16
+
+    speed = "multiplies bfloat16" if cpu_multiplies_bfloat16() else "no bfloat16, training uses float32"
+    return Finding("CPU", "good", f"{available_cores()} of {os.cpu_count()} cores may be used; {speed}")
+
+
+def graphics() -> Finding:
+    """GPUs that torch sees."""
+    import torch
+
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    if names:
+        return Finding("GPU", "good", ", ".join(names))
+    if torch.version.cuda is None:
+        remedy = "if there is one, install a CUDA build of torch"
+        return Finding("GPU", "note", "this torch is built for CPUs alone", remedy)
+    return Finding("GPU", "note", "torch sees none", "if there is one, check its driver with nvidia-smi")
+
+
+def ffmpeg() -> Finding:
+    """ffmpeg, which nothing here needs."""
+    found = shutil.which("ffmpeg")
+    if found:
+        return Finding("ffmpeg", "good", found)
+    return Finding("ffmpeg", "good", "not there, and not needed: WAV, FLAC, OGG and MP3 are read without it")
+
+
+def soundfonts() -> Finding:
+    """The bank that `scoresep render` uses by default."""
+    from scoresep.rendering.patches import check_soundfonts
+    from scoresep.rendering.render import RenderSettings
+
+    banks = RenderSettings().soundfonts
+    try:
+        check_soundfonts(banks)
+    except ScoresepError as fault:
+        return Finding("SoundFonts", "bad", str(fault), "install pretty_midi again, or name one with --soundfont")
+    names = ", ".join(path.name for path in banks)
+    return Finding(
+        "SoundFonts", "good", f"{names}; larger ones sound more varied: scoresep render --soundfont FILE.sf2"
+    )
+
+
+def checkpoint(path: Path) -> Finding:
+    """Whether a checkpoint can be read and is whole."""
+    from scoresep.training.checkpoint import load_checkpoint
+
+    try:
+        found = load_checkpoint(path)
+    except ScoresepError as fault:
+        return Finding("checkpoint", "bad", str(fault))
+    text = f"{path}: stage {found.stage}, {found.steps} steps, for {', '.join(found.model.names)}"
+    if not found.complete:
+        return Finding("checkpoint", "note", f"{text}, not finished", "scoresep train with its --run goes on")
+    return Finding("checkpoint", "good", text)
+
+
+def disk(folder: Path) -> Iterator[Finding]:
+    """Room and speed of the disk that `folder` is on."""
+    free = shutil.disk_usage(folder).free / 2**30
+    state = "good" if free >= LEAST_FREE_GIB else "note"
+    remedy = "" if state == "good" else "a cache takes about 0.7 GiB for each hour of three instruments"
+    yield Finding("disk", state, f"{free:.0f} GiB free", remedy)
+    try:
+        written, read = disk_speed(folder)
+    except OSError as fault:
+        yield Finding("disk speed", "bad", f"cannot write here: {first_line(fault)}", "work in another folder")
+        return
+    text = f"{written:.0f} MiB/s written, {read:.0f} MiB/s read back"
+    if min(written, read) < SLOW_MIB_PER_S:
+        yield Finding("disk speed", "note", text, "train with --resident host, or keep the cache on a faster disk")
+    else:
+        yield Finding("disk speed", "good", text)
+
+
+def disk_speed(folder: Path) -> tuple[float, float]:
+    """MiB a second written (to the disk itself) and read back, past the system's own memory where it can be told to."""
+    block = os.urandom(1 << 20)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".scoresep-probe-") as file:
+        began = time.perf_counter()
+        for _ in range(PROBE_MIB):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+        written = time.perf_counter() - began
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        file.seek(0)
+        began = time.perf_counter()
+        while file.read(1 << 20):
+            pass
+        return PROBE_MIB / written, PROBE_MIB / max(time.perf_counter() - began, 1e-9)
+
+
+def cached(path: Path, progress: Callable[[int, int], None] | None) -> Finding:
+    """Whether a cache is whole: all shards there, every byte as it was written."""
+    try:
+        cache = Cache(path)
+    except ScoresepError as fault:
+        return Finding("cache", "bad", str(fault))
+    wrong = check_cache(cache, progress)
+    shards = len(set(cache.tracks["shard"].tolist()))
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        return Finding("cache", "bad", f"{path}: {wrong[0]}{more}")
+    if not len(cache.tracks):
+        return Finding("cache", "bad", f"{path} holds no track", f"scoresep info {path} says what was left out")
+    return Finding("cache", "good", f"{path}: {len(cache.tracks)} tracks, checksums of {shards} shards agree")
