@@ -12,7 +12,7 @@ import pytest
 from scoresep.corpora.base import Stem
 from scoresep.corpora.slakh import open_slakh
 from scoresep.features import agreement
-from scoresep.features.agreement import KINDS, check_stem
+from scoresep.features.agreement import KINDS, check_stem, evidence, kernels, pitch, timing
 from scoresep.features.audio import read_audio
 from scoresep.features.score import Part, part_from_notes, read_midi
 from scoresep.rendering.render import RenderSettings, render_corpus
@@ -78,13 +78,11 @@ def play_drums(hits, rate: int, seconds: float) -> np.ndarray:
     """Each drum as a decaying burst of noise, of its own loudness and colour."""
     samples = np.zeros(round(seconds * rate))
     time = np.arange(round(0.1 * rate)) / rate
-    for number, (onset, _, pitch) in enumerate(hits):
+    for number, (onset, _, key) in enumerate(hits):
         burst = (
-            np.random.default_rng(number).normal(size=len(time))
-            * np.exp(-60 * time)
-            * {36: 0.5, 38: 0.3, 42: 0.1}[pitch]
+            np.random.default_rng(number).normal(size=len(time)) * np.exp(-60 * time) * {36: 0.5, 38: 0.3, 42: 0.1}[key]
         )
-        if pitch == 36:
+        if key == 36:
             burst = np.convolve(burst, np.ones(16) / 4, "same")
         first = round(onset * rate)
         samples[first : first + len(burst)] += burst[: len(samples) - first]
@@ -265,8 +263,8 @@ def test_a_tenth_of_a_second_may_be_the_attack_of_a_slow_sound(make, attack, gap
     onsets = np.cumsum(np.random.default_rng(4).choice([0.4, 0.5, 0.7], size=30))
     notes = [(on, off - gap, 50 + n * 5 % 13) for n, (on, off) in enumerate(itertools.pairwise(onsets))]
     samples = np.zeros(round(SECONDS * make.rate))
-    for on, off, pitch in notes:
-        sound = make.tone(pitch, off - on + 0.3)
+    for on, off, key in notes:
+        sound = make.tone(key, off - on + 0.3)
         time = np.arange(len(sound)) / make.rate
         level = np.minimum(0.0, -40 + 40 * time / attack) - 400 * np.maximum(time - (off - on), 0.0)
         first = round((on + gap) * make.rate)
@@ -326,7 +324,7 @@ def test_the_real_clip_is_not_flagged(real_clip):
 
 def test_envelopes_are_mean_squares_and_those_of_differences():
     samples = np.random.default_rng(0).normal(size=44100).astype(np.float32)
-    envelope = agreement.envelope_of(samples, 44100)
+    envelope = timing.envelope_of(samples, 44100)
     steps = samples.astype(np.float64).reshape(-1, 441)
     assert envelope.rate == 100
     assert envelope.energy == pytest.approx(np.square(steps[:, 1:]).sum(axis=1) / 441, rel=1e-4)
@@ -334,9 +332,9 @@ def test_envelopes_are_mean_squares_and_those_of_differences():
 
 
 def test_onsets_fit_fully_where_sounds_begin_and_by_chance_elsewhere(make, stem, notes):
-    envelope = agreement.envelope_of(stem.astype(np.float32), make.rate)
-    score = agreement.notes_within([part(notes)], SECONDS)
-    fit, count = agreement.onset_fit(envelope, score)
+    envelope = timing.envelope_of(stem.astype(np.float32), make.rate)
+    score = evidence.notes_within([part(notes)], SECONDS)
+    fit, count = timing.onset_fit(envelope, score)
     middle = len(fit) // 2
     assert count == len({round(on, 3) for on, _, _ in notes})
     assert fit[middle - 2 : middle + 3].max() > 0.9
@@ -347,21 +345,21 @@ def test_agreement_is_the_cosine_with_the_partials_of_the_sounding_notes(make):
     lone = [(0.2 * n, 0.2 * n + 0.2, 57) for n in range(60)]
     sound = make.play([(0.0, 12.0, 57)], 12.0)
     score = [part(lone)]
-    envelope = agreement.envelope_of(sound.astype(np.float32), make.rate)
-    whole = agreement.Sound(
-        sound.astype(np.float32), make.rate, score, False, agreement.notes_within(score, 12.0), envelope
+    envelope = timing.envelope_of(sound.astype(np.float32), make.rate)
+    whole = evidence.Sound(
+        sound.astype(np.float32), make.rate, score, False, evidence.notes_within(score, 12.0), envelope
     )
-    spectra = agreement.note_spectra(whole)
+    spectra = pitch.note_spectra(whole)
     bins = np.arange(spectra.partials.shape[1])
     for shift in (0.0, 7.0):
         template = np.zeros(len(bins))
-        for h in range(1, agreement.PARTIALS + 1):
-            centre = 220.0 * 2 ** (shift / 12) * h * np.sqrt(1 + agreement.INHARMONICITY * h**2) / spectra.bin_width
-            half = agreement.HALF_WIDTH + agreement.SPREAD * centre
-            lobe = h**-agreement.DECAY * (1 - ((bins - centre) / half) ** 2)
+        for h in range(1, kernels.PARTIALS + 1):
+            centre = 220.0 * 2 ** (shift / 12) * h * np.sqrt(1 + kernels.INHARMONICITY * h**2) / spectra.bin_width
+            half = kernels.HALF_WIDTH + kernels.SPREAD * centre
+            lobe = h**-kernels.DECAY * (1 - ((bins - centre) / half) ** 2)
             template = np.maximum(template, lobe)
         expected = spectra.partials @ template / np.linalg.norm(template)
-        found = agreement.agreement(spectra, whole.notes, (shift,))[:, 0]
+        found = pitch.agreement(spectra, whole.notes, (shift,))[:, 0]
         # Windows reach over two notes, which weigh by the share of the window that they fill: the louder one decides.
         assert found == pytest.approx(expected, rel=1e-4)
 
@@ -369,15 +367,15 @@ def test_agreement_is_the_cosine_with_the_partials_of_the_sounding_notes(make):
 def test_steady_noise_is_measured_at_its_level(make, stem, notes):
     noise = white(stem, 0)
     spectrum = np.abs(np.fft.rfft(noise[: 100 * 2048].reshape(100, 2048) * np.hanning(2048)))
-    assert agreement.steady_level(spectrum.astype(np.float32)) == pytest.approx(0.0, abs=1.0)
-    assert agreement.steady_level(np.eye(100, 900, dtype=np.float32)) < -60
+    assert pitch.steady_level(spectrum.astype(np.float32)) == pytest.approx(0.0, abs=1.0)
+    assert pitch.steady_level(np.eye(100, 900, dtype=np.float32)) < -60
 
 
 def test_warm_up_leaves_nothing_to_compile():
     agreement.warm_up()
-    kernels = [value for name, value in vars(agreement).items() if hasattr(value, "signatures")]
-    assert len(kernels) == 6
-    assert all(kernel.signatures for kernel in kernels)
+    compiled = [value for value in vars(kernels).values() if hasattr(value, "signatures")]
+    assert len(compiled) == 6
+    assert all(kernel.signatures for kernel in compiled)
 
 
 # A rendered corpus
