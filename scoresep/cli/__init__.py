@@ -13,12 +13,13 @@ from scoresep import __version__
 from scoresep.cli.corpora import info, render
 from scoresep.cli.evaluate import evaluate
 from scoresep.cli.prepare import prepare_app
+from scoresep.cli.report import report
 from scoresep.cli.train import train
 from scoresep.cli.use import separate, transcribe
 from scoresep.console import console, errors
 from scoresep.errors import ScoresepError
 
-ORDER = ("render", "prepare", "train", "evaluate", "separate", "transcribe", "info")
+ORDER = ("render", "prepare", "train", "evaluate", "report", "separate", "transcribe", "info")
 """The order of work, in which help lists the commands."""
 LONGEST = 1000
 """Characters of a message that are shown."""
@@ -47,7 +48,7 @@ app = typer.Typer(
 )
 app.command()(render)
 app.add_typer(prepare_app, name="prepare")
-for command in (train, evaluate, separate, transcribe, info):
+for command in (train, evaluate, report, separate, transcribe, info):
     app.command()(command)
 
 
