@@ -27,7 +27,7 @@ from scoresep.reporting.curves import TOTAL, StageCurves, read_curves
 from scoresep.reporting.media import AudioFormat, audio_format, audio_uri, common_gain, size_text
 from scoresep.reporting.plots import UNITS, Plot, curve_plot, key_range, mask, roll, spectrogram
 from scoresep.reporting.sources import Material
-from scoresep.reporting.tables import Row, facts_of, figures_of_part, tables_of
+from scoresep.reporting.tables import Row, facts_of, figures_of_part, hint_of, tables_of
 from scoresep.reporting.tracks import SECONDS, TRACKS, Part, TrackView, chosen_tracks, view_track
 
 STAGE_TITLES = {
@@ -140,6 +140,7 @@ def render(
         notes=notes,
         contents=contents,
         facts=facts,
+        facts_hint=hint_of(evaluation) if evaluation else "",
         tables=tables,
         tracks=shown,
         hearing=hearing(form, material.cache.grid) if material.cache else "",
@@ -227,8 +228,8 @@ def track_panels(
         figures = figures_of_part(evaluation, view.track, name) if evaluation else []
         panels = (
             *sounds,
-            *map(Panel, mask_plots(view, part, grid)),
             *map(Panel, roll_plots(view, part, colours[name])),
+            *map(Panel, mask_plots(view, part, grid)),
         )
         parts.append(PartPanels(name, f"{place}part{n}", colours[name], panels, tuple(figures)))
     whole = view.span[1] - view.span[0] > view.seconds - 0.1
@@ -266,7 +267,7 @@ def roll_plots(view: TrackView, part: Part, colour: str) -> list[Plot]:
 def title_of(material: Material) -> str:
     corpus = material.evaluation.about.get("corpus") if material.evaluation else None
     corpus = corpus or (material.cache.corpus if material.cache else None)
-    return f"scoresep: report on {corpus}" if corpus else "scoresep: report on a run"
+    return f"scoresep report: corpus “{corpus}”" if corpus else "scoresep report: a training run"
 
 
 def lead_of(material: Material) -> str:
@@ -309,7 +310,7 @@ def about(material: Material, form: AudioFormat | None) -> list[tuple[str, str]]
         state = "complete" if checkpoint.complete else "not finished"
         lines += [
             ("checkpoint", f"{material.checkpoint_path}: stage {checkpoint.stage}, {checkpoint.steps} steps, {state}"),
-            ("recipe", f"{checkpoint.recipe.get('name', 'unnamed')}, seed {checkpoint.recipe.get('seed')}"),
+            ("seed", str(checkpoint.recipe.get("seed"))),
         ]
     if cache := material.cache:
         rules = ", ".join(cache.rules) or "none"

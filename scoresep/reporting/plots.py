@@ -7,7 +7,7 @@ be read aloud. All places are fractions of the box, 0 to 1 from left to right an
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,9 @@ from scoresep.reporting.media import picture_uri
 
 UNITS = 1000
 """Width and height of a box in the units of its paths."""
-LEAST_STEPS = 6.0
+TITLE_FROM = 0.82
+"""Place on an x axis from which on its title stands instead of ticks: on a phone it is as wide as that."""
+LEAST_RATIO = 6.0
 """Ratio of the largest to the smallest value of a loss from which on its axis is logarithmic."""
 
 
@@ -84,7 +86,7 @@ def time_frequency(title: str, alt: str, values: np.ndarray, samples: int, start
     """A picture of (T, ROWS) values from 0 to 1 on axes of seconds and log frequency."""
     seconds = samples / grid.sample_rate
     top = grid.sample_rate / 2
-    shown = [hertz for hertz in FREQUENCIES if LOWEST_HZ <= hertz <= top and str(hertz)[0] in "15"]
+    shown = [hertz for hertz in FREQUENCIES if LOWEST_HZ <= hertz <= 0.8 * top]
     places = [(math.log2(hertz / LOWEST_HZ) / math.log2(top / LOWEST_HZ), f"{hertz / 1000:g}") for hertz in shown]
     span = f"{start:.1f} to {start + seconds:.1f} s, {LOWEST_HZ:.0f} to {top:.0f} Hz"
     return Plot(
@@ -167,13 +169,13 @@ def curve_plot(title: str, curve: Curve, steps: int) -> Plot:
     dots = [line(curve.validation / (max(steps, 1), 1.0), scale, "dots")] if len(curve.validation) else []
     courses = course("Training", curve.train), course("Validation", curve.validation)
     return Plot(
-        title,
+        f"{title} (log scale)" if scale.logarithmic else title,
         " ".join([f"{title} over {steps} steps.", *filter(None, courses)]),
         "curve",
-        tuple(Tick(place / max(steps, 1), step_text(place)) for place in round_places(0, steps, 4)),
+        clear(Tick(place / max(steps, 1), step_text(place)) for place in round_places(0, steps, 4)),
         scale.ticks,
         "step",
-        "log" if scale.logarithmic else "",
+        "",
         marks=(
             Mark("".join(f"M0 {units(1 - tick.at)}H{UNITS}" for tick in scale.ticks), "grid"),
             *lines,
@@ -202,7 +204,7 @@ class Scale:
 def value_axis(values: np.ndarray) -> Scale:
     """The axis of a loss: logarithmic where its values are positive and far apart, else from 0 if that is near."""
     low, high = float(values.min()), float(values.max())
-    logarithmic = low > 0 and high / low >= LEAST_STEPS
+    logarithmic = low > 0 and high / low >= LEAST_RATIO
     if logarithmic:
         scale = Scale(low / 1.1, high * 1.1, True)
         wanted = [step * 10.0**power for power in range(-12, 13) for step in (1, 2, 5)]
@@ -233,8 +235,13 @@ def course(name: str, points: np.ndarray) -> str:
 
 def time_ticks(start: float, seconds: float) -> tuple[Tick, ...]:
     """Ticks at round seconds of the track."""
-    places = round_places(start, start + seconds, 5)
-    return tuple(Tick((place - start) / max(seconds, 1e-9), f"{place:g}") for place in places)
+    places = round_places(start, start + seconds, 6)
+    return clear(Tick((place - start) / max(seconds, 1e-9), f"{place:g}") for place in places)
+
+
+def clear(ticks: Iterable[Tick]) -> tuple[Tick, ...]:
+    """Ticks that leave the end of an axis to its title."""
+    return tuple(tick for tick in ticks if tick.at <= TITLE_FROM)
 
 
 def round_places(low: float, high: float, most: int) -> list[float]:

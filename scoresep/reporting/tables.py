@@ -14,9 +14,13 @@ from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.bss import FIGURES
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.records import MODEL
-from scoresep.evaluation.report import DETAILS, MODEL_LABEL, SCORES, SOURCES
+from scoresep.evaluation.report import DETAILS, MODEL_LABEL, SCORES
+from scoresep.evaluation.summary import TRANSCRIPTIONS
 
 NOTHING = "–"
+BETTER = "SI-SDR improvement"
+NAMES = {"mixture": "off the mixture", "separated": "off the separated tracks"}
+"""What notes were read off."""
 LABELS = {
     "frames": "frames",
     "notes": "notes",
@@ -102,10 +106,10 @@ def all_tables(evaluation: Evaluation) -> list[Table]:
         found.append(bss(summary))
     if summary["transcription"]:
         found.append(transcription(summary))
-        for key, corner in SOURCES.items():
+        for key, source in TRANSCRIPTIONS.items():
             if summary[key]:
                 rows = {label: (key, figure) for figure, label in DETAILS.items()}
-                found.append(scores(summary, f"All scores, {corner}", "0 to 1.", rows, folded=True))
+                found.append(scores(summary, f"All scores, {NAMES[source]}", "0 to 1.", rows, folded=True))
         found += [leakage(summary, source) for source in summary["leakage"] if summary["leakage"][source]]
     if separated(summary):
         found.append(by_track(evaluation))
@@ -119,9 +123,9 @@ def headline(evaluation: Evaluation) -> list[Fact]:
     if separated(summary):
         figures = mean["separation"]
         ends = figures["si_sdr_improvement_interval"]
-        facts.append(Fact(gain(figures["si_sdr_improvement"], " dB"), "SI-SDR improvement", interval(ends, "+.1f")))
+        facts.append(Fact(gain(figures["si_sdr_improvement"], " dB"), f"{BETTER}, this model", interval(ends, "+.1f")))
         facts += [
-            Fact(gain(mean["baselines"][row]["si_sdr_improvement"], " dB"), f"the same, {label}")
+            Fact(gain(mean["baselines"][row]["si_sdr_improvement"], " dB"), f"{BETTER}, {label}")
             for row, label in rows_of(summary).items()
             if row not in (MODEL, "mixture")
         ]
@@ -130,6 +134,17 @@ def headline(evaluation: Evaluation) -> list[Fact]:
         for key, label in (("frame_f1", "frame F1"), ("note_f1", "note F1")):
             facts.append(Fact(decimal(figures[key], 2), label, interval(figures[f"{key}_interval"], ".2f")))
     return facts
+
+
+def hint_of(evaluation: Evaluation) -> str:
+    """How to read the headline figures."""
+    words = ["Means over instruments; small: 95 % bootstrap interval over tracks."]
+    rows = [name for name in evaluation.summary["baselines"] if name in BASELINES and name != "mixture"]
+    if any(BASELINES[name].knows_stems for name in rows):
+        words.append("The oracle mask knows the true stems.")
+    if any(not BASELINES[name].knows_stems for name in rows):
+        words.append("Harmonic mask and NMF know the score of the very song; this model knows the mixture alone.")
+    return " ".join(words)
 
 
 def separated(summary: Mapping[str, Any]) -> bool:
@@ -161,7 +176,7 @@ def separation(summary: Mapping[str, Any]) -> Table:
         if counts[state]
     ]
     about = (
-        "Means over tracks in dB, in brackets the improvement over the mixture; below it the 95 % bootstrap interval "
+        "Means over tracks in dB, in brackets the improvement over the mixture; below it the 95 % bootstrap interval "
         "of the mean improvement over tracks, and the median improvement (med.)."
     )
     columns = (*summary["separation"], "mean")
@@ -172,10 +187,10 @@ def separation_cell(figures: Mapping[str, Any], improved: bool) -> Cell:
     if figures["si_sdr"] is None:
         return Cell(NOTHING)
     if not improved:
-        return Cell(f"{figures['si_sdr']:.1f}")
+        return Cell(decimal(figures["si_sdr"], 1))
     ends, middle = figures["si_sdr_improvement_interval"], figures["si_sdr_improvement_median"]
-    small = ", ".join(part for part in (interval(ends, "+.1f"), f"med. {gain(middle)}") if part)
-    return Cell(f"{figures['si_sdr']:.1f} ({gain(figures['si_sdr_improvement'])})", small)
+    small = "\n".join(part for part in (interval(ends, "+.1f"), f"med. {gain(middle)}") if part)
+    return Cell(f"{decimal(figures['si_sdr'], 1)} ({gain(figures['si_sdr_improvement'])})", small)
 
 
 def silence(summary: Mapping[str, Any]) -> Table:
@@ -212,7 +227,7 @@ def bss(summary: Mapping[str, Any]) -> Table:
 def transcription(summary: Mapping[str, Any]) -> Table:
     """F1 with intervals."""
     about = (
-        "F1 of keys in frames, pooled over tracks, and of notes, mean over tracks: onset within 50 ms. Below: 95 % "
+        "F1 of keys in frames, pooled over tracks, and of notes, mean over tracks: onset within 50 ms. Below: 95 % "
         "bootstrap interval over tracks. Overall: keys and notes of all instruments taken together."
     )
     rows = {LABELS.get(label, label): place for label, place in SCORES.items()}
@@ -242,11 +257,9 @@ def leakage(summary: Mapping[str, Any], source: str) -> Table:
         none = None if figures["right"] is None else 1 - figures["right"] - figures["leaked"]
         cells = [*(figures["notes_of"][other] for other in found), none]
         rows.append(Row(name, tuple(Cell(percent(value)) for value in cells)))
-    about = f"Whose notes an instrument's estimated notes are (off the {source}). What is not its own has leaked."
-    if source == "separated":
-        about = about.replace("the separated", "the separated tracks")
+    about = "Whose notes an instrument's estimated notes truly are: those of another have leaked."
     columns = (*(f"of {name}" for name in found), "of none")
-    return Table(f"Whose notes they are, {source}", about, "notes", columns, tuple(rows), folded=True)
+    return Table(f"Whose notes they are, {NAMES[source]}", about, "notes", columns, tuple(rows), folded=True)
 
 
 def by_track(evaluation: Evaluation) -> Table:
@@ -275,7 +288,7 @@ def figures_of_part(evaluation: Evaluation, track: str, name: str) -> list[Row]:
     pair = record["separation"].get(name)
     if pair and pair["state"] != "silent":
         rows = [
-            Row(f"SI-SDR, {label}", (Cell(f"{pair['si_sdr'][row]:.1f} dB"),), row == MODEL)
+            Row(f"SI-SDR, {label}", (Cell(f"{decimal(pair['si_sdr'][row], 1)} dB"),), row == MODEL)
             for row, label in rows_of(evaluation.summary).items()
             if row in pair["si_sdr"]
         ]

@@ -111,10 +111,10 @@ def merit(record: dict[str, Any]) -> float | None:
 def rank_text(place: int, count: int) -> str:
     """Where a track stands among all, from the worst, 0, to the best."""
     if count == 1:
-        return "the only one that was scored"
+        return "the only track that was scored"
     if place in (0, count - 1):
-        return f"the {'best' if place else 'worst'} of {count}"
-    return f"number {count - place} of {count}, best first"
+        return f"the {'best' if place else 'worst'} of {count} tracks for this model"
+    return f"number {count - place} of {count} tracks for this model, best first"
 
 
 def view_track(cache: Cache, row: int, why: str, model: Model, seconds: float = SECONDS) -> TrackView:
