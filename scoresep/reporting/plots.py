@@ -209,7 +209,9 @@ def value_axis(values: np.ndarray) -> Scale:
         scale = Scale(low / 1.1, high * 1.1, True)
         wanted = [step * 10.0**power for power in range(-12, 13) for step in (1, 2, 5)]
         inside = [value for value in wanted if scale.low <= value <= scale.high]
-        inside = inside if len(inside) <= 5 else [value for value in inside if f"{value:e}"[0] == "1"] or inside[::3]
+        if len(inside) > 5:
+            powers = [value for value in inside if f"{value:e}"[0] == "1"]
+            inside = powers[:: -(-len(powers) // 6)]
     else:
         spread = max(high - low, abs(high) * 0.1, 1e-12)
         scale = Scale(0.0 if 0 <= low < 2 * spread else low - 0.1 * spread, high + 0.1 * spread, False)
