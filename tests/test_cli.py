@@ -83,6 +83,17 @@ OPTIONS = {
         "--split",
         "CKPT",
     ],
+    "report": [
+        "--audio",
+        "--cache",
+        "--ckpt",
+        "--device",
+        "--out",
+        "--seconds",
+        "--split",
+        "--tracks",
+        "SOURCE",
+    ],
     "separate": ["--ckpt", "--device", "--out", "AUDIO"],
     "transcribe": ["--ckpt", "--device", "--out", "AUDIO"],
     "doctor": ["--cache", "--ckpt"],
@@ -282,7 +293,7 @@ def test_help_of_every_command_has_an_example(command, name):
 def test_help_of_the_groups_lists_their_commands(command, line):
     ended = command(line)
     names = (
-        ("render", "prepare", "train", "evaluate", "separate", "transcribe", "info", "doctor")
+        ("render", "prepare", "train", "evaluate", "report", "separate", "transcribe", "info", "doctor")
         if "prep" not in line
         else ("slakh",)
     )

@@ -14,12 +14,13 @@ from scoresep.cli.corpora import info, render
 from scoresep.cli.doctor import doctor
 from scoresep.cli.evaluate import evaluate
 from scoresep.cli.prepare import prepare_app
+from scoresep.cli.report import report
 from scoresep.cli.train import train
 from scoresep.cli.use import separate, transcribe
 from scoresep.console import console, errors
 from scoresep.errors import ScoresepError
 
-ORDER = ("render", "prepare", "train", "evaluate", "separate", "transcribe", "info", "doctor")
+ORDER = ("render", "prepare", "train", "evaluate", "report", "separate", "transcribe", "info", "doctor")
 """The order of work, in which help lists the commands."""
 LONGEST = 1000
 """Characters of a message that are shown."""
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 app.command()(render)
 app.add_typer(prepare_app, name="prepare")
-for command in (train, evaluate, separate, transcribe, info, doctor):
+for command in (train, evaluate, report, separate, transcribe, info, doctor):
     app.command()(command)
 
 

@@ -1,0 +1,74 @@
+"""The command `scoresep report`. Called by `cli`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scoresep.cli.options import Device, by_comma
+from scoresep.console import console, meter
+from scoresep.errors import ScoresepError
+from scoresep.machine import available_cores
+
+DEFAULT_REPORT = Path("report.html")
+
+
+def report(
+    source: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="RUN_OR_EVAL...",
+            help="A run's folder, a metrics.json, a checkpoint, or several of them.",
+            show_default="run and metrics.json",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page.")] = DEFAULT_REPORT,
+    ckpt: Annotated[Path | None, typer.Option(help="Checkpoint to hear; default: the evaluated one.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Cache; default: the one that was evaluated on.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the tracks; default: the evaluated one.")] = None,
+    tracks: Annotated[str, typer.Option(help="How many tracks, or their names by comma.")] = "3",
+    seconds: Annotated[float, typer.Option(help="Length of the excerpts; 0 for whole tracks.", min=0)] = 12.0,
+    audio: Annotated[str, typer.Option(help="flac (no loss), or mp3 or ogg for a smaller page.")] = "flac",
+    device: Device = "auto",
+) -> None:
+    """Make a page to look at and listen to: losses, figures, spectrograms, masks, piano rolls, players.
+
+    It is one file that needs nothing else, to open in any browser.
+
+    Example: scoresep report run metrics.json --out report.html
+    """
+    import torch
+
+    from scoresep.reporting.media import size_text
+    from scoresep.reporting.page import write_report
+    from scoresep.reporting.sources import gather
+    from scoresep.training.run import choose_device
+
+    torch.set_num_threads(available_cores())
+    chosen = str(choose_device(device))
+    material = gather(source or [], ckpt, cache, split)
+    for note in material.notes:
+        console.print(f"  {note}", markup=False)
+    with meter("tracks") as progress:
+        size = write_report(
+            out,
+            material,
+            read_tracks(tracks),
+            seconds,
+            audio,
+            chosen,
+            lambda done, total: progress("separating", done, total),
+        )
+    console.print(f"report: {out} ({size_text(size)})", markup=False)
+
+
+def read_tracks(text: str) -> int | tuple[str, ...]:
+    """A number, or the names in 'Track00001,Track00002'."""
+    if text.isdecimal():
+        return int(text)
+    names = by_comma(text)
+    if not names:
+        raise ScoresepError(f"--tracks '{text}' is neither a number nor names of tracks")
+    return names

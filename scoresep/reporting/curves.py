@@ -1,0 +1,130 @@
+"""The losses of a run, read from its log. Called by `page`.
+
+The log holds each loss by itself, unweighted. Their weighted sum, which is what a stage minimises, is written down for
+validation only; for training it is made here from the weights in the stage's checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scoresep.errors import ScoresepError
+from scoresep.training.log import read_log
+
+TOTAL = "total"
+POINTS = 240
+"""Points of a training curve that are drawn at most; each is the mean of its neighbourhood."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A loss over a stage.
+
+    Attributes:
+        name: 'player/loss', or `TOTAL`.
+        train, validation: float64 (K, 2), step and value, ordered by step.
+    """
+
+    name: str
+    train: np.ndarray
+    validation: np.ndarray
+
+
+@dataclass(frozen=True)
+class StageCurves:
+    """What a stage minimised, and the losses that it is made of."""
+
+    stage: int
+    steps: int
+    total: Curve | None
+    losses: tuple[Curve, ...]
+
+
+def read_curves(run: Path, recipes: Mapping[int, Mapping[str, Any]]) -> list[StageCurves]:
+    """The curves of each stage in a run's log.
+
+    Args:
+        recipes: recipe of each stage whose checkpoint is known, as plain values.
+
+    Raises:
+        ScoresepError: the log cannot be read.
+    """
+    try:
+        records = [record for record in read_log(run) if well_formed(record)]
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ScoresepError(f"the log of {run} cannot be read ({fault}); give the folder of another run") from fault
+    return [
+        stage_curves(stage, [record for record in records if record["stage"] == stage], recipes.get(stage, {}))
+        for stage in sorted({record["stage"] for record in records})
+    ]
+
+
+def well_formed(record: Any) -> bool:
+    """Whether a line of the log is a record of losses."""
+    return (
+        isinstance(record, dict)
+        and record.get("kind") in ("train", "validation")
+        and all(isinstance(record.get(name), int) for name in ("stage", "step"))
+    )
+
+
+def stage_curves(stage: int, records: list[dict[str, Any]], recipe: Mapping[str, Any]) -> StageCurves:
+    """The curves of one stage from its records."""
+    names = list(dict.fromkeys(name for record in records for name in record if "/" in name))
+    weights = loss_weights(stage, recipe)
+    sums = [{**record, TOTAL: weighted(record, weights)} if record["kind"] == "train" else record for record in records]
+    total = curve(TOTAL, sums)
+    return StageCurves(
+        stage,
+        max(record["step"] for record in records),
+        total if len(total.train) or len(total.validation) else None,
+        tuple(curve(name, records) for name in names),
+    )
+
+
+def loss_weights(stage: int, recipe: Mapping[str, Any]) -> dict[str, float]:
+    """Weights of a stage by 'player/loss', those of 0 left out; empty where the recipe does not tell."""
+    settings = recipe.get(f"stage{stage}")
+    players = settings if isinstance(settings, Mapping) else {}
+    return {
+        f"{player}/{loss}": float(weight)
+        for player in ("transcriptor", "separator")
+        if isinstance(players.get(player), Mapping)
+        for loss, weight in players[player].items()
+        if isinstance(weight, (int, float)) and weight
+    }
+
+
+def weighted(record: Mapping[str, Any], weights: Mapping[str, float]) -> float:
+    """The weighted sum of a record's losses; NaN if it lacks one, or no weight is known."""
+    values = [weight * number(record.get(name)) for name, weight in weights.items()]
+    return sum(values) if values else math.nan
+
+
+def number(value: Any) -> float:
+    """A float; NaN for what is none."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+
+
+def curve(name: str, records: list[dict[str, Any]]) -> Curve:
+    """One loss; values that are not finite are left out."""
+    found: dict[str, list[tuple[int, float]]] = {"train": [], "validation": []}
+    for record in records:
+        value = number(record.get(name))
+        if math.isfinite(value):
+            found[record["kind"]].append((record["step"], value))
+    train, validation = (np.array(sorted(points), dtype=np.float64).reshape(-1, 2) for points in found.values())
+    return Curve(name, thinned(train), validation)
+
+
+def thinned(points: np.ndarray, most: int = POINTS) -> np.ndarray:
+    """At most `most` points (K, 2): means of neighbouring ones."""
+    if len(points) <= most:
+        return points
+    return np.stack([part.mean(axis=0) for part in np.array_split(points, most)])

@@ -1,0 +1,322 @@
+"""The report: one HTML page that needs no other file and no network. Called by `scoresep report`.
+
+Everything that comes from a cache, a log or a figure file is text to the template, which escapes it. The page forbids
+itself, by a content security policy, whatever is not inside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scoresep import __version__
+from scoresep.errors import ScoresepError
+from scoresep.evaluation.evaluate import Evaluation
+from scoresep.files import write_text
+from scoresep.grid import Grid
+from scoresep.inference.picture import log_spectrogram
+from scoresep.plotting import colours_of
+from scoresep.reporting.curves import TOTAL, StageCurves, read_curves
+from scoresep.reporting.media import AudioFormat, audio_format, audio_uri, common_gain, size_text
+from scoresep.reporting.plots import UNITS, Plot, curve_plot, key_range, mask, roll, spectrogram
+from scoresep.reporting.sources import Material
+from scoresep.reporting.tables import Row, facts_of, figures_of_part, hint_of, tables_of
+from scoresep.reporting.tracks import SECONDS, TRACKS, Part, TrackView, chosen_tracks, view_track
+
+STAGE_TITLES = {
+    1: "Stage 1: the transcriptor learns from mixtures",
+    2: "Stage 2: the transcriptor, frozen, teaches the separator",
+    3: "Stage 3: both against each other",
+}
+SIZE = "{size of this page}"
+"""Stands for the page's size until that is known."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A plot, and the sound that belongs to it, a data URI, or ''."""
+
+    plot: Plot
+    sound: str = ""
+
+
+@dataclass(frozen=True)
+class PartPanels:
+    """One instrument of a track on the page."""
+
+    name: str
+    place: str
+    colour: str
+    panels: tuple[Panel, ...]
+    figures: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class TrackPanels:
+    """One track on the page; `place` is its anchor."""
+
+    name: str
+    place: str
+    about: str
+    mixture: Panel
+    parts: tuple[PartPanels, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The curves of a stage on the page."""
+
+    number: int
+    title: str
+    plots: tuple[Plot, ...]
+
+
+def write_report(
+    path: str | Path,
+    material: Material,
+    tracks: int | Sequence[str] = TRACKS,
+    seconds: float = SECONDS,
+    audio: str = "flac",
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write the page to `path`, whole or not at all; returns its size in bytes.
+
+    Args:
+        material: what `sources.gather` found.
+        tracks: how many tracks are shown, or their ids.
+        seconds: length of an excerpt; 0 for whole tracks.
+        audio: a row of `media.AUDIO_FORMATS`.
+        device: where the networks run.
+        progress: called with tracks done and tracks in all.
+
+    Raises:
+        ScoresepError: something that was given cannot be shown.
+    """
+    page = render(material, tracks, seconds, audio_format(audio), device, progress)
+    page = page.replace(SIZE, size_text(len(page.encode())))
+    write_text(path, page)
+    return len(page.encode())
+
+
+def render(
+    material: Material,
+    tracks: int | Sequence[str],
+    seconds: float,
+    form: AudioFormat,
+    device: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> str:
+    """The page as text, with `SIZE` where its size belongs; see `write_report`."""
+    recipes = {number: checkpoint.recipe for number, checkpoint in material.stages.items()}
+    stages = [stage_of(curves) for curves in read_curves(material.run, recipes)] if material.run else []
+    evaluation, name = material.evaluation, str(material.evaluation_path)
+    tables, facts = (tables_of(evaluation, name), facts_of(evaluation, name)) if evaluation else ([], [])
+    views = heard_tracks(material, tracks, seconds, device, progress)
+    shown = [track_panels(view, evaluation, material.cache.grid, form, n) for n, view in enumerate(views)]
+    notes = [*material.notes, *(map(str, evaluation.notes) if evaluation else [])]
+    if material.run and not stages:
+        notes.append(f"The log of {material.run} holds no losses yet.")
+    if not (stages or tables or shown):
+        raise ScoresepError(f"there is nothing to report: {' '.join(notes)}")
+    script = read("page.js")
+    contents = [
+        *([("figures", "Evaluation")] if tables else []),
+        *([("tracks", "Tracks")] if shown else []),
+        *((track.place, track.name) for track in shown),
+        *([("losses", "Training")] if stages else []),
+        ("about", "About"),
+    ]
+    return template().render(
+        title=title_of(material),
+        lead=lead_of(material),
+        notes=notes,
+        contents=contents,
+        facts=facts,
+        facts_hint=hint_of(evaluation) if evaluation else "",
+        tables=tables,
+        tracks=shown,
+        hearing=hearing(form, material.cache.grid) if material.cache else "",
+        stages=stages,
+        about=about(material, form if shown else None),
+        units=UNITS,
+        version=__version__,
+        style=trusted(read("page.css")),
+        script=trusted(script),
+        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+    )
+
+
+def template() -> Any:
+    """The page's template; whatever is put into it is escaped unless `trusted`."""
+    from jinja2 import Environment, StrictUndefined
+
+    return Environment(autoescape=True, undefined=StrictUndefined).from_string(read("page.html"))
+
+
+def trusted(text: str) -> Any:
+    """Text of our own that goes into the page as it is."""
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def read(name: str) -> str:
+    """A file of this package."""
+    return resources.files("scoresep.reporting").joinpath(name).read_text(encoding="utf-8")
+
+
+def stage_of(curves: StageCurves) -> Stage:
+    """The plots of a stage, the total first."""
+    found = [*([curves.total] if curves.total else []), *curves.losses]
+    plots = [curve_plot(loss_title(curve.name), curve, curves.steps) for curve in found]
+    return Stage(curves.stage, STAGE_TITLES.get(curves.stage, f"Stage {curves.stage}"), tuple(plots))
+
+
+def loss_title(name: str) -> str:
+    """'separator/clip_mixture' as 'separator: clip mixture'."""
+    return "total" if name == TOTAL else name.replace("/", ": ").replace("_", " ")
+
+
+def heard_tracks(
+    material: Material,
+    tracks: int | Sequence[str],
+    seconds: float,
+    device: str,
+    progress: Callable[[int, int], None] | None,
+) -> list[TrackView]:
+    """The excerpts of the tracks to show, as the checkpoint separates and transcribes them."""
+    if not (material.cache and material.checkpoint):
+        return []
+    model = material.checkpoint.model.to(device)
+    chosen = chosen_tracks(material.cache, material.split, material.evaluation, tracks)
+    views = []
+    for number, (row, why) in enumerate(chosen, start=1):
+        views.append(view_track(material.cache, row, why, model, seconds))
+        if progress:
+            progress(number, len(chosen))
+    return views
+
+
+def track_panels(
+    view: TrackView, evaluation: Evaluation | None, grid: Grid, form: AudioFormat, number: int
+) -> TrackPanels:
+    """A track's plots and sounds; all its sounds have one gain, all its spectrograms one scale."""
+    loudest = float(log_spectrogram(view.mixture, grid).max())
+    signals = [view.mixture, *(s for part in view.parts for s in (part.estimate, part.truth) if s is not None)]
+    gain = np.float32(common_gain(signals))
+    colours = colours_of([part.instrument.name for part in view.parts])
+    place = f"track{number}"
+
+    def heard(title: str, of: str, sound: np.ndarray) -> Panel:
+        plot = spectrogram(title, f"{of} of {view.track}", sound, loudest, view.span[0], grid)
+        return Panel(plot, audio_uri(gain * sound, grid.sample_rate, form))
+
+    parts = []
+    for n, part in enumerate(view.parts):
+        name = part.instrument.name
+        sounds = [heard("estimate", f"the separated {name}", part.estimate)]
+        if part.truth is not None:
+            sounds.append(heard("truth", f"the true {name}", part.truth))
+        figures = figures_of_part(evaluation, view.track, name) if evaluation else []
+        panels = (
+            *sounds,
+            *map(Panel, roll_plots(view, part, colours[name])),
+            *map(Panel, mask_plots(view, part, grid)),
+        )
+        parts.append(PartPanels(name, f"{place}part{n}", colours[name], panels, tuple(figures)))
+    whole = view.span[1] - view.span[0] > view.seconds - 0.1
+    excerpt = "whole" if whole else f"{view.span[0]:.1f} to {view.span[1]:.1f} s of {view.seconds:.1f} s"
+    softer = f" All its players are {-20 * np.log10(gain):.1f} dB softer, so that none clips." if gain < 1 else ""
+    said = f"{view.why[0].upper()}{view.why[1:]}; {excerpt}.{softer}"
+    return TrackPanels(view.track, place, said, heard("mixture", "the mixture", view.mixture), tuple(parts))
+
+
+def mask_plots(view: TrackView, part: Part, grid: Grid) -> list[Plot]:
+    """The separator's mask, the one that the true stems would give, and what the score covers."""
+    name, rest = part.instrument.name, (len(view.mixture), view.span[0], grid)
+    plots = [mask("mask of the separator", f"The separator's mask of {name}", part.mask, *rest)]
+    if part.oracle is not None:
+        plots.append(mask("mask of the true stems", f"The true stems' ratio mask of {name}", part.oracle, *rest))
+    if part.score_mask is not None:
+        plots.append(mask("mask of the score", f"Bins that the score of {name} covers", part.score_mask, *rest))
+    return plots
+
+
+def roll_plots(view: TrackView, part: Part, colour: str) -> list[Plot]:
+    """Transcribed notes, the score pale behind them, and the score itself, on the same keys."""
+    name, pitched = part.instrument.name, part.instrument.pitched
+    keys = key_range([table for table in (part.notes, part.true_notes) if table is not None])
+    rest = (keys, view.span, colour, pitched)
+    plots = []
+    if part.notes is not None:
+        title = "transcribed notes" + " (pale: the score)" * (part.true_notes is not None)
+        plots.append(roll(title, f"{name} as transcribed", part.notes, part.true_notes, *rest))
+    if part.true_notes is not None:
+        plots.append(roll("notes of the score", f"{name} as the score has it", part.true_notes, None, *rest))
+    return plots
+
+
+def title_of(material: Material) -> str:
+    corpus = material.evaluation.about.get("corpus") if material.evaluation else None
+    corpus = corpus or (material.cache.corpus if material.cache else None)
+    return f"scoresep report: corpus “{corpus}”" if corpus else "scoresep report: a training run"
+
+
+def lead_of(material: Material) -> str:
+    """One sentence: what the page is about."""
+    words = []
+    if material.checkpoint:
+        names = ", ".join(material.checkpoint.model.names)
+        words.append(f"A separator and transcriptor of {names}, trained up to stage {material.checkpoint.stage}")
+    if material.evaluation:
+        about = material.evaluation.about
+        words.append(
+            f"evaluated on {len(material.evaluation.tracks)} {about.get('split')} tracks "
+            f"(split set {about.get('split_set')})"
+        )
+    said = ", ".join(words)
+    return f"{said[0].upper()}{said[1:]}." if said else "The losses of a training run."
+
+
+def hearing(form: AudioFormat, grid: Grid) -> str:
+    """What is heard and seen in the tracks."""
+    return (
+        f"Sound is mono at {grid.sample_rate / 1000:g} kHz, what the networks hear, as {form.about}. Levels are "
+        "those in the mixture. Spectrograms of a track share one scale of "
+        "70 dB. A line follows what is played."
+    )
+
+
+def about(material: Material, form: AudioFormat | None) -> list[tuple[str, str]]:
+    """Where the page's content comes from."""
+    lines = [("made by", f"scoresep {__version__}"), ("size of this page", SIZE)]
+    if form:
+        lines.append(("sound", form.about))
+    if material.run:
+        lines.append(("run", str(material.run)))
+    if material.evaluation:
+        lines.append(
+            ("evaluation", f"{material.evaluation_path}, by scoresep {material.evaluation.about.get('scoresep')}")
+        )
+    if checkpoint := material.checkpoint:
+        state = "complete" if checkpoint.complete else "not finished"
+        lines += [
+            ("checkpoint", f"{material.checkpoint_path}: stage {checkpoint.stage}, {checkpoint.steps} steps, {state}"),
+            ("seed", str(checkpoint.recipe.get("seed"))),
+        ]
+    if cache := material.cache:
+        rules = ", ".join(cache.rules) or "none"
+        lines += [
+            ("cache", f"{cache.path} (digest {cache.digest[:12]})"),
+            ("corpus", f"{cache.corpus}, split set {cache.split_set}, label rules: {rules}"),
+            ("grid", f"{cache.grid.sample_rate} Hz, window {cache.grid.n_fft}, hop {cache.grid.hop}"),
+        ]
+    return lines

@@ -1,0 +1,317 @@
+"""An evaluation as tables for a page: plain text in cells, nothing of HTML. Called by `page`.
+
+The terminal shows a choice of the same figures (`evaluation.report`); docs/evaluation.md defines them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scoresep.errors import ScoresepError
+from scoresep.evaluation.baselines import BASELINES
+from scoresep.evaluation.bss import FIGURES
+from scoresep.evaluation.evaluate import Evaluation
+from scoresep.evaluation.records import MODEL
+from scoresep.evaluation.report import DETAILS, MODEL_LABEL, SCORES
+from scoresep.evaluation.summary import TRANSCRIPTIONS
+
+NOTHING = "–"
+BETTER = "SI-SDR improvement"
+NAMES = {"mixture": "off the mixture", "separated": "off the separated tracks"}
+"""What notes were read off."""
+LABELS = {
+    "frames": "frames",
+    "notes": "notes",
+    "notes, offset": "notes with offset",
+    "sep. frames": "frames, off separated tracks",
+    "sep. notes": "notes, off separated tracks",
+    "sep. offset": "notes with offset, off separated tracks",
+}
+"""`SCORES` in words: a page has more room than a terminal."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure, and smaller what belongs to it."""
+
+    text: str
+    small: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table; `strong` marks the model's own."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: `corner` heads the labels, `columns` the figures; `folded` ones are opened by a click."""
+
+    title: str
+    about: str
+    corner: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A headline figure."""
+
+    value: str
+    label: str
+    small: str = ""
+
+
+def tables_of(evaluation: Evaluation, name: str) -> list[Table]:
+    """All tables of an evaluation, the most important first.
+
+    Args:
+        name: what the evaluation is called in a message.
+
+    Raises:
+        ScoresepError: it lacks figures: another version made it, or no version.
+    """
+    return read(evaluation, name, all_tables)
+
+
+def facts_of(evaluation: Evaluation, name: str) -> list[Fact]:
+    """The few figures that tell most; raises as `tables_of`."""
+    return read(evaluation, name, headline)
+
+
+def read(evaluation: Evaluation, name: str, reader: Callable[[Evaluation], list[Any]]) -> list[Any]:
+    try:
+        return reader(evaluation)
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as fault:
+        raise ScoresepError(
+            f"{name} lacks figures that this scoresep shows ({type(fault).__name__}: {fault}); "
+            "evaluate anew with `scoresep evaluate --force`"
+        ) from fault
+
+
+def all_tables(evaluation: Evaluation) -> list[Table]:
+    """See `tables_of`."""
+    summary, found = evaluation.summary, []
+    if separated(summary):
+        found += [separation(summary), silence(summary)]
+    if "bss_eval" in summary:
+        found.append(bss(summary))
+    if summary["transcription"]:
+        found.append(transcription(summary))
+        for key, source in TRANSCRIPTIONS.items():
+            if summary[key]:
+                rows = {label: (key, figure) for figure, label in DETAILS.items()}
+                found.append(scores(summary, f"All scores, {NAMES[source]}", "0 to 1.", rows, folded=True))
+        found += [leakage(summary, source) for source in summary["leakage"] if summary["leakage"][source]]
+    if separated(summary):
+        found.append(by_track(evaluation))
+    return found
+
+
+def headline(evaluation: Evaluation) -> list[Fact]:
+    """See `facts_of`."""
+    summary, facts = evaluation.summary, []
+    mean = summary["mean"]
+    if separated(summary):
+        figures = mean["separation"]
+        ends = figures["si_sdr_improvement_interval"]
+        facts.append(Fact(gain(figures["si_sdr_improvement"], " dB"), f"{BETTER}, this model", interval(ends, "+.1f")))
+        facts += [
+            Fact(gain(mean["baselines"][row]["si_sdr_improvement"], " dB"), f"{BETTER}, {label}")
+            for row, label in rows_of(summary).items()
+            if row not in (MODEL, "mixture")
+        ]
+    if summary["transcription"]:
+        figures = mean["transcription"]
+        for key, label in (("frame_f1", "frame F1"), ("note_f1", "note F1")):
+            facts.append(Fact(decimal(figures[key], 2), label, interval(figures[f"{key}_interval"], ".2f")))
+    return facts
+
+
+def hint_of(evaluation: Evaluation) -> str:
+    """How to read the headline figures."""
+    words = ["Means over instruments; small: 95 % bootstrap interval over tracks."]
+    rows = [name for name in evaluation.summary["baselines"] if name in BASELINES and name != "mixture"]
+    if any(BASELINES[name].knows_stems for name in rows):
+        words.append("The oracle mask knows the true stems.")
+    if any(not BASELINES[name].knows_stems for name in rows):
+        words.append("Harmonic mask and NMF know the score of the very song; this model knows the mixture alone.")
+    return " ".join(words)
+
+
+def separated(summary: Mapping[str, Any]) -> bool:
+    """Whether there were stems to compare with."""
+    return any(summary["counts"][state] for state in ("scored", "silent", "alone"))
+
+
+def rows_of(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Labels of the rows, in the order of what they know: the model before those that know the stems."""
+    known = {row: BASELINES.get(row) for row in summary["baselines"]}
+    labels = {row: reference.title if reference else row for row, reference in known.items()}
+    told = [row for row, reference in known.items() if reference and reference.knows_stems]
+    blind = {row: label for row, label in labels.items() if row not in told}
+    return {**blind, MODEL: MODEL_LABEL, **{row: labels[row] for row in told}}
+
+
+def separation(summary: Mapping[str, Any]) -> Table:
+    """SI-SDR of every row, with improvement, interval and median."""
+    rows = []
+    for row, label in rows_of(summary).items():
+        figures = summary["separation"] if row == MODEL else summary["baselines"][row]
+        mean = summary["mean"]["separation"] if row == MODEL else summary["mean"]["baselines"][row]
+        cells = [separation_cell(values, row != "mixture") for values in (*figures.values(), mean)]
+        rows.append(Row(label, tuple(cells), row == MODEL))
+    counts = summary["counts"]
+    left_out = [
+        f"{counts[state]} pairs of track and instrument are left out: {why}."
+        for state, why in (("silent", "the instrument is silent"), ("alone", "it plays alone"))
+        if counts[state]
+    ]
+    about = (
+        "Means over tracks in dB, in brackets the improvement over the mixture; below it the 95 % bootstrap interval "
+        "of the mean improvement over tracks, and the median improvement (med.)."
+    )
+    columns = (*summary["separation"], "mean")
+    return Table("Separation: SI-SDR", " ".join([about, *left_out]), "SI-SDR, dB", columns, tuple(rows))
+
+
+def separation_cell(figures: Mapping[str, Any], improved: bool) -> Cell:
+    if figures["si_sdr"] is None:
+        return Cell(NOTHING)
+    if not improved:
+        return Cell(decimal(figures["si_sdr"], 1))
+    ends, middle = figures["si_sdr_improvement_interval"], figures["si_sdr_improvement_median"]
+    small = "\n".join(part for part in (interval(ends, "+.1f"), f"med. {gain(middle)}") if part)
+    return Cell(f"{decimal(figures['si_sdr'], 1)} ({gain(figures['si_sdr_improvement'])})", small)
+
+
+def silence(summary: Mapping[str, Any]) -> Table:
+    """Energy left where an instrument rests, of every row."""
+    rows = []
+    for row, label in rows_of(summary).items():
+        figures = summary["separation"] if row == MODEL else summary["baselines"][row]
+        mean = summary["mean"]["separation"] if row == MODEL else summary["mean"]["baselines"][row]
+        cells = tuple(Cell(decimal(values["rest_leak_db"], 1)) for values in (*figures.values(), mean))
+        rows.append(Row(label, cells, row == MODEL))
+    about = "Energy of an estimate where its instrument rests, in dB relative to the mixture there: less is better."
+    return Table("Leaks into rests", about, "dB", (*summary["separation"], "mean"), tuple(rows), folded=True)
+
+
+def bss(summary: Mapping[str, Any]) -> Table:
+    """BSS Eval v4 of every row."""
+    found, names = summary["bss_eval"], (*summary["separation"], "mean")
+    rows = [
+        Row(
+            f"{label}, {figure.upper()}",
+            tuple(Cell(decimal(found["rows"][row][name][figure], 1)) for name in names),
+            row == MODEL,
+        )
+        for row, label in rows_of(summary).items()
+        for figure in FIGURES
+    ]
+    about = (
+        f"Medians over windows of a second, means over tracks; {found['dropped'][MODEL]} of {found['windows']} windows "
+        "dropped, because a source is silent there."
+    )
+    return Table("Separation: BSS Eval v4", about, "dB", names, tuple(rows), folded=True)
+
+
+def transcription(summary: Mapping[str, Any]) -> Table:
+    """F1 with intervals."""
+    about = (
+        "F1 of keys in frames, pooled over tracks, and of notes, mean over tracks: onset within 50 ms. Below: 95 % "
+        "bootstrap interval over tracks. Overall: keys and notes of all instruments taken together."
+    )
+    rows = {LABELS.get(label, label): place for label, place in SCORES.items()}
+    return scores(summary, "Transcription: F1", about, rows)
+
+
+def scores(
+    summary: Mapping[str, Any], title: str, about: str, rows: Mapping[str, tuple[str, str]], folded: bool = False
+) -> Table:
+    """A row a figure: where it stands, and what it is."""
+    names, lines = list(summary["separation"]), []
+    for label, (key, figure) in rows.items():
+        if summary[key]:
+            parts = [*(summary[key].get(name, {}) for name in names), summary["mean"][key], summary["overall"][key]]
+            cells = [
+                Cell(decimal(part.get(figure), 2), interval(part.get(f"{figure}_interval"), ".2f")) for part in parts
+            ]
+            lines.append(Row(label, tuple(cells)))
+    return Table(title, about, "this model", (*names, "mean", "overall"), tuple(lines), folded)
+
+
+def leakage(summary: Mapping[str, Any], source: str) -> Table:
+    """What an instrument's estimated notes are."""
+    found = summary["leakage"][source]
+    rows = []
+    for name, figures in found.items():
+        none = None if figures["right"] is None else 1 - figures["right"] - figures["leaked"]
+        cells = [*(figures["notes_of"][other] for other in found), none]
+        rows.append(Row(name, tuple(Cell(percent(value)) for value in cells)))
+    about = "Whose notes an instrument's estimated notes truly are: those of another have leaked."
+    columns = (*(f"of {name}" for name in found), "of none")
+    return Table(f"Whose notes they are, {NAMES[source]}", about, "notes", columns, tuple(rows), folded=True)
+
+
+def by_track(evaluation: Evaluation) -> Table:
+    """The model's improvement on every track."""
+    names = tuple(evaluation.summary["separation"])
+    rows = []
+    for record in evaluation.tracks:
+        pairs = [record["separation"].get(name) for name in names]
+        cells = tuple(Cell(state_or_gain(pair)) for pair in pairs)
+        rows.append(Row(str(record["track"]), cells))
+    return Table("Track by track", "Improvement of SI-SDR by this model, dB.", "track", names, tuple(rows), folded=True)
+
+
+def state_or_gain(pair: Mapping[str, Any] | None) -> str:
+    if not pair:
+        return NOTHING
+    return gain(pair["si_sdr_improvement"][MODEL]) if pair["state"] == "scored" else str(pair["state"])
+
+
+def figures_of_part(evaluation: Evaluation, track: str, name: str) -> list[Row]:
+    """SI-SDR of every row, and the note scores, of one instrument on one track; nothing if it was not evaluated."""
+    record = next((record for record in evaluation.tracks if record["track"] == track), None)
+    if record is None:
+        return []
+    rows = []
+    pair = record["separation"].get(name)
+    if pair and pair["state"] != "silent":
+        rows = [
+            Row(f"SI-SDR, {label}", (Cell(f"{decimal(pair['si_sdr'][row], 1)} dB"),), row == MODEL)
+            for row, label in rows_of(evaluation.summary).items()
+            if row in pair["si_sdr"]
+        ]
+    if part := record["transcription"].get(name):
+        rows += [
+            Row(label, (Cell(decimal(part[key], 2)),))
+            for label, key in (("frame F1", "frame_f1"), ("note F1", "note_f1"))
+        ]
+    return rows
+
+
+def decimal(value: float | None, decimals: int) -> str:
+    return NOTHING if value is None else f"{value:.{decimals}f}".replace("-", "−")
+
+
+def gain(value: float | None, unit: str = "") -> str:
+    return NOTHING if value is None else f"{value:+.1f}{unit}".replace("-", "−")
+
+
+def percent(value: float | None) -> str:
+    return NOTHING if value is None else f"{100 * value:.0f} %"
+
+
+def interval(ends: Sequence[float] | None, form: str) -> str:
+    """'+1.0 to +2.3'; '' if there is none."""
+    return " to ".join(format(end, form).replace("-", "−") for end in ends) if ends else ""

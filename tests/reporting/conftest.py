@@ -1,0 +1,119 @@
+"""A trained run with its evaluation, a cache whose names are an attack, and one without stems; and a real browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from scoresep.cache.engine import Engine
+from scoresep.cache.prepare import prepare
+from scoresep.cache.reader import Cache
+from scoresep.cache.schema import CacheSettings
+from scoresep.corpora.base import Corpus, Track
+from scoresep.corpora.slakh import open_slakh
+from scoresep.evaluation.evaluate import evaluate
+from scoresep.instruments import OTHER, choose
+from scoresep.models.tcn import TrunkSettings
+from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
+from scoresep.training.log import RunLog
+from scoresep.training.run import train
+
+EVIL = """<img src=x onerror="document.title='broken'">&'"</script><script>document.title='broken'</script>"""
+
+
+@dataclass(frozen=True)
+class Made:
+    """Where things are."""
+
+    run: Path
+    checkpoint: Path
+    metrics: Path
+    cache: Path
+
+
+def random_checkpoint(path: Path, cache: Cache) -> Path:
+    """A checkpoint of untrained networks that finds many notes."""
+    torch.manual_seed(0)
+    model = Model(cache.grid, cache.instruments, TrunkSettings(8, 16, 2, 1), "softmax").eval()
+    with torch.no_grad():
+        model.transcriptor.head.weight.mul_(8)
+    save_checkpoint(path, Checkpoint(model, 3, 7, True, {"seed": 5}, str(cache.path), cache.digest))
+    return path
+
+
+@pytest.fixture(scope="session")
+def made(prepared: Path, tmp_path_factory: pytest.TempPathFactory, make: Any) -> Made:
+    """Three stages of a few steps, evaluated on the three training tracks. Read only: copy it to change it."""
+    folder = tmp_path_factory.mktemp("made")
+    run, checkpoint = folder / "run", folder / "ckpt.pt"
+    log = RunLog(run)
+    recipe = make.recipe("stage1.steps=11", "stage2.steps=4", "stage3.steps=4")
+    train(Cache(prepared), 3, recipe, torch.device("cpu"), run, checkpoint, log, False)
+    log.close()
+    evaluate(checkpoint, split="train").save(folder / "metrics.json")
+    return Made(run, checkpoint, folder / "metrics.json", prepared)
+
+
+@pytest.fixture
+def made_copy(made: Made, tmp_path: Path) -> Made:
+    """The same to damage; its cache is still the shared one."""
+    shutil.copytree(made.run, tmp_path / "run")
+    paths = [Path(shutil.copy(path, tmp_path)) for path in (made.checkpoint, made.metrics)]
+    return Made(tmp_path / "run", *paths, made.cache)
+
+
+@pytest.fixture(scope="session")
+def hostile(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A cache whose corpus, track and instrument are called `EVIL`, a checkpoint and an evaluation for it."""
+    folder = tmp_path_factory.mktemp("hostile")
+    found = open_slakh(corpus)
+    tracks = tuple(replace(track, id=EVIL, split="test") for track in found.tracks[:1])
+    piano, guitar, bass = choose(["piano", "guitar", "bass"])
+    settings = CacheSettings(instruments=(replace(piano, name=EVIL), guitar, bass))
+    prepare(replace(found, name=EVIL, split_set=EVIL, tracks=tracks), folder / "cache.h5", settings, Engine(1))
+    checkpoint = random_checkpoint(folder / "ckpt.pt", Cache(folder / "cache.h5"))
+    evaluate(checkpoint).save(folder / "metrics.json")
+    run = folder / "run"
+    run.mkdir()
+    line = '{"kind": "%s", "stage": 1, "step": %d, "separator/%s": %s}\n'
+    name = EVIL.replace('"', '\\"')
+    (run / "log.jsonl").write_text("".join(line % ("train", step, name, 1 / step) for step in (10, 20, 30)))
+    return Made(run, checkpoint, folder / "metrics.json", folder / "cache.h5")
+
+
+@pytest.fixture(scope="session")
+def unstemmed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A recording with a score and no stems, of piano, drums and a rest that has no score; no run, no evaluation."""
+    folder = tmp_path_factory.mktemp("unstemmed")
+    source = next(corpus.rglob("Track00001"))
+    track = Track("song", "test", mixture=source / "mix.flac", score=source / "MIDI" / "S00.mid")
+    settings = CacheSettings(instruments=(*choose(["piano", "drums"]), OTHER), stems=False)
+    prepare(Corpus("pairs", folder, "none", (), (track,), False), folder / "cache.h5", settings, Engine(1))
+    checkpoint = random_checkpoint(folder / "ckpt.pt", Cache(folder / "cache.h5"))
+    return Made(folder / "run", checkpoint, folder / "metrics.json", folder / "cache.h5")
+
+
+@pytest.fixture(scope="session")
+def evil() -> str:
+    return EVIL
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium: one that is installed on the machine, else playwright's own."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    installed = next(filter(None, map(shutil.which, names)), None)
+    with sync_api.sync_playwright() as engine:
+        try:
+            started = engine.chromium.launch(executable_path=installed, args=["--no-sandbox"])
+        except sync_api.Error as fault:
+            pytest.skip(f"no Chromium here ({str(fault).splitlines()[0]}); `playwright install chromium`")
+        yield started
+        started.close()

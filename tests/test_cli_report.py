@@ -1,0 +1,91 @@
+"""`scoresep report` as users type it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from scoresep import cli
+from scoresep.cache.reader import Cache
+from scoresep.evaluation.evaluate import evaluate
+from scoresep.instruments import choose
+from scoresep.models.tcn import TrunkSettings
+from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
+
+
+@pytest.fixture
+def here(tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a checkpoint and its evaluation."""
+    monkeypatch.chdir(tmp_path)
+    cache = Cache(prepared)
+    torch.manual_seed(0)
+    model = Model(cache.grid, choose(["piano", "guitar", "bass"]), TrunkSettings(8, 16, 2, 1), "softmax").eval()
+    save_checkpoint("ckpt.pt", Checkpoint(model, 3, 7, True, {"seed": 0}, str(cache.path), cache.digest))
+    evaluate("ckpt.pt", references=("mixture",)).save("metrics.json")
+    return tmp_path
+
+
+@pytest.fixture
+def command(here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture):
+    """A function that runs a line within this process: status, output, errors."""
+
+    def run(line: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", shlex.split(line))
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)  # one core
+        capfd.readouterr()
+        threads = torch.get_num_threads()
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 0
+        finally:
+            torch.set_num_threads(threads)
+        return (status, *capfd.readouterr())
+
+    return run
+
+
+def test_a_report_of_an_evaluation(command, here: Path) -> None:
+    status, out, err = command("scoresep report metrics.json --out a/report.html --tracks 1 --seconds 1 --audio mp3")
+    assert (status, err) == (0, "")
+    assert "report: a/report.html (" in out and "separating: 1/1 tracks" in out
+    page = (here / "a" / "report.html").read_text()
+    assert page.count("<audio") == 7 and "data:audio/mpeg" in page
+    assert {path.name for path in (here / "a").iterdir()} == {"report.html"}
+
+
+def test_nothing_named_and_a_track_by_name(command, here: Path) -> None:
+    status, out, _ = command("scoresep report --tracks Track00001 --seconds 1")
+    assert status == 0 and "report: report.html" in out
+    assert "As asked for" in (here / "report.html").read_text()
+
+
+def test_what_a_reader_should_know_is_said(command, here: Path) -> None:
+    (here / "ckpt.pt").unlink()
+    status, out, err = command("scoresep report")
+    assert (status, err) == (0, "") and "checkpoint that was evaluated is not there any more" in out
+    assert "checkpoint that was evaluated is not there any more" in (here / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("scoresep report nowhere", "nowhere does not exist"),
+        ("scoresep report metrics.json --audio wav", "unknown audio format 'wav'"),
+        ("scoresep report metrics.json --tracks ,", "neither a number nor names"),
+        ("scoresep report metrics.json --tracks Track00009", "no track 'Track00009'"),
+        ("scoresep report metrics.json --split tset", "no track in the split 'tset'"),
+        ("scoresep report old.json", "lacks figures"),
+    ],
+)
+def test_faults_are_one_line(command, here: Path, line: str, words: str) -> None:
+    (here / "old.json").write_text('{"about": {}, "notes": [], "summary": {"counts": {}}, "tracks": []}')
+    status, _, err = command(line)
+    assert status == 2 and len(err.splitlines()) == 1 and words in err, err
+    assert not (here / "report.html").exists()
