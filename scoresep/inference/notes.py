@@ -1,9 +1,9 @@
 """Probabilities of keys to notes. Called by `transcribe`, evaluation and threshold tuning.
 
 Two thresholds of the frame probability make a hysteresis. A note begins where the onset probability peaks and the key
-sounds, or without such a peak where the key is surely heard (the attack threshold); it goes on while the key sounds (the
-lower threshold, which is the one tuned on frames). A peak while it sounds ends the note and begins the next one, so
-repeated notes stay apart.
+sounds, or without such a peak where the key is surely heard (the attack threshold); it goes on while the key sounds
+(the lower threshold, which is the one tuned on frames). A peak while it sounds ends the note and begins the next one,
+so repeated notes stay apart.
 """
 
 from __future__ import annotations
