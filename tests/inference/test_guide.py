@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ def test_masks_in_segments_are_those_of_the_whole(segment: int, monkeypatch: pyt
     expected = whole(parts, 1000)
     assert 0.05 < expected[:3].mean() < 0.95 and expected[3].all()
     cuts = [0, 1, 50, 400, 700, 1000]
-    found = np.concatenate([guide.covered(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)], axis=1)
+    found = np.concatenate([guide.covered(a, b) for a, b in pairwise(cuts)], axis=1)
     np.testing.assert_array_equal(found, expected)
 
 
