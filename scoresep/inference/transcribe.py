@@ -35,7 +35,7 @@ RESOLUTION = 480
 LISTEN = ("mixture", "separated")
 """What can be listened to: the recording, or its separated tracks, instrument i on track i."""
 PARTIALS = 3
-"""Partials whose energy is a key's strength: more of them follow velocities less well (docs/results.md)."""
+"""Partials whose energy is a key's strength: more of them follow velocities less well (docs/library.md)."""
 
 
 @dataclass(frozen=True)
