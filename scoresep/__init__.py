@@ -2,6 +2,33 @@
 
 The package mirrors the way of the data:
 corpora -> features -> cache -> training (models, losses) -> evaluation, inference.
+
+For programs there is `load`: a checkpoint as an object that separates and transcribes arrays.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scoresep.inference.pretrained import Pretrained
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+
+
+def load(checkpoint: str | Path, device: str = "auto") -> Pretrained:
+    """Load a checkpoint to use it: `scoresep.load("ckpt.pt").separate(audio, rate)`.
+
+    Args:
+        checkpoint: a file made by `scoresep train`.
+        device: auto (a GPU where there is one), cpu, cuda, cuda:1, ...
+
+    Raises:
+        scoresep.errors.ScoresepError: no such file, not a checkpoint, a damaged one, or no such device.
+    """
+    from scoresep.inference import pretrained  # torch and all that: seconds that importing scoresep need not take
+
+    return pretrained.load(checkpoint, device)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
+import soundfile
 import torch
 import typer.core
 import typer.main
@@ -94,8 +96,18 @@ OPTIONS = {
         "--tracks",
         "SOURCE",
     ],
-    "separate": ["--ckpt", "--device", "--out", "AUDIO"],
-    "transcribe": ["--ckpt", "--device", "--out", "AUDIO"],
+    "separate": [
+        "--bits",
+        "--ckpt",
+        "--device",
+        "--force",
+        "--format",
+        "--instruments",
+        "--out",
+        "--score",
+        "AUDIO",
+    ],
+    "transcribe": ["--ckpt", "--device", "--force", "--from", "--out", "--plot", "AUDIO"],
     "doctor": ["--cache", "--ckpt"],
     "info": ["--out", "--plot", "--span", "FILE"],
 }
@@ -480,6 +492,84 @@ def test_audio_that_cannot_be_read(command, here, trained, verb):
     (here / "text.wav").write_text("hello")
     refuses(command(f"scoresep {verb} none.wav --ckpt {trained}"), "none.wav")
     refuses(command(f"scoresep {verb} text.wav --ckpt {trained}"), "text.wav")
+
+
+@pytest.fixture
+def music(here) -> Path:
+    """A folder of three songs in it and below it, and one file that is no audio; returns it."""
+    folder = here / "music"
+    (folder / "album").mkdir(parents=True)
+    samples = np.random.default_rng(0).normal(0, 0.1, (4000, 2))
+    for name in ("one.wav", "two.mp3", "album/three.flac", "album/.hidden.wav"):
+        soundfile.write(folder / name, samples, 16000)
+    (folder / "broken.ogg").write_text("hello")
+    (folder / "cover.txt").write_text("not meant")
+    return folder
+
+
+def test_a_folder_of_songs_of_which_one_fails(command, here, music, trained):
+    for verb, result in (("transcribe", "{}.mid"), ("separate", "{}/piano.wav")):
+        ended = command(f"scoresep {verb} music --out music/{verb} --ckpt {trained}")
+        assert ended.status == 2
+        assert [line[:6] for line in ended.err.splitlines()] == ["error:"] and "broken.ogg" in ended.err
+        assert "3 of 4 files are done" in ended.out
+        for name in ("one", "two", "album/three"):
+            assert (music / verb / result.format(name)).is_file()
+        again = command(f"scoresep {verb} music --out music/{verb} --ckpt {trained}")
+        assert again.status == 2 and again.err.count("is there already; --force") == 3
+        assert again.err.count("error: ") == len(again.err.splitlines()) == 4
+    (music / "broken.ogg").unlink()
+    assert command(f"scoresep separate music --out music/separate --ckpt {trained} --force").status == 0
+
+
+def test_separate_with_all_it_can_do(command, here, music, trained, make):
+    make.midi(here / "scores" / "one.mid", [(0.0, 0.2, 60)], program=33)
+    line = f"scoresep separate music/one.wav --ckpt {trained} --instruments bass --format flac --bits 16"
+    ended = command(f"{line} --score scores --device cpu --out a")
+    assert ended.status == 0 and ended.err == ""
+    assert "measuring one" in ended.out and "separating one" in ended.out and "writing one" in ended.out
+    assert "the score of one has no part of piano, guitar: they may sound anywhere" in ended.out
+    assert sorted(path.name for path in (here / "a" / "one").iterdir()) == ["bass.flac", "residual.flac"]
+    assert soundfile.info(here / "a" / "one" / "bass.flac").subtype == "PCM_16"
+    assert command(f"{line} --score scores/one.mid --out b").status == 0
+    blind = command(f"{line} --out c")
+    assert blind.status == 0
+    stems = {name: soundfile.read(here / name / "one" / "bass.flac")[0] for name in "abc"}
+    assert (stems["a"] == stems["b"]).all() and (stems["a"] != stems["c"]).any()
+
+
+def test_separate_says_that_it_made_all_stems_softer(command, here, trained):
+    soundfile.write(here / "loud.wav", np.random.default_rng(0).normal(0, 2, 8000), 16000, subtype="FLOAT")
+    ended = command(f"scoresep separate loud.wav --ckpt {trained} --format flac")
+    assert ended.status == 0 and "all stems of loud have a gain of -" in ended.out
+
+
+def test_transcribe_with_all_it_can_do(command, here, music, trained):
+    ended = command(f"scoresep transcribe music/one.wav --ckpt {trained} --from separated --plot --out a")
+    assert ended.status == 0 and ended.err == "" and "transcribing one" in ended.out
+    assert (here / "a" / "one.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("separate one.wav --instruments pinao", ["no instrument 'pinao'; did you mean 'piano'"]),
+        ("separate one.wav --format wave", ["unknown format 'wave'; did you mean 'wav'"]),
+        ("separate one.wav --format flac --bits float", ["flac has no samples of 'float' bits; choose 24 or 16"]),
+        ("separate one.wav --score none.mid", ["none.mid"]),
+        ("separate one.wav --score .", ["has no one.mid, the score of one.wav"]),
+        ("separate one.wav two.mp3 --score one.mid", ["one.mid is the score of one of 2 files"]),
+        ("separate one.wav album/../one.wav", ["would both be written as 'one'"]),
+        ("separate empty", ["empty holds no audio"]),
+        ("transcribe one.wav --from stems", ["unknown --from 'stems'; known: mixture, separated"]),
+        ("transcribe one.wav --device tpu", ["device 'tpu' is not to be had here"]),
+    ],
+)
+def test_wrong_arguments_of_separate_and_transcribe(command, music, trained, monkeypatch, arguments, words):
+    monkeypatch.chdir(music)
+    (music / "empty").mkdir()
+    refuses(command(f"scoresep {arguments} --ckpt {trained}"), *words)
+    assert not (music / "stems").exists() and not (music / "scores").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,70 +2,158 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from math import log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoresep.cli.options import DEFAULT_CHECKPOINT, DEFAULT_SCORES, DEFAULT_STEMS, CheckpointOption, Device
-from scoresep.console import console, meter
+from scoresep.cli.lines import one_line
+from scoresep.cli.options import (
+    DEFAULT_CHECKPOINT,
+    DEFAULT_SCORES,
+    DEFAULT_STEMS,
+    CheckpointOption,
+    Device,
+    by_comma,
+)
+from scoresep.console import console, errors, meter
+from scoresep.errors import ScoresepError
 from scoresep.machine import available_cores
 
 if TYPE_CHECKING:
+    from scoresep.inference.songs import Song
+    from scoresep.inference.source import Progress
     from scoresep.training.checkpoint import Model
+
+Audio = Annotated[
+    list[Path],
+    typer.Argument(help="WAV, FLAC, OGG or MP3 files, any rate, length and channels, or folders of them."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace results that are there.")]
 
 
 def separate(
-    audio: Annotated[list[Path], typer.Argument(help="WAV, FLAC, OGG or MP3 files, any rate, length and channels.")],
+    audio: Audio,
     ckpt: CheckpointOption = DEFAULT_CHECKPOINT,
     out: Annotated[Path, typer.Option(help="Folder; each file gets a folder of stems in it.")] = DEFAULT_STEMS,
+    instruments: Annotated[
+        str, typer.Option(help="By comma, those wanted; the others stay together in 'residual'. Default: all.")
+    ] = "",
+    score: Annotated[
+        Path | None,
+        typer.Option(help="MIDI file in time with the recording, to help; a folder with song.mid for each song.wav."),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="wav, flac, ogg or mp3.")] = "wav",
+    bits: Annotated[
+        str | None, typer.Option(help="float, 16 or 24; default: float for wav, 24 for flac.", show_default=False)
+    ] = None,
     device: Device = "auto",
+    force: Force = False,
 ) -> None:
     """Split recordings into one stem per instrument, which add up to the input. No score is needed.
 
+    Where stems cannot add up by themselves, a stem 'residual' holds the rest. If 16 or 24 bits, OGG or MP3 would clip,
+    all stems of a recording get one common gain. A file that fails does not stop the others.
+
     Example: scoresep separate song.flac --ckpt ckpt.pt --out stems
     """
-    from scoresep.inference.separate import result_names, separate_file
+    from scoresep.inference.guide import read_guide
+    from scoresep.inference.separate import Options, separate_file, stem_names
+    from scoresep.inference.songs import find_score, find_songs
+    from scoresep.inference.write import choose_format
 
+    chosen, stored = by_comma(instruments), choose_format(form, bits)
+    songs = find_songs(audio, out)
+    if score is not None and len(songs) > 1 and not score.is_dir():
+        raise ScoresepError(f"{score} is the score of one of {len(songs)} files; give a folder of scores named alike")
     model = load_model(ckpt, device)
-    names = result_names(audio)
-    for path, name in zip(audio, names, strict=True):
-        with meter("s of audio") as progress:
-            title = f"separating {name}"
-            written = separate_file(path, model, out, progress=lambda done, total, t=title: progress(t, done, total))
-        for stem in written:
-            console.print(str(stem), markup=False)
+    stem_names(model, chosen)
+
+    def work(song: Song, progress: Progress) -> list[str]:
+        guide, lines = None, []
+        if score is not None:
+            guide = read_guide(find_score(score, song), model.instruments, model.grid)
+            if guide.silent:
+                lines.append(
+                    f"the score of {song.name} has no part of {', '.join(guide.silent)}: they may sound anywhere"
+                )
+        options = Options(chosen, guide, progress=progress)
+        written = separate_file(song.path, model, out / song.name, options, stored, force=force)
+        if written.gain != 1.0:
+            lines.append(
+                f"all stems of {song.name} have a gain of {20 * log10(written.gain):.1f} dB, so that none clips"
+            )
+        return [*map(str, written.files), *lines]
+
+    each_song(songs, work)
 
 
 def transcribe(
-    audio: Annotated[list[Path], typer.Argument(help="WAV, FLAC, OGG or MP3 files, any rate, length and channels.")],
+    audio: Audio,
     ckpt: CheckpointOption = DEFAULT_CHECKPOINT,
     out: Annotated[Path, typer.Option(help="Folder for the MIDI files.")] = DEFAULT_SCORES,
+    listen: Annotated[
+        str, typer.Option("--from", help="mixture, or separated: separate first and listen to each track.")
+    ] = "mixture",
+    plot: Annotated[bool, typer.Option("--plot", help="Draw each piano roll beside its MIDI file (PNG).")] = False,
     device: Device = "auto",
+    force: Force = False,
 ) -> None:
     """Write down what each instrument plays: a MIDI file with one track per instrument.
 
-    Example: scoresep transcribe song.flac --ckpt ckpt.pt --out scores
-    """
-    from scoresep.inference.separate import result_names
-    from scoresep.inference.transcribe import transcribe_file
+    A file that fails does not stop the others.
 
+    Example: scoresep transcribe song.flac --ckpt ckpt.pt --out scores --plot
+    """
+    from scoresep.inference.songs import find_songs
+    from scoresep.inference.transcribe import check_listen, transcribe_file
+
+    check_listen(listen)
+    songs = find_songs(audio, out)
     model = load_model(ckpt, device)
-    for path, name in zip(audio, result_names(audio), strict=True):
-        target = out / f"{name}.mid"
-        with meter("s of audio") as progress:
-            title = f"transcribing {name}"
-            notes = transcribe_file(path, model, target, progress=lambda d, n, t=title: progress(t, d, n))
-        counts = ", ".join(f"{len(found)} {instrument}" for instrument, found in notes.items())
-        console.print(f"{target}: {counts} notes", markup=False)
+
+    def work(song: Song, progress: Progress) -> list[str]:
+        target = out / f"{song.name}.mid"
+        picture = out / f"{song.name}.png" if plot else None
+        found = transcribe_file(song.path, model, target, progress=progress, listen=listen, plot=picture, force=force)
+        counts = ", ".join(f"{len(notes)} {instrument}" for instrument, notes in found.items())
+        return [f"{target}: {counts} notes", *([str(picture)] if picture else [])]
+
+    each_song(songs, work)
+
+
+def each_song(songs: Sequence[Song], work: Callable[[Song, Progress], list[str]]) -> None:
+    """Do `work` for every song and print the lines that it returns; a song that fails gets a line and is passed over.
+
+    Raises:
+        ScoresepError: the only song failed.
+        typer.Exit: some of several songs failed (status 2).
+    """
+    failed = 0
+    for song in songs:
+        try:
+            with meter("s of audio") as shown:
+                lines = work(song, lambda what, done, total, s=song: shown(f"{what} {s.name}", done, total))
+        except ScoresepError as fault:
+            if len(songs) == 1:
+                raise
+            failed += 1
+            errors.print(f"error: {one_line(str(fault))}", markup=False)
+            continue
+        for line in lines:
+            console.print(line, markup=False)
+    if failed:
+        console.print(f"{len(songs) - failed} of {len(songs)} files are done")
+        raise typer.Exit(2)
 
 
 def load_model(ckpt: Path, device: str) -> Model:
     """The networks of a checkpoint on a device, with all cores at work."""
     import torch
 
-    from scoresep.training.checkpoint import load_checkpoint
-    from scoresep.training.run import choose_device
+    from scoresep import load
 
     torch.set_num_threads(available_cores())
-    return load_checkpoint(ckpt).model.to(choose_device(device))
+    return load(ckpt, device).model

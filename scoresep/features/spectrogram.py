@@ -63,15 +63,21 @@ def overlap_add(spectrum: np.ndarray, n_fft: int, hop: int) -> tuple[np.ndarray,
 
     Frame t starts at t * hop. Dividing the first by the second inverts `frames_to_spectrum`.
     """
-    frames = len(spectrum)
-    hann = window(n_fft)
-    total = np.zeros(n_fft + frames * hop, dtype=np.float32)
+    frames, width = len(spectrum), -(-n_fft // hop)
+    hann, gain = window(n_fft), np.float32(window(n_fft).sum(dtype=np.float64) / 2.0)
+    total = np.zeros((frames + width, hop), dtype=np.float32)
     weight = np.zeros_like(total)
-    gain = np.float32(window(n_fft).sum(dtype=np.float64) / 2.0)
+    squares = _rows((hann * hann)[None], hop)
     for first in range(0, frames, BLOCK):
         block = np.fft.irfft(spectrum[first : first + BLOCK], n_fft, axis=1).astype(np.float32, copy=False)
-        block *= hann * gain
-        for t, frame in enumerate(block, start=first):
-            total[t * hop : t * hop + n_fft] += frame
-            weight[t * hop : t * hop + n_fft] += hann * hann
-    return total, weight
+        rows = _rows(block * (hann * gain), hop)
+        for part in reversed(range(width)):  # a sample's earliest frame first, as one frame after the other would do
+            total[first + part : first + part + len(rows)] += rows[:, part]
+            weight[first + part : first + part + len(rows)] += squares[:, part]
+    length = n_fft + frames * hop
+    return total.reshape(-1)[:length], weight.reshape(-1)[:length]
+
+
+def _rows(frames: np.ndarray, hop: int) -> np.ndarray:
+    """Frames (t, n_fft) cut into rows of one hop, with zeros after the last: (t, rows, hop)."""
+    return np.pad(frames, ((0, 0), (0, -frames.shape[1] % hop))).reshape(len(frames), -1, hop)

@@ -1,7 +1,9 @@
 """Probabilities of keys to notes. Called by `transcribe`, evaluation and threshold tuning.
 
-A note begins where the onset probability peaks and the key sounds, or where the key begins to sound without such a
-peak; a peak while it sounds ends the note and begins the next one, so repeated notes stay apart.
+Two thresholds of the frame probability make a hysteresis. A note begins where the onset probability peaks and the key
+sounds, or without such a peak where the key is surely heard (the attack threshold); it goes on while the key sounds
+(the lower threshold, which is the one tuned on frames). A peak while it sounds ends the note and begins the next one,
+so repeated notes stay apart.
 """
 
 from __future__ import annotations
@@ -13,12 +15,15 @@ from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 
 VELOCITY = 80
 """Velocity of a note whose loudness is not known."""
-QUIET_DB, LOUD_DB = -50.0, 0.0
-"""Loudness that becomes velocity 20 and 120: the key's spectral peak relative to the recording's level."""
+LOUDEST_DB = 4.0
+"""Level of a key relative to the recording's that becomes velocity 127. A pure tone alone is at 3 dB."""
 SHORTEST = 0.06
 """Seconds below which a note is taken for a flicker, unless told otherwise: two frames of 32 ms."""
 BRIDGED = 0.07
 """Seconds (two frames of 32 ms) for which a key may fall silent within a note, unless an onset follows."""
+SURER = 4.0
+"""Times the odds of the threshold that a key must have to begin a note without an onset peak (tuned on validation
+tracks, docs/library.md: 0.34 becomes 0.67, 0.5 becomes 0.8)."""
 SETTLING = 0.05
 """Seconds after a note's beginning in which an onset peak moves that beginning instead of starting another note."""
 
@@ -34,22 +39,29 @@ def decode_notes(
     grid: Grid,
     shortest: float = SHORTEST,
     strength: np.ndarray | None = None,
+    attack: float | None = None,
 ) -> np.ndarray:
     """Notes of one instrument.
 
     Args:
         frame_prob: probability that a key sounds, float (T, P).
         onset_prob: probability that a note begins, float (T, P).
-        threshold, onset_threshold: probability from which a key sounds, a peak is an onset.
+        threshold, onset_threshold: probability from which a key goes on sounding, a peak is an onset.
         shortest: notes that last less (seconds) are dropped.
         strength: loudness of each key relative to the level, float (T, P), for velocities; else all are `VELOCITY`.
+        attack: probability from which a key that was silent sounds without an onset; None for `attack_threshold`.
 
     Returns:
         float64 (K, 4) ordered by onset, then pitch: onset s, offset s, pitch, velocity. Times are frame centres; the
         offset is the frame after the last that sounds, as `features.roll.frame_spans` has it.
     """
-    decoder = NoteDecoder(threshold, onset_threshold, grid, shortest)
+    decoder = NoteDecoder(threshold, onset_threshold, grid, shortest, attack)
     return sort_notes(decoder.push(frame_prob, onset_prob, strength) + decoder.finish())
+
+
+def attack_threshold(threshold: float) -> float:
+    """The upper threshold that goes with a tuned one: `SURER` times its odds, p / (1 - p)."""
+    return SURER * threshold / (1.0 + (SURER - 1.0) * threshold)
 
 
 def sort_notes(notes: list[Note]) -> np.ndarray:
@@ -61,8 +73,16 @@ def sort_notes(notes: list[Note]) -> np.ndarray:
 class NoteDecoder:
     """`decode_notes` for probabilities that come in blocks of frames; the result does not depend on the blocks."""
 
-    def __init__(self, threshold: float, onset_threshold: float, grid: Grid, shortest: float = SHORTEST) -> None:
+    def __init__(
+        self,
+        threshold: float,
+        onset_threshold: float,
+        grid: Grid,
+        shortest: float = SHORTEST,
+        attack: float | None = None,
+    ) -> None:
         self._threshold, self._onset_threshold, self._grid = threshold, onset_threshold, grid
+        self._attack = attack_threshold(threshold) if attack is None else attack
         self._fewest = max(int(np.ceil(shortest * grid.frame_rate - 1e-6)), 1)
         self._bridged = int(BRIDGED * grid.frame_rate)
         self._settling = int(np.ceil(SETTLING * grid.frame_rate))
@@ -102,7 +122,8 @@ class NoteDecoder:
         strike = peak & (sounding[:-1] | sounding[1:])
         limits = (self._bridged, self._settling)
         state = (self._start, self._last, self._struck, self._loudest)
-        rows = _run(sounding[:-1] | strike, strike, strength, *state, self._decided, *limits)
+        attacked = (frames[:-1] >= self._attack) | strike
+        rows = _run(sounding[:-1] | strike, attacked, strike, strength, *state, self._decided, *limits)
         self._decided += len(here)
         return [
             (self._grid.seconds(start), self._grid.seconds(end), pitch + LOWEST_PITCH, _velocity(loudest))
@@ -112,15 +133,17 @@ class NoteDecoder:
 
 
 def _velocity(strength: float) -> int:
+    """General MIDI's curve, level = 40 log10(velocity / 127) dB, backwards."""
     if np.isnan(strength):
         return VELOCITY
-    loudness = 20 * np.log10(max(strength, 1e-9))
-    return int(np.clip(20 + 100 * (loudness - QUIET_DB) / (LOUD_DB - QUIET_DB), 1, 127))
+    decibels = 20 * np.log10(max(strength, 1e-9)) - LOUDEST_DB
+    return int(np.clip(127 * 10 ** (decibels / 40), 1, 127))
 
 
 @numba.njit(cache=True)
 def _run(
     sounding: np.ndarray,
+    attacked: np.ndarray,
     strike: np.ndarray,
     strength: np.ndarray,
     start: np.ndarray,
@@ -133,6 +156,7 @@ def _run(
 ) -> list[tuple[int, int, int, float]]:
     """The state machine of each key over t frames from frame `first` on.
 
+    bool (t, P) each: `sounding` keeps a note going, `attacked` begins one, `strike` begins one even while one sounds.
     Carried from block to block, (P,) each: `start` (-1: silent), `last` (latest frame that sounds), `struck` (whether
     an onset began the note), `loudest`. Returns (first frame, frame after the last, key, greatest strength) of the
     notes that ended.
@@ -150,9 +174,9 @@ def _run(
             if start[p] >= 0 and (begins or (not sounding[t, p] and now - last[p] > bridged)):
                 ended.append((start[p], last[p] + 1, p, float(loudest[p])))
                 start[p] = -1
-            if sounding[t, p]:
-                if start[p] < 0:
-                    start[p], struck[p], loudest[p] = now, begins, strength[t, p]
+            if start[p] < 0 and attacked[t, p]:
+                start[p], struck[p], loudest[p] = now, begins, strength[t, p]
+            if start[p] >= 0 and sounding[t, p]:
                 last[p] = now
                 loudest[p] = max(loudest[p], strength[t, p])
     return ended

@@ -1,4 +1,4 @@
-"""A picture of a result: spectrograms of mixture and stems, transcribed and true notes. Called by the pipelines."""
+"""Pictures of results. Called by evaluation (mixture, stems, notes and truth) and `transcribe` (the piano roll)."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ SECONDS = 30.0
 """Length of the excerpt that is shown, unless told otherwise."""
 WIDTH, HEIGHT = 16.0, 10.0
 """Size of the picture in inches."""
+LINE_SECONDS, MOST_LINES = 30.0, 12
+"""A piano roll is written in lines of so many seconds; of more where these would be too many lines."""
+LINE_HEIGHT = 2.6
+"""Inches."""
 
 
 def draw_picture(
@@ -135,3 +139,39 @@ def _draw_rolls(
     panels[0].set_xlim(*span)
     panels[-1].set_xlabel("time / s", fontsize=12)
     draw_legend(figure, colours)
+
+
+def draw_roll(path: str | Path, notes: Mapping[str, np.ndarray], seconds: float, title: str = "") -> None:
+    """Draw transcribed notes to `path` (PNG, SVG or PDF by its suffix), line by line like a score.
+
+    Args:
+        notes: instrument -> (K, 4) onset s, offset s, pitch, velocity.
+        seconds: length of the recording.
+
+    Raises:
+        ScoresepError: `path` cannot be written.
+    """
+    lines = min(max(int(np.ceil(seconds / LINE_SECONDS)), 1), MOST_LINES)
+    span = max(LINE_SECONDS, seconds / lines) if lines > 1 else max(seconds, 1.0)
+    colours = colours_of(list(notes))
+    figure = new_figure(WIDTH, LINE_HEIGHT * lines + 1.0)
+    figure.suptitle(_as_it_is(title), fontsize=15)
+    low, high = pitch_range(list(notes.values()), (0.0, seconds))
+    panels = figure.subplots(lines, 1, sharey=True, squeeze=False)[:, 0]
+    for line, axes in enumerate(panels):
+        start, stop = line * span, (line + 1) * span
+        for n, (name, table) in enumerate(notes.items()):
+            shown = table[(table[:, 1] > start) & (table[:, 0] < stop)]
+            draw_notes(axes, shown, colours[name], half_height(n))
+        axes.set_ylabel("pitch", fontsize=11)
+        axes.tick_params(labelsize=10)
+        pitch_axis(axes, low, high)
+        axes.set_xlim(start, stop)
+    panels[-1].set_xlabel("time / s", fontsize=12)
+    draw_legend(figure, colours)
+    save_figure(figure, path)
+
+
+def _as_it_is(text: str) -> str:
+    """A text that matplotlib does not take for a formula."""
+    return text.replace("$", r"\$")

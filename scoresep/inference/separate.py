@@ -1,16 +1,16 @@
 """Audio to one stem per instrument. Called by `scoresep separate` and, through `separate_array`, by evaluation.
 
-Stems have the rate, the channels and the length of the input; the input's phase is kept. Where the masks add up to
-one (softmax) the stems add up to the input; otherwise what is missing is a stem of its own, `residual`.
+Stems have the rate, the channels and the length of the input; the input's phase is kept. They add up to the input,
+sample by sample: where the masks share everything out (softmax, all instruments asked for) by themselves, otherwise
+with one stem more, `residual`, which is the rest of the input.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
@@ -28,17 +28,36 @@ from scoresep.inference.stream import (
     network_blocks,
 )
 from scoresep.inference.synthesis import MaskMap, OverlapAdd, native_grid
+from scoresep.inference.write import SUBTYPES, WORKING, Format, check_fits, write_stems
+from scoresep.instruments import nearest
 from scoresep.training.checkpoint import Model
 
+if TYPE_CHECKING:
+    from scoresep.inference.guide import ScoreGuide
+
 RESIDUAL = "residual"
-NEGLIGIBLE = 1e-4
-"""Root mean square of a residual, relative to the input's, below which (-80 dB) it is rounding and not written."""
-SUBTYPE = "FLOAT"
-"""Samples of the stems: 32-bit floats cannot clip, so the sum stays exact."""
-LARGEST_WAV = 4_000_000_000
-"""Bytes above which a stem is written as RF64, the WAV format with 64-bit lengths."""
 NATIVE_FRAMES = 64
 """Frames synthesised at a time: bounds memory at high rates."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to separate.
+
+    Attributes:
+        instruments: the instruments wanted, in the order wanted; none for all of the model's.
+        guide: the score, if there is one.
+        block_seconds: audio that goes through the network at a time; decides the memory, not the result.
+        progress: see `source.Progress`.
+    """
+
+    instruments: Sequence[str] = ()
+    guide: ScoreGuide | None = None
+    block_seconds: float = BLOCK_SECONDS
+    progress: Progress | None = None
+
+
+PLAIN = Options()
 
 
 @dataclass(frozen=True)
@@ -47,16 +66,27 @@ class Piece:
 
     Attributes:
         mixture: the input, float32 (n, C).
-        stems: float32 (N, n, C), in the order of the model's instruments.
+        stems: float32 (S, n, C), in the order of `stem_names`; they add up to the mixture.
     """
 
     mixture: np.ndarray
     stems: np.ndarray
 
 
-def separate_array(
-    mixture: np.ndarray, rate: int, model: Model, block_seconds: float = BLOCK_SECONDS
-) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Written:
+    """Stems on disk.
+
+    Attributes:
+        files: in the order of `stem_names`.
+        gain: what all samples were multiplied by so that none clips; 1.0 if none would.
+    """
+
+    files: list[Path]
+    gain: float
+
+
+def separate_array(mixture: np.ndarray, rate: int, model: Model, options: Options = PLAIN) -> dict[str, np.ndarray]:
     """Separate audio in memory.
 
     Args:
@@ -64,91 +94,130 @@ def separate_array(
         rate: its sample rate, Hz.
 
     Returns:
-        instrument -> float32 of the shape of `mixture`.
+        name (`stem_names`) -> float32 of the shape of `mixture`.
 
     Raises:
-        ScoresepError: no samples, or samples that are not numbers.
+        ScoresepError: no samples, samples that are not numbers, or an instrument that the model does not know.
     """
-    pieces = separate_stream(ArraySource(mixture, rate), model, block_seconds)
+    names = stem_names(model, options.instruments)
+    pieces = separate_stream(ArraySource(mixture, rate), model, options)
     stems = np.concatenate([piece.stems for piece in pieces], axis=1)
-    return {name: stem.reshape(mixture.shape) for name, stem in zip(model.names, stems, strict=True)}
+    return {name: stem.reshape(np.shape(mixture)) for name, stem in zip(names, stems, strict=True)}
 
 
 def separate_file(
     audio: str | Path,
     model: Model,
-    out_dir: str | Path,
-    block_seconds: float = BLOCK_SECONDS,
-    progress: Progress | None = None,
-) -> list[Path]:
-    """Separate a file into `<out_dir>/<its name>/<instrument>.wav` (32-bit float).
+    folder: str | Path,
+    options: Options = PLAIN,
+    form: Format = WORKING,
+    *,
+    force: bool = False,
+) -> Written:
+    """Separate a file into `<folder>/<instrument>.<format>`, 32-bit float WAV unless `form` says otherwise.
 
-    `residual.wav` is written beside them if the stems do not add up to the input. Nothing appears under a final name
-    before all stems are whole. Memory depends on `block_seconds`, not on the length.
-
-    Returns:
-        the files written, in the order of the model's instruments, the residual last.
+    Nothing appears under a final name before all stems are whole. With `force` the stems of an earlier run give way,
+    whatever their format.
 
     Raises:
-        ScoresepError: the audio cannot be read or the stems cannot be written.
+        ScoresepError: the audio cannot be read, the format cannot hold it, stems are there already (without `force`),
+            they cannot be written, or an instrument that the model does not know.
     """
+    names, folder = stem_names(model, options.instruments), Path(folder)
+    earlier = earlier_stems(folder, model)
+    if earlier and not force:
+        raise ScoresepError(f"{earlier[0]} is there already; --force replaces it, or give another --out")
     source = FileSource(audio)
-    pieces = separate_stream(source, model, block_seconds, progress)
-    folder = Path(out_dir) / Path(audio).stem
+    check_fits(form, source)
+    pieces = (piece.stems for piece in separate_stream(source, model, options))
     try:
+        fresh = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as temporary:
-            names = [*model.names, RESIDUAL]
-            written = [Path(temporary) / f"{name}.wav" for name in names]
-            if _write(source, pieces, written) <= NEGLIGIBLE:
-                written.pop().unlink()
-                (folder / f"{RESIDUAL}.wav").unlink(missing_ok=True)
-            return [path.replace(folder / path.name) for path in written]
+        try:
+            written = Written(*write_stems(pieces, names, folder, source, form, options.progress))
+        except BaseException:
+            if fresh and not any(folder.iterdir()):
+                folder.rmdir()
+            raise
+        for path in set(earlier) - set(written.files):
+            path.unlink()
     except (OSError, soundfile.LibsndfileError) as fault:
         raise ScoresepError(f"{folder} cannot be written ({fault}); check the disk or give another --out") from fault
+    return written
 
 
-def result_names(audio: Sequence[str | Path]) -> list[str]:
-    """Names of the results of several inputs: the file names without suffix.
+def stem_names(model: Model, instruments: Sequence[str] = ()) -> list[str]:
+    """Names of the stems: the instruments asked for (all by default), and the residual unless they are everything.
 
     Raises:
-        ScoresepError: two inputs would write to the same place.
+        ScoresepError: an instrument that the model does not know, or a name that is no plain file name.
     """
-    names = [Path(path).stem for path in audio]
-    seen: dict[str, str | Path] = {}
-    for name, path in zip(names, audio, strict=True):
-        if name.casefold() in seen:  # file systems that ignore case exist
-            raise ScoresepError(
-                f"{seen[name.casefold()]} and {path} would both be written as '{name}'; rename one or run them apart"
-            )
-        seen[name.casefold()] = path
-    return names
+    for name in model.names:
+        if name != Path(name).name or name.startswith(".") or "\\" in name or name == RESIDUAL:
+            raise ScoresepError(f"the checkpoint calls an instrument {name!r}, which is no name for a file; train anew")
+    for name in instruments:
+        if name not in model.names:
+            raise ScoresepError(f"the checkpoint knows no instrument '{name}'{nearest(name, model.names)}")
+    chosen = list(dict.fromkeys(instruments)) or list(model.names)
+    return chosen if _complete(model, chosen) else [*chosen, RESIDUAL]
 
 
-def separate_stream(
-    source: Source, model: Model, block_seconds: float = BLOCK_SECONDS, progress: Progress | None = None
-) -> Iterator[Piece]:
+def earlier_stems(folder: Path, model: Model) -> list[Path]:
+    """Stems of this model in a folder, of any format."""
+    names = (f"{name}.{suffix}" for name in (*model.names, RESIDUAL) for suffix in SUBTYPES)
+    return [path for name in names if (path := folder / name).exists()]
+
+
+def _complete(model: Model, chosen: Sequence[str]) -> bool:
+    """Whether the masks of these instruments add up to one in every bin."""
+    return model.mask == "softmax" and set(chosen) == set(model.names)
+
+
+def separate_stream(source: Source, model: Model, options: Options = PLAIN) -> Iterator[Piece]:
     """Separate a source piece by piece; the pieces do not overlap and together have its length.
 
     The source is read twice: at once, for its level (so that a fault of the file shows before anything is written),
     and for the pieces.
     """
-    level = np.float32(level_of_source(source, model.grid))
-    return _with_progress(_separated(source, model, level, block_seconds), source, progress)
+    level = np.float32(level_of_source(source, model.grid, options.progress))
+    return _with_progress(_separated(source, model, level, options), source, options.progress)
 
 
-def _separated(source: Source, model: Model, level: np.float32, block_seconds: float) -> Iterator[Piece]:
+def _separated(source: Source, model: Model, level: np.float32, options: Options) -> Iterator[Piece]:
     """The way of the sound: recorder, mono at the model's rate, magnitudes, masks, stems."""
     grid, network = model.grid, model.separator.eval()
     recorder = Recorder(source)
     samples = model_samples(source, grid)
     frames = grid.frames(samples)
     relative = (part / level for part in magnitudes(model_audio(source, recorder.chunks(), grid), grid, samples))
-    block = block_frames(block_seconds, grid, network.context)
+    block = block_frames(options.block_seconds, grid, network.context)
     blocks = network_blocks(relative, lambda x: network(x)[0], network.context, block, frames, model.device)
     mapping = MaskMap(grid, native_grid(grid, source.rate))
-    extended = (mapping.extend(masks, magnitude) for magnitude, masks in blocks)
-    return _synthesise(extended, recorder, mapping, frames)
+    wanted = [name for name in stem_names(model, options.instruments) if name != RESIDUAL]
+    chosen = [model.names.index(name) for name in wanted]
+    extended = (mapping.extend(masks[chosen], magnitude) for magnitude, masks in _guided(blocks, options.guide))
+    pieces = _synthesise(extended, recorder, mapping, frames)
+    return (Piece(mixture, _adding_up(stems, mixture, _complete(model, wanted))) for mixture, stems in pieces)
+
+
+def _guided(
+    blocks: Iterator[tuple[np.ndarray, np.ndarray]], guide: ScoreGuide | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Magnitudes (t, F) and masks (N, F, t) of consecutive frames, the masks weighed by the score if there is one."""
+    start = 0
+    for magnitude, masks in blocks:
+        yield magnitude, masks if guide is None else guide.weighed(masks, start)
+        start += len(magnitude)
+
+
+def _adding_up(stems: np.ndarray, mixture: np.ndarray, complete: bool) -> np.ndarray:
+    """Stems (S, n, C) that add up to the mixture (n, C): what is missing is a residual or, if only rounding, the last
+    stem's."""
+    missing = mixture - stems.sum(axis=0)
+    if not complete:
+        return np.concatenate([stems, missing[None]])
+    stems[-1] += missing
+    return stems
 
 
 def _with_progress(pieces: Iterator[Piece], source: Source, progress: Progress | None) -> Iterator[Piece]:
@@ -157,7 +226,7 @@ def _with_progress(pieces: Iterator[Piece], source: Source, progress: Progress |
         done += len(piece.mixture)
         yield piece
         if progress:
-            progress(done / source.rate, source.samples / source.rate)
+            progress("separating", done / source.rate, source.samples / source.rate)
 
 
 class Recorder:
@@ -201,8 +270,10 @@ class Recorder:
         return self._parts[0]
 
 
-def _synthesise(extended: Iterator[np.ndarray], recorder: Recorder, mapping: MaskMap, frames: int) -> Iterator[Piece]:
-    """Apply masks (N, t, F + 1) at a time, `frames` together, to the recorded sound."""
+def _synthesise(
+    extended: Iterator[np.ndarray], recorder: Recorder, mapping: MaskMap, frames: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Apply masks (S, t, F + 1), `frames` frames in all, to the recorded sound: mixture (n, C) and stems (S, n, C)."""
     native = mapping.native
     output = OverlapAdd(native, recorder.samples)
     total = -(-(recorder.samples + native.n_fft // 2) // native.hop)  # frames that begin before the end
@@ -221,27 +292,8 @@ def _synthesise(extended: Iterator[np.ndarray], recorder: Recorder, mapping: Mas
             stems = output.push(shares[:, None] * np.stack(spectra))
             count = stems.shape[-1]
             if count:
-                yield Piece(recorder.cut(emitted, emitted + count).T, stems.transpose(0, 2, 1))
+                yield recorder.cut(emitted, emitted + count).T, stems.transpose(0, 2, 1)
             emitted += count
             recorder.forget(min(emitted, done * native.hop - native.n_fft // 2))
         keep = min(int(mapping.frame_position(done)[0]), known - 1) - first
         masks, first = masks[:, max(keep, 0) :].copy(), first + max(keep, 0)
-
-
-def _write(source: Source, pieces: Iterator[Piece], paths: Sequence[Path]) -> float:
-    """Write stems and residual to `paths`; returns the residual's root mean square relative to the input's."""
-    size = source.samples * source.channels * 4
-    container = "WAV" if size < LARGEST_WAV else "RF64"
-    rest = whole = 0.0
-    with ExitStack() as stack:
-        files = [
-            stack.enter_context(soundfile.SoundFile(path, "w", source.rate, source.channels, SUBTYPE, format=container))
-            for path in paths
-        ]
-        for piece in pieces:
-            residual = piece.mixture - piece.stems.sum(axis=0)
-            for file, samples in zip(files, [*piece.stems, residual], strict=True):
-                file.write(samples)
-            rest += float(np.square(residual, dtype=np.float64).sum())
-            whole += float(np.square(piece.mixture, dtype=np.float64).sum())
-    return float(np.sqrt(rest / whole)) if whole else 0.0

@@ -14,13 +14,14 @@ import numpy as np
 import soundfile
 
 from scoresep.errors import ScoresepError, first_line
+from scoresep.features.audio import check_header, check_whole
 from scoresep.files import existing_file
 
 CHUNK = 1 << 16
-"""Samples read at a time."""
+"""Samples read at a time; fewer where there are more than two channels."""
 
-Progress = Callable[[float, float], None]
-"""Called with seconds done and seconds in all."""
+Progress = Callable[[str, float, float], None]
+"""Called with what is done (`measuring`, `separating`, ...), seconds done and seconds in all."""
 
 
 class Source(Protocol):
@@ -39,7 +40,8 @@ class FileSource:
     """An audio file of any format that libsndfile reads.
 
     Raises:
-        ScoresepError: no such file, not audio, no samples; while reading: truncated, or samples that are not numbers.
+        ScoresepError: no such file, not audio, no samples, a header that cannot be true; while reading: truncated or
+            damaged, or samples that are not numbers.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -47,22 +49,24 @@ class FileSource:
         try:
             with soundfile.SoundFile(self.path) as file:
                 self.rate, self.channels, self.samples = file.samplerate, file.channels, file.frames
-        except (soundfile.LibsndfileError, OSError) as fault:
+        except (soundfile.LibsndfileError, OSError, ValueError) as fault:
             raise ScoresepError(
                 f"{path} is not readable audio ({first_line(fault)}); convert it to WAV or FLAC"
             ) from fault
+        check_header(path, self.samples, self.rate)
         if not self.samples:
             raise ScoresepError(f"{path} is empty: it holds no samples; leave it out")
 
     def chunks(self) -> Iterator[np.ndarray]:
         """See `Source.chunks`."""
-        count = 0
+        count, size = 0, max(2 * CHUNK // max(self.channels, 2), 1)
         try:
             with soundfile.SoundFile(self.path) as file:
-                while len(chunk := file.read(CHUNK, dtype="float32", always_2d=True)):
+                while len(chunk := file.read(size, dtype="float32", always_2d=True)):
                     count += len(chunk)
                     _check_finite(chunk, self.path)
                     yield chunk
+                check_whole(self.path, file.format, file.extra_info)
         except (soundfile.LibsndfileError, OSError) as fault:
             raise ScoresepError(f"{self.path} cannot be read to its end ({first_line(fault)}); replace it") from fault
         if count != self.samples:

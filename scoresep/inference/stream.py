@@ -18,7 +18,7 @@ from torch import Tensor
 from scoresep.features.level import combine_levels
 from scoresep.features.spectrogram import frames_to_spectrum
 from scoresep.grid import Grid
-from scoresep.inference.source import Source, mono
+from scoresep.inference.source import Progress, Source, mono
 
 BLOCK_SECONDS = 30.0
 """Audio that goes through a network at a time (its context comes on top)."""
@@ -56,11 +56,16 @@ def model_audio(source: Source, chunks: Iterator[np.ndarray], grid: Grid) -> Ite
     return resampled(mono(chunks), source.rate, grid.sample_rate, model_samples(source, grid))
 
 
-def level_of_source(source: Source, grid: Grid) -> float:
+def level_of_source(source: Source, grid: Grid, progress: Progress | None = None) -> float:
     """Level of the whole recording at the model's rate (`features.level`): one pass over the source."""
-    pieces = model_audio(source, source.chunks(), grid)
-    energies = [float(np.square(piece, dtype=np.float64).sum()) for piece in pieces]
-    return combine_levels(energies, model_samples(source, grid))
+    samples, done = model_samples(source, grid), 0
+    energies = []
+    for piece in model_audio(source, source.chunks(), grid):
+        energies.append(float(np.square(piece, dtype=np.float64).sum()))
+        done += len(piece)
+        if progress:
+            progress("measuring", done / grid.sample_rate, samples / grid.sample_rate)
+    return combine_levels(energies, samples)
 
 
 def magnitudes(pieces: Iterator[np.ndarray], grid: Grid, samples: int) -> Iterator[np.ndarray]:

@@ -10,11 +10,13 @@ import numpy as np
 import pretty_midi
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from scoresep.errors import ScoresepError
 from scoresep.files import replacing
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.inference.notes import Note, NoteDecoder, sort_notes
+from scoresep.inference.picture import draw_roll
 from scoresep.inference.source import ArraySource, FileSource, Progress, Source
 from scoresep.inference.stream import (
     BLOCK_SECONDS,
@@ -25,11 +27,15 @@ from scoresep.inference.stream import (
     model_samples,
     network_blocks,
 )
-from scoresep.instruments import Instrument
+from scoresep.instruments import Instrument, nearest
 from scoresep.training.checkpoint import Model
 
 RESOLUTION = 480
 """Ticks per quarter note; at the default tempo of 120 a tick is about 1 ms."""
+LISTEN = ("mixture", "separated")
+"""What can be listened to: the recording, or its separated tracks, instrument i on track i."""
+PARTIALS = 3
+"""Partials whose energy is a key's strength: more of them follow velocities less well (docs/library.md)."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +43,14 @@ class Posteriors:
     """What the transcriptor says about consecutive frames.
 
     Attributes:
-        magnitude: the mixture relative to its level, float32 (t, F).
         frame: probability that a key sounds, float32 (N, t, P).
         onset: probability that a note begins, float32 (N, t, P).
+        strength: `key_strength` of what was listened to, relative to the level, float32 (N, t, P).
     """
 
-    magnitude: np.ndarray
     frame: np.ndarray
     onset: np.ndarray
+    strength: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -66,27 +72,43 @@ def transcribe_file(
     out_path: str | Path,
     block_seconds: float = BLOCK_SECONDS,
     progress: Progress | None = None,
+    *,
+    listen: str = "mixture",
+    plot: str | Path | None = None,
+    force: bool = False,
 ) -> dict[str, np.ndarray]:
     """Transcribe a file to the MIDI file `out_path`, one track per instrument; returns the notes.
 
+    Args:
+        listen: one of `LISTEN`.
+        plot: where a picture of the piano roll goes (`picture.draw_roll`), if anywhere.
+        force: replace files that are there.
+
     Raises:
-        ScoresepError: the audio cannot be read, the MIDI file cannot be written, or the model knows no notes.
+        ScoresepError: the audio cannot be read, a file cannot be written or is there already, or the model knows no
+            notes.
     """
+    for path in (out_path, plot):
+        if path is not None and Path(path).exists() and not force:
+            raise ScoresepError(f"{path} is there already; --force replaces it, or give another --out")
     source = FileSource(audio)
-    notes = transcribe_stream(posterior_stream(source, model, block_seconds), model, source, progress)
+    blocks = posterior_stream(source, model, block_seconds, listen, progress)
+    notes = transcribe_stream(blocks, model, source, progress)
     write_midi(out_path, notes, model.instruments)
+    if plot is not None:
+        draw_roll(plot, notes, source.samples / source.rate, Path(audio).name)
     return notes
 
 
 def transcribe_array(
-    mixture: np.ndarray, rate: int, model: Model, block_seconds: float = BLOCK_SECONDS
+    mixture: np.ndarray, rate: int, model: Model, block_seconds: float = BLOCK_SECONDS, listen: str = "mixture"
 ) -> Transcription:
     """Transcribe audio in memory, (L,) or (L, C) at `rate` Hz; also gives the roll of all frames."""
     source = ArraySource(mixture, rate)
     rolls: list[np.ndarray] = []
 
     def noted() -> Iterator[Posteriors]:
-        for block in posterior_stream(source, model, block_seconds):
+        for block in posterior_stream(source, model, block_seconds, listen):
             rolls.append(active_keys(block.frame, model))
             yield block
 
@@ -100,37 +122,67 @@ def active_keys(frame: np.ndarray, model: Model) -> np.ndarray:
     return (frame >= limits).transpose(1, 0, 2)
 
 
-def posterior_stream(source: Source, model: Model, block_seconds: float = BLOCK_SECONDS) -> Iterator[Posteriors]:
+def posterior_stream(
+    source: Source,
+    model: Model,
+    block_seconds: float = BLOCK_SECONDS,
+    listen: str = "mixture",
+    progress: Progress | None = None,
+) -> Iterator[Posteriors]:
     """The transcriptor's probabilities, block by block. The source is read twice, first for its level.
 
     Raises:
-        ScoresepError: the model knows no notes.
+        ScoresepError: the model knows no notes, or there is nothing of the name `listen`.
     """
     if not model.transcribes:
         raise ScoresepError(
             f"the checkpoint's critic tells who plays ({model.critic}) and knows no notes, so it can only separate; "
             'transcribe with one trained with supervision "score"'
         )
+    check_listen(listen)
     grid = model.grid
-    level = np.float32(level_of_source(source, grid))
+    level = np.float32(level_of_source(source, grid, progress))
     samples = model_samples(source, grid)
     relative = (part / level for part in magnitudes(model_audio(source, source.chunks(), grid), grid, samples))
-    return posteriors(relative, grid.frames(samples), model, block_seconds)
+    return posteriors(relative, grid.frames(samples), model, block_seconds, listen)
+
+
+def check_listen(listen: str) -> None:
+    """Refuse what cannot be listened to.
+
+    Raises:
+        ScoresepError: `listen` is not one of `LISTEN`.
+    """
+    if listen not in LISTEN:
+        raise ScoresepError(f"unknown --from '{listen}'{nearest(listen, LISTEN)}")
 
 
 def posteriors(
-    relative: Iterator[np.ndarray], frames: int, model: Model, block_seconds: float = BLOCK_SECONDS
+    relative: Iterator[np.ndarray],
+    frames: int,
+    model: Model,
+    block_seconds: float = BLOCK_SECONDS,
+    listen: str = "mixture",
 ) -> Iterator[Posteriors]:
     """The same from magnitudes relative to the level, float32 (t, F) at a time, `frames` together."""
-    network = model.transcriptor.eval()
+    transcriptor, separator = model.transcriptor.eval(), model.separator.eval()
+    count, alone = len(model.instruments), torch.arange(len(model.instruments))
 
-    def run(magnitude: Tensor) -> Tensor:
-        return torch.sigmoid(torch.cat(network(magnitude)))  # (2, N, P, t)
+    def hear_mixture(magnitude: Tensor) -> Tensor:
+        strength = key_strength(magnitude, model.grid).expand(count, -1, -1)
+        return torch.stack([*(torch.sigmoid(roll[0]) for roll in transcriptor(magnitude)), strength])
 
-    block = block_frames(block_seconds, model.grid, network.context)
-    for magnitude, outputs in network_blocks(relative, run, network.context, block, frames, model.device):
-        frame, onset = outputs.transpose(0, 1, 3, 2)
-        yield Posteriors(magnitude, frame, onset)
+    def hear_tracks(magnitude: Tensor) -> Tensor:
+        tracks = separator(magnitude)[0] * magnitude  # (N, F, t): a batch of recordings to the transcriptor
+        rolls = (torch.sigmoid(roll[alone, alone]) for roll in transcriptor(tracks))
+        return torch.stack([*rolls, key_strength(tracks, model.grid)])
+
+    hear, context = hear_mixture, transcriptor.context
+    if listen == "separated":
+        hear, context = hear_tracks, separator.context + transcriptor.context
+    block = block_frames(block_seconds, model.grid, context)
+    for _, outputs in network_blocks(relative, hear, context, block, frames, model.device):
+        yield Posteriors(*outputs.transpose(0, 1, 3, 2))
 
 
 def transcribe_stream(
@@ -145,12 +197,12 @@ def transcribe_stream(
     found: list[list[Note]] = [[] for _ in decoders]
     frames = 0
     for block in blocks:
-        strength = key_strength(block.magnitude, model.grid)
-        for notes, decoder, frame, onset in zip(found, decoders, block.frame, block.onset, strict=True):
+        rolls = (block.frame, block.onset, block.strength)
+        for notes, decoder, frame, onset, strength in zip(found, decoders, *rolls, strict=True):
             notes += decoder.push(frame, onset, strength)
-        frames += len(strength)
+        frames += block.frame.shape[1]
         if progress:
-            progress(min(model.grid.seconds(frames), seconds), seconds)
+            progress("transcribing", min(model.grid.seconds(frames), seconds), seconds)
     for notes, decoder in zip(found, decoders, strict=True):
         notes += decoder.finish()
     tables = [sort_notes(notes) for notes in found]
@@ -163,15 +215,19 @@ def transcribe_stream(
     }
 
 
-def key_strength(magnitude: np.ndarray, grid: Grid) -> np.ndarray:
-    """Loudness of each key: the larger of the magnitudes at its fundamental and its octave, (T, F) -> (T, P).
+def key_strength(magnitude: Tensor, grid: Grid) -> Tensor:
+    """Loudness of each key: root of the energy in the peaks of its first partials, (B, F, t) -> (B, P, t).
 
-    A cheap stand-in for a note's energy: other notes that share those bins count too.
+    A stand-in for a note's energy: whatever else sounds in those bins counts too.
     """
-    hertz = 440.0 * 2.0 ** ((np.arange(PITCHES) + LOWEST_PITCH - 69) / 12)
-    bins = np.rint(hertz / grid.bin_width).astype(np.int64)
-    first, second = np.minimum(bins, grid.bins - 1), np.minimum(2 * bins, grid.bins - 1)
-    return np.maximum(magnitude[:, first], magnitude[:, second])
+    hertz = 440.0 * 2.0 ** ((torch.arange(PITCHES) + LOWEST_PITCH - 69) / 12)
+    peaks = functional.max_pool1d(magnitude.transpose(1, 2), 3, stride=1, padding=1)  # over a bin and its neighbours
+    energy = torch.zeros(*peaks.shape[:2], PITCHES, device=magnitude.device)
+    for h in range(1, PARTIALS + 1):
+        bins = torch.round(h * hertz / grid.bin_width).long()
+        inside = (bins < grid.bins).to(magnitude.device)
+        energy += inside * peaks[..., bins.clamp(max=grid.bins - 1)] ** 2
+    return energy.sqrt().transpose(1, 2)
 
 
 def write_midi(path: str | Path, notes: Mapping[str, np.ndarray], instruments: Sequence[Instrument]) -> None:

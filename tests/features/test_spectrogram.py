@@ -95,3 +95,27 @@ def test_overlap_add_is_the_inverse_of_framing_before_division():
     inner = slice(N_FFT // 2, N_FFT // 2 + 5 * HOP)
     assert total.shape == weight.shape == (N_FFT + 6 * HOP,)
     assert np.abs(total[inner] / weight[inner] - padded[inner]).max() < 2e-6
+
+
+def one_frame_after_the_other(spectrum, n_fft, hop):
+    """What `overlap_add` computes, as the formula says it."""
+    total = np.zeros(n_fft + len(spectrum) * hop, np.float32)
+    weight = np.zeros_like(total)
+    gain = np.float32(window(n_fft).sum(dtype=np.float64) / 2)
+    for t, row in enumerate(spectrum):
+        here = slice(t * hop, t * hop + n_fft)
+        total[here] += np.fft.irfft(row, n_fft).astype(np.float32) * (window(n_fft) * gain)
+        weight[here] += window(n_fft) * window(n_fft)
+    return total, weight
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(2048, 512), (1024, 128), (1000, 300), (512, 512)])
+@pytest.mark.parametrize("frames", [0, 1, 63, 64, 65, 200])
+def test_overlap_add_has_the_bits_of_adding_frame_by_frame(n_fft, hop, frames):
+    rng = np.random.default_rng(frames)
+    shape = (frames, n_fft // 2 + 1)
+    spectrum = (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
+    for found, expected in zip(
+        overlap_add(spectrum, n_fft, hop), one_frame_after_the_other(spectrum, n_fft, hop), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)

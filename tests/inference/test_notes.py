@@ -4,7 +4,7 @@ import pytest
 from scoresep.features.roll import rasterise
 from scoresep.features.score import part_from_notes
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
-from scoresep.inference.notes import VELOCITY, NoteDecoder, decode_notes, sort_notes
+from scoresep.inference.notes import VELOCITY, NoteDecoder, attack_threshold, decode_notes, sort_notes
 
 GRID = Grid()
 FRAME = GRID.seconds(1)
@@ -47,7 +47,7 @@ def test_repeated_notes_are_split_at_onset_peaks() -> None:
 
 def test_key_that_sounds_without_an_onset_is_a_note() -> None:
     frame = empty(20)
-    frame[5:9, 10] = 0.7
+    frame[5:9, 10] = 0.81  # four times the odds of 0.5 are 0.8
     assert decoded(frame, empty(20)) == [(5, 9, 10)]
 
 
@@ -91,10 +91,31 @@ def test_short_gaps_are_bridged() -> None:
     assert decoded(frame, onset) == [(2, 4, 10), (6, 8, 10), (11, 13, 10)]
 
 
+def test_two_thresholds_make_a_hysteresis() -> None:
+    frame, onset = empty(40), empty(40)
+    frame[2:10, 10] = [0.6, 0.7, 0.9, 0.6, 0.6, 0.9, 0.6, 0.6]  # begins where it is sure, goes on while it sounds
+    frame[2:10, 11] = 0.7  # is never sure
+    frame[2:10, 12] = 0.7  # nor here, but an onset is heard
+    onset[2, 12] = onset[2, 13] = 0.9  # and an onset alone is nothing
+    frame[2:6, 14], frame[9:11, 14] = 0.9, 0.7  # once it has fallen silent, it has to be sure again
+    frame[20:22, 15] = 0.9
+    frame[23:30, 15] = 0.6  # a gap that is bridged is not silence
+    assert decoded(frame, onset) == [(2, 10, 12), (2, 6, 14), (4, 10, 10), (20, 30, 15)]
+
+
+@pytest.mark.parametrize("threshold", [0.02, 0.34, 0.5, 0.98])
+def test_the_attack_threshold_has_four_times_the_odds(threshold: float) -> None:
+    attack = attack_threshold(threshold)
+    assert attack / (1 - attack) == pytest.approx(4 * threshold / (1 - threshold))
+
+
 def test_thresholds_are_reached_not_exceeded() -> None:
     frame = np.full((3, PITCHES), 0.5, dtype=np.float32)
-    assert len(decode_notes(frame, empty(3), 0.5, 0.5, GRID)) == PITCHES
-    assert len(decode_notes(frame, empty(3), 0.51, 0.5, GRID)) == 0
+    assert len(decode_notes(frame, empty(3), 0.2, 0.5, GRID, attack=0.5)) == PITCHES
+    assert len(decode_notes(frame, empty(3), 0.2, 0.5, GRID, attack=0.51)) == 0
+    frame[:2] = 0.9
+    assert set(decode_notes(frame, empty(3), 0.5, 0.5, GRID)[:, 1]) == {3 * FRAME}
+    assert set(decode_notes(frame, empty(3), 0.51, 0.5, GRID)[:, 1]) == {2 * FRAME}
 
 
 def test_nothing_at_all() -> None:
@@ -128,5 +149,6 @@ def test_velocity_follows_the_loudest_frame() -> None:
     frame[2:6, 5] = frame[2:6, 6] = 0.9
     strength[2:6, 5], strength[4, 6] = 0.001, 1.0
     soft, loud = decode_notes(frame, empty(20), 0.5, 0.5, GRID, strength=strength)[:, 3]
-    assert (soft, loud) == (1, 120)
+    for velocity, decibels in ((soft, -60), (loud, 0)):  # 40 log10(velocity / 127), 4 dB above the level for 127
+        assert 40 * np.log10(velocity / 127) + 4 <= decibels < 40 * np.log10((velocity + 1) / 127) + 4
     assert set(decode_notes(frame, empty(20), 0.5, 0.5, GRID)[:, 3]) == {VELOCITY}

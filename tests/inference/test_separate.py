@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +7,16 @@ import soundfile
 import torch
 
 from scoresep.errors import ScoresepError
+from scoresep.evaluation.metrics import si_sdr
 from scoresep.features.level import level_of
+from scoresep.features.score import part_from_notes
 from scoresep.features.spectrogram import istft, stft
-from scoresep.inference import separate
-from scoresep.inference.separate import RESIDUAL, result_names, separate_array, separate_file
+from scoresep.grid import Grid
+from scoresep.inference.guide import ScoreGuide
+from scoresep.inference.separate import RESIDUAL, Options, separate_array, separate_file, stem_names
+from scoresep.inference.write import choose_format
+from scoresep.instruments import Instrument, choose
+from scoresep.models.tcn import TrunkSettings
 from scoresep.training.checkpoint import Model
 
 
@@ -37,7 +43,7 @@ def test_result_does_not_depend_on_the_blocks(model: Model, rate: int) -> None:
     mixture = noise(rate * 5 + 7, 2)
     whole = stacked(separate_array(mixture, rate, model))
     for block_seconds in (0.0, 0.4, 1.7):
-        blocks = stacked(separate_array(mixture, rate, model, block_seconds=block_seconds))
+        blocks = stacked(separate_array(mixture, rate, model, Options(block_seconds=block_seconds)))
         np.testing.assert_allclose(blocks, whole, atol=1e-6)
 
 
@@ -88,40 +94,126 @@ def test_empty_array(model: Model) -> None:
         separate_array(np.zeros(0), 44100, model)
 
 
+def write_song(path: Path, samples: np.ndarray, rate: int = 16000, subtype: str = "FLOAT") -> Path:
+    soundfile.write(path, samples, rate, subtype=subtype)
+    return path
+
+
+def read_stems(files: Sequence[Path]) -> np.ndarray:
+    return np.stack([soundfile.read(path, dtype="float32")[0] for path in files])
+
+
 def test_files_hold_the_same_as_the_arrays(model: Model, tmp_path: Path) -> None:
     mixture = noise(60000, 2)
-    song = tmp_path / "song.wav"
-    soundfile.write(song, mixture, 44100, subtype="FLOAT")
-    written = separate_file(song, model, tmp_path / "out", block_seconds=0.5)
-    assert written == [tmp_path / "out" / "song" / f"{name}.wav" for name in model.names]
+    song = write_song(tmp_path / "song.wav", mixture, 44100)
+    written = separate_file(song, model, tmp_path / "out" / "song", Options(block_seconds=0.5))
+    assert written.files == [tmp_path / "out" / "song" / f"{name}.wav" for name in model.names]
+    assert written.gain == 1.0
     expected = separate_array(mixture, 44100, model)
-    for path, stem in zip(written, expected.values(), strict=True):
+    for path, stem in zip(written.files, expected.values(), strict=True):
         samples, rate = soundfile.read(path, dtype="float32")
         assert rate == 44100
         np.testing.assert_allclose(samples, stem, atol=1e-6)
-    assert sorted(path.name for path in (tmp_path / "out" / "song").iterdir()) == sorted(p.name for p in written)
+    assert {path.name for path in (tmp_path / "out" / "song").iterdir()} == {path.name for path in written.files}
 
 
-def test_independent_masks_leave_a_residual(sigmoid_model: Model, model: Model, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("suffix", "rate", "channels"), [("flac", 44100, 2), ("ogg", 22050, 1), ("mp3", 48000, 2)])
+def test_chunks_of_any_file_give_what_the_whole_gives(
+    model: Model, tmp_path: Path, suffix: str, rate: int, channels: int
+) -> None:
+    song = tmp_path / f"song.{suffix}"
+    soundfile.write(song, noise(4 * rate, channels), rate)
+    whole, _ = soundfile.read(song, dtype="float32", always_2d=True)
+    written = separate_file(song, model, tmp_path / "out", Options(block_seconds=0.0))
+    expected = stacked(separate_array(whole, rate, model, Options(block_seconds=1000.0)))
+    np.testing.assert_allclose(read_stems(written.files), expected.squeeze(), atol=1e-4)
+
+
+def test_independent_masks_leave_a_residual(sigmoid_model: Model, tmp_path: Path) -> None:
     mixture = noise(30000)
-    song = tmp_path / "song.wav"
-    soundfile.write(song, mixture, 16000, subtype="FLOAT")
-    written = separate_file(song, sigmoid_model, tmp_path)
-    assert [path.stem for path in written] == [*sigmoid_model.names, RESIDUAL]
-    total = sum(soundfile.read(path, dtype="float32")[0] for path in written)
-    np.testing.assert_allclose(total, mixture, atol=1e-6)
-    separate_file(song, model, tmp_path)  # and a later run that needs none takes the old one away
-    assert not (tmp_path / "song" / f"{RESIDUAL}.wav").exists()
+    song = write_song(tmp_path / "song.wav", mixture)
+    written = separate_file(song, sigmoid_model, tmp_path / "out")
+    assert [path.stem for path in written.files] == [*sigmoid_model.names, RESIDUAL]
+    np.testing.assert_allclose(read_stems(written.files).sum(axis=0), mixture, atol=1e-7)
 
 
-def test_progress_ends_at_the_end(model: Model, tmp_path: Path) -> None:
-    song = tmp_path / "song.wav"
-    soundfile.write(song, noise(80000), 16000)
-    seen: list[tuple[float, float]] = []
-    separate_file(song, model, tmp_path, block_seconds=1.0, progress=lambda done, total: seen.append((done, total)))
-    assert seen == sorted(seen)
-    assert len(seen) > 2
-    assert seen[-1] == (5.0, 5.0)
+def test_a_choice_of_instruments_leaves_the_others_in_the_residual(model: Model) -> None:
+    mixture = noise(30000, 2)
+    every = separate_array(mixture, 44100, model)
+    chosen = separate_array(mixture, 44100, model, Options(instruments=("bass", "piano")))
+    assert list(chosen) == ["bass", "piano", RESIDUAL]
+    for name in ("bass", "piano"):
+        np.testing.assert_allclose(chosen[name], every[name], atol=1e-6)
+    np.testing.assert_allclose(chosen[RESIDUAL], every["guitar"], atol=1e-6)
+    assert list(separate_array(mixture, 44100, model, Options(instruments=model.names[::-1]))) == [*model.names[::-1]]
+
+
+def test_an_instrument_that_the_model_does_not_know(model: Model) -> None:
+    with pytest.raises(ScoresepError, match=r"no instrument 'pinao'; did you mean 'piano'\?"):
+        separate_array(noise(100), 16000, model, Options(instruments=("pinao",)))
+
+
+@pytest.mark.parametrize("name", ["../piano", "a/b", ".hidden", RESIDUAL])
+def test_names_of_a_strangers_checkpoint_never_become_paths(name: str) -> None:
+    instruments = (Instrument(name), *choose(["guitar", "bass"]))
+    model = Model(Grid(), instruments, TrunkSettings(16, 32, 3, 1), "softmax")
+    with pytest.raises(ScoresepError, match="no name for a file"):
+        stem_names(model)
+
+
+@pytest.mark.parametrize(("name", "bits"), [("wav", "16"), ("wav", "24"), ("flac", "16"), ("flac", "24")])
+@pytest.mark.parametrize("instruments", [(), ("bass",)])
+def test_integer_stems_add_up_to_the_last_bit(
+    model: Model, sigmoid_model: Model, tmp_path: Path, name: str, bits: str, instruments: tuple[str, ...]
+) -> None:
+    song = write_song(tmp_path / "song.wav", noise(40000, 2), 44100, f"PCM_{bits}")
+    for number, used in enumerate((model, sigmoid_model)):
+        folder = tmp_path / str(number)
+        written = separate_file(song, used, folder, Options(instruments), choose_format(name, bits))
+        assert written.gain == 1.0
+        assert {soundfile.info(path).subtype for path in written.files} == {f"PCM_{bits}"}
+        stems = np.stack([soundfile.read(path, dtype="int32")[0] for path in written.files]).astype(np.int64)
+        np.testing.assert_array_equal(stems.sum(axis=0), soundfile.read(song, dtype="int32")[0])
+
+
+def test_one_gain_for_all_if_anything_would_clip(constant_model: Callable[..., Model], tmp_path: Path) -> None:
+    mixture = 20 * noise(20000)
+    song = write_song(tmp_path / "song.wav", mixture)
+    shares = (0.6, 0.3, 0.1)
+    written = separate_file(song, constant_model(shares), tmp_path / "out", form=choose_format("flac", "24"))
+    assert written.gain == pytest.approx(1 / (0.6 * np.abs(mixture).max()), rel=1e-5)
+    stems = read_stems(written.files)
+    assert 0.9999 < np.abs(stems).max() < 1.0
+    for share, stem in zip(shares, stems, strict=True):
+        np.testing.assert_allclose(stem, written.gain * share * mixture, atol=1e-6)
+    np.testing.assert_allclose(stems.sum(axis=0), written.gain * mixture, atol=3e-7)
+
+
+def test_earlier_stems_give_way_only_by_force(model: Model, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.wav", noise(5000))
+    out = tmp_path / "out"
+    before = separate_file(song, model, out, Options(instruments=("bass",)), choose_format("flac"))
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(ScoresepError, match=r"bass\.flac is there already; --force"):
+        separate_file(song, model, out)
+    assert all(path.exists() for path in before.files) and not (out / "bass.wav").exists()
+    separate_file(song, model, out, force=True)
+    assert sorted(path.name for path in out.iterdir()) == ["bass.wav", "guitar.wav", "notes.txt", "piano.wav"]
+
+
+def test_progress_of_every_pass_ends_at_the_end(model: Model, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.wav", noise(200000))
+    seen: dict[str, list[tuple[float, float]]] = {}
+
+    def note(what: str, done: float, total: float) -> None:
+        seen.setdefault(what, []).append((done, total))
+
+    separate_file(song, model, tmp_path / "out", Options((), None, 1.0, note), choose_format("flac"))
+    assert list(seen) == ["measuring", "separating", "writing"]
+    for steps in seen.values():
+        assert steps == sorted(steps)
+        assert len(steps) > 2
+        assert steps[-1] == (12.5, 12.5)
 
 
 def test_bad_audio_leaves_nothing_behind(model: Model, tmp_path: Path) -> None:
@@ -133,34 +225,40 @@ def test_bad_audio_leaves_nothing_behind(model: Model, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_stop_leaves_no_stem_behind(model: Model, tmp_path: Path) -> None:
-    song = tmp_path / "song.wav"
-    soundfile.write(song, noise(50000), 16000)
+@pytest.mark.parametrize("name", ["wav", "flac"])
+def test_a_stop_leaves_no_stem_behind(model: Model, tmp_path: Path, name: str) -> None:
+    song = write_song(tmp_path / "song.wav", noise(50000))
 
-    def stop(_done: float, _total: float) -> None:
-        raise KeyboardInterrupt
+    def stop(what: str, _done: float, _total: float) -> None:
+        if what == "separating":
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        separate_file(song, model, tmp_path / "out", progress=stop)
-    assert not list((tmp_path / "out").rglob("*.wav"))
+        separate_file(song, model, tmp_path / "out", Options(progress=stop), choose_format(name))
+    assert not (tmp_path / "out").exists()
 
 
 def test_output_that_cannot_be_written(model: Model, tmp_path: Path) -> None:
-    song = tmp_path / "song.wav"
-    soundfile.write(song, noise(5000), 16000)
+    song = write_song(tmp_path / "song.wav", noise(5000))
     (tmp_path / "out").write_text("a file, not a folder")
     with pytest.raises(ScoresepError, match=r"out.* cannot be written"):
         separate_file(song, model, tmp_path / "out")
 
 
-def test_long_stems_become_rf64(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(separate, "LARGEST_WAV", 1000)
-    song = tmp_path / "song.wav"
-    soundfile.write(song, noise(5000), 16000)
-    assert {soundfile.info(path).format for path in separate_file(song, model, tmp_path)} == {"RF64"}
-
-
-def test_names_of_results() -> None:
-    assert result_names(["a/one.wav", "b/two.flac"]) == ["one", "two"]
-    with pytest.raises(ScoresepError, match=r"a/one\.wav and b/One\.flac would both be written as 'One'"):
-        result_names(["a/one.wav", "b/One.flac"])
+def test_a_score_changes_who_gets_what_but_not_the_sum(model: Model, make: type) -> None:
+    """Two tones; the score says who plays which."""
+    mixture = make.play([(0.0, 3.0, 60), (0.0, 3.0, 67)], 3.0).astype(np.float32)
+    truth = {"piano": make.play([(0.0, 3.0, 60)], 3.0), "bass": make.play([(0.0, 3.0, 67)], 3.0)}
+    parts = [
+        part_from_notes([(0.0, 3.0, 60, 90)], program=0),
+        part_from_notes([(0.0, 3.0, 67, 90)], program=33),
+        part_from_notes([(9.0, 9.5, 60, 90)], program=25),  # the guitar is silent here
+    ]
+    guide = ScoreGuide(parts, model.instruments, model.grid)
+    blind = separate_array(mixture, 16000, model)
+    guided = separate_array(mixture, 16000, model, Options(guide=guide))
+    np.testing.assert_allclose(stacked(guided).sum(axis=0), mixture, atol=1e-6)
+    for name, stem in truth.items():
+        assert si_sdr(stem, guided[name]) > si_sdr(stem, blind[name]) + 10
+    blocks = separate_array(mixture, 16000, model, Options(guide=guide, block_seconds=0.0))
+    np.testing.assert_allclose(stacked(blocks), stacked(guided), atol=1e-6)

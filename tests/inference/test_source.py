@@ -88,3 +88,31 @@ def test_samples_that_are_not_numbers(tmp_path: Path, value: float) -> None:
 def test_empty_array(shape: tuple[int, ...]) -> None:
     with pytest.raises(ScoresepError, match="the audio is empty"):
         ArraySource(np.zeros(shape), 16000)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_a_file_that_ends_too_early_is_told_whatever_its_format(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"cut.{suffix}"
+    soundfile.write(path, noise(100000, 2), 44100)
+    assert sum(map(len, FileSource(path).chunks())) == 100000
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ScoresepError, match=rf"cut\.{suffix} (is truncated|is damaged|cannot be read to its end)"):
+        list(FileSource(path).chunks())
+
+
+def test_a_header_that_promises_too_much(tmp_path: Path) -> None:
+    path = tmp_path / "forged.flac"
+    soundfile.write(path, noise(1000), 16000)
+    content = bytearray(path.read_bytes())
+    content[21:26] = bytes([content[21] | 0x0F, 255, 255, 255, 255])  # the 36 bits of the number of samples
+    path.write_bytes(content)
+    with pytest.raises(ScoresepError, match=r"forged\.flac is damaged: its header says 68719476735 samples"):
+        FileSource(path)
+
+
+def test_many_channels_are_read_in_shorter_chunks(tmp_path: Path) -> None:
+    path = tmp_path / "many.wav"
+    soundfile.write(path, noise(20000, 32), 8000)
+    chunks = list(FileSource(path).chunks())
+    assert max(chunk.size for chunk in chunks) <= 2 * CHUNK
+    assert sum(map(len, chunks)) == 20000

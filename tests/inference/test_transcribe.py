@@ -10,6 +10,7 @@ from scoresep.errors import ScoresepError
 from scoresep.features.level import level_of
 from scoresep.features.spectrogram import stft
 from scoresep.grid import LOWEST_PITCH, Grid
+from scoresep.inference.notes import decode_notes
 from scoresep.inference.transcribe import key_strength, transcribe_array, transcribe_file, write_midi
 from scoresep.instruments import INSTRUMENTS, choose
 from scoresep.models.tcn import TrunkSettings
@@ -86,9 +87,77 @@ def test_strength_finds_the_key_that_sounds() -> None:
     for pitch in (45, 60, 81):
         hertz = 440 * 2 ** ((pitch - 69) / 12)
         tone = np.sin(2 * np.pi * hertz * np.arange(16000) / 16000).astype(np.float32)
-        strength = key_strength(np.abs(stft(tone, grid.n_fft, grid.hop)), grid)[10]
+        magnitude = torch.from_numpy(np.abs(stft(tone, grid.n_fft, grid.hop)).T[None].copy())
+        strength = key_strength(magnitude, grid)[0, :, 10]
+        assert strength.shape == (88,)
         assert strength[pitch - LOWEST_PITCH] > 0.7
         assert strength[pitch - LOWEST_PITCH + 5] < 0.1
+
+
+def test_strength_is_the_energy_of_three_partials(make: type) -> None:
+    grid = Grid(n_fft=8192, hop=2048)  # bins so narrow that partials stand apart
+    tone = make.tone(57, 4.0, partials=6, amplitude=0.3).astype(np.float32)
+    magnitude = torch.from_numpy(np.abs(stft(tone, grid.n_fft, grid.hop)).T[None].copy())
+    found = key_strength(magnitude, grid)[0, 57 - LOWEST_PITCH, 10]
+    assert found == pytest.approx(0.3 * (1 + 1 / 4 + 1 / 9) ** 0.5, rel=0.1)  # a peak between two bins is lower
+
+
+def test_louder_notes_have_higher_velocities(make: type) -> None:
+    grid = Grid()
+    soft, loud = make.tone(60, 1.0, amplitude=0.01), make.tone(60, 1.0, amplitude=0.1)
+    magnitude = np.abs(stft(np.concatenate([soft, loud]).astype(np.float32), grid.n_fft, grid.hop)) / 0.2
+    strength = key_strength(torch.from_numpy(magnitude.T[None].copy()), grid)[0].numpy().T
+    sounding = np.zeros_like(strength)
+    sounding[5:25, 60 - LOWEST_PITCH] = sounding[36:56, 60 - LOWEST_PITCH] = 1.0
+    (low, high) = decode_notes(sounding, np.zeros_like(sounding), 0.5, 0.5, grid, strength=strength)[:, 3]
+    assert 40 * np.log10(high / low) == pytest.approx(20, abs=1)  # General MIDI's curve: 20 dB
+
+
+def test_what_is_heard_on_the_separated_tracks(model: Model) -> None:
+    """Instrument i by its roll of track i alone, against the networks run by hand on the whole."""
+    mixture = noise(60000)
+    relative = np.abs(stft(mixture, model.grid.n_fft, model.grid.hop)) / np.float32(level_of(mixture))
+    magnitude = torch.from_numpy(relative.T[None].copy())
+    with torch.inference_mode():
+        tracks = model.separator(magnitude)[0] * magnitude
+        by_hand = [model.transcriptor(tracks[n : n + 1]).frame[0, n].T.numpy() for n in range(3)]
+    direct = np.stack(by_hand, axis=1) >= 0
+    found = transcribe_array(mixture, 16000, model, listen="separated")
+    assert (found.roll != direct).mean() < 1e-4
+    assert (found.roll != transcribe_array(mixture, 16000, model).roll).any()
+    for seconds in (0.3, 1.0):
+        blocks = transcribe_array(mixture, 16000, model, seconds, "separated")
+        for name in model.names:
+            np.testing.assert_array_equal(blocks.notes[name], found.notes[name])
+
+
+def test_nothing_else_can_be_listened_to(model: Model) -> None:
+    with pytest.raises(ScoresepError, match="unknown --from 'separate'; did you mean 'separated'"):
+        transcribe_array(noise(1000), 16000, model, listen="separate")
+
+
+def test_a_picture_beside_the_midi_and_nothing_replaced_unasked(model: Model, tmp_path: Path) -> None:
+    song, midi, picture = tmp_path / "song.wav", tmp_path / "song.mid", tmp_path / "song.png"
+    soundfile.write(song, noise(40000), 16000)
+    transcribe_file(song, model, midi, plot=picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    before = midi.read_bytes()
+    with pytest.raises(ScoresepError, match=r"song\.mid is there already; --force"):
+        transcribe_file(song, model, midi)
+    with pytest.raises(ScoresepError, match=r"song\.png is there already; --force"):
+        transcribe_file(song, model, tmp_path / "other.mid", plot=picture)
+    assert not (tmp_path / "other.mid").exists()
+    transcribe_file(song, model, midi, plot=picture, force=True)
+    assert midi.read_bytes() == before
+
+
+def test_progress_of_both_passes_ends_at_the_end(model: Model, tmp_path: Path) -> None:
+    song = tmp_path / "song.wav"
+    soundfile.write(song, noise(100000), 16000)
+    seen: dict[str, list[tuple[float, float]]] = {}
+    transcribe_file(song, model, tmp_path / "a.mid", 1.0, lambda what, *n: seen.setdefault(what, []).append(n))
+    assert list(seen) == ["measuring", "transcribing"]
+    assert all(steps == sorted(steps) and steps[-1] == (6.25, 6.25) for steps in seen.values())
 
 
 def test_bad_audio_writes_no_midi(model: Model, tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""A trained model as an object for arrays: what `scoresep.load` returns (docs/library.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scoresep.inference.guide import read_guide
+from scoresep.inference.separate import Options, separate_array
+from scoresep.inference.transcribe import Transcription, transcribe_array, write_midi
+from scoresep.training.checkpoint import Model, load_checkpoint
+from scoresep.training.run import choose_device
+
+
+class Pretrained:
+    """The networks of a checkpoint, ready for music.
+
+    Attributes:
+        model: the networks and what belongs to them.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model.eval()
+
+    def __repr__(self) -> str:
+        return f"<scoresep model of {', '.join(self.instruments)} on {self.model.device}>"
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """Names of the instruments that it separates."""
+        return self.model.names
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz at which it listens; audio of any rate may be given."""
+        return self.model.grid.sample_rate
+
+    def separate(
+        self,
+        audio: np.ndarray,
+        rate: int,
+        instruments: Sequence[str] = (),
+        score: str | Path | None = None,
+    ) -> dict[str, np.ndarray]:
+        """One stem per instrument; together they add up to the audio.
+
+        Args:
+            audio: samples (L,) or (L, C), any real type in full scale +-1 (integers are not rescaled).
+            rate: its sample rate, Hz.
+            instruments: those wanted; none for all.
+            score: MIDI file aligned with the audio, to help.
+
+        Returns:
+            name -> float32 of the shape of `audio`. If some instruments are left out, or the model's masks are
+            independent of one another (sigmoid), the rest of the audio is `residual`.
+
+        Raises:
+            ScoresepError: no samples, samples that are not numbers, an unknown instrument, or an unreadable score.
+        """
+        guide = read_guide(score, self.model.instruments, self.model.grid) if score is not None else None
+        return separate_array(audio, rate, self.model, Options(instruments, guide))
+
+    def transcribe(self, audio: np.ndarray, rate: int, listen: str = "mixture") -> Transcription:
+        """What each instrument plays.
+
+        Args:
+            audio, rate: as in `separate`.
+            listen: `mixture`, or `separated` to separate first and listen to each track.
+
+        Returns:
+            `notes`: instrument -> float64 (K, 4), onset s, offset s, pitch (MIDI number), velocity, ordered by onset;
+            `roll`: keys that sound, bool (T, N, P), frame t at `model.grid.seconds(t)`, key 0 is MIDI pitch 21.
+
+        Raises:
+            ScoresepError: no samples, samples that are not numbers, or a model that knows no notes.
+        """
+        return transcribe_array(audio, rate, self.model, listen=listen)
+
+    def write_midi(self, path: str | Path, notes: Mapping[str, np.ndarray]) -> None:
+        """Write notes as `transcribe` gives them to a MIDI file, a track and a program for each instrument.
+
+        Raises:
+            ScoresepError: `path` cannot be written.
+        """
+        write_midi(path, notes, self.model.instruments)
+
+
+def load(checkpoint: str | Path, device: str = "auto") -> Pretrained:
+    """See `scoresep.load`."""
+    return Pretrained(load_checkpoint(checkpoint).model.to(choose_device(device)))
