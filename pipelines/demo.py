@@ -68,8 +68,8 @@ def arguments(step: str, song: Path | None) -> list[str]:
         ),
         "prepare": ["prepare", "slakh", "corpus", "--out", "cache.h5"],
         "train": ["train", "--stage", "3", "--recipe", "mini"],
-        "separate": ["separate", str(song), "--ckpt", "ckpt.pt", "--out", "stems"],
-        "transcribe": ["transcribe", str(song), "--ckpt", "ckpt.pt", "--out", "scores"],
+        "separate": ["separate", str(song), "--ckpt", "ckpt.pt", "--out", "stems", "--force"],
+        "transcribe": ["transcribe", str(song), "--ckpt", "ckpt.pt", "--out", "scores", "--force"],
         "evaluate": ["evaluate", "ckpt.pt", "--plot", "picture.png"],
     }[step]
 

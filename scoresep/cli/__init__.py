@@ -13,6 +13,7 @@ from scoresep import __version__
 from scoresep.cli.corpora import info, render
 from scoresep.cli.doctor import doctor
 from scoresep.cli.evaluate import evaluate
+from scoresep.cli.lines import one_line
 from scoresep.cli.prepare import prepare_app
 from scoresep.cli.report import report
 from scoresep.cli.train import train
@@ -22,8 +23,6 @@ from scoresep.errors import ScoresepError
 
 ORDER = ("render", "prepare", "train", "evaluate", "report", "separate", "transcribe", "info", "doctor")
 """The order of work, in which help lists the commands."""
-LONGEST = 1000
-"""Characters of a message that are shown."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -73,8 +72,7 @@ def main() -> None:
 
 def fail(message: str) -> None:
     """Print one line, whatever characters of broken files are in it, and exit with status 2."""
-    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(message.split()))
-    errors.print(f"error: {line if len(line) <= LONGEST else f'{line[:LONGEST]} ...'}", markup=False)
+    errors.print(f"error: {one_line(message)}", markup=False)
     sys.exit(2)
 
 
