@@ -81,6 +81,7 @@ def test_what_a_reader_should_know_is_said(command, here: Path) -> None:
         ("scoresep report metrics.json --tracks ,", "neither a number nor names"),
         ("scoresep report metrics.json --tracks Track00009", "no track 'Track00009'"),
         ("scoresep report metrics.json --split tset", "no track in the split 'tset'"),
+        ("scoresep report metrics.json --seconds inf", "excerpts cannot last inf s"),
         ("scoresep report old.json", "lacks figures"),
     ],
 )

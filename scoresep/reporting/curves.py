@@ -18,6 +18,8 @@ from scoresep.errors import ScoresepError
 from scoresep.training.log import read_log
 
 TOTAL = "total"
+LARGEST = 1e15
+"""Steps and losses beyond it are faults of the file."""
 POINTS = 240
 """Points of a training curve that are drawn at most; each is the mean of its neighbourhood."""
 
@@ -70,7 +72,7 @@ def well_formed(record: Any) -> bool:
     return (
         isinstance(record, dict)
         and record.get("kind") in ("train", "validation")
-        and all(isinstance(record.get(name), int) for name in ("stage", "step"))
+        and all(type(record.get(name)) is int and 0 <= record[name] < LARGEST for name in ("stage", "step"))
     )
 
 
@@ -93,7 +95,7 @@ def loss_weights(stage: int, recipe: Mapping[str, Any]) -> dict[str, float]:
     settings = recipe.get(f"stage{stage}")
     players = settings if isinstance(settings, Mapping) else {}
     return {
-        f"{player}/{loss}": float(weight)
+        f"{player}/{loss}": number(weight)
         for player in ("transcriptor", "separator")
         if isinstance(players.get(player), Mapping)
         for loss, weight in players[player].items()
@@ -108,8 +110,9 @@ def weighted(record: Mapping[str, Any], weights: Mapping[str, float]) -> float:
 
 
 def number(value: Any) -> float:
-    """A float; NaN for what is none."""
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    """A float; NaN for what is none, or absurd."""
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
+    return float(value) if known else math.nan
 
 
 def curve(name: str, records: list[dict[str, Any]]) -> Curve:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -100,6 +101,8 @@ def write_report(
     Raises:
         ScoresepError: something that was given cannot be shown.
     """
+    if not 0 <= seconds < math.inf:
+        raise ScoresepError(f"excerpts cannot last {seconds} s; give --seconds a number from 0 on")
     page = render(material, tracks, seconds, audio_format(audio), device, progress)
     page = page.replace(SIZE, size_text(len(page.encode())))
     write_text(path, page)

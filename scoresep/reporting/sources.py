@@ -174,7 +174,8 @@ def same_file(path: Path, evaluation: Evaluation) -> bool:
     """Whether the file at `path` has the content that was evaluated."""
     about = evaluation.about.get("checkpoint")
     stated = about.get("sha256") if isinstance(about, dict) else None
-    return hashlib.sha256(path.read_bytes()).hexdigest() == stated
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == stated
 
 
 def choose_cache(found: Material, named: Path | None) -> None:

@@ -15,7 +15,7 @@ from scoresep.evaluation.bss import FIGURES
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.records import MODEL
 from scoresep.evaluation.report import DETAILS, MODEL_LABEL, SCORES
-from scoresep.evaluation.summary import TRANSCRIPTIONS
+from scoresep.evaluation.summary import TRANSCRIPTIONS, mean
 
 NOTHING = "–"
 BETTER = "SI-SDR improvement"
@@ -90,7 +90,7 @@ def facts_of(evaluation: Evaluation, name: str) -> list[Fact]:
 def read(evaluation: Evaluation, name: str, reader: Callable[[Evaluation], list[Any]]) -> list[Any]:
     try:
         return reader(evaluation)
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as fault:
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as fault:
         raise ScoresepError(
             f"{name} lacks figures that this scoresep shows ({type(fault).__name__}: {fault}); "
             "evaluate anew with `scoresep evaluate --force`"
@@ -100,6 +100,10 @@ def read(evaluation: Evaluation, name: str, reader: Callable[[Evaluation], list[
 def all_tables(evaluation: Evaluation) -> list[Table]:
     """See `tables_of`."""
     summary, found = evaluation.summary, []
+    for record in evaluation.tracks:  # what the page reads of tracks later must be there, too
+        merit(record)
+        for name in summary["separation"]:
+            figures_of_part(evaluation, record["track"], name)
     if separated(summary):
         found += [separation(summary), silence(summary)]
     if "bss_eval" in summary:
@@ -277,6 +281,14 @@ def state_or_gain(pair: Mapping[str, Any] | None) -> str:
     if not pair:
         return NOTHING
     return gain(pair["si_sdr_improvement"][MODEL]) if pair["state"] == "scored" else str(pair["state"])
+
+
+def merit(record: dict[str, Any]) -> float | None:
+    """What a track is ranked by: the mean improvement, or note F1 where nothing was separated; None if undefined."""
+    gains = [pair["si_sdr_improvement"][MODEL] for pair in record["separation"].values() if pair["state"] == "scored"]
+    notes = [part["note_f1"] for part in record["transcription"].values() if part["note_f1"] is not None]
+    known = gains or (notes if not record["separation"] else [])
+    return mean(known)
 
 
 def figures_of_part(evaluation: Evaluation, track: str, name: str) -> list[Row]:

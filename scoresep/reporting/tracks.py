@@ -18,6 +18,7 @@ from scoresep.inference.separate import separate_array
 from scoresep.inference.stream import BLOCK_SECONDS, block_frames, network_blocks
 from scoresep.inference.transcribe import transcribe_array
 from scoresep.instruments import Instrument
+from scoresep.reporting.tables import merit
 from scoresep.training.checkpoint import Model
 
 SECONDS = 12.0
@@ -98,14 +99,6 @@ def chosen_tracks(
     if wanted == 1:
         places = np.array([(len(ranked) - 1) // 2])
     return [(rows[ranked[place][1]], rank_text(int(place), len(ranked))) for place in places]
-
-
-def merit(record: dict[str, Any]) -> float | None:
-    """What a track is ranked by."""
-    gains = [pair["si_sdr_improvement"]["model"] for pair in record["separation"].values() if pair["state"] == "scored"]
-    notes = [part["note_f1"] for part in record["transcription"].values() if part["note_f1"] is not None]
-    known = gains or (notes if not record["separation"] else [])
-    return float(np.mean(known)) if known else None
 
 
 def rank_text(place: int, count: int) -> str:

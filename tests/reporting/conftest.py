@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pretty_midi
 import pytest
 import torch
 
@@ -24,6 +25,7 @@ from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
 from scoresep.training.log import RunLog
 from scoresep.training.run import train
 
+REFERENCES = ("mixture", "harmonic_mask", "oracle_mask")
 EVIL = """<img src=x onerror="document.title='broken'">&'"</script><script>document.title='broken'</script>"""
 
 
@@ -56,7 +58,7 @@ def made(prepared: Path, tmp_path_factory: pytest.TempPathFactory, make: Any) ->
     recipe = make.recipe("stage1.steps=11", "stage2.steps=4", "stage3.steps=4")
     train(Cache(prepared), 3, recipe, torch.device("cpu"), run, checkpoint, log, False)
     log.close()
-    evaluate(checkpoint, split="train").save(folder / "metrics.json")
+    evaluate(checkpoint, split="train", references=REFERENCES).save(folder / "metrics.json")
     return Made(run, checkpoint, folder / "metrics.json", prepared)
 
 
@@ -78,7 +80,7 @@ def hostile(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     settings = CacheSettings(instruments=(replace(piano, name=EVIL), guitar, bass))
     prepare(replace(found, name=EVIL, split_set=EVIL, tracks=tracks), folder / "cache.h5", settings, Engine(1))
     checkpoint = random_checkpoint(folder / "ckpt.pt", Cache(folder / "cache.h5"))
-    evaluate(checkpoint).save(folder / "metrics.json")
+    evaluate(checkpoint, references=REFERENCES).save(folder / "metrics.json")
     run = folder / "run"
     run.mkdir()
     line = '{"kind": "%s", "stage": 1, "step": %d, "separator/%s": %s}\n'
@@ -92,7 +94,11 @@ def unstemmed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A recording with a score and no stems, of piano, drums and a rest that has no score; no run, no evaluation."""
     folder = tmp_path_factory.mktemp("unstemmed")
     source = next(corpus.rglob("Track00001"))
-    track = Track("song", "test", mixture=source / "mix.flac", score=source / "MIDI" / "S00.mid")
+    midi = pretty_midi.PrettyMIDI(str(source / "MIDI" / "S00.mid"))
+    midi.instruments.append(pretty_midi.Instrument(0, is_drum=True))
+    midi.instruments[-1].notes = [pretty_midi.Note(90, key, 0.5 * key - 17, 0.5 * key - 16.8) for key in (36, 38)]
+    midi.write(str(folder / "song.mid"))
+    track = Track("song", "test", mixture=source / "mix.flac", score=folder / "song.mid")
     settings = CacheSettings(instruments=(*choose(["piano", "drums"]), OTHER), stems=False)
     prepare(Corpus("pairs", folder, "none", (), (track,), False), folder / "cache.h5", settings, Engine(1))
     checkpoint = random_checkpoint(folder / "ckpt.pt", Cache(folder / "cache.h5"))

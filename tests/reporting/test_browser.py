@@ -10,6 +10,7 @@ import pytest
 from scoresep.reporting.page import write_report
 from scoresep.reporting.sources import gather
 
+PLACE = "document.querySelector('.track').style.getPropertyValue('--at')"
 LOADED = "() => [...document.querySelectorAll('audio')].every(a => a.readyState >= 1 || a.error)"
 
 
@@ -40,8 +41,9 @@ def test_players_have_sound_and_pictures_are_there(browser: Any, report: Path) -
     assert all(fault is None and duration == pytest.approx(2.0, abs=0.05) for duration, fault in found)
     widths = page.evaluate("[...document.querySelectorAll('img')].map(i => [i.naturalWidth, i.clientWidth])")
     assert len(widths) == 16 and all(natural > 0 and shown > 100 for natural, shown in widths)
-    drawn = page.evaluate("[...document.querySelectorAll('path.train, path.bar')].map(p => p.getBBox().width)")
-    assert len(drawn) > 10 and sum(width > 100 for width in drawn) > 10
+    drawn = "style => [...document.querySelectorAll(`path.${style}`)].map(p => p.getBBox().width)"
+    assert sum(width > 50 for width in page.evaluate(drawn, "train")) >= 3  # of 1000: from step 10 to 11 of 11
+    assert sum(width > 100 for width in page.evaluate(drawn, "bar")) >= 3
     assert said == []
     assert all(url.startswith(("file:", "data:")) for url in asked) and sum("file:" in url for url in asked) == 1
     page.close()
@@ -101,7 +103,7 @@ def test_the_line_follows_what_is_played_and_one_plays_at_a_time(browser: Any, r
     page, said, _ = opened(browser, report)
     start = "n => { const a = document.querySelectorAll('audio')[n]; a.muted = true; return a.play(); }"
     page.evaluate(start, 0)
-    page.wait_for_function("() => document.querySelector('.track').style.getPropertyValue('--at') > 0.05")
+    page.wait_for_function(f"() => {PLACE} > 0.05")
     assert page.evaluate("getComputedStyle(document.querySelector('.heard .head')).display") == "block"
     page.evaluate(start, 1)
     assert page.evaluate("[...document.querySelectorAll('audio')].map(a => a.paused)")[:3] == [True, False, True]

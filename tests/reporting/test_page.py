@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
+import math
+import random
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,3 +176,38 @@ def test_a_run_without_figures_and_figures_without_a_run(made, unstemmed, tmp_pa
     with pytest.raises(ScoresepError, match="there is nothing to report"):
         write_report(tmp_path / "none.html", gather([unstemmed.checkpoint]), tracks=0)
     assert not (tmp_path / "none.html").exists()
+
+
+def spoilt(value: Any, rng: random.Random) -> Any:
+    """A JSON value with one part of it, somewhere, replaced or removed."""
+    if isinstance(value, dict) and value and rng.random() < 0.85:
+        name = rng.choice([*value])
+        if rng.random() < 0.1:
+            return {other: part for other, part in value.items() if other != name}
+        return {**value, name: spoilt(value[name], rng)}
+    if isinstance(value, list) and value and rng.random() < 0.85:
+        place = rng.randrange(len(value))
+        return [*value[:place], spoilt(value[place], rng), *value[place + 1 :]]
+    return rng.choice([None, -1, 1e308, math.nan, "text", "<b>", [], {}, [[1]], True, 10**400])
+
+
+def test_spoilt_figures_and_logs_end_in_one_line(made_copy, tmp_path: Path) -> None:
+    """Whatever is in a file from a stranger: a page or a fault in one line."""
+    figures = json.loads(made_copy.metrics.read_text())
+    log = [json.loads(line) for line in (made_copy.run / "log.jsonl").read_text().splitlines()]
+    rng, ended = random.Random(0), []
+    for _ in range(150):
+        made_copy.metrics.write_text(json.dumps(spoilt(figures, rng)))
+        lines = spoilt(log, rng)
+        lines = lines if isinstance(lines, list) else [lines]
+        (made_copy.run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        try:
+            material = gather([made_copy.run, made_copy.metrics])
+            material.cache = None  # tracks take long, and are not what is spoilt
+            write_report(tmp_path / "report.html", material)
+            Reader((tmp_path / "report.html").read_text())
+            ended.append("page")
+        except ScoresepError as fault:
+            assert "\n" not in str(fault)
+            ended.append("fault")
+    assert ended.count("page") > 20 and ended.count("fault") > 20, ended
