@@ -44,6 +44,7 @@ OPTIONS = {
         "--score-check",
         "--split-set",
         "--strict",
+        "--teacher",
         "CORPUS",
     ],
     "prepare pairs": [
@@ -56,6 +57,7 @@ OPTIONS = {
         "--seed",
         "--splits",
         "--strict",
+        "--teacher",
         "FOLDER",
     ],
     "train": [

@@ -37,6 +37,8 @@ from scoresep.grid import Grid
 
 __all__ = ["ATTACK", "FREE", "FactoriseSettings", "Factors", "confidence", "divergence", "factorise", "masks"]
 
+POWER = 1.5
+"""Exponent of the instruments' magnitudes in the masks: between their ratio and the Wiener filter."""
 TINY = np.float32(1e-9)
 """Magnitude, in track levels, below which there is nothing to learn from."""
 
@@ -215,7 +217,7 @@ def with_peaks_of_one(factors: Factors) -> Factors:
     )
 
 
-def masks(factors: Factors, power: float = 1.5) -> np.ndarray:
+def masks(factors: Factors, power: float = POWER) -> np.ndarray:
     """Ratio masks of the instruments, float32 (N, F, T), a transposed (N, T, F); they add up to 1 in every bin.
 
     Where nothing may sound, all share equally. Long recordings can be taken in pieces, see `Factors.crop`.
