@@ -51,6 +51,7 @@ class SeparatorWeights:
         clip_mixture, frame_mixture, harmonic_mixture: L_mix at the three resolutions of activity.
         adversarial_mixture: H(y~, T(X~)).
         stem: distance to the true stems, for supervision by them.
+        teacher: distance to what the teacher makes of mixture and score, for supervision by it.
     """
 
     transcription: float = 0.0
@@ -59,6 +60,7 @@ class SeparatorWeights:
     harmonic_mixture: float = 0.0
     adversarial_mixture: float = 0.0
     stem: float = 0.0
+    teacher: float = 0.0
 
 
 @dataclass(frozen=True)
