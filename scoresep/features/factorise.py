@@ -32,7 +32,7 @@ from scoresep.features.factorise_components import (
     bands,
     components_of,
 )
-from scoresep.features.factorise_kernels import kullback_leibler, share, sweep
+from scoresep.features.factorise_kernels import combine, kullback_leibler, project, share, sweep
 from scoresep.grid import Grid
 
 __all__ = ["ATTACK", "FREE", "FactoriseSettings", "Factors", "confidence", "divergence", "factorise", "masks"]
@@ -200,9 +200,9 @@ class SharedEnvelopes:
 
     def update(self, learnt: np.ndarray, exposure: np.ndarray) -> np.ndarray:
         """Renew the envelopes from what a sweep found, each (U, F); returns comb under envelope, (U, F) of sum 1."""
-        heard = self._near @ (learnt @ self._bands.T)
-        expected = self._near @ ((self._comb * exposure) @ self._bands.T / self._scale)
-        shapes = self._comb * ((heard + TINY) / (expected + TINY) @ self._bands)
+        heard = combine(self._near, project(learnt, self._bands))
+        expected = combine(self._near, project(self._comb * exposure, self._bands) / self._scale)
+        shapes = self._comb * combine((heard + TINY) / (expected + TINY), self._bands)
         self._scale = shapes.sum(axis=1, keepdims=True)
         return shapes / self._scale
 
