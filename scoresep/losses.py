@@ -1,4 +1,4 @@
-"""The losses of "Transcription Is All You Need" (Hung, Wichern, Le Roux 2021), and that of stems: pure functions.
+"""The losses of "Transcription Is All You Need" (Hung, Wichern, Le Roux 2021), of a teacher, of stems: pure functions.
 
 Called by `training.terms`. Axes: B batch, N instruments, F bins, T frames, P pitches. Rolls are float 0 or 1, logits
 are the transcriptor's frame logits, magnitudes are >= 0. H is binary cross-entropy, averaged over batch, pitches and
@@ -197,6 +197,21 @@ def stem_loss(mixture: Tensor, separated: Tensor, stems: Tensor, counted: Tensor
     error = (separated - stems).abs()
     if counted is not None:
         error = error * counted[:, None, None, None]
+    return error.sum() / mixture.sum().clamp_min(torch.finfo(mixture.dtype).tiny)
+
+
+def teacher_loss(mixture: Tensor, separated: Tensor, estimates: Tensor, confidence: Tensor | None = None) -> Tensor:
+    """sum_i sum_{f,t} C |S_i - E_i|, divided by sum X over the batch as `stem_loss` is.
+
+    Args:
+        mixture: X, (B, F, T).
+        separated: S = M X, (B, N, F, T).
+        estimates: E, what the teacher takes the instruments' magnitudes for, (B, N, F, T).
+        confidence: C, how much a bin counts, (B, F, T), 0 to 1; None for all alike.
+    """
+    error = (separated - estimates).abs().sum(1)
+    if confidence is not None:
+        error = error * confidence
     return error.sum() / mixture.sum().clamp_min(torch.finfo(mixture.dtype).tiny)
 
 

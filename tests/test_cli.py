@@ -46,6 +46,7 @@ OPTIONS = {
         "--score-check",
         "--split-set",
         "--strict",
+        "--teacher",
         "CORPUS",
     ],
     "prepare pairs": [
@@ -58,6 +59,7 @@ OPTIONS = {
         "--seed",
         "--splits",
         "--strict",
+        "--teacher",
         "FOLDER",
     ],
     "train": [

@@ -32,7 +32,7 @@ from scoresep.cache.writer import Summary, read_shard_summary, write_index, writ
 from scoresep.corpora.base import Corpus, Track
 from scoresep.corpora.splits import leaks
 from scoresep.errors import ScoresepError
-from scoresep.features import agreement, kernels
+from scoresep.features import agreement, factorise_kernels, kernels
 from scoresep.files import remove_stale, write_json
 from scoresep.instruments import Instrument, group_of
 
@@ -133,6 +133,7 @@ def run(jobs: Sequence[Job], missing: Sequence[Job], engine: Engine, progress: P
     done = total - sum(len(job.tracks) for job in missing)
     kernels.warm_up()
     agreement.warm_up()
+    factorise_kernels.warm_up()
     if progress and done:
         progress(done, total)
     faults = []

@@ -31,6 +31,7 @@ from scoresep.cache.schema import (
 )
 from scoresep.corpora.splits import Leak
 from scoresep.errors import ScoresepError
+from scoresep.features.factorise import Factors
 from scoresep.files import existing_file
 from scoresep.grid import PITCHES, Grid
 from scoresep.instruments import Instrument
@@ -101,6 +102,11 @@ class Cache:
         """Whether the cache holds isolated stems."""
         return self.settings.stems
 
+    @property
+    def has_teacher(self) -> bool:
+        """Whether the cache holds a teacher's factors."""
+        return self.settings.teacher != "none"
+
     def rows(self, split: str) -> np.ndarray:
         """Rows of the track table that belong to `split`: int64 (K,)."""
         return np.flatnonzero(self.tracks["split"] == split)
@@ -151,6 +157,25 @@ class Cache:
     def notes(self, row: int) -> np.ndarray:
         """Notes of the score, float32 (K, 5): onset s, offset s, pitch, velocity, instrument."""
         return self.slice("notes", row)
+
+    def factors(self, row: int) -> Factors:
+        """The teacher's factors of the whole track, in half precision; magnitudes are relative to its level.
+
+        Raises:
+            ScoresepError: the cache was prepared without a teacher.
+        """
+        if not self.has_teacher:
+            raise ScoresepError(f"{self.path} holds no teacher; prepare it with --teacher nmf")
+        instrument, pitch = self.slice("template_of", row).T.astype(np.int32)
+        return Factors(
+            templates=self.slice("template", row),
+            instrument=instrument,
+            pitch=pitch,
+            first=np.append(0, self.slice("activation_end", row)).astype(np.int64),
+            component=self.slice("component", row),
+            activation=self.slice("activation", row),
+            instruments=len(self.instruments),
+        )
 
     def shard_path(self, shard: int) -> Path:
         return shard_folder(self.path) / shard_name(shard)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from scoresep.errors import ScoresepError
+from scoresep.features.factorise import FactoriseSettings
 from scoresep.features.harmonics import HarmonicSettings
 from scoresep.features.kernels import packed_width
 from scoresep.features.percussion import PercussiveSettings
@@ -22,13 +23,18 @@ from scoresep.instruments import DEFAULT_INSTRUMENTS, Instrument, choose
 
 INDEX_FORMAT = "scoresep-cache"
 SHARD_FORMAT = "scoresep-shard"
-VERSION = 2
+VERSION = 3
 SPLITS = ("train", "validation", "test")
 FULL_SCALE = 32767
 """int16 value of a track's largest sample, see `TRACK_COLUMNS['scale']`."""
 NOTE_COLUMNS = ("onset", "offset", "pitch", "velocity", "instrument")
+TEMPLATE_COLUMNS = ("instrument", "pitch")
+FACTORS = ("template", "template_of", "component", "activation", "activation_end")
+"""The datasets of the teacher: `features.factorise.Factors` in half precision, entries frame by frame."""
 SCORE_CHECKS = ("flag", "exclude", "off")
 """What becomes of a track with a stem that contradicts its score: it is listed, left out, or not looked for."""
+TEACHERS = ("nmf", "none")
+"""What estimates the stems of training mixtures: score-informed factorisation (`features.factorise`), or nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class CacheSettings:
         tracks_per_shard: tracks that share a shard file, the unit of parallel work and of going on after a stop.
         score_check: one of `SCORE_CHECKS`.
         stems: whether the audio of isolated stems is kept.
+        teacher: one of `TEACHERS`.
+        factorise: shape and search of the teacher's factors.
     """
 
     grid: Grid = field(default_factory=Grid)
@@ -52,6 +60,8 @@ class CacheSettings:
     tracks_per_shard: int = 8
     score_check: str = "flag"
     stems: bool = True
+    teacher: str = "nmf"
+    factorise: FactoriseSettings = field(default_factory=FactoriseSettings)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,6 +77,8 @@ class CacheSettings:
             "tracks_per_shard": self.tracks_per_shard,
             "score_check": self.score_check,
             "stems": self.stems,
+            "teacher": self.teacher,
+            "factorise": self.factorise.to_dict(),
         }
 
     @classmethod
@@ -79,6 +91,8 @@ class CacheSettings:
             int(values["tracks_per_shard"]),
             str(values["score_check"]),
             bool(values["stems"]),
+            str(values["teacher"]),
+            FactoriseSettings(**values["factorise"]),
         )
 
 
@@ -108,10 +122,14 @@ def shard_datasets(settings: CacheSettings) -> dict[str, Dataset]:
         "mixture": Dataset((), "int16", 1 << 16),
         "stems": Dataset((count,), "int16", 1 << 15),
         "notes": Dataset((len(NOTE_COLUMNS),), "float32", 1024),
+        "template": Dataset((bins,), "float16", 32),
+        "template_of": Dataset((len(TEMPLATE_COLUMNS),), "int16", 1024),
+        "component": Dataset((), "uint16", 1 << 14),
+        "activation": Dataset((), "float16", 1 << 14),
+        "activation_end": Dataset((), "uint32", 1 << 12),
     }
-    if not settings.stems:
-        del datasets["stems"]
-    return datasets
+    absent = {*(() if settings.stems else ("stems",)), *(() if settings.teacher == "nmf" else FACTORS)}
+    return {name: dataset for name, dataset in datasets.items() if name not in absent}
 
 
 TRACK_COLUMNS: dict[str, str] = {
@@ -125,6 +143,10 @@ TRACK_COLUMNS: dict[str, str] = {
     "samples": "int64",
     "first_note": "int64",
     "notes": "int64",
+    "first_template": "int64",
+    "templates": "int64",
+    "first_activation": "int64",
+    "activations": "int64",
     "level": "float64",
     "scale": "float64",
 }
@@ -139,6 +161,11 @@ DATASET_SPAN = {
     "mixture": "samples",
     "stems": "samples",
     "notes": "notes",
+    "template": "templates",
+    "template_of": "templates",
+    "component": "activations",
+    "activation": "activations",
+    "activation_end": "frames",
 }
 """Which span of the track table a dataset's first axis follows: `first_<span>` and `<span>`."""
 

@@ -15,6 +15,7 @@ from scoresep.cache.schema import FULL_SCALE, CacheSettings, StemFinding
 from scoresep.cache.sounds import Sounds, read_sounds
 from scoresep.corpora.base import Track
 from scoresep.errors import ScoresepError
+from scoresep.features.factorise import Factors, factorise
 from scoresep.features.harmonics import harmonic_mask
 from scoresep.features.kernels import packed_width
 from scoresep.features.level import level_of
@@ -46,7 +47,8 @@ def compile_track(track: Track, settings: CacheSettings) -> Compiled:
     if track.problem or track.omitted:
         raise ScoresepError(track.problem or track.omitted)
     sounds = read_sounds(track, settings)
-    arrays = features(sounds, settings)
+    level = level_of(sounds.mixture)
+    arrays = features(sounds, settings, level)
     row: dict[str, object] = {
         "id": track.id,
         "split": track.split,
@@ -54,15 +56,17 @@ def compile_track(track: Track, settings: CacheSettings) -> Compiled:
         "frames": len(arrays["magnitude"]),
         "samples": len(sounds.mixture),
         "notes": len(arrays["notes"]),
-        "level": level_of(sounds.mixture),
+        "templates": len(arrays.get("template", ())),
+        "activations": len(arrays.get("activation", ())),
+        "level": level,
         "scale": add_audio(arrays, sounds),
         "active": active(sounds, arrays["roll"], settings.instruments),
     }
     return Compiled(arrays, row, sounds.findings)
 
 
-def features(sounds: Sounds, settings: CacheSettings) -> dict[str, np.ndarray]:
-    """Magnitude, rolls, onsets, masks and notes."""
+def features(sounds: Sounds, settings: CacheSettings, level: float) -> dict[str, np.ndarray]:
+    """Magnitude, rolls, onsets, masks, notes and the teacher's factors, from mixture and score alone."""
     grid = settings.grid
     spectrum = half_magnitude(sounds.mixture, grid.n_fft, grid.hop)
     frames = len(spectrum)
@@ -71,12 +75,37 @@ def features(sounds: Sounds, settings: CacheSettings) -> dict[str, np.ndarray]:
         MASKS[instrument.kind](group, settings, frames)
         for instrument, group in zip(settings.instruments, sounds.parts, strict=True)
     ]
+    roll, onset = (np.stack(found, axis=1) for found in zip(*rolls, strict=True))
     return {
         "magnitude": spectrum,
-        "roll": pack(np.stack([roll for roll, _ in rolls], axis=1)),
-        "onset": pack(np.stack([onset for _, onset in rolls], axis=1)),
+        "roll": pack(roll),
+        "onset": pack(onset),
         "harmonic": np.stack(masks, axis=1),
         "notes": note_table(sounds.parts, len(sounds.mixture) / grid.sample_rate),
+        **(teach(spectrum, roll, onset, settings, level) if settings.teacher == "nmf" else {}),
+    }
+
+
+def teach(
+    spectrum: np.ndarray, roll: np.ndarray, onset: np.ndarray, settings: CacheSettings, level: float
+) -> dict[str, np.ndarray]:
+    """The teacher's factors of a whole track, which the score explains: magnitudes (T, F), rolls bool (T, N, P)."""
+    magnitude = spectrum.astype(np.float32)
+    magnitude /= np.float32(level)
+    kinds = [instrument.kind for instrument in settings.instruments]
+    rolls, onsets = (np.moveaxis(values, 0, 2) for values in (roll, onset))
+    return factor_arrays(factorise(magnitude.T, rolls, kinds, settings.grid, onsets, settings.factorise))
+
+
+def factor_arrays(factors: Factors) -> dict[str, np.ndarray]:
+    """Factors as rows for the datasets `schema.FACTORS`."""
+    stored = factors.half()
+    return {
+        "template": stored.templates,
+        "template_of": np.stack([stored.instrument, stored.pitch], axis=1).astype(np.int16),
+        "component": stored.component,
+        "activation": stored.activation,
+        "activation_end": stored.first[1:].astype(np.uint32),
     }
 
 

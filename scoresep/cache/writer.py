@@ -50,7 +50,8 @@ class ShardWriter:
 
     def append(self, compiled: Compiled) -> None:
         """Add one track."""
-        row = dict(compiled.row)
+        nowhere = {name: 0 for name in TRACK_COLUMNS if name.startswith("first_")}
+        row = {**nowhere, **compiled.row}
         for name, dataset in self._datasets.items():
             array = compiled.arrays[name]
             first = len(dataset)

@@ -14,6 +14,7 @@ from scoresep.instruments import DEFAULT_INSTRUMENTS, OTHER, Instrument, choose,
 
 if TYPE_CHECKING:
     from scoresep.cache.prepare import Part, PrepareReport
+    from scoresep.cache.schema import CacheSettings
     from scoresep.corpora.base import Corpus
 
 prepare_app = typer.Typer(no_args_is_help=True, help="Compile a corpus into a cache for training.")
@@ -30,6 +31,10 @@ Instruments = Annotated[
 ]
 ScoreCheck = Annotated[
     str, typer.Option(help="Stems that contradict their score: flag them, exclude their tracks, or off.")
+]
+Teacher = Annotated[
+    str,
+    typer.Option(help="What estimates stems from mixture and score, for training: nmf (factorisation), or none."),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail if any track cannot be used.")]
 PartOption = Annotated[
@@ -56,6 +61,7 @@ def slakh(
         bool, typer.Option("--dedupe", help="Leave out music that another split holds too (same UUID).")
     ] = False,
     score_check: ScoreCheck = "flag",
+    teacher: Teacher = "nmf",
     strict: Strict = False,
     part: PartOption = None,
     scheduler: Scheduler = "",
@@ -71,7 +77,8 @@ def slakh(
     from scoresep.corpora.slakh import open_slakh
 
     groups = read_groups(instruments)
-    compile_corpus(open_slakh(corpus, split_set, dedupe), out, groups, score_check, strict, part, scheduler, jobs)
+    settings = read_settings(groups, score_check, teacher)
+    compile_corpus(open_slakh(corpus, split_set, dedupe), out, settings, strict, part, scheduler, jobs)
 
 
 @prepare_app.command()
@@ -88,6 +95,7 @@ def pairs(
     dedupe: Annotated[
         bool, typer.Option("--dedupe", help="Leave out music that another split holds too (same MIDI file).")
     ] = False,
+    teacher: Teacher = "nmf",
     strict: Strict = False,
     part: PartOption = None,
     scheduler: Scheduler = "",
@@ -102,14 +110,14 @@ def pairs(
     from scoresep.corpora.pairs import open_pairs
 
     groups = read_groups(instruments)
-    compile_corpus(open_pairs(folder, splits, seed, dedupe), out, groups, "off", strict, part, scheduler, jobs)
+    settings = read_settings(groups, "off", teacher)
+    compile_corpus(open_pairs(folder, splits, seed, dedupe), out, settings, strict, part, scheduler, jobs)
 
 
 def compile_corpus(
     corpus: Corpus,
     out: Path,
-    instruments: tuple[Instrument, ...],
-    score_check: str,
+    settings: CacheSettings,
     strict: bool,
     part: str | None,
     scheduler: str,
@@ -118,12 +126,7 @@ def compile_corpus(
     """Prepare `corpus` and say what came of it."""
     from scoresep.cache.engine import Engine
     from scoresep.cache.prepare import prepare
-    from scoresep.cache.schema import SCORE_CHECKS, CacheSettings
-    from scoresep.instruments import nearest
 
-    if score_check not in SCORE_CHECKS:
-        raise ScoresepError(f"--score-check '{score_check}'{nearest(score_check, SCORE_CHECKS)}")
-    settings = CacheSettings(instruments=instruments, score_check=score_check)
     console.print(f"{corpus.root}: {len(corpus.tracks)} tracks, split set {corpus.split_set}", markup=False)
     for note in corpus.notes:
         console.print(f"  {note}", markup=False)
@@ -159,6 +162,17 @@ def say(report: PrepareReport, partial: bool) -> None:
     )
     if partial:
         console.print("when all parts are made, run the same command without --part", markup=False)
+
+
+def read_settings(instruments: tuple[Instrument, ...], score_check: str, teacher: str) -> CacheSettings:
+    """The settings of a cache, from the options of a command."""
+    from scoresep.cache.schema import SCORE_CHECKS, TEACHERS, CacheSettings
+    from scoresep.instruments import nearest
+
+    for option, value, known in (("score-check", score_check, SCORE_CHECKS), ("teacher", teacher, TEACHERS)):
+        if value not in known:
+            raise ScoresepError(f"--{option} '{value}'{nearest(value, known)}")
+    return CacheSettings(instruments=instruments, score_check=score_check, teacher=teacher)
 
 
 def read_groups(text: str) -> tuple[Instrument, ...]:

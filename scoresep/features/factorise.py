@@ -32,11 +32,13 @@ from scoresep.features.factorise_components import (
     bands,
     components_of,
 )
-from scoresep.features.factorise_kernels import kullback_leibler, share, sweep
+from scoresep.features.factorise_kernels import combine, kullback_leibler, project, share, sweep
 from scoresep.grid import Grid
 
 __all__ = ["ATTACK", "FREE", "FactoriseSettings", "Factors", "confidence", "divergence", "factorise", "masks"]
 
+POWER = 1.5
+"""Exponent of the instruments' magnitudes in the masks: between their ratio and the Wiener filter."""
 TINY = np.float32(1e-9)
 """Magnitude, in track levels, below which there is nothing to learn from."""
 
@@ -198,9 +200,9 @@ class SharedEnvelopes:
 
     def update(self, learnt: np.ndarray, exposure: np.ndarray) -> np.ndarray:
         """Renew the envelopes from what a sweep found, each (U, F); returns comb under envelope, (U, F) of sum 1."""
-        heard = self._near @ (learnt @ self._bands.T)
-        expected = self._near @ ((self._comb * exposure) @ self._bands.T / self._scale)
-        shapes = self._comb * ((heard + TINY) / (expected + TINY) @ self._bands)
+        heard = combine(self._near, project(learnt, self._bands))
+        expected = combine(self._near, project(self._comb * exposure, self._bands) / self._scale)
+        shapes = self._comb * combine((heard + TINY) / (expected + TINY), self._bands)
         self._scale = shapes.sum(axis=1, keepdims=True)
         return shapes / self._scale
 
@@ -215,7 +217,7 @@ def with_peaks_of_one(factors: Factors) -> Factors:
     )
 
 
-def masks(factors: Factors, power: float = 1.5) -> np.ndarray:
+def masks(factors: Factors, power: float = POWER) -> np.ndarray:
     """Ratio masks of the instruments, float32 (N, F, T), a transposed (N, T, F); they add up to 1 in every bin.
 
     Where nothing may sound, all share equally. Long recordings can be taken in pieces, see `Factors.crop`.

@@ -29,6 +29,7 @@ def warm_up() -> None:
     sweep(spectra, spectra, *entries, spectra, spectra.copy(), rows > 0)
     share(spectra, *entries, np.zeros((1, 1, 1), dtype=np.float32), np.float32(1.0))
     kullback_leibler(spectra, spectra, *entries[1:])
+    combine(project(spectra, spectra), spectra)
 
 
 @numba.njit(fastmath=FAST, cache=True)
@@ -129,6 +130,34 @@ def share(
                 total += masks[n, t, f]
             for n in range(count):
                 masks[n, t, f] /= total
+
+
+@numba.njit(fastmath=FAST, cache=True)
+def project(values: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+    """values (U, F) @ shapes (B, F) transposed: float32 (U, B).
+
+    The products of a BLAS library depend on its number of threads, and then a cache on who prepared it.
+    """
+    found = np.empty((len(values), len(shapes)), np.float32)
+    for u in range(len(values)):
+        for b in range(len(shapes)):
+            total = np.float32(0)
+            for f in range(values.shape[1]):
+                total += values[u, f] * shapes[b, f]
+            found[u, b] = total
+    return found
+
+
+@numba.njit(fastmath=FAST, cache=True)
+def combine(weights: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+    """weights (U, B) @ shapes (B, F): float32 (U, F), whatever the number of threads."""
+    found = np.zeros((len(weights), shapes.shape[1]), np.float32)
+    for u in range(len(weights)):
+        for b in range(len(shapes)):
+            weight = weights[u, b]
+            for f in range(shapes.shape[1]):
+                found[u, f] += weight * shapes[b, f]
+    return found
 
 
 @numba.njit(cache=True)

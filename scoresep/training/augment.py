@@ -1,8 +1,8 @@
 """Variations of a batch that leave its score true: transposition and equalisation. Called by the training loop.
 
 A corpus has few instruments and rooms; without variation a network learns them by heart. Both work on the magnitudes
-alone, on the device, and both keep S_i = M_i X meaningful, because mixture and tracks change alike; true stems, where
-they are known, change as the mixture does.
+alone, on the device, and both keep S_i = M_i X meaningful, because mixture and tracks change alike; true stems and the
+templates of the teacher, where they are read, change as the mixture does.
 """
 
 from __future__ import annotations
@@ -42,12 +42,14 @@ def vary(
     if decibels:
         gains = equaliser(batch.magnitude.shape[:2], decibels, bin_width, generator).to(batch.magnitude.device)
         stems = None if batch.stems is None else batch.stems * gains[:, None]
-        batch = replace(batch, magnitude=batch.magnitude * gains, stems=stems)
+        template = None if batch.template is None else batch.template * gains[:, None].mT
+        batch = replace(batch, magnitude=batch.magnitude * gains, stems=stems, template=template)
     if gain:
         factors = 10.0 ** ((2 * torch.rand(len(batch.crops), generator=generator) - 1) * gain / 20.0)
         factors = factors.to(batch.magnitude.device)[:, None, None]
         stems = None if batch.stems is None else batch.stems * factors[:, None]
-        batch = replace(batch, magnitude=batch.magnitude * factors, stems=stems)
+        activation = None if batch.activation is None else batch.activation * factors[:, None]
+        batch = replace(batch, magnitude=batch.magnitude * factors, stems=stems, activation=activation)
     return add_clips(batch, add, generator) if add else batch
 
 
@@ -71,8 +73,14 @@ def add_clips(batch: Batch, share: float, generator: torch.Generator) -> Batch:
 
     cosine = phase.cos()
     stems = None if batch.stems is None else added(batch.stems, cosine[:, None])
+    template, activation = batch.template, batch.activation
+    if template is not None and activation is not None:  # what the teacher hears of either clip sounds
+        template = torch.cat([template, template[partner]], dim=2)
+        activation = torch.cat([activation, activation[partner] * chosen[:, None, None, None]], dim=2)
     return replace(
         batch,
+        template=template,
+        activation=activation,
         magnitude=added(batch.magnitude, cosine),
         roll=united(batch.roll),
         onset=united(batch.onset),
@@ -109,7 +117,16 @@ def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool]) -> Batch
         for rolls in (batch.roll, batch.onset)
     )
     stems = None if batch.stems is None else stretch(batch.stems.transpose(1, 2)).transpose(1, 2)
-    return replace(batch, magnitude=stretch(batch.magnitude), roll=roll, onset=onset, harmonic=harmonic, stems=stems)
+    template = None if batch.template is None else stretch(batch.template.movedim(3, 1)).movedim(1, 3)
+    return replace(
+        batch,
+        magnitude=stretch(batch.magnitude),
+        roll=roll,
+        onset=onset,
+        harmonic=harmonic,
+        stems=stems,
+        template=template,
+    )
 
 
 def shift_pitch(roll: Tensor, semitones: int, pitched: Tensor) -> Tensor:

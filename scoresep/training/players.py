@@ -15,7 +15,7 @@ from scoresep.training.terms import TERMS, Pass
 WARM_UP = 0.05
 """Share of a stage's steps in which the learning rate rises from zero."""
 
-BY_MAGNITUDE = {"clip_mixture", "frame_mixture", "harmonic_mixture", "literal_harmonic_mixture", "stem"}
+BY_MAGNITUDE = {"clip_mixture", "frame_mixture", "harmonic_mixture", "literal_harmonic_mixture", "stem", "teacher"}
 """Losses that are divided by the batch's total magnitude; the others are means over its clips."""
 
 

@@ -52,6 +52,7 @@ class SeparatorWeights:
         literal_harmonic_mixture: the last with silence wanted in bins that no harmonic mask covers.
         adversarial_mixture: H(y~, T(X~)).
         stem: distance to the true stems, for supervision by them.
+        teacher: distance to what the teacher makes of mixture and score, for supervision by it.
     """
 
     transcription: float = 0.0
@@ -61,6 +62,7 @@ class SeparatorWeights:
     literal_harmonic_mixture: float = 0.0
     adversarial_mixture: float = 0.0
     stem: float = 0.0
+    teacher: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from scoresep.training.ranks import ALONE, Ranks
 from scoresep.training.recipe import Recipe, overlay
 from scoresep.training.session import Session, restore, save
 from scoresep.training.stages import STAGES, Stage, inherit_trunk
-from scoresep.training.supervision import SUPERVISIONS, check_stems
+from scoresep.training.supervision import SUPERVISIONS, check_known
 
 CPU_RECIPE, GPU_RECIPE = "mini", "paper"
 
@@ -82,7 +82,7 @@ def train(
     """
     checkpoint: Checkpoint | None = None
     parent = ""
-    check_stems(cache, recipe.supervision, recipe.stems_fraction)
+    check_known(cache, recipe.supervision, recipe.stems_fraction)
     ranks.from_first(lambda: tidy(folder))
     with stop_signals() as stopped:
         for number in range(1, last + 1):

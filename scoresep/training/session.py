@@ -20,7 +20,7 @@ from scoresep.training.precision import choose_precision
 from scoresep.training.ranks import ALONE, Ranks
 from scoresep.training.recipe import Recipe, StageRecipe
 from scoresep.training.stages import Stage
-from scoresep.training.supervision import check_stems, stemmed_tracks
+from scoresep.training.supervision import check_known, stemmed_tracks
 from scoresep.training.timing import Clock
 
 
@@ -87,8 +87,8 @@ class Session:
             raise ScoresepError(
                 f"recipe: data.batch is {batch}; adversarial_mixture needs a clip for each of {count} instruments"
             )
-        if "stem" in self.losses:
-            check_stems(self.cache, self.recipe.supervision, self.recipe.stems_fraction)
+        if self.losses & {"stem", "teacher"}:
+            check_known(self.cache, self.recipe.supervision, self.recipe.stems_fraction)
 
     @property
     def losses(self) -> set[str]:

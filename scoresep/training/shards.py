@@ -1,4 +1,4 @@
-"""Clips as stored, straight from the shards' bytes or from memory. Called by `stream`.
+"""Clips as stored, straight from the shards' bytes. Called by `stream`, and by `resident` to fill the memory.
 
 A shard is uncompressed and time comes first, so a clip is one or two contiguous pieces of its file for each dataset.
 They are read into the batch's own memory with `pread`, which needs no lock, no copy and no HDF5 call: HDF5 is asked
@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from scoresep.cache.reader import Cache
-from scoresep.cache.schema import DATASET_SPAN, SHARD_FORMAT, check_header, shard_datasets
+from scoresep.cache.schema import DATASET_SPAN, FACTORS, SHARD_FORMAT, check_header, shard_datasets
 from scoresep.errors import ScoresepError
 from scoresep.files import existing_file
+from scoresep.training.teacher import TEACHER, Excerpt, Rows, collate, excerpt
 
 Crop = tuple[int, int]
 """A clip's track row and first frame."""
@@ -137,7 +138,7 @@ class ShardClips:
     Args:
         cache: the data.
         frames: T of a clip; a track that is shorter is followed by silence.
-        names: the datasets to read, of `DATASETS` and `STEMS`.
+        names: the datasets to read, of `DATASETS`, `STEMS` and `TEACHER`.
         pinned: whether batches lie in memory that a GPU can copy from by itself.
         stemmed: tracks whose stems are read; those of the others are silence.
     """
@@ -152,9 +153,11 @@ class ShardClips:
         stemmed: Collection[int] = (),
     ) -> None:
         self.cache, self.frames, self.pinned, self.stemmed = cache, frames, pinned, stemmed
-        stored = shard_datasets(cache.settings)
-        self.kinds = {name: (tuple(stored[name].shape), np.dtype(stored[name].dtype)) for name in names}
-        self.spans = {name: span_of(cache, name) for name in names}
+        stored = {name: (tuple(x.shape), np.dtype(x.dtype)) for name, x in shard_datasets(cache.settings).items()}
+        self.kinds = {name: stored[name] for name in names if name != TEACHER}
+        self.taught = TEACHER in names
+        self._stored = {**self.kinds, **({name: stored[name] for name in FACTORS} if self.taught else {})}
+        self.spans = {name: span_of(cache, name) for name in self.kinds}
         self._shards: dict[int, Shard] = {}
         columns = ("shard", "first_frame", "frames", "first_sample", "samples")
         plain = (cache.tracks[name].tolist() for name in columns)  # looking them up in arrays costs more than to read
@@ -176,7 +179,29 @@ class ShardClips:
         into = [(name, self.spans[name], memoryview(clip.numpy()).cast("B")) for name, clip in clips.items()]
         for place, (row, first) in enumerate(crops):
             self._fill(row, first, place, into)
+        if self.taught:
+            found = [self.excerpt(row, first, self.frames) for row, first in crops]
+            clips |= collate(found, len(self.cache.instruments), self.pinned)
         return {**clips, **about(self.cache, crops, self.stemmed if STEMS in clips else None)}
+
+    def excerpt(self, row: int, first: int, frames: int) -> Excerpt:
+        """The teacher's factors of a clip of track `row`."""
+        templates, length = (int(self.cache.tracks[span][row]) for span in ("templates", "frames"))
+        return excerpt(self.rows(row), templates, length, first, frames)
+
+    def rows(self, row: int) -> Rows:
+        """Rows of the teacher's datasets of track `row`."""
+        shard = self.shard(self._tracks[row][0])
+
+        def read(name: str, first: int, count: int) -> np.ndarray:
+            shape, dtype = self._stored[name]
+            found = np.empty((count, *shape), dtype=dtype)
+            if count:
+                start = int(self.cache.tracks[f"first_{DATASET_SPAN[name].rstrip('s')}"][row])
+                shard.read(name, start + first, count, memoryview(found).cast("B"))
+            return found
+
+        return read
 
     def _fill(self, row: int, first: int, place: int, into: list[tuple[str, Span, memoryview]]) -> None:
         """Read one clip into its place in the batch's memory, with silence where the track has nothing."""
@@ -201,77 +226,8 @@ class ShardClips:
     def shard(self, number: int) -> Shard:
         """Shard `number`, opened when first asked for."""
         if number not in self._shards:
-            self._shards[number] = Shard(self.cache.shard_path(number), self.kinds)
+            self._shards[number] = Shard(self.cache.shard_path(number), self._stored)
         return self._shards[number]
-
-
-class ResidentClips:
-    """Clips from memory: all tracks of some rows, read once and held on `device`.
-
-    Args:
-        cache, frames, names, stemmed: as for `ShardClips`.
-        rows: the tracks to hold.
-        device: where to hold them, the CPU or a GPU.
-        pinned: as for `ShardClips`; of use on the CPU alone.
-
-    Raises:
-        ScoresepError: the memory does not suffice.
-    """
-
-    def __init__(
-        self,
-        cache: Cache,
-        frames: int,
-        rows: Sequence[int],
-        device: torch.device,
-        names: Sequence[str] = DATASETS,
-        *,
-        pinned: bool = False,
-        stemmed: Collection[int] = (),
-    ) -> None:
-        self.cache, self.frames, self.device, self.pinned, self.stemmed = cache, frames, device, pinned, stemmed
-        self._first: dict[str, dict[int, int]] = {}
-        self._length: dict[str, dict[int, int]] = {}
-        self._held = {name: self._hold(name, rows) for name in names}
-
-    def _hold(self, name: str, rows: Sequence[int]) -> Tensor:
-        """What the frames of all tracks need, one track after another, and a row of silence after the last."""
-        source = ShardClips(self.cache, 1, [name], stemmed=self.stemmed)
-        shape, dtype = source.kinds[name]
-        held_rows = [row for row in rows if name != STEMS or row in self.stemmed]
-        frames = {row: int(self.cache.tracks["frames"][row]) for row in held_rows}
-        lengths = {row: source.spans[name].rows(count) for row, count in frames.items()}
-        firsts = dict(zip(held_rows, np.cumsum([0, *lengths.values()]).tolist(), strict=False))
-        self._first[name], self._length[name] = firsts, lengths
-        try:
-            held = torch.empty((sum(lengths.values()) + 1, *shape), dtype=torch_type(dtype), device=self.device)
-            for row in held_rows:
-                source.frames = frames[row]
-                held[firsts[row] : firsts[row] + lengths[row]] = source([(row, 0)])[name][0].to(self.device)
-        except (RuntimeError, MemoryError) as fault:  # torch has an error of its own for a GPU, a bare one for a CPU
-            raise ScoresepError(f"{self.cache.path} does not fit in memory; leave --resident out") from fault
-        held[-1] = 0
-        return held
-
-    def __call__(self, crops: Sequence[Crop]) -> dict[str, Tensor]:
-        """As `ShardClips`, on `device`."""
-        clips = {name: held[self._places(name, crops).to(self.device)] for name, held in self._held.items()}
-        if self.pinned:
-            clips = {name: clip.pin_memory() for name, clip in clips.items()}
-        return {**clips, **about(self.cache, crops, self.stemmed if STEMS in clips else None)}
-
-    def _places(self, name: str, crops: Sequence[Crop]) -> Tensor:
-        """The held rows of the clips, int64 (B, rows); the silent row where a track has nothing."""
-        span = span_of(self.cache, name)
-        skipped = [first * span.step for _, first in crops]
-        starts = torch.tensor(
-            [self._first[name].get(row, 0) + skip for (row, _), skip in zip(crops, skipped, strict=True)]
-        )
-        left = torch.tensor(
-            [self._length[name].get(row, 0) - skip for (row, _), skip in zip(crops, skipped, strict=True)]
-        )
-        rows = torch.arange(span.rows(self.frames))
-        return torch.where(rows < left[:, None], starts[:, None] + rows, len(self._held[name]) - 1)
 
 
 def about(cache: Cache, crops: Sequence[Crop], stemmed: Collection[int] | None) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from torch import nn
 
 from scoresep.training.checkpoint import Model
 from scoresep.training.shards import DATASETS, STEMS
+from scoresep.training.teacher import TEACHER
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,19 @@ STAGES: dict[int, Stage] = {
 }
 
 
-READERS = {"onset": {"onset"}, "harmonic": {"harmonic_mixture", "literal_harmonic_mixture"}, STEMS: {"stem"}}
+READERS = {
+    "onset": {"onset"},
+    "harmonic": {"harmonic_mixture", "literal_harmonic_mixture"},
+    STEMS: {"stem"},
+    TEACHER: {"teacher"},
+}
 """Datasets that only some losses look at, and those losses; the other datasets are read in every stage."""
 
 
 def datasets(losses: Iterable[str]) -> list[str]:
     """The datasets that a stage with these losses reads."""
     wanted = set(losses)
-    return [name for name in (*DATASETS, STEMS) if name not in READERS or wanted & READERS[name]]
+    return [name for name in (*DATASETS, STEMS, TEACHER) if name not in READERS or wanted & READERS[name]]
 
 
 def enter(stage: Stage, model: Model) -> None:

@@ -1,8 +1,8 @@
 """Clips on their way to the networks: which, in what order, read ahead, moved, unpacked. Called by the training loop.
 
 The order of clips is a function of seed and step alone, so a run that goes on after a stop sees the clips it would
-have seen, whoever reads them. Magnitudes, rolls, onsets and harmonic masks are read; stems only where a supervision by
-stems (`training.supervision`) names their tracks.
+have seen, whoever reads them. Magnitudes, rolls, onsets, harmonic masks and the teacher's factors are read where a loss
+looks at them; stems only where a supervision by stems (`training.supervision`) names their tracks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.features.spectrogram import window
 from scoresep.grid import PITCHES, Grid
-from scoresep.training.shards import DATASETS, STEMS, Crop, ResidentClips, ShardClips
+from scoresep.training.resident import ResidentClips
+from scoresep.training.shards import DATASETS, STEMS, Crop, ShardClips
 
 RESIDENT = ("", "host", "device")
 """Where a split is held: nowhere (clips are read from the shards), in the machine's memory, in the device's."""
@@ -34,7 +35,7 @@ READ_AHEAD = 2
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Source = Callable[[Sequence[Crop]], dict[str, Tensor]]
-"""Clips as stored: `shards.ShardClips` or `shards.ResidentClips`."""
+"""Clips as stored: `shards.ShardClips` or `resident.ResidentClips`."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Batch:
         stems: magnitudes of the true stems relative to their track's level, float32 (B, N, F, T), 0 where they are not
             known; None where they were not asked for.
         stemmed: whether a clip's stems are known, bool (B,); None where they were not asked for.
+        template, activation: the teacher's factors, float32 (B, N, U, F) and (B, N, U, T), whose products are the
+            instruments' magnitudes in the unit of `magnitude` (`training.teacher`); None where they were not asked for.
     """
 
     magnitude: Tensor
@@ -58,6 +61,8 @@ class Batch:
     crops: list[Crop]
     stems: Tensor | None = None
     stemmed: Tensor | None = None
+    template: Tensor | None = None
+    activation: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """The fields that are tensors, clips first."""
@@ -237,6 +242,8 @@ def to_batch(clips: dict[str, Tensor], crops: list[Crop], grid: Grid) -> Batch:
         crops=crops,
         stems=stems,
         stemmed=clips.get("stemmed"),
+        template=clips["template"].float() if "template" in clips else None,
+        activation=clips["activation"].float() if "activation" in clips else None,
     )
 
 

@@ -16,7 +16,7 @@ from scoresep.errors import ScoresepError
 
 ADVERSARIAL = {"adversarial_mixture", "adversarial_transcription"}
 HARMONIC = {"harmonic_mixture", "literal_harmonic_mixture"}
-NO_KEYS = {"stem", "onset", *HARMONIC, *ADVERSARIAL}
+NO_KEYS = {"stem", "teacher", "onset", *HARMONIC, *ADVERSARIAL}
 """Losses that a critic of who plays cannot have: they need pitches, or a score to play against."""
 CRITICAL = {"transcription", "clip_mixture", "frame_mixture", *HARMONIC, *ADVERSARIAL}
 """Losses by which a score, through the critic, teaches the separator."""
@@ -31,16 +31,20 @@ class Supervision:
         refused: losses that have no meaning; their weights are 0, and a recipe that gives them another is refused.
         weights: default weights of the separator's losses in stages 2 and 3, in place of the recipe's own defaults.
         stems: whose stems are read: `none`, `some` (the recipe's `stems_fraction` of the tracks) or `all`.
+        teacher: whether the separator learns from the cache's teacher (`training.teacher`).
     """
 
     critic: str = "keys"
     refused: frozenset[str] = frozenset()
     weights: Mapping[str, float] = field(default_factory=dict)
     stems: str = "none"
+    teacher: bool = False
 
 
 SUPERVISIONS: dict[str, Supervision] = {
-    "score": Supervision(refused=frozenset({"stem"})),
+    "score": Supervision(refused=frozenset({"stem", "teacher"})),
+    "score+teacher": Supervision(refused=frozenset({"stem"}), weights={"teacher": 1.0}, teacher=True),
+    "teacher": Supervision(refused=frozenset({"stem", *CRITICAL}), weights={"teacher": 1.0}, teacher=True),
     "class-frame": Supervision(
         critic="frames",
         refused=frozenset(NO_KEYS),
@@ -51,8 +55,8 @@ SUPERVISIONS: dict[str, Supervision] = {
         refused=frozenset({*NO_KEYS, "frame_mixture"}),
         weights={"transcription": 1.0, "clip_mixture": 0.5},
     ),
-    "stems": Supervision(refused=frozenset(CRITICAL), weights={"stem": 1.0}, stems="all"),
-    "semi": Supervision(weights={"stem": 5.0}, stems="some"),
+    "stems": Supervision(refused=frozenset({"teacher", *CRITICAL}), weights={"stem": 1.0}, stems="all"),
+    "semi": Supervision(refused=frozenset({"teacher"}), weights={"stem": 5.0}, stems="some"),
 }
 """By name, as a recipe's `supervision` names them."""
 
@@ -68,13 +72,18 @@ def stemmed_tracks(cache: Cache, split: str, supervision: str, fraction: float, 
     return frozenset(int(row) for row in rows[order[: round(share * len(rows))]])
 
 
-def check_stems(cache: Cache, supervision: str, fraction: float) -> None:
+def check_known(cache: Cache, supervision: str, fraction: float) -> None:
     """Refuse a supervision that the cache cannot give.
 
     Raises:
-        ScoresepError: it needs stems and there are none, or none or all of the tracks would have them.
+        ScoresepError: it needs stems or a teacher and there are none, or none or all of the tracks would have stems.
     """
     row = SUPERVISIONS[supervision]
+    if row.teacher and not cache.has_teacher:
+        raise ScoresepError(
+            f"{cache.path} holds no teacher, which supervision '{supervision}' learns from; "
+            "prepare it again with --teacher nmf, or train with supervision 'score'"
+        )
     if row.stems != "none" and not cache.has_stems:
         raise ScoresepError(
             f"{cache.path} holds no stems, which supervision '{supervision}' learns from; "

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scoresep import losses
 from scoresep.models.transcriptor import Rolls
+from scoresep.training import teacher
 from scoresep.training.checkpoint import Model
 from scoresep.training.stream import Batch
 
@@ -67,6 +68,11 @@ class Pass:
         return torch.tensor([not instrument.scored for instrument in self.model.instruments], device=self.model.device)
 
     @cached_property
+    def taught(self) -> Tensor:
+        """The teacher's masks, (B, N, F, T)."""
+        return teacher.masks(self.batch.template, self.batch.activation)
+
+    @cached_property
     def rolls(self) -> Rolls:
         """T(X)."""
         return self.model.transcriptor(self.batch.magnitude)
@@ -110,6 +116,12 @@ TERMS: dict[str, dict[str, Term]] = {
             p.batch.magnitude, p.separated, p.batch.harmonic, p.by_score
         ),
         "adversarial_mixture": lambda p: losses.adversarial_mixture_separator_loss(*p.crossed, p.objective),
+        "teacher": lambda p: losses.teacher_loss(
+            p.batch.magnitude,
+            p.separated,
+            p.taught * p.batch.magnitude.unsqueeze(1),
+            teacher.confidence(p.taught),
+        ),
         "stem": lambda p: losses.stem_loss(p.batch.magnitude, p.separated, p.batch.stems, p.batch.stemmed),
     },
 }

@@ -368,7 +368,7 @@ def as_version_1(index: Path) -> None:
     noted.write_text(json.dumps(about))
 
 
-OLD = r"cache\.h5 is a cache of version 1, this scoresep reads version 2; delete it and the folder cache\.shards, then "
+OLD = r"cache\.h5 is a cache of version 1, this scoresep reads version 3; delete it and the folder cache\.shards, then "
 
 
 @pytest.mark.parametrize("command", ["info {}", "info {} --plot Track00001", "train --cache {}"])
@@ -394,7 +394,7 @@ def test_nothing_is_prepared_into_a_cache_of_an_older_version(corpus, cache_copy
     as_version_1(cache_copy)
     settings = CacheSettings(tracks_per_shard=2)
     with pytest.raises(
-        ScoresepError, match=r"begun in format version 1, this scoresep writes 2; give another --out"
+        ScoresepError, match=r"begun in format version 1, this scoresep writes 3; give another --out"
     ) as fault:
         prepare(open_slakh(corpus), cache_copy, settings, Engine(1))
     assert "or delete it and the folder cache.shards" in str(fault.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -14,9 +15,10 @@ from scoresep.cache import prepare as preparation
 from scoresep.cache.engine import Engine
 from scoresep.cache.prepare import describe, plan, prepare
 from scoresep.cache.reader import Cache
-from scoresep.cache.schema import CacheSettings
+from scoresep.cache.schema import FACTORS, CacheSettings, shard_datasets
 from scoresep.corpora.slakh import open_slakh
 from scoresep.errors import ScoresepError
+from scoresep.features.factorise import FactoriseSettings
 from scoresep.features.harmonics import HarmonicSettings
 from scoresep.grid import Grid
 from scoresep.instruments import choose
@@ -67,6 +69,16 @@ def test_interrupted_goes_on_and_ends_the_same(corpus, prepared, tmp_path, monke
     monkeypatch.setattr(preparation, "compile_track", real)
     assert prepare(open_slakh(corpus), out, SETTINGS, Engine(1)).reused == 1
     assert_same(out, prepared)
+
+
+def test_without_a_teacher_nothing_else_changes(corpus, prepared, tmp_path, content):
+    prepare(open_slakh(corpus), tmp_path / "cache.h5", replace(SETTINGS, teacher="none"), Engine(1))
+    bare, whole = content(tmp_path / "cache.h5"), content(prepared)
+    absent = {f"shard-{number:05d}.h5/{name}" for number in range(3) for name in FACTORS}
+    assert absent == whole.keys() - bare.keys() and bare.keys() <= whole.keys()
+    for name in (name for name in bare if "@" not in name and not name.endswith(("activation", "activations"))):
+        assert np.array_equal(bare[name], whole[name]) or name.endswith(("template", "templates")), name
+    assert not Cache(tmp_path / "cache.h5").has_teacher and Cache(prepared).has_teacher
 
 
 def test_a_deleted_shard_is_made_again(corpus, prepared, cache_copy, assert_same):
@@ -122,6 +134,11 @@ def test_an_interrupted_renewal_leaves_no_index_over_other_shards(corpus_copy, t
             r"settings\.instruments is \[.piano",
         ),
         (CacheSettings(harmonic=HarmonicSettings(release=0.2), tracks_per_shard=2), r"settings\.harmonic\.release"),
+        (CacheSettings(tracks_per_shard=2, teacher="none"), r"settings\.teacher is .nmf., not .none."),
+        (
+            CacheSettings(tracks_per_shard=2, factorise=FactoriseSettings(iterations=7)),
+            r"settings\.factorise\.iterations is 15, not 7",
+        ),
     ],
 )
 def test_other_settings_under_the_same_name_are_refused(corpus, cache_copy, settings, named, content):
@@ -137,7 +154,7 @@ def test_a_full_disk_leaves_nothing_half_written(corpus, tmp_path, monkeypatch):
 
     def full(self, key, value):
         writes.append(key)
-        if len(writes) > 20:  # in the second shard
+        if len(writes) > 3 * len(shard_datasets(SETTINGS)):  # in the second shard
             raise OSError(errno.ENOSPC, "no space left on device")
         real(self, key, value)
 

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from scipy import signal
 
+from scoresep.cache.engine import Engine
+from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache, pack, unpack
 from scoresep.cache.schema import DATASET_SPAN, VERSION, CacheSettings
 from scoresep.cache.track import compile_track
 from scoresep.corpora.slakh import open_slakh
 from scoresep.errors import ScoresepError
+from scoresep.features.factorise import factorise, masks
 
 
 def test_table_of_tracks(cache):
@@ -36,6 +39,28 @@ def test_gives_back_what_was_compiled(cache, corpus):
             assert stored.dtype == array.dtype and np.array_equal(stored, array), name
         assert cache.level(row) == compiled.row["level"] and cache.tracks["scale"][row] == compiled.row["scale"]
         assert np.array_equal(cache.notes(row), compiled.arrays["notes"])
+
+
+def test_factors_are_those_of_the_mixture_and_its_score(cache):
+    """Made anew from what the cache holds: magnitude, level, rolls and onsets. Stored halves cost little."""
+    for row in (0, 4):
+        magnitude = cache.magnitude(row).astype(np.float32) / np.float32(cache.level(row))
+        roll, onset = (np.moveaxis(values, 0, 2) for values in (cache.roll(row), cache.onset(row)))
+        expected = factorise(magnitude.T, roll, ["harmonic"] * 3, cache.grid, onset)
+        found = cache.factors(row)
+        assert found.templates.dtype == found.activation.dtype == np.float16 and found.component.dtype == np.uint16
+        for name in ("instrument", "pitch", "first", "component"):
+            assert np.array_equal(getattr(found, name), getattr(expected, name)), name
+        error = np.abs(masks(found) - masks(expected)) * magnitude.T
+        assert error.sum() < 1e-3 * magnitude.sum(), (
+            "halves are too coarse where next to nothing sounds, and only there"
+        )
+
+
+def test_factors_that_are_not_there_are_refused(corpus, tmp_path):
+    prepare(open_slakh(corpus), tmp_path / "bare.h5", CacheSettings(teacher="none"), Engine(1))
+    with pytest.raises(ScoresepError, match=r"bare\.h5 holds no teacher; prepare it with --teacher nmf"):
+        Cache(tmp_path / "bare.h5").factors(0)
 
 
 def test_slices_are_parts_of_the_whole(cache):

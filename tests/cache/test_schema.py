@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from scoresep.cache.schema import (
     DATASET_SPAN,
+    FACTORS,
     INDEX_FORMAT,
     SHARD_FORMAT,
     TRACK_COLUMNS,
@@ -23,6 +25,7 @@ from scoresep.cache.schema import (
     shard_name,
 )
 from scoresep.errors import ScoresepError
+from scoresep.features.factorise import FactoriseSettings
 from scoresep.features.harmonics import HarmonicSettings
 from scoresep.features.percussion import PercussiveSettings
 from scoresep.grid import Grid
@@ -33,12 +36,14 @@ def test_settings_come_back_from_plain_values():
     groups = (Instrument("keys", (0, 5), 4, names=("*piano*",)), *choose(["drums", "other"]))
     shapes = HarmonicSettings(release=0.2), PercussiveSettings(decay=0.5)
     settings = CacheSettings(Grid(8000, 1024, 256), groups, *shapes, 3, "exclude", stems=False)
+    settings = replace(settings, teacher="none", factorise=FactoriseSettings(iterations=3, weighted=False))
     assert CacheSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
 
 
 def test_every_dataset_follows_a_span_of_the_track_table():
     assert set(shard_datasets(CacheSettings())) == set(DATASET_SPAN)
     assert set(shard_datasets(CacheSettings(stems=False))) == set(DATASET_SPAN) - {"stems"}
+    assert set(shard_datasets(CacheSettings(teacher="none"))) == set(DATASET_SPAN) - set(FACTORS)
     assert all(span in TRACK_COLUMNS and f"first_{span.rstrip('s')}" in TRACK_COLUMNS for span in DATASET_SPAN.values())
 
 

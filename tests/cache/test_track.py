@@ -34,6 +34,8 @@ def test_arrays_and_row_of_a_track(tmp_path, make):
     frames, samples = 48000 // 512 + 1, 48000
     shapes = {name: array.shape for name, array in track.arrays.items()}
     notes = shapes.pop("notes")
+    templates, entries = track.row["templates"], track.row["activations"]
+    assert 5 < templates < 40 and frames < entries < 6 * frames
     assert shapes == {
         "magnitude": (frames, 1025),
         "roll": (frames, 3, 11),
@@ -41,6 +43,11 @@ def test_arrays_and_row_of_a_track(tmp_path, make):
         "harmonic": (frames, 3, 129),
         "mixture": (samples,),
         "stems": (samples, 3),
+        "template": (templates, 1025),
+        "template_of": (templates, 2),
+        "component": (entries,),
+        "activation": (entries,),
+        "activation_end": (frames,),
     }
     row = track.row
     assert (row["id"], row["split"], row["uuid"]) == ("Track00001", "train", "uuid-of-Track00001")

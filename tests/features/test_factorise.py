@@ -28,7 +28,7 @@ from scoresep.features.factorise import (
     masks,
 )
 from scoresep.features.factorise_components import combs, components_of, spread
-from scoresep.features.factorise_kernels import BACKGROUND, warm_up
+from scoresep.features.factorise_kernels import BACKGROUND, combine, project, warm_up
 from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import choose
@@ -447,3 +447,12 @@ def test_halves_separate_rendered_music_as_well(rendered: Cache) -> None:
     whole = factorise(magnitude, rolls, [i.kind for i in rendered.instruments], rendered.grid, onsets)
     wrong = np.abs(masks(whole.half()) - masks(whole)) * magnitude
     assert wrong.sum() < 1e-3 * magnitude.sum()
+
+
+def test_products_are_those_of_numpy():
+    """Compiled, so that they do not depend on how many threads a BLAS library has."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.random(shape, dtype=np.float32) for shape in ((7, 33), (5, 33)))
+    assert np.allclose(project(a, b), a @ b.T, rtol=1e-5)
+    assert np.allclose(combine(project(a, b), b), a @ b.T @ b, rtol=1e-5)
+    assert combine(a[:0], a.T).shape == (0, 7)

@@ -9,7 +9,9 @@ import torch
 
 from scoresep.instruments import choose
 from scoresep.training.augment import equaliser, shift_pitch, transpose, vary
+from scoresep.training.shards import DATASETS, ShardClips
 from scoresep.training.stream import Batch, stream
+from scoresep.training.teacher import TEACHER, masks
 
 GROUPS = choose(["piano", "guitar", "bass"])
 PITCHED = [True, True, True]
@@ -102,6 +104,50 @@ def test_equalising_touches_the_magnitudes_only(batch):
 def test_variation_follows_its_generator(batch):
     a, b, c = (vary(batch, 3, 6.0, 7.8125, torch.Generator().manual_seed(seed), GROUPS) for seed in (1, 1, 2))
     assert same(a, b) and not same(a, c)
+
+
+def with_factors(batch: Batch) -> Batch:
+    """Factors whose products are the mixture itself, a tenth of it, and nothing: U = T, one template a frame."""
+    eye = torch.eye(32).expand(3, 3, 32, 32)
+    loud = torch.tensor([1.0, 0.1, 0.0])[:, None, None]
+    return replace(batch, template=batch.magnitude.mT[:, None].expand(3, 3, 32, 1025), activation=eye * loud)
+
+
+def products(batch: Batch) -> torch.Tensor:
+    return batch.template.mT @ batch.activation
+
+
+def test_the_teachers_factors_vary_as_the_mixture_does(batch):
+    """The same random moves are drawn with factors and without; what was the mixture stays the mixture."""
+    known = with_factors(batch)
+    varied, plain = (
+        vary(given, 3, 6.0, 7.8125, torch.Generator().manual_seed(1), GROUPS, gain=6.0) for given in (known, batch)
+    )
+    assert same(varied, plain) and not same(varied, batch) and plain.template is None
+    heard = products(varied)
+    assert torch.allclose(heard[:, 0], varied.magnitude, atol=1e-4)
+    assert torch.allclose(heard[:, 1], 0.1 * varied.magnitude, atol=1e-5) and not heard[:, 2].any()
+
+
+def test_an_equaliser_leaves_the_teachers_masks_alone_and_a_transposition_moves_them(cache):
+    source = ShardClips(cache, 32, (*DATASETS, TEACHER))
+    (taught,) = stream(cache, 32, [[(0, 0), (1, 20), (2, 40)]], 0, torch.device("cpu"), source)
+    before = masks(taught.template, taught.activation)
+    equalised = vary(taught, 0, 6.0, 7.8125, torch.Generator().manual_seed(0), GROUPS)
+    assert torch.allclose(masks(equalised.template, equalised.activation), before, atol=1e-5)
+    moved = transpose(taught, torch.full((3,), 12), PITCHED)
+    after = masks(moved.template, moved.activation)
+    assert torch.allclose(after[:, :, :1025:2], before[:, :, :513], atol=1e-5) and not torch.allclose(after, before)
+
+
+def test_of_added_clips_the_teacher_hears_both(batch):
+    known = with_factors(batch)
+    added = vary(known, 0, 0.0, 7.8125, torch.Generator().manual_seed(2), GROUPS, add=0.5)
+    own, heard = products(known), products(added)
+    chosen = [not torch.allclose(heard[b], own[b]) for b in range(3)]
+    assert any(chosen) and not all(chosen)
+    for b in (b for b in range(3) if chosen[b]):
+        assert any(torch.allclose(heard[b], own[b] + own[(b + k) % 3], atol=1e-4) for k in (1, 2))
 
 
 def test_stems_vary_as_the_mixture_does(batch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -145,11 +146,13 @@ def test_a_recipe_is_plain_values(make):
         ("class-clip", {"transcription", "clip_mixture"}),
         ("stems", {"stem"}),
         ("semi", {"transcription", "clip_mixture", "harmonic_mixture", "stem"}),
+        ("score+teacher", {"transcription", "clip_mixture", "harmonic_mixture", "teacher"}),
+        ("teacher", {"teacher"}),
     ],
 )
 def test_a_supervision_brings_its_losses(supervision, weights):
     recipe = load_recipe("mini", [f"supervision={supervision}"])
-    adversarial = {"adversarial_mixture"} if supervision in ("score", "semi") else set()
+    adversarial = {"adversarial_mixture"} if supervision in ("score", "semi", "score+teacher") else set()
     for stage, more in ((recipe.stage2, set()), (recipe.stage3, adversarial)):
         assert {name for name, weight in vars(stage.separator).items() if weight} == weights | more
     onset = set() if supervision.startswith("class") else {"onset"}
@@ -166,10 +169,14 @@ def test_a_supervision_brings_its_losses(supervision, weights):
         ("class-clip", "stage2.separator.frame_mixture"),
         ("class-clip", "stage3.transcriptor.adversarial_mixture"),
         ("stems", "stage2.separator.transcription"),
+        ("teacher", "stage2.separator.transcription"),
+        ("score", "stage2.separator.teacher"),
+        ("semi", "stage3.separator.teacher"),
+        ("score+teacher", "stage2.separator.stem"),
     ],
 )
 def test_a_loss_without_meaning_is_refused(supervision, loss):
-    with pytest.raises(ScoresepError, match=rf"{loss} has no meaning with supervision '{supervision}', set it to 0"):
+    with pytest.raises(ScoresepError, match=re.escape(f"{loss} has no meaning with supervision '{supervision}', set")):
         load_recipe("mini", [f"supervision={supervision}", f"{loss}=0.5"])
 
 

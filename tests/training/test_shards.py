@@ -9,7 +9,8 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.training.shards import DATASETS, STEMS, Layout, ResidentClips, ShardClips, Span
+from scoresep.training.resident import ResidentClips
+from scoresep.training.shards import DATASETS, STEMS, Layout, ShardClips, Span
 
 
 def shards(index):

@@ -8,13 +8,19 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+import soundfile
 import torch
 
+from scoresep.cache.engine import Engine
+from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
+from scoresep.cache.schema import CacheSettings
+from scoresep.corpora.pairs import open_pairs
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import evaluate
 from scoresep.evaluation.report import plot_track, report
 from scoresep.inference.transcribe import transcribe_file
+from scoresep.instruments import choose
 from scoresep.training.checkpoint import load_checkpoint
 from scoresep.training.log import RunLog, read_log
 from scoresep.training.run import Stopped, stage_path, train
@@ -123,6 +129,25 @@ def test_tracks_with_stems_follow_from_the_seed(cache):
     assert stemmed_tracks(cache, "train", "semi", 0.7, 0) > chosen[0], "a larger share holds the smaller"
 
 
+def test_what_the_teacher_says_matters_and_only_where_it_is_asked(run, cache_copy):
+    """Other activations change what is learnt from the teacher, and nothing of what is learnt from the score alone."""
+    before = {name: run(name, last=2, folder=f"a-{name}", data=Cache(cache_copy)) for name in ("score", "teacher")}
+    for shard in cache_copy.with_name("cache.shards").glob("*.h5"):
+        with h5py.File(shard, "a") as file:
+            file["activation"][:] = file["activation"][()][::-1]
+    for name, known in before.items():
+        after = run(name, last=2, folder=f"b-{name}", data=Cache(cache_copy))
+        first, second = (load_checkpoint(out).model.separator.head.weight for out in (known, after))
+        assert torch.equal(first, second) == (name == "score")
+
+
+@pytest.mark.parametrize("resident", ["host", "device"])
+def test_factors_held_in_memory_train_to_the_same_weights(run, resident):
+    outs = [run("score+teacher", last=2, folder=f"run{where}", resident=where) for where in ("", resident)]
+    first, second = (load_checkpoint(out).model.separator.state_dict() for out in outs)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
 @pytest.mark.parametrize("resident", ["host", "device"])
 def test_stems_held_in_memory_train_to_the_same_weights(run, resident):
     outs = [run("semi", last=2, folder=f"run{where}", resident=where) for where in ("", resident)]
@@ -141,6 +166,39 @@ def test_a_cache_without_stems_is_refused_before_anything_is_trained(run, cache,
     assert not list((tmp_path / "run").glob("*.pt"))
 
 
+@pytest.mark.parametrize("supervision", ["score+teacher", "teacher"])
+def test_a_cache_without_a_teacher_is_refused_before_anything_is_trained(run, cache, tmp_path, supervision):
+    bare = Cache(cache.path)
+    bare.settings = dataclasses.replace(bare.settings, teacher="none")
+    with pytest.raises(ScoresepError) as fault:
+        run(supervision, data=bare)
+    assert f"cache.h5 holds no teacher, which supervision '{supervision}' learns from" in str(fault.value)
+    assert "\n" not in str(fault.value) and not list((tmp_path / "run").glob("*.pt"))
+
+
+def test_a_teacher_needs_neither_stems_nor_audio(run, cache_copy):
+    for shard in cache_copy.with_name("cache.shards").glob("*.h5"):
+        with h5py.File(shard, "a") as file:
+            del file["stems"], file["mixture"]
+    run("score+teacher", data=Cache(cache_copy))
+
+
+def test_recordings_and_scores_alone_make_a_teacher_and_a_separator(run, make, tmp_path):
+    """From files to a separator without a stem anywhere."""
+    folder = tmp_path / "songs"
+    for number in range(6):
+        notes = [(0.1, 0.9, 50 + number), (0.9, 1.7, 55 + number)]
+        make.midi(folder / f"song{number}.mid", notes)
+        noise = np.random.default_rng(number).normal(0, 0.01, 32000)
+        soundfile.write(folder / f"song{number}.wav", make.play(notes, 2.0) + noise, make.rate)
+    settings = CacheSettings(instruments=choose(["piano", "other"]), score_check="off")
+    prepare(open_pairs(folder), tmp_path / "pairs.h5", settings, Engine(1))
+    data = Cache(tmp_path / "pairs.h5")
+    assert data.has_teacher and not data.has_stems and len(data.rows("train"))
+    model = load_checkpoint(run("score+teacher", last=2, data=data)).model
+    assert model.names == ("piano", "other")
+
+
 @pytest.mark.parametrize(("fraction", "count"), [(0.1, 0), (0.9, 3)])
 def test_a_share_that_is_none_or_all_is_refused(run, fraction, count):
     with pytest.raises(ScoresepError, match=rf"stems_fraction {fraction} of the 3 training tracks of .* is {count};"):
@@ -148,8 +206,6 @@ def test_a_share_that_is_none_or_all_is_refused(run, fraction, count):
 
 
 def test_a_critic_of_who_plays_separates_and_does_not_transcribe(run, tmp_path, make):
-    import soundfile
-
     checkpoint = run("class-clip")
     model = load_checkpoint(checkpoint).model
     assert model.threshold == [0.5] * 3 and not model.transcribes
@@ -168,7 +224,7 @@ def test_nothing_to_compare_is_refused(run, cache, monkeypatch):
         evaluate(checkpoint)
 
 
-@pytest.mark.parametrize("supervision", ["class-clip", "semi"])
+@pytest.mark.parametrize("supervision", ["class-clip", "semi", "score+teacher"])
 def test_stopped_and_continued_is_the_same_as_uninterrupted(run, tmp_path, monkeypatch, supervision):
     from scoresep.training import run as runs
 
@@ -191,7 +247,8 @@ def test_stopped_and_continued_is_the_same_as_uninterrupted(run, tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    ("supervision", "falling"), [("stems", "separator/stem"), ("class-frame", "transcriptor/score")]
+    ("supervision", "falling"),
+    [("stems", "separator/stem"), ("teacher", "separator/teacher"), ("class-frame", "transcriptor/score")],
 )
 def test_rows_learn(run, tmp_path, supervision, falling):
     """A separator from stems; a classifier that learns who plays when."""

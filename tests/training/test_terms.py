@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from scoresep import losses
+from scoresep.features.factorise import confidence, masks
 from scoresep.training.checkpoint import Model
 from scoresep.training.shards import DATASETS, STEMS, ShardClips
 from scoresep.training.stream import Batch, stream
+from scoresep.training.teacher import TEACHER
 from scoresep.training.terms import TERMS, Pass
 
 
@@ -68,7 +71,7 @@ def test_terms_are_the_losses(view):
     named = {player: set(terms) for player, terms in TERMS.items()}
     assert {player: set(terms) for player, terms in expected.items()} == {
         **named,
-        "separator": named["separator"] - {"stem"},
+        "separator": named["separator"] - {"stem", "teacher"},
     }
     for player, terms in expected.items():
         for name, value in terms.items():
@@ -107,6 +110,17 @@ def test_clips_with_stems_are_judged_by_them_and_the_others_by_the_score(view, c
     }
     for name, value in expected.items():
         assert torch.isclose(TERMS["separator"][name](masked), value, rtol=1e-4), name
+
+
+def test_the_teachers_loss_is_that_of_its_masks(view, cache):
+    """Masks and confidence as the factorisation has them, clip by clip."""
+    source = ShardClips(cache, 32, (*DATASETS, TEACHER))
+    (batch,) = stream(cache, 32, [view.batch.crops], 0, torch.device("cpu"), source)
+    shares = [masks(cache.factors(row).crop(first, 32)) for row, first in batch.crops]
+    sure = torch.from_numpy(np.stack([confidence(share) for share in shares]))
+    estimates = torch.from_numpy(np.stack(shares)) * batch.magnitude.unsqueeze(1)
+    expected = losses.teacher_loss(batch.magnitude, view.separated, estimates, sure)
+    assert torch.isclose(TERMS["separator"]["teacher"](Pass(view.model, batch, view.shifts)), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("critic", "shape"), [("frames", (4, 3, 1, 32)), ("clips", (4, 3, 1, 1))])

@@ -1,0 +1,106 @@
+"""Clips as stored, from memory: a split that is read once. Called by `stream` in place of `shards`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scoresep.cache.reader import Cache
+from scoresep.cache.schema import DATASET_SPAN, FACTORS
+from scoresep.errors import ScoresepError
+from scoresep.training.shards import DATASETS, STEMS, Crop, ShardClips, about, span_of, torch_type
+from scoresep.training.teacher import TEACHER, Excerpt, collate, excerpt
+
+
+class ResidentClips:
+    """Clips from memory: all tracks of some rows, read once and held on `device`.
+
+    The teacher's factors, a thirtieth of the rest, are held in the machine's memory and moved batch by batch: clips
+    have different numbers of them.
+
+    Args:
+        cache, frames, names, stemmed: as for `ShardClips`.
+        rows: the tracks to hold.
+        device: where to hold them, the CPU or a GPU.
+        pinned: as for `ShardClips`; of use on the CPU alone.
+
+    Raises:
+        ScoresepError: the memory does not suffice.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        frames: int,
+        rows: Sequence[int],
+        device: torch.device,
+        names: Sequence[str] = DATASETS,
+        *,
+        pinned: bool = False,
+        stemmed: Collection[int] = (),
+    ) -> None:
+        self.cache, self.frames, self.device, self.pinned, self.stemmed = cache, frames, device, pinned, stemmed
+        self._first: dict[str, dict[int, int]] = {}
+        self._length: dict[str, dict[int, int]] = {}
+        self._held = {name: self._hold(name, rows) for name in names if name != TEACHER}
+        self._factors = self._hold_factors(rows) if TEACHER in names else {}
+
+    def _hold(self, name: str, rows: Sequence[int]) -> Tensor:
+        """What the frames of all tracks need, one track after another, and a row of silence after the last."""
+        source = ShardClips(self.cache, 1, [name], stemmed=self.stemmed)
+        shape, dtype = source.kinds[name]
+        held_rows = [row for row in rows if name != STEMS or row in self.stemmed]
+        frames = {row: int(self.cache.tracks["frames"][row]) for row in held_rows}
+        lengths = {row: source.spans[name].rows(count) for row, count in frames.items()}
+        firsts = dict(zip(held_rows, np.cumsum([0, *lengths.values()]).tolist(), strict=False))
+        self._first[name], self._length[name] = firsts, lengths
+        try:
+            held = torch.empty((sum(lengths.values()) + 1, *shape), dtype=torch_type(dtype), device=self.device)
+            for row in held_rows:
+                source.frames = frames[row]
+                held[firsts[row] : firsts[row] + lengths[row]] = source([(row, 0)])[name][0].to(self.device)
+        except (RuntimeError, MemoryError) as fault:  # torch has an error of its own for a GPU, a bare one for a CPU
+            raise ScoresepError(f"{self.cache.path} does not fit in memory; leave --resident out") from fault
+        held[-1] = 0
+        return held
+
+    def _hold_factors(self, rows: Sequence[int]) -> dict[int, dict[str, np.ndarray]]:
+        """The teacher's datasets of all tracks."""
+        source, tracks = ShardClips(self.cache, 1, [TEACHER]), self.cache.tracks
+        readers = {row: source.rows(row) for row in rows}
+        return {
+            row: {name: read(name, 0, int(tracks[DATASET_SPAN[name]][row])) for name in FACTORS}
+            for row, read in readers.items()
+        }
+
+    def _excerpt(self, row: int, first: int) -> Excerpt:
+        """The teacher's factors of a clip."""
+        held = self._factors[row]
+        length, templates = len(held["activation_end"]), len(held["template"])
+        return excerpt(lambda name, at, count: held[name][at : at + count], templates, length, first, self.frames)
+
+    def __call__(self, crops: Sequence[Crop]) -> dict[str, Tensor]:
+        """As `ShardClips`, on `device`."""
+        clips = {name: held[self._places(name, crops).to(self.device)] for name, held in self._held.items()}
+        if self._factors:
+            factors = collate([self._excerpt(row, first) for row, first in crops], len(self.cache.instruments))
+            clips |= {name: values.to(self.device) for name, values in factors.items()}
+        if self.pinned:
+            clips = {name: clip.pin_memory() for name, clip in clips.items()}
+        return {**clips, **about(self.cache, crops, self.stemmed if STEMS in clips else None)}
+
+    def _places(self, name: str, crops: Sequence[Crop]) -> Tensor:
+        """The held rows of the clips, int64 (B, rows); the silent row where a track has nothing."""
+        span = span_of(self.cache, name)
+        skipped = [first * span.step for _, first in crops]
+        starts = torch.tensor(
+            [self._first[name].get(row, 0) + skip for (row, _), skip in zip(crops, skipped, strict=True)]
+        )
+        left = torch.tensor(
+            [self._length[name].get(row, 0) - skip for (row, _), skip in zip(crops, skipped, strict=True)]
+        )
+        rows = torch.arange(span.rows(self.frames))
+        return torch.where(rows < left[:, None], starts[:, None] + rows, len(self._held[name]) - 1)
