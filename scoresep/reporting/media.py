@@ -31,7 +31,7 @@ AUDIO_FORMATS = {
     "mp3": AudioFormat("MP3", "MPEG_LAYER_III", "audio/mpeg", "MP3, which has artefacts of its own"),
     "ogg": AudioFormat("OGG", "VORBIS", "audio/ogg", "Ogg Vorbis, which has artefacts of its own"),
 }
-"""FLAC is the usual one: every current browser plays it, and no codec's artefact is taken for one of the separation."""
+"""FLAC is the usual one: all current browsers play it, and no artefact of a codec is taken for one of separation."""
 
 
 def audio_format(name: str) -> AudioFormat:

@@ -10,6 +10,7 @@ from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.features.spectrogram import istft, stft
 from scoresep.inference.separate import separate_array
+from scoresep.reporting import tracks
 from scoresep.reporting.tables import merit
 from scoresep.reporting.tracks import chosen_tracks, excerpt_frames, rank_text, view_track, within
 from scoresep.training.checkpoint import load_checkpoint
@@ -77,6 +78,15 @@ def test_the_masks_shown_are_those_that_are_heard(made, cache: Cache) -> None:
         whole = istft(masked, len(mixture), grid.n_fft, grid.hop)
         inside = slice(0, (count - 4) * grid.hop)
         np.testing.assert_allclose(whole[inside], part.estimate[inside], atol=1e-4)
+
+
+def test_masks_do_not_depend_on_blocks(made, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, mixture = load_checkpoint(made.checkpoint).model, cache.mixture(0)
+    whole = tracks.separator_masks(mixture, model, 0, 90)
+    monkeypatch.setattr(tracks, "BLOCK_SECONDS", 0.5)
+    for first, count in ((0, 90), (20, 50), (33, 7)):
+        cut = tracks.separator_masks(mixture, model, first, count)
+        np.testing.assert_allclose(cut, whole[:, first : first + count], atol=1e-5)
 
 
 def test_oracle_masks_share_the_sound(made, cache: Cache) -> None:
