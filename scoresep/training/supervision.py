@@ -43,7 +43,11 @@ class Supervision:
 
 SUPERVISIONS: dict[str, Supervision] = {
     "score": Supervision(refused=frozenset({"stem", "teacher"})),
-    "score+teacher": Supervision(refused=frozenset({"stem"}), weights={"teacher": 1.0}, teacher=True),
+    "score+teacher": Supervision(
+        refused=frozenset({"stem"}),
+        weights={"teacher": 10.0, "transcription": 5.0, "clip_mixture": 0.5, "harmonic_mixture": 0.0},
+        teacher=True,
+    ),
     "teacher": Supervision(refused=frozenset({"stem", *CRITICAL}), weights={"teacher": 1.0}, teacher=True),
     "class-frame": Supervision(
         critic="frames",

@@ -119,8 +119,7 @@ TERMS: dict[str, dict[str, Term]] = {
         "teacher": lambda p: losses.teacher_loss(
             p.batch.magnitude,
             p.separated,
-            p.taught * p.batch.magnitude.unsqueeze(1),
-            teacher.confidence(p.taught),
+            p.taught * p.batch.magnitude.unsqueeze(1),  # all bins alike: confidence measured worse (docs/training.md)
         ),
         "stem": lambda p: losses.stem_loss(p.batch.magnitude, p.separated, p.batch.stems, p.batch.stemmed),
     },

@@ -146,7 +146,7 @@ def test_a_recipe_is_plain_values(make):
         ("class-clip", {"transcription", "clip_mixture"}),
         ("stems", {"stem"}),
         ("semi", {"transcription", "clip_mixture", "harmonic_mixture", "stem"}),
-        ("score+teacher", {"transcription", "clip_mixture", "harmonic_mixture", "teacher"}),
+        ("score+teacher", {"transcription", "clip_mixture", "teacher"}),
         ("teacher", {"teacher"}),
     ],
 )

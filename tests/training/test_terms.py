@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scoresep import losses
-from scoresep.features.factorise import confidence, masks
+from scoresep.features.factorise import masks
 from scoresep.training.checkpoint import Model
 from scoresep.training.shards import DATASETS, STEMS, ShardClips
 from scoresep.training.stream import Batch, stream
@@ -113,13 +113,12 @@ def test_clips_with_stems_are_judged_by_them_and_the_others_by_the_score(view, c
 
 
 def test_the_teachers_loss_is_that_of_its_masks(view, cache):
-    """Masks and confidence as the factorisation has them, clip by clip."""
+    """Masks as the factorisation has them, clip by clip."""
     source = ShardClips(cache, 32, (*DATASETS, TEACHER))
     (batch,) = stream(cache, 32, [view.batch.crops], 0, torch.device("cpu"), source)
     shares = [masks(cache.factors(row).crop(first, 32)) for row, first in batch.crops]
-    sure = torch.from_numpy(np.stack([confidence(share) for share in shares]))
     estimates = torch.from_numpy(np.stack(shares)) * batch.magnitude.unsqueeze(1)
-    expected = losses.teacher_loss(batch.magnitude, view.separated, estimates, sure)
+    expected = losses.teacher_loss(batch.magnitude, view.separated, estimates)
     assert torch.isclose(TERMS["separator"]["teacher"](Pass(view.model, batch, view.shifts)), expected, rtol=1e-4)
 
 
