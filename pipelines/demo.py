@@ -67,7 +67,7 @@ def arguments(step: str, song: Path | None) -> list[str]:
             f"render corpus --songs {SONGS} --seconds {SECONDS} --seed {SEED} --groups piano,guitar,bass".split()
         ),
         "prepare": ["prepare", "slakh", "corpus", "--out", "cache.h5"],
-        "train": ["train", "--stage", "3", "--recipe", "mini"],
+        "train": ["train", "--stage", "3", "--recipe", "taught"],
         "separate": ["separate", str(song), "--ckpt", "ckpt.pt", "--out", "stems", "--force"],
         "transcribe": ["transcribe", str(song), "--ckpt", "ckpt.pt", "--out", "scores", "--force"],
         "evaluate": ["evaluate", "ckpt.pt", "--plot", "picture.png"],

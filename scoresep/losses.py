@@ -31,29 +31,9 @@ def cross_entropy(logits: Tensor, target: Tensor, counted: Tensor | None = None)
     return elementwise / (logits.shape[0] * logits.shape[-2] * logits.shape[-1])
 
 
-def score_loss(logits: Tensor, roll: Tensor, positive: float = 1.0) -> Tensor:
-    """Stage 1: H(y, T(X)). Logits and roll (B, N, P, T); keys that sound count `positive` times."""
-    if positive == 1.0:
-        return cross_entropy(logits, roll)
-    weight = 1 + (positive - 1) * roll
-    elementwise = functional.binary_cross_entropy_with_logits(logits, roll, weight, reduction="sum")
-    return elementwise / (logits.shape[0] * logits.shape[-2] * logits.shape[-1])
-
-
-def least_squares(logits: Tensor, target: Tensor) -> Tensor:
-    """(sigmoid(logits) - y)^2, summed and averaged as `cross_entropy` (Mao et al. 2017)."""
-    error = (torch.sigmoid(logits) - target).square().sum()
-    return error / (logits.shape[0] * logits.shape[-2] * logits.shape[-1])
-
-
-def hinge(logits: Tensor, target: Tensor) -> Tensor:
-    """max(0, 1 - (2 y - 1) logits), summed and averaged as `cross_entropy` (Lim and Ye 2017)."""
-    error = functional.relu(1 - (2 * target - 1) * logits).sum()
-    return error / (logits.shape[0] * logits.shape[-2] * logits.shape[-1])
-
-
-DISTANCES = {"cross-entropy": cross_entropy, "least-squares": least_squares, "hinge": hinge}
-"""What the adversarial losses measure between logits and labels."""
+def score_loss(logits: Tensor, roll: Tensor) -> Tensor:
+    """Stage 1: H(y, T(X)). Logits and roll (B, N, P, T)."""
+    return cross_entropy(logits, roll)
 
 
 def own_part_targets(roll: Tensor) -> Tensor:
@@ -85,19 +65,19 @@ def transcription_loss(track_logits: Tensor, roll: Tensor, counted: Tensor | Non
     return cross_entropy(track_logits, own_part_targets(roll), counted)
 
 
-def adversarial_transcription_loss(track_logits: Tensor, roll: Tensor, objective: str = "cross-entropy") -> Tensor:
+def adversarial_transcription_loss(track_logits: Tensor, roll: Tensor) -> Tensor:
     """sum_i [H(0, T_i(S_i)) + sum_{j != i} H(y_j, T_j(S_i))], minimised by the transcriptor. Shapes as above."""
-    return DISTANCES[objective](track_logits, other_parts_targets(roll))
+    return cross_entropy(track_logits, other_parts_targets(roll))
 
 
-def adversarial_mixture_transcriptor_loss(logits: Tensor, objective: str = "cross-entropy") -> Tensor:
+def adversarial_mixture_transcriptor_loss(logits: Tensor) -> Tensor:
     """H(0, T(X~)): the transcriptor is to find nothing in a mixture of tracks from different clips. (B, N, P, T)."""
-    return DISTANCES[objective](logits, torch.zeros_like(logits))
+    return cross_entropy(logits, torch.zeros_like(logits))
 
 
-def adversarial_mixture_separator_loss(logits: Tensor, roll: Tensor, objective: str = "cross-entropy") -> Tensor:
+def adversarial_mixture_separator_loss(logits: Tensor, roll: Tensor) -> Tensor:
     """H(y~, T(X~)): the separator is to make X~ transcribe to the parts that its tracks came with. (B, N, P, T)."""
-    return DISTANCES[objective](logits, roll)
+    return cross_entropy(logits, roll)
 
 
 def mixture_loss(mixture: Tensor, separated: Tensor, active: Tensor, counted: Tensor | None = None) -> Tensor:

@@ -463,7 +463,7 @@ def test_a_cache_without_a_training_split(command, corpus_copy):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("--recipe none.toml", ["none.toml does not exist", "mini, paper"]),
+        ("--recipe none.toml", ["none.toml does not exist", "mini, paper, taught"]),
         ("--recipe minni", ["unknown recipe 'minni'; did you mean 'mini'"]),
         ("--recipe bad.toml", ["bad.toml is not valid TOML"]),
         ("--set data.bach=3", ["unknown setting 'data.bach'; did you mean 'batch'"]),

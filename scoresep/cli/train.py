@@ -17,7 +17,7 @@ def train(
     stage: Annotated[int, typer.Option(help="Last stage to train.", min=1, max=3)] = 3,
     cache: Annotated[Path, typer.Option(help="Cache made by `scoresep prepare`.")] = DEFAULT_CACHE,
     recipe: Annotated[
-        str | None, typer.Option(help="mini, paper or a TOML file; default: mini on a CPU, paper on a GPU.")
+        str | None, typer.Option(help="mini, taught, paper or a TOML file; default: mini on a CPU, paper on a GPU.")
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable.")

@@ -29,21 +29,15 @@ class TrunkSettings:
         hidden: width inside a block.
         blocks: blocks per repeat; block b is dilated by 2^b.
         repeats: how often the series of blocks is repeated.
-        norm: how the blocks normalise (`NORMS`).
     """
 
     channels: int = 256
     hidden: int = 512
     blocks: int = 7
     repeats: int = 3
-    norm: str = "batch"
 
-    def to_dict(self) -> dict[str, int | str]:
+    def to_dict(self) -> dict[str, int]:
         return asdict(self)
-
-
-NORMS = {"batch": nn.BatchNorm1d, "global": lambda channels: nn.GroupNorm(1, channels)}
-"""Batch normalisation, or global layer normalisation: over channels and frames of each clip (Conv-TasNet)."""
 
 
 class DepthwiseConv(nn.Module):
@@ -76,9 +70,9 @@ class Block(nn.Module):
         super().__init__()
         channels, hidden = settings.channels, settings.hidden
         self.widen = nn.Conv1d(channels, hidden, 1, bias=False)
-        self.norm_wide = NORMS[settings.norm](hidden)
+        self.norm_wide = nn.BatchNorm1d(hidden)
         self.depthwise = DepthwiseConv(hidden, dilation)
-        self.norm_depthwise = NORMS[settings.norm](hidden)
+        self.norm_depthwise = nn.BatchNorm1d(hidden)
         self.narrow = nn.Conv1d(hidden, 2 * channels, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +93,7 @@ class Trunk(nn.Module):
         self.bottleneck = nn.Conv1d(bins, settings.channels, 1)
         dilations = [2**b for _ in range(settings.repeats) for b in range(settings.blocks)]
         self.blocks = nn.ModuleList(Block(settings, dilation) for dilation in dilations)
-        self.norm_output = NORMS[settings.norm](settings.channels)
+        self.norm_output = nn.BatchNorm1d(settings.channels)
 
     @property
     def context(self) -> int:

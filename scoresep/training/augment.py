@@ -29,13 +29,8 @@ def vary(
     bin_width: float,
     generator: torch.Generator,
     instruments: Sequence[Instrument],
-    gain: float = 0.0,
-    add: float = 0.0,
 ) -> Batch:
-    """Transpose each clip by up to `semitones` either way and equalise it by up to `decibels` either way.
-
-    Then make it louder or softer by up to `gain` decibels, and add another clip to a share `add` of them.
-    """
+    """Transpose each clip by up to `semitones` either way and equalise it by up to `decibels` either way."""
     if semitones:
         moves = torch.randint(-semitones, semitones + 1, (len(batch.crops),), generator=generator)
         batch = transpose(batch, moves, [instrument.pitched for instrument in instruments])
@@ -44,49 +39,7 @@ def vary(
         stems = None if batch.stems is None else batch.stems * gains[:, None]
         template = None if batch.template is None else batch.template * gains[:, None].mT
         batch = replace(batch, magnitude=batch.magnitude * gains, stems=stems, template=template)
-    if gain:
-        factors = 10.0 ** ((2 * torch.rand(len(batch.crops), generator=generator) - 1) * gain / 20.0)
-        factors = factors.to(batch.magnitude.device)[:, None, None]
-        stems = None if batch.stems is None else batch.stems * factors[:, None]
-        activation = None if batch.activation is None else batch.activation * factors[:, None]
-        batch = replace(batch, magnitude=batch.magnitude * factors, stems=stems, activation=activation)
-    return add_clips(batch, add, generator) if add else batch
-
-
-def add_clips(batch: Batch, share: float, generator: torch.Generator) -> Batch:
-    """Add another clip to a `share` of the clips: magnitudes with random phase between them, rolls and masks united.
-
-    |a + b e^{i phi}| = sqrt(a^2 + b^2 + 2 a b cos phi), whose radicand rounding may bring below zero.
-    """
-    count, device = len(batch.crops), batch.magnitude.device
-    chosen = (torch.rand(count, generator=generator) < share).to(device)
-    partner = (torch.arange(count) + torch.randint(1, max(2, count), (1,), generator=generator)) % count
-    phase = torch.rand(batch.magnitude.shape, generator=generator).to(device) * (2 * torch.pi)
-
-    def added(values: Tensor, cosine: Tensor) -> Tensor:
-        other = values[partner] * chosen.reshape(-1, *[1] * (values.ndim - 1))
-        return (values.square() + other.square() + 2 * values * other * cosine).clamp_min(0).sqrt()
-
-    def united(values: Tensor) -> Tensor:
-        other = values[partner] * chosen.reshape(-1, *[1] * (values.ndim - 1))
-        return torch.maximum(values, other) if values.is_floating_point() else values | other
-
-    cosine = phase.cos()
-    stems = None if batch.stems is None else added(batch.stems, cosine[:, None])
-    template, activation = batch.template, batch.activation
-    if template is not None and activation is not None:  # what the teacher hears of either clip sounds
-        template = torch.cat([template, template[partner]], dim=2)
-        activation = torch.cat([activation, activation[partner] * chosen[:, None, None, None]], dim=2)
-    return replace(
-        batch,
-        template=template,
-        activation=activation,
-        magnitude=added(batch.magnitude, cosine),
-        roll=united(batch.roll),
-        onset=united(batch.onset),
-        harmonic=united(batch.harmonic),
-        stems=stems,
-    )
+    return batch
 
 
 def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool]) -> Batch:

@@ -81,23 +81,17 @@ def train_step(session: Session, batch: Batch) -> dict[str, float]:
     clock, settings, data = session.clock, session.settings, session.recipe.data
     clock.enter("variation")
     model, generator = session.model, session.generator(VARIATION, session.ranks.rank)
-    batch = vary(
-        batch, data.transpose, data.equalise, model.grid.bin_width, generator, model.instruments, data.gain, data.add
-    )
+    batch = vary(batch, data.transpose, data.equalise, model.grid.bin_width, generator, model.instruments)
     shifts = different_clips(
         len(batch.crops) * session.ranks.count, len(session.model.instruments), session.generator(EXCHANGE)
     )
-    rate = settings.learning_rate * schedule(session.step, settings.steps, settings.schedule)
+    rate = settings.learning_rate * schedule(session.step, settings.steps)
     statistics = [buffer.clone() for network in session.model.networks.values() for buffer in network.buffers()]
     clock.enter("losses")
-    view = session.ranks.view(
-        Pass(session.model, batch, shifts, objective=settings.objective, positive=settings.positive)
-    )
+    view = session.ranks.view(Pass(session.model, batch, shifts))
     share = magnitude_share(batch, session.ranks)
     values: dict[str, float] = {}
     for name, player in session.players.items():
-        if name == "transcriptor" and session.step % settings.alternate:
-            continue
         with only(session.model, name):
             with autocast(session.model.device, session.precision):
                 losses = player.losses(view, share)
@@ -109,7 +103,6 @@ def train_step(session: Session, batch: Batch) -> dict[str, float]:
             put_back(session.model, statistics)
             refuse(session, batch, name, dict(zip(losses, found, strict=False)))
         player.step(rate)
-        session.average(name)
         values |= {f"{name}/{loss}": value for loss, value in zip(losses, found, strict=False)}
         clock.enter("losses")
         view = view.detached() if len(session.players) > 1 else view
@@ -173,13 +166,7 @@ def validate(session: Session) -> None:
     own = order.validation(data.validation_clips)[session.ranks.rank :: session.ranks.count]
     model.eval()
     for batch in stream(cache, data.clip_frames, own, 0, model.device, source):
-        view = Pass(
-            model,
-            batch,
-            torch.arange(len(model.instruments)) % len(batch.crops),
-            objective=session.settings.objective,
-            positive=session.settings.positive,
-        )
+        view = Pass(model, batch, torch.arange(len(model.instruments)) % len(batch.crops))
         with autocast(model.device, session.precision):
             found = [value for player in session.players.values() for value in player.objective(view).values()]
         sums += torch.tensor([*map(float, found), 1.0], dtype=torch.float64) * len(batch.crops)

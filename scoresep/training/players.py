@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -86,18 +85,9 @@ class Player:
         self.optimiser.step()
 
 
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
-    "linear": lambda done: 1 - done,
-    "constant": lambda done: 1.0,
-    "hold": lambda done: min(1.0, 3 * (1 - done)),
-}
-"""Factor of the learning rate after a share of the steps that follow the warm-up; `hold` falls in the last third."""
-
-
-def schedule(step: int, steps: int, course: str = "cosine") -> float:
-    """Factor of the learning rate at `step`: linear warm-up, then one of `SCHEDULES`."""
+def schedule(step: int, steps: int) -> float:
+    """Factor of the learning rate at `step`: a linear warm-up, one, a linear fall to zero over the last third."""
     warm = max(1, round(WARM_UP * steps))
     if step < warm:
         return (step + 1) / warm
-    return SCHEDULES[course]((step - warm) / max(1, steps - warm))
+    return min(1.0, 3 * (steps - step) / max(1, steps - warm))

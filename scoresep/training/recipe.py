@@ -17,10 +17,8 @@ from typing import Any, get_type_hints
 from scoresep.errors import ScoresepError
 from scoresep.files import existing_file
 from scoresep.instruments import nearest
-from scoresep.losses import DISTANCES
 from scoresep.models.separator import MASKS
-from scoresep.models.tcn import NORMS, TrunkSettings
-from scoresep.training.players import SCHEDULES
+from scoresep.models.tcn import TrunkSettings
 from scoresep.training.precision import PRECISIONS
 from scoresep.training.supervision import SUPERVISIONS, refused_losses
 
@@ -71,14 +69,9 @@ class StageRecipe:
 
     Attributes:
         steps: optimiser steps.
-        learning_rate: its peak; a linear warm-up over 5 % of the steps, then a cosine to zero.
+        learning_rate: its peak, held between a warm-up and a fall to zero (`players.schedule`).
         transcriptor, separator: loss weights of the networks that the stage trains.
         keep: which weights the stage ends with: `last`, or `best` by the validation loss (never by stems).
-        schedule: course of the learning rate (`players.SCHEDULES`).
-        average: factor of the running means of weights that the stage ends with; 0 for the weights themselves.
-        objective: distance of the adversarial losses (`losses.DISTANCES`).
-        alternate: the transcriptor steps once in so many steps of the separator.
-        positive: factor of sounding keys in the transcriptor's score losses.
     """
 
     steps: int = 0
@@ -86,11 +79,6 @@ class StageRecipe:
     transcriptor: TranscriptorWeights = field(default_factory=TranscriptorWeights)
     separator: SeparatorWeights = field(default_factory=SeparatorWeights)
     keep: str = "last"
-    schedule: str = "cosine"
-    average: float = 0.0
-    objective: str = "cross-entropy"
-    alternate: int = 1
-    positive: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -104,8 +92,6 @@ class DataRecipe:
         validation_clips: clips of the validation split that are looked at, at most.
         transpose: training clips are transposed by up to so many semitones either way.
         equalise: training clips are equalised by up to so many decibels either way.
-        gain: training clips are made louder or softer by up to so many decibels.
-        add: share of the training clips to which another clip of the batch is added, with its score.
     """
 
     clip_frames: int = 320
@@ -114,8 +100,6 @@ class DataRecipe:
     validation_clips: int = 256
     transpose: int = 3
     equalise: float = 6.0
-    gain: float = 0.0
-    add: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -179,21 +163,14 @@ class Recipe:
         if self.precision not in PRECISIONS:
             yield f"precision '{self.precision}' is unknown{nearest(self.precision, PRECISIONS)}"
         sizes = {"validate_every": self.validate_every, **asdict(self.trunk), **asdict(self.data)}
-        if (norm := sizes.pop("norm")) not in NORMS:
-            yield f"norm '{norm}' is unknown{nearest(norm, NORMS)}"
         for name, value in sizes.items():
-            if value < (0 if name in ("workers", "validation_clips", "transpose", "equalise", "gain", "add") else 1):
+            if value < (0 if name in ("workers", "validation_clips", "transpose", "equalise") else 1):
                 yield f"{name} is {value}, too small"
         for number, stage in self.stages.items():
             if stage.steps < 0 or stage.learning_rate <= 0:
                 yield f"stage{number} needs steps >= 0 and learning_rate > 0"
             if stage.keep not in ("last", "best"):
                 yield f"stage{number}.keep is '{stage.keep}', not 'last' or 'best'"
-            for name, known in (("schedule", SCHEDULES), ("objective", DISTANCES)):
-                if getattr(stage, name) not in known:
-                    yield f"stage{number}.{name} is unknown{nearest(getattr(stage, name), known)}"
-            if not 0 <= stage.average < 1 or stage.alternate < 1 or stage.positive <= 0:
-                yield f"stage{number} needs 0 <= average < 1, alternate >= 1 and positive > 0"
             if min((*asdict(stage.transcriptor).values(), *asdict(stage.separator).values())) < 0:
                 yield f"stage{number} has a negative loss weight"
             yield from self._refused(number)

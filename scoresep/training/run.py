@@ -204,7 +204,7 @@ def end(session: Session) -> Checkpoint:
     """Take the best weights if asked for, tune thresholds on validation scores, write the finished checkpoint."""
     from scoresep.evaluation.tuning import tune_thresholds
 
-    for player, weights in (session.averages or session.best.get("networks", {})).items():
+    for player, weights in session.best.get("networks", {}).items():
         session.model.networks[player].load_state_dict(weights)
     session.model.eval()
     notes = session.model.transcribes and "transcriptor" in session.stage.players

@@ -60,7 +60,6 @@ class Session:
     precision: str = ""
     ranks: Ranks = ALONE
     begun: bool = False
-    averages: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.settings: StageRecipe = self.recipe.stages[self.stage.number]
@@ -102,20 +101,6 @@ class Session:
             return frozenset()
         return stemmed_tracks(self.cache, split, recipe.supervision, recipe.stems_fraction, recipe.seed)
 
-    def average(self, name: str) -> None:
-        """Move the running mean of a player's weights by a step, if the recipe wants one."""
-        factor = self.settings.average
-        if not factor:
-            return
-        present = self.players[name].network.state_dict()
-        if name not in self.averages:
-            self.averages[name] = {key: value.detach().clone() for key, value in present.items()}
-        for key, value in present.items():
-            if value.is_floating_point():
-                self.averages[name][key].lerp_(value, 1 - min(factor, (1 + self.step) / (10 + self.step)))
-            else:
-                self.averages[name][key].copy_(value)
-
     def generator(self, purpose: int, rank: int = 0) -> torch.Generator:
         """Random numbers that follow from seed, stage, step, purpose and rank alone."""
         origin = np.random.SeedSequence((self.recipe.seed, self.stage.number, self.step, purpose, rank))
@@ -138,7 +123,6 @@ def save(session: Session, *, complete: bool) -> Checkpoint:
         else {
             "optimisers": {name: player.optimiser.state_dict() for name, player in session.players.items()},
             "best": session.best,
-            "averages": session.averages,
             "precision": session.precision,
         }
     )
@@ -163,7 +147,6 @@ def save(session: Session, *, complete: bool) -> Checkpoint:
 def restore(session: Session, checkpoint: Checkpoint) -> None:
     """Go on where an incomplete checkpoint stopped; `session.model` is the checkpoint's."""
     session.step, session.history = checkpoint.steps, checkpoint.history
-    session.averages = checkpoint.resume.get("averages", {})
     session.best, session.precision = checkpoint.resume["best"], checkpoint.resume["precision"]
     session.begun = True
     for name, player in session.players.items():

@@ -22,27 +22,17 @@ class Pass:
         model: the networks.
         batch: the clips.
         shifts: how tracks are exchanged between clips for X~, int64 (N,).
-        objective, positive: as `recipe.StageRecipe`.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        batch: Batch,
-        shifts: Tensor,
-        separated: Tensor | None = None,
-        objective: str = "cross-entropy",
-        positive: float = 1.0,
-    ) -> None:
+    def __init__(self, model: Model, batch: Batch, shifts: Tensor, separated: Tensor | None = None) -> None:
         self.model, self.batch, self.shifts = model, batch, shifts
-        self.objective, self.positive = objective, positive
         if separated is not None:
             self.separated = separated
 
     def detached(self) -> Pass:
         """The same batch with separated tracks that pass no gradient back to the separator."""
         with torch.no_grad():
-            return Pass(self.model, self.batch, self.shifts, self.separated.detach(), self.objective, self.positive)
+            return Pass(self.model, self.batch, self.shifts, self.separated.detach())
 
     @cached_property
     def separated(self) -> Tensor:
@@ -94,12 +84,10 @@ Term = Callable[[Pass], Tensor]
 
 TERMS: dict[str, dict[str, Term]] = {
     "transcriptor": {
-        "score": lambda p: losses.score_loss(p.rolls.frame, p.labels, p.positive),
-        "onset": lambda p: losses.score_loss(p.rolls.onset, p.batch.onset, p.positive),
-        "adversarial_mixture": lambda p: losses.adversarial_mixture_transcriptor_loss(p.crossed[0], p.objective),
-        "adversarial_transcription": lambda p: losses.adversarial_transcription_loss(
-            p.track_logits, p.labels, p.objective
-        ),
+        "score": lambda p: losses.score_loss(p.rolls.frame, p.labels),
+        "onset": lambda p: losses.score_loss(p.rolls.onset, p.batch.onset),
+        "adversarial_mixture": lambda p: losses.adversarial_mixture_transcriptor_loss(p.crossed[0]),
+        "adversarial_transcription": lambda p: losses.adversarial_transcription_loss(p.track_logits, p.labels),
     },
     "separator": {
         "transcription": lambda p: losses.transcription_loss(p.track_logits, p.labels, p.by_score),
@@ -115,7 +103,7 @@ TERMS: dict[str, dict[str, Term]] = {
         "literal_harmonic_mixture": lambda p: losses.literal_harmonic_mixture_loss(
             p.batch.magnitude, p.separated, p.batch.harmonic, p.by_score
         ),
-        "adversarial_mixture": lambda p: losses.adversarial_mixture_separator_loss(*p.crossed, p.objective),
+        "adversarial_mixture": lambda p: losses.adversarial_mixture_separator_loss(*p.crossed),
         "teacher": lambda p: losses.teacher_loss(
             p.batch.magnitude,
             p.separated,

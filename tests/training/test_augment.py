@@ -120,9 +120,7 @@ def products(batch: Batch) -> torch.Tensor:
 def test_the_teachers_factors_vary_as_the_mixture_does(batch):
     """The same random moves are drawn with factors and without; what was the mixture stays the mixture."""
     known = with_factors(batch)
-    varied, plain = (
-        vary(given, 3, 6.0, 7.8125, torch.Generator().manual_seed(1), GROUPS, gain=6.0) for given in (known, batch)
-    )
+    varied, plain = (vary(given, 3, 6.0, 7.8125, torch.Generator().manual_seed(1), GROUPS) for given in (known, batch))
     assert same(varied, plain) and not same(varied, batch) and plain.template is None
     heard = products(varied)
     assert torch.allclose(heard[:, 0], varied.magnitude, atol=1e-4)
@@ -138,16 +136,6 @@ def test_an_equaliser_leaves_the_teachers_masks_alone_and_a_transposition_moves_
     moved = transpose(taught, torch.full((3,), 12), PITCHED)
     after = masks(moved.template, moved.activation)
     assert torch.allclose(after[:, :, :1025:2], before[:, :, :513], atol=1e-5) and not torch.allclose(after, before)
-
-
-def test_of_added_clips_the_teacher_hears_both(batch):
-    known = with_factors(batch)
-    added = vary(known, 0, 0.0, 7.8125, torch.Generator().manual_seed(2), GROUPS, add=0.5)
-    own, heard = products(known), products(added)
-    chosen = [not torch.allclose(heard[b], own[b]) for b in range(3)]
-    assert any(chosen) and not all(chosen)
-    for b in (b for b in range(3) if chosen[b]):
-        assert any(torch.allclose(heard[b], own[b] + own[(b + k) % 3], atol=1e-4) for k in (1, 2))
 
 
 def test_stems_vary_as_the_mixture_does(batch):

@@ -13,7 +13,7 @@ from scoresep.training.terms import TERMS
 
 
 def test_shipped_recipes_can_be_loaded():
-    assert shipped_recipes() == ["mini", "paper"]
+    assert shipped_recipes() == ["mini", "paper", "taught"]
     assert load_recipe("paper") == Recipe()
     mini, full = load_recipe("mini"), Recipe()
     assert mini != full and mini.data.workers == 0
@@ -121,7 +121,7 @@ def test_bad_files_are_refused(tmp_path, content, message):
 
 
 def test_missing_and_unknown_recipes_are_refused(tmp_path):
-    with pytest.raises(ScoresepError, match=r"recipe .*none\.toml does not exist; or use a shipped one: mini, paper"):
+    with pytest.raises(ScoresepError, match=r"recipe .*none\.toml does not exist; or use a shipped one: mini, paper, taught"):
         load_recipe(str(tmp_path / "none.toml"))
     with pytest.raises(ScoresepError, match="unknown recipe 'minni'; did you mean 'mini'"):
         load_recipe("minni")
