@@ -121,7 +121,9 @@ def test_bad_files_are_refused(tmp_path, content, message):
 
 
 def test_missing_and_unknown_recipes_are_refused(tmp_path):
-    with pytest.raises(ScoresepError, match=r"recipe .*none\.toml does not exist; or use a shipped one: mini, paper, taught"):
+    with pytest.raises(
+        ScoresepError, match=r"recipe .*none\.toml does not exist; or use a shipped one: mini, paper, taught"
+    ):
         load_recipe(str(tmp_path / "none.toml"))
     with pytest.raises(ScoresepError, match="unknown recipe 'minni'; did you mean 'mini'"):
         load_recipe("minni")
