@@ -36,6 +36,17 @@ def score_loss(logits: Tensor, roll: Tensor) -> Tensor:
     return cross_entropy(logits, roll)
 
 
+def least_squares(logits: Tensor, target: Tensor) -> Tensor:
+    """(sigmoid(logits) - y)^2, summed and averaged as `cross_entropy` (Mao et al. 2017): bounded, so that no single key
+    that one network is sure of and the other denies outweighs all the rest."""
+    error = (torch.sigmoid(logits) - target).square().sum()
+    return error / (logits.shape[0] * logits.shape[-2] * logits.shape[-1])
+
+
+OBJECTIVES = {"cross-entropy": cross_entropy, "least-squares": least_squares}
+"""What the adversarial losses measure between logits and labels."""
+
+
 def own_part_targets(roll: Tensor) -> Tensor:
     """What separated track i should transcribe to: part i for instrument i, nothing for the others.
 
@@ -65,19 +76,19 @@ def transcription_loss(track_logits: Tensor, roll: Tensor, counted: Tensor | Non
     return cross_entropy(track_logits, own_part_targets(roll), counted)
 
 
-def adversarial_transcription_loss(track_logits: Tensor, roll: Tensor) -> Tensor:
+def adversarial_transcription_loss(track_logits: Tensor, roll: Tensor, objective: str = "cross-entropy") -> Tensor:
     """sum_i [H(0, T_i(S_i)) + sum_{j != i} H(y_j, T_j(S_i))], minimised by the transcriptor. Shapes as above."""
-    return cross_entropy(track_logits, other_parts_targets(roll))
+    return OBJECTIVES[objective](track_logits, other_parts_targets(roll))
 
 
-def adversarial_mixture_transcriptor_loss(logits: Tensor) -> Tensor:
+def adversarial_mixture_transcriptor_loss(logits: Tensor, objective: str = "cross-entropy") -> Tensor:
     """H(0, T(X~)): the transcriptor is to find nothing in a mixture of tracks from different clips. (B, N, P, T)."""
-    return cross_entropy(logits, torch.zeros_like(logits))
+    return OBJECTIVES[objective](logits, torch.zeros_like(logits))
 
 
-def adversarial_mixture_separator_loss(logits: Tensor, roll: Tensor) -> Tensor:
+def adversarial_mixture_separator_loss(logits: Tensor, roll: Tensor, objective: str = "cross-entropy") -> Tensor:
     """H(y~, T(X~)): the separator is to make X~ transcribe to the parts that its tracks came with. (B, N, P, T)."""
-    return cross_entropy(logits, roll)
+    return OBJECTIVES[objective](logits, roll)
 
 
 def mixture_loss(mixture: Tensor, separated: Tensor, active: Tensor, counted: Tensor | None = None) -> Tensor:

@@ -302,6 +302,20 @@ def test_labels_of_a_clip_serve_as_its_roll():
     assert losses.clip_mixture_loss(x, s, labels) == losses.clip_mixture_loss(x, s, roll)
 
 
+def test_least_squares_by_hand_and_bounded():
+    logits, roll = torch.tensor([[[[0.0], [math.log(3)]]]]), torch.tensor([[[[1.0], [0.0]]]])
+    assert losses.least_squares(logits, roll).item() == pytest.approx((0.25 + 0.75**2) / 2)
+    assert losses.adversarial_mixture_separator_loss(logits, roll, "least-squares") == losses.least_squares(
+        logits, roll
+    )
+    silence = losses.adversarial_mixture_transcriptor_loss(logits, "least-squares")
+    assert silence.item() == pytest.approx((0.25 + 0.75**2) / 2)
+    certain = torch.full((1, 2, 3, 1, 1), 100.0, requires_grad=True)
+    loss = losses.adversarial_transcription_loss(certain[:, :, :2], torch.zeros(1, 2, 1, 1), "least-squares")
+    loss.backward()
+    assert loss.item() == pytest.approx(4.0) and not certain.grad.any()
+
+
 def test_literal_harmonic_loss_differs_in_uncovered_bins_which_softmax_masks_cannot_change():
     made = torch.Generator().manual_seed(0)
     mixture, harmonic = torch.rand(2, 6, 4, generator=made), torch.rand(2, 3, 6, 4, generator=made) < 0.3

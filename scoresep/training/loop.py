@@ -88,7 +88,7 @@ def train_step(session: Session, batch: Batch) -> dict[str, float]:
     rate = settings.learning_rate * schedule(session.step, settings.steps)
     statistics = [buffer.clone() for network in session.model.networks.values() for buffer in network.buffers()]
     clock.enter("losses")
-    view = session.ranks.view(Pass(session.model, batch, shifts))
+    view = session.ranks.view(Pass(session.model, batch, shifts, objective=settings.objective))
     share = magnitude_share(batch, session.ranks)
     values: dict[str, float] = {}
     for name, player in session.players.items():
@@ -166,7 +166,8 @@ def validate(session: Session) -> None:
     own = order.validation(data.validation_clips)[session.ranks.rank :: session.ranks.count]
     model.eval()
     for batch in stream(cache, data.clip_frames, own, 0, model.device, source):
-        view = Pass(model, batch, torch.arange(len(model.instruments)) % len(batch.crops))
+        shifts = torch.arange(len(model.instruments)) % len(batch.crops)
+        view = Pass(model, batch, shifts, objective=session.settings.objective)
         with autocast(model.device, session.precision):
             found = [value for player in session.players.values() for value in player.objective(view).values()]
         sums += torch.tensor([*map(float, found), 1.0], dtype=torch.float64) * len(batch.crops)

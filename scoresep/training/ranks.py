@@ -164,7 +164,7 @@ class SharedPass(Pass):
     """
 
     def __init__(self, ranks: Ranks, plain: Pass) -> None:
-        super().__init__(plain.model, plain.batch, plain.shifts, plain.__dict__.get("separated"))
+        super().__init__(plain.model, plain.batch, plain.shifts, plain.__dict__.get("separated"), plain.objective)
         self.ranks = ranks
 
     def detached(self) -> Pass:

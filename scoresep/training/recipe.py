@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 from scoresep.errors import ScoresepError
 from scoresep.files import existing_file
 from scoresep.instruments import nearest
+from scoresep.losses import OBJECTIVES
 from scoresep.models.separator import MASKS
 from scoresep.models.tcn import TrunkSettings
 from scoresep.training.precision import PRECISIONS
@@ -72,6 +73,7 @@ class StageRecipe:
         learning_rate: its peak, held between a warm-up and a fall to zero (`players.schedule`).
         transcriptor, separator: loss weights of the networks that the stage trains.
         keep: which weights the stage ends with: `last`, or `best` by the validation loss (never by stems).
+        objective: what the adversarial losses measure (`losses.OBJECTIVES`).
     """
 
     steps: int = 0
@@ -79,6 +81,7 @@ class StageRecipe:
     transcriptor: TranscriptorWeights = field(default_factory=TranscriptorWeights)
     separator: SeparatorWeights = field(default_factory=SeparatorWeights)
     keep: str = "last"
+    objective: str = "cross-entropy"
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,8 @@ class Recipe:
                 yield f"stage{number} needs steps >= 0 and learning_rate > 0"
             if stage.keep not in ("last", "best"):
                 yield f"stage{number}.keep is '{stage.keep}', not 'last' or 'best'"
+            if stage.objective not in OBJECTIVES:
+                yield f"stage{number}.objective '{stage.objective}' is unknown{nearest(stage.objective, OBJECTIVES)}"
             if min((*asdict(stage.transcriptor).values(), *asdict(stage.separator).values())) < 0:
                 yield f"stage{number} has a negative loss weight"
             yield from self._refused(number)

@@ -22,17 +22,25 @@ class Pass:
         model: the networks.
         batch: the clips.
         shifts: how tracks are exchanged between clips for X~, int64 (N,).
+        objective: what the adversarial losses measure (`losses.OBJECTIVES`).
     """
 
-    def __init__(self, model: Model, batch: Batch, shifts: Tensor, separated: Tensor | None = None) -> None:
-        self.model, self.batch, self.shifts = model, batch, shifts
+    def __init__(
+        self,
+        model: Model,
+        batch: Batch,
+        shifts: Tensor,
+        separated: Tensor | None = None,
+        objective: str = "cross-entropy",
+    ) -> None:
+        self.model, self.batch, self.shifts, self.objective = model, batch, shifts, objective
         if separated is not None:
             self.separated = separated
 
     def detached(self) -> Pass:
         """The same batch with separated tracks that pass no gradient back to the separator."""
         with torch.no_grad():
-            return Pass(self.model, self.batch, self.shifts, self.separated.detach())
+            return Pass(self.model, self.batch, self.shifts, self.separated.detach(), self.objective)
 
     @cached_property
     def separated(self) -> Tensor:
@@ -86,8 +94,10 @@ TERMS: dict[str, dict[str, Term]] = {
     "transcriptor": {
         "score": lambda p: losses.score_loss(p.rolls.frame, p.labels),
         "onset": lambda p: losses.score_loss(p.rolls.onset, p.batch.onset),
-        "adversarial_mixture": lambda p: losses.adversarial_mixture_transcriptor_loss(p.crossed[0]),
-        "adversarial_transcription": lambda p: losses.adversarial_transcription_loss(p.track_logits, p.labels),
+        "adversarial_mixture": lambda p: losses.adversarial_mixture_transcriptor_loss(p.crossed[0], p.objective),
+        "adversarial_transcription": lambda p: losses.adversarial_transcription_loss(
+            p.track_logits, p.labels, p.objective
+        ),
     },
     "separator": {
         "transcription": lambda p: losses.transcription_loss(p.track_logits, p.labels, p.by_score),
@@ -103,7 +113,7 @@ TERMS: dict[str, dict[str, Term]] = {
         "literal_harmonic_mixture": lambda p: losses.literal_harmonic_mixture_loss(
             p.batch.magnitude, p.separated, p.batch.harmonic, p.by_score
         ),
-        "adversarial_mixture": lambda p: losses.adversarial_mixture_separator_loss(*p.crossed),
+        "adversarial_mixture": lambda p: losses.adversarial_mixture_separator_loss(*p.crossed, p.objective),
         "teacher": lambda p: losses.teacher_loss(
             p.batch.magnitude,
             p.separated,
