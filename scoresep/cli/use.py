@@ -60,7 +60,7 @@ def separate(
     Example: scoresep separate song.flac --ckpt ckpt.pt --out stems
     """
     from scoresep.inference.guide import read_guide
-    from scoresep.inference.separate import Options, separate_file, stem_names
+    from scoresep.inference.separate import Options, file_names, separate_file
     from scoresep.inference.songs import find_score, find_songs
     from scoresep.inference.write import choose_format
 
@@ -69,7 +69,7 @@ def separate(
     if score is not None and len(songs) > 1 and not score.is_dir():
         raise ScoresepError(f"{score} is the score of one of {len(songs)} files; give a folder of scores named alike")
     model = load_model(ckpt, device)
-    stem_names(model, chosen)
+    file_names(model, chosen)
 
     def work(song: Song, progress: Progress) -> list[str]:
         guide, lines = None, []

@@ -123,7 +123,7 @@ def separate_file(
         ScoresepError: the audio cannot be read, the format cannot hold it, stems are there already (without `force`),
             they cannot be written, or an instrument that the model does not know.
     """
-    names, folder = stem_names(model, options.instruments), Path(folder)
+    names, folder = file_names(model, options.instruments), Path(folder)
     earlier = earlier_stems(folder, model)
     if earlier and not force:
         raise ScoresepError(f"{earlier[0]} is there already; --force replaces it, or give another --out")
@@ -150,16 +150,25 @@ def stem_names(model: Model, instruments: Sequence[str] = ()) -> list[str]:
     """Names of the stems: the instruments asked for (all by default), and the residual unless they are everything.
 
     Raises:
-        ScoresepError: an instrument that the model does not know, or a name that is no plain file name.
+        ScoresepError: an instrument that the model does not know.
     """
-    for name in model.names:
-        if name != Path(name).name or name.startswith(".") or "\\" in name or name == RESIDUAL:
-            raise ScoresepError(f"the checkpoint calls an instrument {name!r}, which is no name for a file; train anew")
     for name in instruments:
         if name not in model.names:
             raise ScoresepError(f"the checkpoint knows no instrument '{name}'{nearest(name, model.names)}")
     chosen = list(dict.fromkeys(instruments)) or list(model.names)
     return chosen if _complete(model, chosen) else [*chosen, RESIDUAL]
+
+
+def file_names(model: Model, instruments: Sequence[str] = ()) -> list[str]:
+    """`stem_names` for files: no name from a checkpoint becomes a path.
+
+    Raises:
+        ScoresepError: as there, or a name that is no plain file name.
+    """
+    for name in model.names:
+        if name != Path(name).name or name.startswith(".") or "\\" in name or name == RESIDUAL:
+            raise ScoresepError(f"the checkpoint calls an instrument {name!r}, which is no name for a file; train anew")
+    return stem_names(model, instruments)
 
 
 def earlier_stems(folder: Path, model: Model) -> list[Path]:

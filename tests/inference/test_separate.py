@@ -13,7 +13,7 @@ from scoresep.features.score import part_from_notes
 from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import Grid
 from scoresep.inference.guide import ScoreGuide
-from scoresep.inference.separate import RESIDUAL, Options, separate_array, separate_file, stem_names
+from scoresep.inference.separate import RESIDUAL, Options, file_names, separate_array, separate_file
 from scoresep.inference.write import choose_format
 from scoresep.instruments import Instrument, choose
 from scoresep.models.tcn import TrunkSettings
@@ -158,7 +158,7 @@ def test_names_of_a_strangers_checkpoint_never_become_paths(name: str) -> None:
     instruments = (Instrument(name), *choose(["guitar", "bass"]))
     model = Model(Grid(), instruments, TrunkSettings(16, 32, 3, 1), "softmax")
     with pytest.raises(ScoresepError, match="no name for a file"):
-        stem_names(model)
+        file_names(model)
 
 
 @pytest.mark.parametrize(("name", "bits"), [("wav", "16"), ("wav", "24"), ("flac", "16"), ("flac", "24")])
