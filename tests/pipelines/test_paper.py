@@ -102,6 +102,20 @@ def test_unknown_rows_and_sizes_are_refused_in_one_line(paper):
         assert ended.returncode == 2 and message in ended.stderr and ended.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("table", ["paper", "ablation"])
+def test_every_row_of_a_table_is_a_recipe(table):
+    folder = ROOT / "pipelines" / table
+    rows = tomllib.loads((folder / "rows.toml").read_text())
+    recipes = {}
+    for name, row in rows.items():
+        own = folder / f"{name}.toml"
+        base = str(own) if own.exists() else str(ROOT / "pipelines" / "two-cores.toml")
+        recipes[name] = load_recipe(base, row.get("set", ())).to_dict()
+        assert row["stage"] in (1, 2, 3) and row["title"]
+    plain = [(rows[name]["stage"], recipe) for name, recipe in recipes.items()]
+    assert all(one not in plain[:place] for place, one in enumerate(plain)), "two rows are the same"
+
+
 ON = {
     "transcription": {"transcription"},
     "clip": {"transcription", "clip_mixture"},
