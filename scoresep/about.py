@@ -48,6 +48,7 @@ def describe_cache(cache: Cache) -> Lines:
             "shards",
             f"{len(shards)}, {size / 2**20:.0f} MiB" + (f"; {missing} MISSING, prepare again" if missing else ""),
         ),
+        ("teacher", cache.settings.teacher),
         ("digest", cache.digest),
     ]
     lines += [("left out", f"{item.track}: {item.reason}") for item in cache.excluded if not item.deliberate]
