@@ -1,4 +1,4 @@
-"""The losses of "Transcription Is All You Need" (Hung, Wichern, Le Roux 2021), of a teacher, of stems: pure functions.
+"""The losses of "Transcription Is All You Need" (Hung, Wichern, Le Roux 2021), and that of stems: pure functions.
 
 Called by `training.terms`. Axes: B batch, N instruments, F bins, T frames, P pitches. Rolls are float 0 or 1, logits
 are the transcriptor's frame logits, magnitudes are >= 0. H is binary cross-entropy, averaged over batch, pitches and
@@ -14,6 +14,7 @@ same loss over the others is the loss over all.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 
 import torch
@@ -27,24 +28,28 @@ from scoresep.mixture_error import applies as one_pass
 def cross_entropy(logits: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
     """H(y, p) with p = sigmoid(logits): (B, ..., P, T) -> scalar, mean over B, P, T, sum over the axes between."""
     weight = None if counted is None else counted.to(logits.dtype).reshape(-1, *[1] * (logits.ndim - 1))
-    elementwise = functional.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
-    return elementwise / (logits.shape[0] * logits.shape[-2] * logits.shape[-1])
-
-
-def score_loss(logits: Tensor, roll: Tensor) -> Tensor:
-    """Stage 1: H(y, T(X)). Logits and roll (B, N, P, T)."""
-    return cross_entropy(logits, roll)
+    return _for_each_key(functional.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum"), logits)
 
 
 def least_squares(logits: Tensor, target: Tensor) -> Tensor:
     """(sigmoid(logits) - y)^2, summed and averaged as `cross_entropy` (Mao et al. 2017): bounded, so that no single key
     that one network is sure of and the other denies outweighs all the rest."""
-    error = (torch.sigmoid(logits) - target).square().sum()
-    return error / (logits.shape[0] * logits.shape[-2] * logits.shape[-1])
+    return _for_each_key((torch.sigmoid(logits) - target).square().sum(), logits)
 
 
-OBJECTIVES = {"cross-entropy": cross_entropy, "least-squares": least_squares}
-"""What the adversarial losses measure between logits and labels."""
+def _for_each_key(total: Tensor, logits: Tensor) -> Tensor:
+    """A sum over all of `logits` (B, ..., P, T) as a mean over B, P, T, a sum over the axes between."""
+    return total / (logits.shape[0] * logits.shape[-2] * logits.shape[-1])
+
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+OBJECTIVES: dict[str, Objective] = {"cross-entropy": cross_entropy, "least-squares": least_squares}
+"""What the adversarial losses measure between logits and labels, as recipes name it."""
+
+
+def score_loss(logits: Tensor, roll: Tensor) -> Tensor:
+    """Stage 1: H(y, T(X)). Logits and roll (B, N, P, T)."""
+    return cross_entropy(logits, roll)
 
 
 def own_part_targets(roll: Tensor) -> Tensor:
@@ -76,19 +81,19 @@ def transcription_loss(track_logits: Tensor, roll: Tensor, counted: Tensor | Non
     return cross_entropy(track_logits, own_part_targets(roll), counted)
 
 
-def adversarial_transcription_loss(track_logits: Tensor, roll: Tensor, objective: str = "cross-entropy") -> Tensor:
+def adversarial_transcription_loss(track_logits: Tensor, roll: Tensor, objective: Objective = cross_entropy) -> Tensor:
     """sum_i [H(0, T_i(S_i)) + sum_{j != i} H(y_j, T_j(S_i))], minimised by the transcriptor. Shapes as above."""
-    return OBJECTIVES[objective](track_logits, other_parts_targets(roll))
+    return objective(track_logits, other_parts_targets(roll))
 
 
-def adversarial_mixture_transcriptor_loss(logits: Tensor, objective: str = "cross-entropy") -> Tensor:
+def adversarial_mixture_transcriptor_loss(logits: Tensor, objective: Objective = cross_entropy) -> Tensor:
     """H(0, T(X~)): the transcriptor is to find nothing in a mixture of tracks from different clips. (B, N, P, T)."""
-    return OBJECTIVES[objective](logits, torch.zeros_like(logits))
+    return objective(logits, torch.zeros_like(logits))
 
 
-def adversarial_mixture_separator_loss(logits: Tensor, roll: Tensor, objective: str = "cross-entropy") -> Tensor:
+def adversarial_mixture_separator_loss(logits: Tensor, roll: Tensor, objective: Objective = cross_entropy) -> Tensor:
     """H(y~, T(X~)): the separator is to make X~ transcribe to the parts that its tracks came with. (B, N, P, T)."""
-    return OBJECTIVES[objective](logits, roll)
+    return objective(logits, roll)
 
 
 def mixture_loss(mixture: Tensor, separated: Tensor, active: Tensor, counted: Tensor | None = None) -> Tensor:
@@ -102,18 +107,22 @@ def mixture_loss(mixture: Tensor, separated: Tensor, active: Tensor, counted: Te
         active: A, bool, broadcast to (B, N, F, T).
         counted: bool, broadcast to (B, F, T), bins that the sums run over; None for all.
     """
-    whole = mixture.sum().clamp_min(torch.finfo(mixture.dtype).tiny)
     everywhere = torch.ones((1, 1, 1), dtype=torch.bool, device=mixture.device)
     counted = everywhere if counted is None else counted
-    error = MixtureError.apply if one_pass(mixture, separated) else mixture_error
-    return error(mixture, separated, active, counted) / whole
+    error = MixtureError.apply if one_pass(mixture, separated) else plain_mixture_error
+    return error(mixture, separated, active, counted) / _whole(mixture)
 
 
-def mixture_error(mixture: Tensor, separated: Tensor, active: Tensor, counted: Tensor) -> Tensor:
-    """The mixture loss as its formula says, before it is divided; `counted` broadcasts to (B, F, T)."""
+def plain_mixture_error(mixture: Tensor, separated: Tensor, active: Tensor, counted: Tensor) -> Tensor:
+    """`MixtureError` as tensor operations, for any device and type; `counted` broadcasts to (B, F, T)."""
     kept = (separated * active).sum(1)
     leaked = separated.sum(1) - kept  # of tracks that are nowhere negative: half the passes of summing the others
     return (((mixture - kept).abs() + leaked) * counted).sum()
+
+
+def _whole(mixture: Tensor) -> Tensor:
+    """The batch's total magnitude, not 0."""
+    return mixture.sum().clamp_min(torch.finfo(mixture.dtype).tiny)
 
 
 def clip_activity(roll: Tensor, unscored: Tensor | None = None) -> Tensor:
@@ -175,35 +184,20 @@ def _whole_clips(counted: Tensor | None) -> Tensor | None:
 
 
 def stem_loss(mixture: Tensor, separated: Tensor, stems: Tensor, counted: Tensor | None = None) -> Tensor:
-    """sum_i sum_{f,t} |S_i - |stem i||, divided by sum X over the batch as the mixture losses are.
+    """sum_i sum_{f,t} |S_i - E_i|, divided by sum X over the batch as the mixture losses are.
 
     Magnitude approximation by the mean absolute error, the usual loss of supervised separators that mask magnitudes.
 
     Args:
         mixture: X, (B, F, T).
         separated: S = M X, (B, N, F, T).
-        stems: magnitudes of the true stems, (B, N, F, T).
+        stems: E, magnitudes of the true stems, or what a teacher takes for them, (B, N, F, T).
         counted: bool (B,), clips whose stems are known; None for all.
     """
     error = (separated - stems).abs()
     if counted is not None:
         error = error * counted[:, None, None, None]
-    return error.sum() / mixture.sum().clamp_min(torch.finfo(mixture.dtype).tiny)
-
-
-def teacher_loss(mixture: Tensor, separated: Tensor, estimates: Tensor, confidence: Tensor | None = None) -> Tensor:
-    """sum_i sum_{f,t} C |S_i - E_i|, divided by sum X over the batch as `stem_loss` is.
-
-    Args:
-        mixture: X, (B, F, T).
-        separated: S = M X, (B, N, F, T).
-        estimates: E, what the teacher takes the instruments' magnitudes for, (B, N, F, T).
-        confidence: C, how much a bin counts, (B, F, T), 0 to 1; None for all alike.
-    """
-    error = (separated - estimates).abs().sum(1)
-    if confidence is not None:
-        error = error * confidence
-    return error.sum() / mixture.sum().clamp_min(torch.finfo(mixture.dtype).tiny)
+    return error.sum() / _whole(mixture)
 
 
 def cross_mixture(separated: Tensor, roll: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:

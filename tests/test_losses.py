@@ -254,24 +254,6 @@ def test_stem_loss_by_hand():
     assert losses.stem_loss(torch.tensor([[[3.0, 5.0]]]), stems, stems).item() == 0
 
 
-def test_teacher_loss_by_hand():
-    """|1-2| + |2-0| in the first bin, |3-3| + |0-1| in the second, which counts half, over a mixture of 3 + 5."""
-    separated = torch.tensor([[[[1.0, 3.0]], [[2.0, 0.0]]]])
-    estimates = torch.tensor([[[[2.0, 3.0]], [[0.0, 1.0]]]])
-    mixture, confidence = torch.tensor([[[3.0, 5.0]]]), torch.tensor([[[1.0, 0.5]]])
-    assert losses.teacher_loss(mixture, separated, estimates).item() == pytest.approx(4 / 8)
-    assert losses.teacher_loss(mixture, separated, estimates, confidence).item() == pytest.approx(3.5 / 8)
-    assert losses.teacher_loss(mixture, estimates, estimates, confidence).item() == 0
-
-
-def test_a_bin_of_which_the_teacher_knows_nothing_teaches_nothing():
-    separated = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    mixture, estimates, confidence = torch.ones(2, 4, 5), torch.zeros(2, 3, 4, 5), torch.ones(2, 4, 5)
-    confidence[:, 1] = 0.0
-    losses.teacher_loss(mixture, separated, estimates, confidence).backward()
-    assert not separated.grad[:, :, 1].any() and (separated.grad[:, :, [0, 2, 3]] > 0).all()
-
-
 def test_a_loss_over_some_clips_and_over_the_others_is_that_over_all():
     generator = torch.Generator().manual_seed(0)
     x, s, true = (torch.rand(shape, generator=generator) for shape in ((4, 5, 6), (4, 2, 5, 6), (4, 2, 5, 6)))
@@ -305,13 +287,13 @@ def test_labels_of_a_clip_serve_as_its_roll():
 def test_least_squares_by_hand_and_bounded():
     logits, roll = torch.tensor([[[[0.0], [math.log(3)]]]]), torch.tensor([[[[1.0], [0.0]]]])
     assert losses.least_squares(logits, roll).item() == pytest.approx((0.25 + 0.75**2) / 2)
-    assert losses.adversarial_mixture_separator_loss(logits, roll, "least-squares") == losses.least_squares(
+    assert losses.adversarial_mixture_separator_loss(logits, roll, losses.least_squares) == losses.least_squares(
         logits, roll
     )
-    silence = losses.adversarial_mixture_transcriptor_loss(logits, "least-squares")
+    silence = losses.adversarial_mixture_transcriptor_loss(logits, losses.least_squares)
     assert silence.item() == pytest.approx((0.25 + 0.75**2) / 2)
     certain = torch.full((1, 2, 3, 1, 1), 100.0, requires_grad=True)
-    loss = losses.adversarial_transcription_loss(certain[:, :, :2], torch.zeros(1, 2, 1, 1), "least-squares")
+    loss = losses.adversarial_transcription_loss(certain[:, :, :2], torch.zeros(1, 2, 1, 1), losses.least_squares)
     loss.backward()
     assert loss.item() == pytest.approx(4.0) and not certain.grad.any()
 

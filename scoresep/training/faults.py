@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from scoresep.cache.reader import Cache
+from scoresep.losses import Objective, cross_entropy
 from scoresep.training.checkpoint import Model
 from scoresep.training.stages import only
 from scoresep.training.stream import Batch
@@ -21,7 +22,9 @@ def describe(cache: Cache, batch: Batch, found: list[tuple[str, int]], frames: i
     return list(dict.fromkeys(name for name, _ in found)), clips
 
 
-def guilty(model: Model, batch: Batch, player: str, losses: list[str]) -> list[tuple[str, int]]:
+def guilty(
+    model: Model, batch: Batch, player: str, losses: list[str], objective: Objective = cross_entropy
+) -> list[tuple[str, int]]:
     """(loss, place in the batch) of the clips that by themselves have a loss or a gradient that is not finite.
 
     Networks run in evaluation mode, so nothing is counted into their statistics, and no other rank is needed.
@@ -33,20 +36,21 @@ def guilty(model: Model, batch: Batch, player: str, losses: list[str]) -> list[t
         (name, place)
         for name in losses
         for place in range(len(batch.crops))
-        if not _sound(model, _alone(batch, place), player, name)
+        if not _sound(model, _alone(batch, place), player, name, objective)
     ]
     for name, network in model.networks.items():
         network.train(modes[name])
     return found
 
 
-def _sound(model: Model, clip: Batch, player: str, loss: str) -> bool:
+def _sound(model: Model, clip: Batch, player: str, loss: str, objective: Objective) -> bool:
     """Whether a loss of one clip and its gradient are finite."""
     if not _finite([values for values in clip.tensors().values() if values.is_floating_point()]):
         return False
     with only(model, player) as network:
         network.zero_grad(set_to_none=True)
-        value = TERMS[player][loss](Pass(model, clip, torch.zeros(len(model.instruments), dtype=torch.int64)))
+        shifts = torch.zeros(len(model.instruments), dtype=torch.int64)
+        value = TERMS[player][loss](Pass(model, clip, shifts, objective=objective))
         value.backward()
         gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
         network.zero_grad(set_to_none=True)

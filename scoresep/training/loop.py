@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scoresep.errors import ScoresepError
-from scoresep.losses import different_clips
+from scoresep.losses import OBJECTIVES, different_clips
 from scoresep.training import faults
 from scoresep.training.augment import vary
 from scoresep.training.checkpoint import Model
@@ -88,7 +88,7 @@ def train_step(session: Session, batch: Batch) -> dict[str, float]:
     rate = settings.learning_rate * schedule(session.step, settings.steps)
     statistics = [buffer.clone() for network in session.model.networks.values() for buffer in network.buffers()]
     clock.enter("losses")
-    view = session.ranks.view(Pass(session.model, batch, shifts, objective=settings.objective))
+    view = session.ranks.view(Pass(session.model, batch, shifts, objective=OBJECTIVES[settings.objective]))
     share = magnitude_share(batch, session.ranks)
     values: dict[str, float] = {}
     for name, player in session.players.items():
@@ -133,7 +133,7 @@ def refuse(session: Session, batch: Batch, player: str, values: dict[str, float]
     number, frames = session.stage.number, session.recipe.data.clip_frames
     broken = [name for name, value in values.items() if not math.isfinite(value)]
     what = "loss" if broken else "the gradient of loss"
-    found = faults.guilty(session.model, batch, player, broken or list(values))
+    found = faults.guilty(session.model, batch, player, broken or list(values), OBJECTIVES[session.settings.objective])
     names, places = faults.describe(session.cache, batch, found, frames)
     everywhere = [(name, place) for name, place in session.ranks.gather((names, places)) if name]
     names, places = everywhere[0] if everywhere else (broken or list(values), ["of the whole batch"])
@@ -167,7 +167,7 @@ def validate(session: Session) -> None:
     model.eval()
     for batch in stream(cache, data.clip_frames, own, 0, model.device, source):
         shifts = torch.arange(len(model.instruments)) % len(batch.crops)
-        view = Pass(model, batch, shifts, objective=session.settings.objective)
+        view = Pass(model, batch, shifts, objective=OBJECTIVES[session.settings.objective])
         with autocast(model.device, session.precision):
             found = [value for player in session.players.values() for value in player.objective(view).values()]
         sums += torch.tensor([*map(float, found), 1.0], dtype=torch.float64) * len(batch.crops)

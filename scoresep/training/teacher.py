@@ -10,7 +10,6 @@ Axes besides those of `losses`: U templates of an instrument in a clip, as many 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -92,12 +91,3 @@ def masks(template: Tensor, activation: Tensor, power: float = POWER) -> Tensor:
     shares = (spectra / highest.clamp_min(float(FAINTEST))).pow_(power)
     shares.masked_fill_(highest <= float(FAINTEST), 1.0)  # where nothing sounds, all share equally
     return shares.div_(shares.sum(1, keepdim=True))
-
-
-@torch.no_grad()
-def confidence(shares: Tensor) -> Tensor:
-    """How clearly masks (B, N, F, T) decide, as `features.factorise.confidence`: (B, F, T), 0 to 1."""
-    count = shares.shape[1]
-    if count == 1:
-        return torch.ones_like(shares[:, 0])
-    return torch.special.xlogy(shares, shares).sum(1).div_(math.log(count)).add_(1.0).clamp_(0.0, 1.0)

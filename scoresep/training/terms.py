@@ -31,7 +31,7 @@ class Pass:
         batch: Batch,
         shifts: Tensor,
         separated: Tensor | None = None,
-        objective: str = "cross-entropy",
+        objective: losses.Objective = losses.cross_entropy,
     ) -> None:
         self.model, self.batch, self.shifts, self.objective = model, batch, shifts, objective
         if separated is not None:
@@ -67,8 +67,8 @@ class Pass:
 
     @cached_property
     def taught(self) -> Tensor:
-        """The teacher's masks, (B, N, F, T)."""
-        return teacher.masks(self.batch.template, self.batch.activation)
+        """What the teacher takes the stems for, (B, N, F, T)."""
+        return teacher.masks(self.batch.template, self.batch.activation) * self.batch.magnitude.unsqueeze(1)
 
     @cached_property
     def rolls(self) -> Rolls:
@@ -114,11 +114,7 @@ TERMS: dict[str, dict[str, Term]] = {
             p.batch.magnitude, p.separated, p.batch.harmonic, p.by_score
         ),
         "adversarial_mixture": lambda p: losses.adversarial_mixture_separator_loss(*p.crossed, p.objective),
-        "teacher": lambda p: losses.teacher_loss(
-            p.batch.magnitude,
-            p.separated,
-            p.taught * p.batch.magnitude.unsqueeze(1),  # all bins alike: confidence measured worse (docs/training.md)
-        ),
+        "teacher": lambda p: losses.stem_loss(p.batch.magnitude, p.separated, p.taught),
         "stem": lambda p: losses.stem_loss(p.batch.magnitude, p.separated, p.batch.stems, p.batch.stemmed),
     },
 }

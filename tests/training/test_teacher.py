@@ -11,7 +11,7 @@ from scoresep.features import factorise
 from scoresep.training.shards import DATASETS, ShardClips
 from scoresep.training.stages import datasets
 from scoresep.training.stream import open_source, stream
-from scoresep.training.teacher import TEACHER, collate, confidence, excerpt, masks
+from scoresep.training.teacher import TEACHER, collate, excerpt, masks
 
 CPU = torch.device("cpu")
 CROPS = [(0, 0), (1, 31), (2, 62), (0, 80), (2, 93)]
@@ -65,13 +65,11 @@ def test_masks_are_those_of_the_factorisation(cache, resident, workers):
     source = open_source(cache, "train", 32, CPU, ("magnitude", TEACHER), resident)
     (batch,) = stream(cache, 32, [CROPS], workers, CPU, source)
     found = masks(batch.template, batch.activation)
-    sure = confidence(found)
     assert found.shape == (5, 3, 1025, 32) and found.dtype == torch.float32
     for place, (row, first) in enumerate(CROPS):
         here = min(32, 94 - first)
         expected = factorise.masks(cache.factors(row).crop(first, here))
         assert np.abs(found[place, :, :, :here].numpy() - expected).max() < 1e-5
-        assert np.abs(sure[place, :, :here].numpy() - factorise.confidence(expected)).max() < 1e-5
         assert torch.allclose(found[place, :, :, here:], torch.tensor(1 / 3)), "after the end nobody is heard"
 
 
@@ -80,13 +78,6 @@ def test_half_precision_of_the_networks_leaves_the_masks_alone(cache):
     exact = masks(batch.template, batch.activation)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(masks(batch.template, batch.activation), exact)
-
-
-def test_confidence_is_between_nothing_and_all():
-    shares = torch.tensor([[[[1.0, 0.5, 0.9]], [[0.0, 0.5, 0.1]]]])
-    entropy = -(0.9 * np.log2(0.9) + 0.1 * np.log2(0.1))
-    assert confidence(shares)[0, 0].tolist() == pytest.approx([1.0, 0.0, 1 - entropy], abs=1e-6)
-    assert confidence(shares[:, :1]).tolist() == [[[1.0, 1.0, 1.0]]]
 
 
 def test_factors_are_read_where_a_loss_asks_for_them_and_nowhere_else(cache):
