@@ -21,8 +21,6 @@ import cProfile
 import os
 import pstats
 import shutil
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,6 +29,7 @@ import numpy as np
 import soundfile
 import soxr
 import yaml
+from turns import medians
 
 from scoresep.cache.engine import Engine
 from scoresep.cache.prepare import prepare
@@ -82,7 +81,7 @@ def main() -> None:
         "usual": lambda: [usual(track, settings, work) for track in corpus.tracks],
     }
     prepared(corpus, settings, work, 1)  # compiles the kernels and fills the page cache
-    times = measure(variants, chosen.repeats)
+    times = medians(variants, chosen.repeats)
     report(times, len(corpus.tracks))
     where(corpus, settings, work, times["prepare"])
     scaling(corpus, settings, work, times["prepare"], chosen.repeats)
@@ -113,17 +112,6 @@ def join(songs: Sequence[Path], target: Path) -> None:
             shutil.copyfile(song / "MIDI" / f"{name}.mid", target / "MIDI" / f"{new}.mid")
             listed[new] = about
     (target / "metadata.yaml").write_text(yaml.safe_dump({"UUID": target.name, "stems": listed}))
-
-
-def measure(variants: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each, taken in turn."""
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(repeats):
-        for name, variant in variants.items():
-            began = time.perf_counter()
-            variant()
-            times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def prepared(corpus: Corpus, settings: CacheSettings, work: Path, jobs: int) -> Path:
@@ -241,7 +229,7 @@ def scaling(corpus: Corpus, settings: CacheSettings, work: Path, alone: float, r
     jobs = min(available_cores(), len(corpus.tracks))
     os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(jobs))
     prepared(corpus, settings, work, jobs)  # starts the workers
-    seconds = measure({"all": lambda: prepared(corpus, settings, work, jobs)}, repeats)["all"]
+    seconds = medians({"all": lambda: prepared(corpus, settings, work, jobs)}, repeats)["all"]
     print(f"  on {jobs} cores {alone / seconds:.2f} times as fast as on one ({len(corpus.tracks)} tracks)")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from turns import synchronise
 
 from scoresep.cache.reader import Cache
 from scoresep.training.checkpoint import Model
@@ -92,12 +93,6 @@ def measure(work: Callable[[], None], device: torch.device) -> float:
         work()
     synchronise(device)
     return (time.perf_counter() - began) / STEPS
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for a GPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def bare_step(session: Session) -> Callable[[], None]:
