@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 
 from scoresep.cache.engine import Engine
-from scoresep.cache.report import PrepareReport, table_of, write_csv
+from scoresep.cache.outcome import Outcome, table_of, write_csv
 from scoresep.cache.schema import (
     INDEX_FORMAT,
     VERSION,
@@ -50,7 +50,7 @@ def prepare(
     progress: Progress | None = None,
     part: Part | None = None,
     strict: bool = False,
-) -> PrepareReport:
+) -> Outcome:
     """Compile `corpus` into the cache `out`; shards that are there already are kept.
 
     Args:
@@ -78,13 +78,13 @@ def prepare(
     finally:  # a fault in one worker ends the others
         tidy(out, jobs)
     summaries = [finished(job) for job in jobs]
-    report = summarise(out, summaries, corpus, len(jobs) - len(missing))
+    outcome = summarise(out, summaries, corpus, len(jobs) - len(missing))
     if part is None:
-        write_csv(report)
+        write_csv(outcome)
         check_usable(corpus, summaries, settings.instruments)
-        check_strict(report, strict)
-        write_index(out, about, summaries, settings, report.leaks)
-    return report
+        check_strict(outcome, strict)
+        write_index(out, about, summaries, settings, outcome.leaks)
+    return outcome
 
 
 @dataclass(frozen=True)
@@ -192,10 +192,10 @@ def used(corpus: Corpus, summaries: Sequence[Summary]) -> tuple[Track, ...]:
     return tuple(track for track in corpus.tracks if track.id in usable)
 
 
-def summarise(out: Path, summaries: Sequence[Summary], corpus: Corpus, reused: int) -> PrepareReport:
+def summarise(out: Path, summaries: Sequence[Summary], corpus: Corpus, reused: int) -> Outcome:
     """What the shards hold, for people."""
     splits = [row["split"] for summary in summaries for row in summary.rows]
-    return PrepareReport(
+    return Outcome(
         out,
         {split: splits.count(split) for split in sorted(set(splits))},
         tuple(item for summary in summaries for item in summary.excluded),
@@ -206,13 +206,13 @@ def summarise(out: Path, summaries: Sequence[Summary], corpus: Corpus, reused: i
     )
 
 
-def check_strict(report: PrepareReport, strict: bool) -> None:
+def check_strict(outcome: Outcome, strict: bool) -> None:
     """Refuse tracks that cannot be used, if that is wished."""
-    bad = [item for item in report.excluded if not item.deliberate]
+    bad = [item for item in outcome.excluded if not item.deliberate]
     if strict and bad:
         raise ScoresepError(
             f"{len(bad)} tracks cannot be used (--strict), the first is {bad[0].track}: {bad[0].reason}; all of them "
-            f"are in {report.table}"
+            f"are in {outcome.table}"
         )
 
 

@@ -27,13 +27,13 @@ SETTINGS = CacheSettings(tracks_per_shard=2)
 PAIR = choose(["piano", "bass"])
 
 
-def test_report(corpus, tmp_path):
+def test_outcome(corpus, tmp_path):
     seen = []
-    report = prepare(
+    outcome = prepare(
         open_slakh(corpus), tmp_path / "c.h5", SETTINGS, Engine(1), lambda done, total: seen.append((done, total))
     )
-    assert report.tracks == {"train": 3, "validation": 1, "test": 1} and report.excluded == ()
-    assert (report.path, report.shards, report.reused) == (tmp_path / "c.h5", 3, 0)
+    assert outcome.tracks == {"train": 3, "validation": 1, "test": 1} and outcome.excluded == ()
+    assert (outcome.path, outcome.shards, outcome.reused) == (tmp_path / "c.h5", 3, 0)
     assert seen == [(2, 5), (4, 5), (5, 5)]
 
 
@@ -45,8 +45,8 @@ def test_one_and_two_workers_make_the_same_cache(corpus, prepared, tmp_path, ass
 def test_prepared_again_reuses_every_shard(corpus, cache_copy):
     shards = cache_copy.with_name("cache.shards")
     before = {path.name: path.stat().st_mtime_ns for path in shards.glob("*.h5")}
-    report = prepare(open_slakh(corpus), cache_copy, SETTINGS, Engine(1))
-    assert report.reused == report.shards == 3
+    outcome = prepare(open_slakh(corpus), cache_copy, SETTINGS, Engine(1))
+    assert outcome.reused == outcome.shards == 3
     assert {path.name: path.stat().st_mtime_ns for path in shards.glob("*.h5")} == before
 
 
@@ -169,10 +169,10 @@ def test_damaged_tracks_are_left_out_with_their_reasons(corpus_copy, tmp_path):
     (corpus_copy / "train" / "Track00002" / "MIDI" / "S00.mid").unlink()
     stem = corpus_copy / "validation" / "Track00004" / "stems" / "S01.flac"
     stem.write_bytes(stem.read_bytes()[:4000])
-    report = prepare(open_slakh(corpus_copy), tmp_path / "c.h5", SETTINGS, Engine(1))
-    assert report.tracks == {"train": 1, "test": 1}
+    outcome = prepare(open_slakh(corpus_copy), tmp_path / "c.h5", SETTINGS, Engine(1))
+    assert outcome.tracks == {"train": 1, "test": 1}
     cache = Cache(tmp_path / "c.h5")
-    assert tuple(cache.excluded) == report.excluded
+    assert tuple(cache.excluded) == outcome.excluded
     reasons = {item.track: item.reason for item in cache.excluded}
     assert sorted(reasons) == ["Track00001", "Track00002", "Track00004"]
     assert "metadata.yaml is unreadable" in reasons["Track00001"]
@@ -219,8 +219,8 @@ def test_shards_are_fixed_by_the_corpus(corpus):
 @pytest.mark.parametrize("layout", ["babyslakh_16k", "slakh2100_flac_redux"])
 def test_both_layouts_of_the_real_clip_go_through(real_clip, tmp_path, layout):
     """Two seconds in which a guitar alone sounds, though the scores go on for minutes."""
-    report = prepare(open_slakh(real_clip / layout), tmp_path / "c.h5", SETTINGS, Engine(1))
-    assert report.tracks == {"train": 1} and report.excluded == ()
+    outcome = prepare(open_slakh(real_clip / layout), tmp_path / "c.h5", SETTINGS, Engine(1))
+    assert outcome.tracks == {"train": 1} and outcome.excluded == ()
     cache = Cache(tmp_path / "c.h5")
     assert cache.split_set == ("redux" if "redux" in layout else "hashed")
     assert cache.tracks["samples"][0] == pytest.approx(32000, abs=32)
