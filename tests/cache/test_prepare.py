@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from scoresep.cache import prepare as preparation
+from scoresep.cache import jobs
 from scoresep.cache.engine import Engine
-from scoresep.cache.prepare import describe, plan, prepare
+from scoresep.cache.jobs import plan
+from scoresep.cache.prepare import describe, prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import FACTORS, CacheSettings, shard_datasets
 from scoresep.corpora.slakh import open_slakh
@@ -52,7 +53,7 @@ def test_prepared_again_reuses_every_shard(corpus, cache_copy):
 
 def test_interrupted_goes_on_and_ends_the_same(corpus, prepared, tmp_path, monkeypatch, assert_same):
     out = tmp_path / "cache.h5"
-    real = preparation.compile_track
+    real = jobs.compile_track
     seen = []
 
     def stop_at_the_fourth(track, settings):
@@ -61,12 +62,12 @@ def test_interrupted_goes_on_and_ends_the_same(corpus, prepared, tmp_path, monke
             raise KeyboardInterrupt
         return real(track, settings)
 
-    monkeypatch.setattr(preparation, "compile_track", stop_at_the_fourth)
+    monkeypatch.setattr(jobs, "compile_track", stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         prepare(open_slakh(corpus), out, SETTINGS, Engine(1))
     assert not out.exists()
     assert sorted(path.name for path in (tmp_path / "cache.shards").iterdir()) == ["settings.json", "shard-00000.h5"]
-    monkeypatch.setattr(preparation, "compile_track", real)
+    monkeypatch.setattr(jobs, "compile_track", real)
     assert prepare(open_slakh(corpus), out, SETTINGS, Engine(1)).reused == 1
     assert_same(out, prepared)
 
@@ -111,14 +112,14 @@ def test_an_interrupted_renewal_leaves_no_index_over_other_shards(corpus_copy, t
     for track in ("train/Track00001", "test/Track00005"):
         for n in range(4):
             soundfile.write(corpus_copy / track / "stems" / f"S0{n}.flac", make.tone(70, 2.0), 16000)
-    real = preparation.compile_track
+    real = jobs.compile_track
 
     def stop_at_the_last(track, settings):
         if track.id == "Track00005":
             raise KeyboardInterrupt
         return real(track, settings)
 
-    monkeypatch.setattr(preparation, "compile_track", stop_at_the_last)
+    monkeypatch.setattr(jobs, "compile_track", stop_at_the_last)
     with pytest.raises(KeyboardInterrupt):
         prepare(open_slakh(corpus_copy), out, SETTINGS, Engine(1))
     assert not out.exists()
@@ -212,8 +213,8 @@ def test_an_instrument_whose_tracks_are_all_left_out_is_named(corpus_copy, tmp_p
 
 def test_shards_are_fixed_by_the_corpus(corpus):
     tracks = open_slakh(corpus)
-    jobs = plan(tracks, Path("c.h5"), SETTINGS, describe(tracks, SETTINGS))
-    assert [[track.id[-1] for track in job.tracks] for job in jobs] == [["1", "2"], ["3", "4"], ["5"]]
+    planned = plan(tracks, Path("c.h5"), SETTINGS, describe(tracks, SETTINGS))
+    assert [[track.id[-1] for track in job.tracks] for job in planned] == [["1", "2"], ["3", "4"], ["5"]]
 
 
 @pytest.mark.parametrize("layout", ["babyslakh_16k", "slakh2100_flac_redux"])
