@@ -53,7 +53,8 @@ def evaluate(
     import torch
 
     from scoresep.evaluation.baselines import BASELINES
-    from scoresep.evaluation.report import plot_track, report
+    from scoresep.evaluation.picture import plot_track
+    from scoresep.evaluation.terminal import result_tables
     from scoresep.training.run import choose_device
 
     ckpts = ckpt or [DEFAULT_CHECKPOINT]
@@ -65,7 +66,7 @@ def evaluate(
 
     def result_of(checkpoint: Path, path: Path) -> Evaluation:
         found = evaluated(checkpoint, path, cache, split, chosen, rows, bss, jobs, force)
-        console.print(report(found, details))
+        console.print(result_tables(found, details))
         console.print(f"figures: {path}", markup=False)
         return found
 
@@ -121,7 +122,7 @@ def evaluated(
 def compared(ckpts: list[Path], out: Path, result_of: Callable[[Path, Path], Evaluation]) -> None:
     """Evaluate both, compare them, write and print what comes out."""
     from scoresep.evaluation.compare import compare, distinct_names
-    from scoresep.evaluation.report import report_comparison
+    from scoresep.evaluation.terminal import comparison_table
 
     names = distinct_names(ckpts)
     paths = [out.with_name(f"{out.stem}-{name}{out.suffix}") for name in names]
@@ -129,5 +130,5 @@ def compared(ckpts: list[Path], out: Path, result_of: Callable[[Path, Path], Eva
     comparison = compare(a, b)
     path = out.with_name(f"{out.stem}-comparison{out.suffix}")
     comparison.save(path)
-    console.print(report_comparison(comparison))
+    console.print(comparison_table(comparison))
     console.print(f"comparison: {path}", markup=False)
