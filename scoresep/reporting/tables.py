@@ -5,8 +5,7 @@ The terminal shows a choice of the same figures (`evaluation.terminal`); docs/ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from scoresep.errors import ScoresepError
@@ -23,58 +22,18 @@ from scoresep.evaluation.layout import (
 )
 from scoresep.evaluation.records import MODEL
 from scoresep.evaluation.summary import TRANSCRIPTIONS, mean
+from scoresep.reporting.cells import NOTHING, Cell, Fact, Row, Table, decimal, gain, interval, percent
 
-NOTHING = "–"
 BETTER = "SI-SDR improvement"
 NAMES = {"mixture": "off the mixture", "separated": "off the separated tracks"}
 """What notes were read off."""
 LABELS = {
-    "frames": "frames",
-    "notes": "notes",
     "notes, offset": "notes with offset",
     "sep. frames": "frames, off separated tracks",
     "sep. notes": "notes, off separated tracks",
     "sep. offset": "notes with offset, off separated tracks",
 }
-"""`SCORES` in words: a page has more room than a terminal."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A figure, and smaller what belongs to it."""
-
-    text: str
-    small: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of a table; `strong` marks the model's own."""
-
-    label: str
-    cells: tuple[Cell, ...]
-    strong: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: `corner` heads the labels, `columns` the figures; `folded` ones are opened by a click."""
-
-    title: str
-    about: str
-    corner: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    folded: bool = False
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A headline figure."""
-
-    value: str
-    label: str
-    small: str = ""
+"""Labels of `SCORES` spelt out: a page has more room than a terminal."""
 
 
 def tables_of(evaluation: Evaluation, name: str) -> list[Table]:
@@ -299,20 +258,3 @@ def figures_of_part(evaluation: Evaluation, track: str, name: str) -> list[Row]:
             for label, key in (("frame F1", "frame_f1"), ("note F1", "note_f1"))
         ]
     return rows
-
-
-def decimal(value: float | None, decimals: int) -> str:
-    return NOTHING if value is None else f"{value:.{decimals}f}".replace("-", "−")
-
-
-def gain(value: float | None, unit: str = "") -> str:
-    return NOTHING if value is None else f"{value:+.1f}{unit}".replace("-", "−")
-
-
-def percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{100 * value:.0f} %"
-
-
-def interval(ends: Sequence[float] | None, form: str) -> str:
-    """'+1.0 to +2.3'; '' if there is none."""
-    return " to ".join(format(end, form).replace("-", "−") for end in ends) if ends else ""

@@ -8,7 +8,8 @@ import pytest
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.layout import rows_of
-from scoresep.reporting.tables import NOTHING, facts_of, figures_of_part, hint_of, tables_of
+from scoresep.reporting.cells import NOTHING
+from scoresep.reporting.tables import facts_of, figures_of_part, hint_of, tables_of
 
 
 @pytest.fixture
