@@ -26,12 +26,8 @@ from scoresep.reporting.plots import UNITS, Plot, curve_plot
 from scoresep.reporting.sources import Material
 from scoresep.reporting.tables import facts_of, hint_of, tables_of
 from scoresep.reporting.tracks import SECONDS, TRACKS, TrackView, chosen_tracks, view_track
+from scoresep.training.stages import STAGES
 
-STAGE_TITLES = {
-    1: "Stage 1: the transcriptor learns from mixtures",
-    2: "Stage 2: the transcriptor, frozen, teaches the separator",
-    3: "Stage 3: both against each other",
-}
 SIZE = "{size of this page}"
 """Stands for the page's size until that is known."""
 
@@ -146,7 +142,9 @@ def stage_of(curves: StageCurves) -> Stage:
     """The plots of a stage, the total first."""
     found = [*([curves.total] if curves.total else []), *curves.losses]
     plots = [curve_plot(loss_title(curve.name), curve, curves.steps) for curve in found]
-    return Stage(curves.stage, STAGE_TITLES.get(curves.stage, f"Stage {curves.stage}"), tuple(plots))
+    known = STAGES.get(curves.stage)
+    title = f"Stage {curves.stage}: {known.title}" if known else f"Stage {curves.stage}"
+    return Stage(curves.stage, title, tuple(plots))
 
 
 def loss_title(name: str) -> str:
