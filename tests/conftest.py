@@ -27,7 +27,8 @@ from scoresep.cache.schema import CacheSettings
 from scoresep.corpora.slakh import open_slakh
 from scoresep.models.tcn import TrunkSettings
 from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
-from scoresep.training.recipe import Recipe, load_recipe
+from scoresep.training.recipe import Recipe
+from scoresep.training.recipe_files import load_recipe
 
 RATE = 16000
 TINY = (

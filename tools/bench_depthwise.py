@@ -17,7 +17,7 @@ from torch.nn import functional
 from turns import medians
 
 from scoresep.models.tcn import DepthwiseConv
-from scoresep.training.recipe import load_recipe
+from scoresep.training.recipe_files import load_recipe
 
 REPEATS = 15
 
