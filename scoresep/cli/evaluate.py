@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -108,7 +109,7 @@ def evaluated(
             cache,
             split,
             device,
-            lambda done, total: progress("evaluating", done, total),
+            partial(progress, "evaluating"),
             references=references,
             bss=bss,
             jobs=jobs,

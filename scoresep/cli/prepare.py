@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -136,7 +137,7 @@ def compile_corpus(
             out,
             settings,
             Engine(jobs, scheduler),
-            lambda done, total: progress("preparing", done, total),
+            partial(progress, "preparing"),
             read_part(part),
             strict,
         )
