@@ -1,7 +1,7 @@
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -274,3 +274,33 @@ def test_a_further_reference_is_a_line(checkpoint_path: Path, monkeypatch: pytes
     rests = [result.tracks[0]["separation"]["guitar"]["rests"]["leak_db"][row] for row in ("mixture", "half")]
     assert rests == pytest.approx([0.0, -6.02], abs=0.01)
     assert "half of it" in shown(result)
+
+
+def test_references_are_taken_from_another_result(
+    checkpoint_path: Path,
+    cache: Cache,
+    make_checkpoint: Callable,
+    make_model: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To the letter what computing them again gives, and from no result of other settings or another split."""
+    references = ("mixture", "oracle_mask")
+    model = make_model()
+    with torch.no_grad():
+        model.separator.head.weight.mul_(3)
+    path = make_checkpoint(tmp_path / "b.pt", model, str(cache.path), cache.digest)
+    other = evaluate(path, references=references, bss=True)
+    alone = evaluate(checkpoint_path, references=references, bss=True)
+    assert alone.tracks != other.tracks
+    computed: list[str] = []
+    for name in references:
+        real = BASELINES[name]
+        noted = replace(real, estimate=lambda track, real=real: computed.append(real.label) or real.estimate(track))
+        monkeypatch.setitem(BASELINES, name, noted)
+    found = evaluate(checkpoint_path, references=references, bss=True, other=other)
+    assert json.dumps(asdict(found)) == json.dumps(asdict(alone)) and not computed
+    evaluate(checkpoint_path, references=references, other=other)
+    evaluate(checkpoint_path, references=["mixture"], bss=True, other=other)
+    evaluate(checkpoint_path, split="validation", references=references, bss=True, other=other)
+    assert len(computed) == 3 * 2 + 3 + 2 * 2
