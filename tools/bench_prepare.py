@@ -7,11 +7,12 @@ one core, in turn, with everything in the page cache:
 
     floor    decode the needed FLAC files, sum and resample the groups, one STFT of the mixture, and write the bytes
              that a cache holds to a plain file; no score is read
-    prepare  `scoresep.cache.prepare` as users run it, score check included
+    prepare  `scoresep.cache.prepare`, score check included, without the teacher
+    teacher  the same with the teacher's factors, as users run it
     usual    librosa.load and librosa.stft, pretty_midi.get_piano_roll, masks in NumPy, gzip HDF5 of what these return
              (float32 magnitudes and audio, a byte a bin of a mask)
 
-and `prepare` once more on all cores. Prints medians as ratios, where the time goes, and what 2100 tracks would take.
+and `teacher` once more on all cores. Prints medians as ratios, where the time goes, and what 2100 tracks would take.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import os
 import pstats
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -77,14 +79,15 @@ def main() -> None:
     work = chosen.folder / "work"
     variants: dict[str, Callable[[], object]] = {
         "floor": lambda: [floor(track, settings, work) for track in corpus.tracks],
-        "prepare": lambda: prepared(corpus, settings, work, 1),
+        "prepare": lambda: prepared(corpus, replace(settings, teacher="none"), work, 1),
+        "teacher": lambda: prepared(corpus, settings, work, 1),
         "usual": lambda: [usual(track, settings, work) for track in corpus.tracks],
     }
     prepared(corpus, settings, work, 1)  # compiles the kernels and fills the page cache
     times = medians(variants, chosen.repeats)
     report(times, len(corpus.tracks))
-    where(corpus, settings, work, times["prepare"])
-    scaling(corpus, settings, work, times["prepare"], chosen.repeats)
+    where(corpus, settings, work, times["teacher"])
+    scaling(corpus, settings, work, times["teacher"], chosen.repeats)
     shutil.rmtree(work)
 
 
@@ -203,7 +206,7 @@ def report(times: dict[str, float], tracks: int) -> None:
         print(f"  {name:8s} {seconds / tracks:7.3f} s a track, {seconds / times['floor']:6.2f} times the floor")
     print(f"  prepare / floor = {times['prepare'] / times['floor']:.2f} (target: at most 1.25)")
     print(f"  usual / prepare = {times['usual'] / times['prepare']:.1f} (target: at least 8)")
-    core_hours = times["prepare"] / tracks * SLAKH_TRACKS / 3600
+    core_hours = times["teacher"] / tracks * SLAKH_TRACKS / 3600
     cores = ", ".join(f"{60 * core_hours / n:.0f} min on {n}" for n in (1, 2, 8, 32))
     print(f"  {SLAKH_TRACKS} such tracks at this rate, cores scaling ideally: {cores} cores")
 
