@@ -19,6 +19,7 @@ from scoresep import __version__
 from scoresep.errors import ScoresepError
 from scoresep.files import write_text
 from scoresep.grid import Grid
+from scoresep.plotting import RANGE_DB
 from scoresep.reporting.curves import TOTAL, StageCurves, read_curves
 from scoresep.reporting.media import AudioFormat, audio_format, size_text
 from scoresep.reporting.panels import track_panels
@@ -198,8 +199,8 @@ def hearing(form: AudioFormat, grid: Grid) -> str:
     """What is heard and seen in the tracks."""
     return (
         f"Sound is mono at {grid.sample_rate / 1000:g} kHz, what the networks hear, as {form.about}. Levels are "
-        "those in the mixture. Spectrograms of a track share one scale of "
-        "70 dB. A line follows what is played."
+        f"those in the mixture. Spectrograms of a track share one scale of {RANGE_DB:g} dB. "
+        "A line follows what is played."
     )
 
 

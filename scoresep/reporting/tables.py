@@ -1,4 +1,4 @@
-"""An evaluation as tables for a page: plain text in cells, nothing of HTML. Called by `page`.
+"""An evaluation as tables for a page: plain text in cells, nothing of HTML. Called by `page` and `panels`.
 
 The terminal shows a choice of the same figures (`evaluation.terminal`); docs/evaluation.md defines them.
 """
