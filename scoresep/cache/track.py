@@ -1,6 +1,6 @@
 """One track from files to the arrays of a cache: decode, group, sum, resample, transform, rasterise.
 
-Called by `prepare` in its workers. Each file is opened once.
+Called by `jobs` in the workers. Each file is opened once.
 """
 
 from __future__ import annotations
