@@ -23,9 +23,9 @@ from turns import medians
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import Track, harmonic_mask, oracle_mask
 from scoresep.evaluation.metrics import ALONE_DB, SILENT_DB, leak_db, si_sdr
-from scoresep.features.factorise import FactoriseSettings, Factors, factorise, masks
-from scoresep.features.factorise_components import Components, combs, components_of
-from scoresep.features.factorise_kernels import BACKGROUND, warm_up
+from scoresep.features.factorisation import FactoriseSettings, Factors, factorise, masks
+from scoresep.features.factorisation.components import Components, combs, components_of
+from scoresep.features.factorisation.kernels import BACKGROUND, warm_up
 from scoresep.features.roll import rasterise
 from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import LOWEST_PITCH, Grid

@@ -22,7 +22,8 @@ from scoresep.cache.writer import Summary, read_shard_summary, write_index
 from scoresep.corpora.base import Corpus, Track
 from scoresep.corpora.splits import leaks
 from scoresep.errors import ScoresepError
-from scoresep.features import agreement, factorise_kernels, kernels
+from scoresep.features import agreement, kernels
+from scoresep.features.factorisation import kernels as factorisation_kernels
 from scoresep.files import remove_stale, write_json
 from scoresep.instruments import Instrument, group_of
 
@@ -85,7 +86,7 @@ def run(jobs: Sequence[Job], missing: Sequence[Job], engine: Engine, progress: P
     done = total - sum(len(job.tracks) for job in missing)
     kernels.warm_up()
     agreement.warm_up()
-    factorise_kernels.warm_up()
+    factorisation_kernels.warm_up()
     if progress and done:
         progress(done, total)
     faults = []

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoresep.features.factorise import factorise
-from scoresep.features.factorise import masks as shares
+from scoresep.features.factorisation import factorise
+from scoresep.features.factorisation import masks as shares
 from scoresep.features.level import level_of
 from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import Grid
@@ -87,7 +87,7 @@ def harmonic_mask(track: Track) -> np.ndarray:
 
 
 def score_nmf(track: Track) -> np.ndarray:
-    """Score-informed non-negative matrix factorisation of the mixture (`features.factorise`, docs/teacher.md)."""
+    """Score-informed non-negative matrix factorisation of the mixture (`features.factorisation`, docs/teacher.md)."""
     assert track.score is not None
     spectrum = stft(track.mixture, track.grid.n_fft, track.grid.hop)
     magnitude = np.abs(spectrum) / np.float32(level_of(track.mixture))

@@ -19,7 +19,7 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.schema import FACTORS, CacheSettings, shard_datasets
 from scoresep.corpora.slakh import open_slakh
 from scoresep.errors import ScoresepError
-from scoresep.features.factorise import FactoriseSettings
+from scoresep.features.factorisation import FactoriseSettings
 from scoresep.features.harmonics import HarmonicSettings
 from scoresep.grid import Grid
 from scoresep.instruments import choose

@@ -16,7 +16,7 @@ from scoresep.cache.schema import CacheSettings
 from scoresep.corpora.slakh import open_slakh
 from scoresep.evaluation.baselines import Track, harmonic_mask
 from scoresep.evaluation.metrics import si_sdr
-from scoresep.features.factorise import (
+from scoresep.features.factorisation import (
     ATTACK,
     FREE,
     FactoriseSettings,
@@ -26,8 +26,8 @@ from scoresep.features.factorise import (
     factorise,
     masks,
 )
-from scoresep.features.factorise_components import combs, components_of, spread
-from scoresep.features.factorise_kernels import BACKGROUND, combine, project, warm_up
+from scoresep.features.factorisation.components import combs, components_of, spread
+from scoresep.features.factorisation.kernels import BACKGROUND, combine, project, warm_up
 from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import choose

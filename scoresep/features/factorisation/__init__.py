@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoresep.features.factorise_components import (
+from scoresep.features.factorisation.components import (
     ATTACK,
     FREE,
     Components,
@@ -32,7 +32,7 @@ from scoresep.features.factorise_components import (
     bands,
     components_of,
 )
-from scoresep.features.factorise_kernels import combine, kullback_leibler, project, share, sweep
+from scoresep.features.factorisation.kernels import combine, kullback_leibler, project, share, sweep
 from scoresep.grid import Grid
 
 __all__ = ["ATTACK", "FREE", "FactoriseSettings", "Factors", "divergence", "factorise", "masks"]
