@@ -19,8 +19,9 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import Track, harmonic_mask
-from scoresep.evaluation.evaluate import open_cache, separation_record
-from scoresep.evaluation.metrics import ONSET_TOLERANCE, note_scores
+from scoresep.evaluation.evaluate import open_cache
+from scoresep.evaluation.metrics import ONSET_TOLERANCE, note_counts, note_scores
+from scoresep.evaluation.records import separation_record
 from scoresep.evaluation.tuning import CANDIDATES, ONSET_CANDIDATES, Tally, matched_notes
 from scoresep.features.score import part_from_notes
 from scoresep.inference.guide import ScoreGuide
@@ -85,7 +86,9 @@ def separated(cache: Cache, row: int, model: Model) -> dict[str, np.ndarray]:
     estimates = {name: way() for name, way in ways.items()}
     found = {name: np.full(len(stems), np.nan) for name in ways}
     for n, stem in enumerate(stems):
-        record = separation_record(mixture, stem, {"model": mixture, **{name: e[n] for name, e in estimates.items()}})
+        record = separation_record(
+            mixture, stem, {"model": mixture, **{name: e[n] for name, e in estimates.items()}}, rate
+        )
         if record["state"] == "scored":
             for name in ways:
                 found[name][n] = record["si_sdr_improvement"][name]
@@ -96,7 +99,9 @@ def transcribed(cache: Cache, row: int, model: Model, listen: str) -> np.ndarray
     """Note F1 and F1 with offset of each instrument, (N, 2); NaN where there are no notes."""
     truth = cache.notes(row)
     found = transcribe_array(cache.mixture(row), cache.grid.sample_rate, model, listen=listen).notes
-    scores = [note_scores(truth[truth[:, 4] == n][:, :4], found[name]) for n, name in enumerate(model.names)]
+    scores = [
+        note_scores(note_counts(truth[truth[:, 4] == n][:, :4], found[name])) for n, name in enumerate(model.names)
+    ]
     return np.array([[score.f1, score.offset_f1] for score in scores])
 
 

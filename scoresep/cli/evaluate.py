@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +54,8 @@ def evaluate(
     import torch
 
     from scoresep.evaluation.baselines import BASELINES
-    from scoresep.evaluation.report import plot_track, report
+    from scoresep.evaluation.picture import plot_track
+    from scoresep.evaluation.terminal import result_tables
     from scoresep.training.run import choose_device
 
     ckpts = ckpt or [DEFAULT_CHECKPOINT]
@@ -63,9 +65,9 @@ def evaluate(
     chosen = str(choose_device(device))
     rows = tuple(BASELINES) if references == ALL else () if references == NONE else by_comma(references)
 
-    def result_of(checkpoint: Path, path: Path) -> Evaluation:
-        found = evaluated(checkpoint, path, cache, split, chosen, rows, bss, jobs, force)
-        console.print(report(found, details))
+    def result_of(checkpoint: Path, path: Path, other: Evaluation | None = None) -> Evaluation:
+        found = evaluated(checkpoint, path, cache, split, chosen, rows, bss, jobs, force, other)
+        console.print(result_tables(found, details))
         console.print(f"figures: {path}", markup=False)
         return found
 
@@ -88,8 +90,12 @@ def evaluated(
     bss: bool,
     jobs: int,
     force: bool,
+    other: Evaluation | None,
 ) -> Evaluation:
-    """The result that `out` holds if it is this very one, else a new one, which is written there."""
+    """The result that `out` holds if it is this very one, else a new one, which is written there.
+
+    `other`: a result whose figures of references serve again.
+    """
     from scoresep.evaluation.evaluate import Evaluation, up_to_date
     from scoresep.evaluation.evaluate import evaluate as run_evaluation
     from scoresep.evaluation.tasks import remove_kept
@@ -107,27 +113,28 @@ def evaluated(
             cache,
             split,
             device,
-            lambda done, total: progress("evaluating", done, total),
+            partial(progress, "evaluating"),
             references=references,
             bss=bss,
             jobs=jobs,
             keep=keep,
+            other=other,
         )
     result.save(out)
     remove_kept(keep)
     return result
 
 
-def compared(ckpts: list[Path], out: Path, result_of: Callable[[Path, Path], Evaluation]) -> None:
-    """Evaluate both, compare them, write and print what comes out."""
+def compared(ckpts: list[Path], out: Path, result_of: Callable[..., Evaluation]) -> None:
+    """Evaluate both, the references once, compare them, write and print what comes out."""
     from scoresep.evaluation.compare import compare, distinct_names
-    from scoresep.evaluation.report import report_comparison
+    from scoresep.evaluation.terminal import comparison_table
 
     names = distinct_names(ckpts)
     paths = [out.with_name(f"{out.stem}-{name}{out.suffix}") for name in names]
-    a, b = (result_of(checkpoint, path) for checkpoint, path in zip(ckpts, paths, strict=True))
-    comparison = compare(a, b)
+    a = result_of(ckpts[0], paths[0])
+    comparison = compare(a, result_of(ckpts[1], paths[1], a))
     path = out.with_name(f"{out.stem}-comparison{out.suffix}")
     comparison.save(path)
-    console.print(report_comparison(comparison))
+    console.print(comparison_table(comparison))
     console.print(f"comparison: {path}", markup=False)

@@ -63,6 +63,7 @@ def evaluate(
     bss: bool = False,
     jobs: int = 1,
     keep: str | Path | None = None,
+    other: Evaluation | None = None,
 ) -> Evaluation:
     """Separate and transcribe every track of `split` and compare with the truth.
 
@@ -73,6 +74,7 @@ def evaluate(
         bss: see `Settings`.
         jobs: processes; 0 for one a core (on a GPU at most `JOBS_ON_A_DEVICE`). The result does not depend on it.
         keep: folder for the tracks that are done: the same evaluation goes on from it. `tasks.remove_kept` empties it.
+        other: a result of another checkpoint. If it is of the same tracks and settings, figures of references are its.
 
     Raises:
         ScoresepError: unreadable checkpoint or cache, a cache that is not there, one of other instruments or another
@@ -86,9 +88,16 @@ def evaluate(
     about = _about(checkpoint, checkpoint_path, cache, settings)
     parts = parts_folder(keep, about)
     task = Task(str(checkpoint_path), str(cache.path), about["checkpoint"]["sha256"], device, settings, parts)
-    records = run_tasks(task, cache, jobs, progress)
+    others = other.tracks if other and deciding(other.about) == deciding(about) else None
+    records = run_tasks(task, cache, jobs, progress, others)
     summary = summarise(records, checkpoint.model.instruments, (MODEL, *settings.references))
     return Evaluation(about, remarks(checkpoint, checkpoint_path, cache), summary, records)
+
+
+def deciding(about: dict[str, Any]) -> list[Any]:
+    """What decides on the figures of references, of all that a result is about: nothing of the model."""
+    settings = about["settings"]
+    return [about["scoresep"], about["split"], about["cache"]["digest"], settings["references"], settings["bss"]]
 
 
 def known_references(names: Sequence[str]) -> tuple[str, ...]:

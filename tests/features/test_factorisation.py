@@ -16,19 +16,18 @@ from scoresep.cache.schema import CacheSettings
 from scoresep.corpora.slakh import open_slakh
 from scoresep.evaluation.baselines import Track, harmonic_mask
 from scoresep.evaluation.metrics import si_sdr
-from scoresep.features.factorise import (
+from scoresep.features.factorisation import (
     ATTACK,
     FREE,
     FactoriseSettings,
     Factors,
     SharedEnvelopes,
-    confidence,
     divergence,
     factorise,
     masks,
 )
-from scoresep.features.factorise_components import combs, components_of, spread
-from scoresep.features.factorise_kernels import BACKGROUND, combine, project, warm_up
+from scoresep.features.factorisation.components import combs, components_of, spread
+from scoresep.features.factorisation.kernels import BACKGROUND, combine, project, warm_up
 from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import choose
@@ -296,12 +295,6 @@ def test_masks_add_up_and_have_the_shape_of_the_mixture() -> None:
     assert shares.min() >= 0
 
 
-def test_confidence_is_one_minus_entropy() -> None:
-    shares = np.array([[1, 1 / 3, 0.5], [0, 1 / 3, 0.5], [0, 1 / 3, 0]], dtype=np.float32)[:, None]
-    np.testing.assert_allclose(confidence(shares), [[1, 0, 1 - np.log(2) / np.log(3)]], atol=1e-6)
-    assert confidence(np.ones((1, 4, 5), np.float32)).tolist() == np.ones((4, 5)).tolist()
-
-
 def test_halves_are_small_and_give_nearly_the_same_masks() -> None:
     music = some_music(frames=200)
     whole = factorise(music.magnitude, music.rolls, HARMONIC, SMALL)
@@ -428,17 +421,6 @@ def test_divergence_falls_on_rendered_music_with_the_usual_settings(rendered: Ca
         for n in range(1, 16)
     ]
     assert all(after <= before for before, after in pairwise(found)), found
-
-
-def test_confident_bins_are_less_wrong(rendered: Cache) -> None:
-    stems, grid = rendered.stems(0), rendered.grid
-    magnitude = (rendered.magnitude(0).astype(np.float32) / np.float32(rendered.level(0))).T
-    rolls, onsets = (np.moveaxis(values, 0, 2) for values in (rendered.roll(0), rendered.onset(0)))
-    shares = masks(factorise(magnitude, rolls, [i.kind for i in rendered.instruments], grid, onsets))
-    true = np.stack([np.abs(stft(stem, grid.n_fft, grid.hop)).T for stem in stems])
-    wrong = np.abs(shares - true / np.maximum(true.sum(axis=0), 1e-9)).sum(axis=0)
-    weight = magnitude * confidence(shares)
-    assert (weight * wrong).sum() / weight.sum() < 0.9 * (magnitude * wrong).sum() / magnitude.sum()
 
 
 def test_halves_separate_rendered_music_as_well(rendered: Cache) -> None:

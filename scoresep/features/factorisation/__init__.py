@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoresep.features.factorise_components import (
+from scoresep.features.factorisation.components import (
     ATTACK,
     FREE,
     Components,
@@ -32,10 +32,10 @@ from scoresep.features.factorise_components import (
     bands,
     components_of,
 )
-from scoresep.features.factorise_kernels import combine, kullback_leibler, project, share, sweep
+from scoresep.features.factorisation.kernels import combine, kullback_leibler, project, share, sweep
 from scoresep.grid import Grid
 
-__all__ = ["ATTACK", "FREE", "FactoriseSettings", "Factors", "confidence", "divergence", "factorise", "masks"]
+__all__ = ["ATTACK", "FREE", "FactoriseSettings", "Factors", "divergence", "factorise", "masks"]
 
 POWER = 1.5
 """Exponent of the instruments' magnitudes in the masks: between their ratio and the Wiener filter."""
@@ -229,18 +229,6 @@ def masks(factors: Factors, power: float = POWER) -> np.ndarray:
     shares = np.empty((whole.instruments, whole.frames, whole.templates.shape[1]), dtype=np.float32)
     share(whole.templates, whole.instrument, whole.first, whole.component, whole.activation, shares, np.float32(power))
     return shares.transpose(0, 2, 1)
-
-
-def confidence(shares: np.ndarray) -> np.ndarray:
-    """How clearly masks (N, F, T) decide, float32 (F, T): 1 minus their entropy; 0 for equal shares, 1 for one's own.
-
-    Bins of high confidence are less often wrong (docs/teacher.md). With one instrument all is certain.
-    """
-    count = len(shares)
-    if count == 1:
-        return np.ones(shares.shape[1:], dtype=np.float32)
-    logarithm = np.log(np.maximum(shares, TINY))
-    return np.clip(1.0 + (shares * logarithm).sum(axis=0) / np.float32(np.log(count)), 0.0, 1.0)
 
 
 def divergence(magnitude: np.ndarray, factors: Factors) -> float:
