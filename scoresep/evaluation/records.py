@@ -34,7 +34,7 @@ from scoresep.evaluation.metrics import (
 from scoresep.evaluation.statistics import finite
 from scoresep.features.spectrogram import stft
 from scoresep.grid import PITCHES
-from scoresep.inference.separate import separate_array
+from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.source import ArraySource
 from scoresep.inference.stream import level_of_source
 from scoresep.inference.transcribe import (
@@ -51,16 +51,22 @@ MODEL = "model"
 
 
 def evaluate_track(
-    cache: Cache, row: int, model: Model, references: Sequence[str] = tuple(BASELINES), bss: bool = False
+    cache: Cache,
+    row: int,
+    model: Model,
+    references: Sequence[str] = tuple(BASELINES),
+    bss: bool = False,
+    refine: bool = False,
 ) -> dict[str, Any]:
     """The record of one track: separation and transcription of every instrument.
 
     Args:
         references: rows of `BASELINES` to compute.
         bss: whether to compute BSS Eval too.
+        refine: whether the separation is refined (`inference.refine`).
     """
     mixture, rate = cache.mixture(row), cache.grid.sample_rate
-    stems = separate_array(mixture, rate, model)
+    stems = separate_array(mixture, rate, model, Options(refine=refine))
     record: dict[str, Any] = {
         "track": str(cache.tracks["id"][row]),
         "seconds": round(len(mixture) / rate, 3),

@@ -41,11 +41,13 @@ class Settings:
         split: of the cache.
         references: rows of `BASELINES` beside the model's.
         bss: whether to compute BSS Eval: seconds a minute of music, row and instrument (docs/evaluation.md).
+        refine: whether the model's separation is refined by factorisation (docs/teacher.md).
     """
 
     split: str = "test"
     references: tuple[str, ...] = tuple(BASELINES)
     bss: bool = False
+    refine: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def run_task(task: Task, row: int) -> tuple[int, dict[str, Any]]:
     """Evaluate a track and keep its record; called in the processes."""
     with one_thread():
         model, cache = _open(task.checkpoint, task.sha256, task.cache, task.device)
-        record = evaluate_track(cache, row, model, task.settings.references, task.settings.bss)
+        record = evaluate_track(cache, row, model, task.settings.references, task.settings.bss, task.settings.refine)
     if part := task.part(row):
         write_json(part, record)
     return row, record
