@@ -5,8 +5,8 @@ on; a factorisation (`features.factorise`) learns those of this recording, and n
 from the transcriptor, from a score, or from both:
 
 - what the transcriptor hears may sound wherever its probability reaches `LIKELY`, and begins as loud as it is probable;
-- a part that the score holds is believed: its notes begin with all their weight, and what the transcriptor alone hears
-  with `HEARSAY` of its probability, because scores lack notes;
+- a part that the score holds is believed: its notes begin with all their weight, and what the transcriptor alone is
+  `SURE` of with `HEARSAY` of its probability, because scores lack notes;
 - an instrument of which neither knows notes keeps the separator's mask, and the others share out the rest.
 
 The refined masks are M_i^`TRUST` W_i, W_i being the factorisation's, scaled so that the sum over these instruments
@@ -39,7 +39,9 @@ LIKELY = 0.1
 """Probability from which a key may sound."""
 EAGER = 0.5
 """Times the model's onset threshold that a peak must reach to be an attack: one too many costs less than one missed."""
-HEARSAY = 0.1
+SURE = 0.5
+"""Probability from which a key may sound that the score's part of its instrument has not."""
+HEARSAY = 0.05
 """Weight of what only the transcriptor hears, where a score has the instrument's part."""
 TRUST = 0.15
 """Power of the separator's masks, which on new music are too sure of themselves."""
@@ -174,7 +176,7 @@ def notes_of(heard: Heard, start: int, model: Model, guide: ScoreGuide | None) -
         after = stroke_frames(model) if kinds[n] == "percussive" else near
         onset[n] = begun[n] | (onset[n] & ~spread(begun[n].T, near, near).T)
         likelihood[n] = np.where(spread((written[n] | begun[n]).T, near, after).T, 1.0, HEARSAY * likelihood[n])
-        roll[n] |= written[n]
+        roll[n] = written[n] | (heard.frame[n] >= SURE)
     return Notes(roll, onset, likelihood, scored & (np.array(guide.told) | model.transcribes))
 
 
