@@ -56,6 +56,8 @@ def main() -> None:
         ("mixture, tuned anew", "mixture", retuned(cache, validation, model, "mixture")),
         ("separated", "separated", model),
         ("separated, tuned anew", "separated", retuned(cache, validation, model, "separated")),
+        ("refined", "refined", model),
+        ("refined, tuned anew", "refined", retuned(cache, validation, model, "refined")),
     ):
         show(name, [transcribed(cache, row, used, listen) for row in rows], 3)
 

@@ -100,7 +100,7 @@ def transcribe(
     ckpt: CheckpointOption = DEFAULT_CHECKPOINT,
     out: Annotated[Path, typer.Option(help="Folder for the MIDI files.")] = DEFAULT_SCORES,
     listen: Annotated[
-        str, typer.Option("--from", help="mixture, or separated: separate first and listen to each track.")
+        str, typer.Option("--from", help="mixture; separated, or refined: separate first and listen to each track.")
     ] = "mixture",
     plot: Annotated[bool, typer.Option("--plot", help="Draw each piano roll beside its MIDI file (PNG).")] = False,
     device: Device = "auto",

@@ -71,7 +71,8 @@ class Pretrained:
 
         Args:
             audio, rate: as in `separate`.
-            listen: `mixture`, or `separated` to separate first and listen to each track.
+            listen: `mixture`; `separated` to separate first and listen to each track; or `refined`, the same with
+                refined tracks.
 
         Returns:
             `notes`: instrument -> float64 (K, 4), onset s, offset s, pitch (MIDI number), velocity, ordered by onset;
