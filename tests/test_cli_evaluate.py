@@ -30,6 +30,14 @@ def test_one_checkpoint(command, here: Path) -> None:
     assert "holds the result for ckpt.pt" in command("scoresep evaluate ckpt.pt")[1]
 
 
+def test_refined(command, here: Path) -> None:
+    command("scoresep evaluate --references none")
+    status, out, err = command("scoresep evaluate --references none --refine")
+    assert (status, err) == (0, "") and "holds the result" not in out and "(--refine)" in out
+    assert json.loads((here / "metrics.json").read_text())["about"]["settings"]["refine"]
+    assert "holds the result" in command("scoresep evaluate --references none --refine")[1]
+
+
 def test_bss_details_and_references(command, here: Path) -> None:
     status, out, _ = command("scoresep evaluate ckpt.pt --bss --details --references mixture --split validation")
     assert status == 0

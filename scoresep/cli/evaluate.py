@@ -32,6 +32,7 @@ def evaluate(
     bss: Annotated[
         bool, typer.Option("--bss", help="BSS Eval v4 too (SDR, ISR, SIR, SAR): several times the work.")
     ] = False,
+    refine: Annotated[bool, typer.Option("--refine", help="Separate as `scoresep separate --refine` does.")] = False,
     details: Annotated[bool, typer.Option("--details", help="Print all figures instead of a choice.")] = False,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the split's first track, with its score, to this file.")
@@ -66,7 +67,7 @@ def evaluate(
     rows = tuple(BASELINES) if references == ALL else () if references == NONE else by_comma(references)
 
     def result_of(checkpoint: Path, path: Path, other: Evaluation | None = None) -> Evaluation:
-        found = evaluated(checkpoint, path, cache, split, chosen, rows, bss, jobs, force, other)
+        found = evaluated(checkpoint, path, cache, split, chosen, rows, bss, refine, jobs, force, other)
         console.print(result_tables(found, details))
         console.print(f"figures: {path}", markup=False)
         return found
@@ -88,6 +89,7 @@ def evaluated(
     device: str,
     references: tuple[str, ...],
     bss: bool,
+    refine: bool,
     jobs: int,
     force: bool,
     other: Evaluation | None,
@@ -101,7 +103,7 @@ def evaluated(
     from scoresep.evaluation.tasks import remove_kept
 
     result = None if force else Evaluation.load(out)
-    if result and up_to_date(result, checkpoint, cache, split, references=references, bss=bss):
+    if result and up_to_date(result, checkpoint, cache, split, references=references, bss=bss, refine=refine):
         console.print(f"{out} holds the result for {checkpoint}; --force evaluates anew", markup=False)
         return result
     keep = out.with_name(f"{out.stem}.parts")
@@ -116,6 +118,7 @@ def evaluated(
             partial(progress, "evaluating"),
             references=references,
             bss=bss,
+            refine=refine,
             jobs=jobs,
             keep=keep,
             other=other,

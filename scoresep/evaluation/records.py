@@ -34,7 +34,7 @@ from scoresep.evaluation.metrics import (
 from scoresep.evaluation.statistics import finite
 from scoresep.features.spectrogram import stft
 from scoresep.grid import PITCHES
-from scoresep.inference.separate import separate_array
+from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.source import ArraySource
 from scoresep.inference.stream import level_of_source
 from scoresep.inference.transcribe import (
@@ -56,6 +56,7 @@ def evaluate_track(
     model: Model,
     references: Sequence[str] = tuple(BASELINES),
     bss: bool = False,
+    refine: bool = False,
     other: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The record of one track: separation and transcription of every instrument.
@@ -63,11 +64,12 @@ def evaluate_track(
     Args:
         references: rows of `BASELINES`.
         bss: whether to compute BSS Eval too.
+        refine: whether the separation is refined (`inference.refine`).
         other: record of the same track with the same references and `bss`, of whatever model: figures of the references
             are taken from it.
     """
     mixture, rate = cache.mixture(row), cache.grid.sample_rate
-    stems = separate_array(mixture, rate, model)
+    stems = separate_array(mixture, rate, model, Options(refine=refine))
     record: dict[str, Any] = {
         "track": str(cache.tracks["id"][row]),
         "seconds": round(len(mixture) / rate, 3),

@@ -41,11 +41,13 @@ class Settings:
         split: of the cache.
         references: rows of `BASELINES` beside the model's.
         bss: whether to compute BSS Eval: seconds a minute of music, row and instrument (docs/evaluation.md).
+        refine: whether the model's separation is refined by factorisation (docs/teacher.md).
     """
 
     split: str = "test"
     references: tuple[str, ...] = tuple(BASELINES)
     bss: bool = False
+    refine: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def run_task(task: Task, track: tuple[int, dict[str, Any] | None]) -> tuple[int,
     row, other = track
     with one_thread():
         model, cache = _open(task.checkpoint, task.sha256, task.cache, task.device)
-        record = evaluate_track(cache, row, model, task.settings.references, task.settings.bss, other)
+        settings = task.settings
+        record = evaluate_track(cache, row, model, settings.references, settings.bss, settings.refine, other)
     if part := task.part(row):
         write_json(part, record)
     return row, record

@@ -18,7 +18,7 @@ from scoresep.evaluation.records import MODEL, separation_record, transcribe_sep
 from scoresep.evaluation.summary import FRAMES, NOTES, summarise
 from scoresep.evaluation.terminal import result_tables
 from scoresep.grid import Grid
-from scoresep.inference.separate import separate_array
+from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.transcribe import transcribe_array
 from scoresep.instruments import choose
 from scoresep.training.checkpoint import Model
@@ -61,6 +61,20 @@ def test_figures_are_those_of_the_stems(evaluation: Evaluation, cache: Cache, mo
         assert record[name]["si_sdr_improvement"]["oracle_mask"] == pytest.approx(
             record[name]["si_sdr"]["oracle_mask"] - before, abs=1e-4
         )
+
+
+def test_refined_figures_are_those_of_refined_stems(checkpoint_path: Path, cache: Cache, model: Model) -> None:
+    refined = evaluate(checkpoint_path, references=(), refine=True)
+    row = int(cache.rows("test")[0])
+    stems = separate_array(cache.mixture(row), cache.grid.sample_rate, model, Options(refine=True))
+    plain = separate_array(cache.mixture(row), cache.grid.sample_rate, model)
+    for n, name in enumerate(INSTRUMENTS):
+        found, truth = refined.tracks[0]["separation"][name]["si_sdr"][MODEL], cache.stems(row)[n]
+        assert found == pytest.approx(si_sdr(truth, stems[name]), abs=1e-3)
+        assert found != pytest.approx(si_sdr(truth, plain[name]), abs=0.1)
+    assert any("--refine" in note for note in refined.notes)
+    assert up_to_date(refined, checkpoint_path, None, "test", references=(), refine=True)
+    assert not up_to_date(refined, checkpoint_path, None, "test", references=())
 
 
 def test_summary_has_the_promised_layout(evaluation: Evaluation) -> None:

@@ -180,6 +180,34 @@ def factorise_with(music: Music, settings: FactoriseSettings) -> Factors:
     return factorise(music.magnitude, music.rolls, HARMONIC, SMALL, music.onsets, settings)
 
 
+def test_likelihood_decides_what_the_mixture_leaves_open() -> None:
+    """Two instruments on one key: nothing in the mixture tells them apart, so they keep the odds they began with."""
+    music = two_notes()
+    rolls = np.stack([music.rolls[0], music.rolls[0]])
+    likelihood = np.where(rolls, np.array([0.9, 0.3])[:, None, None], 0.0)
+    found = factorise(music.magnitude, rolls, HARMONIC[:2], SMALL, settings=PLAIN, likelihood=likelihood)
+    sounding = rolls[0].any(axis=0)
+    np.testing.assert_allclose(masks(found, 1.0)[0][:, sounding], 0.75, atol=1e-3)
+    alike = factorise(music.magnitude, rolls, HARMONIC[:2], SMALL, settings=PLAIN, likelihood=np.ones(rolls.shape))
+    plain = factorise(music.magnitude, rolls, HARMONIC[:2], SMALL, settings=PLAIN)
+    np.testing.assert_array_equal(alike.activation, plain.activation)
+
+
+def test_what_is_heard_overrules_a_wrong_likelihood() -> None:
+    music = two_notes(GRID)
+    truth = combs(np.array([60, 67]), GRID, FactoriseSettings()).astype(np.float32)
+    magnitude = truth.T @ music.activations
+    rolls = music.rolls.copy()
+    rolls[1, 70 - LOWEST_PITCH] = rolls[1].any(axis=0)  # nobody plays this key
+    likelihood = np.where(rolls, 1.0, 0.0)
+    likelihood[1, 67 - LOWEST_PITCH] *= 0.2  # and the one that is played is thought the less likely
+    settings = replace(PLAIN, iterations=60)
+    found = factorise(magnitude, rolls, HARMONIC[:2], GRID, settings=settings, likelihood=likelihood)
+    energy = (found.dense() * found.templates.sum(axis=1)[:, None]).sum(axis=1)
+    assert found.pitch.tolist() == [60, 67, 70]
+    assert energy[1] > 2 * energy[2]
+
+
 def test_same_input_gives_same_factors_whatever_its_layout() -> None:
     music = some_music()
     found = [
@@ -328,6 +356,7 @@ def test_music_of_few_frames(frames: int) -> None:
         {"magnitude": np.ones((SMALL.bins - 1, 50), np.float32)},
         {"kinds": HARMONIC[:2]},
         {"onsets": np.zeros((3, PITCHES, 49), bool)},
+        {"likelihood": np.zeros((3, PITCHES, 49))},
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(change: dict) -> None:
