@@ -44,7 +44,14 @@ def test_use_is_measured(tmp_path, cache, make):
     rows = [line.strip("| ").split(" | ") for line in ended.stdout.splitlines() if line.startswith("| ")]
     means = {name: cells[-1] for name, *cells in rows}
     assert float(means["the score's mask"]) > float(means["the separator"])  # whose weights are random
-    assert {"both (`--score`)", "mixture", "mixture, tuned anew", "separated", "separated, tuned anew"} <= means.keys()
+    assert {
+        "refined (`--refine`)",
+        "with score (`--score`)",
+        "mixture",
+        "mixture, tuned anew",
+        "separated",
+        "separated, tuned anew",
+    } <= means.keys()
     assert all(len(row) == 5 for row in rows)
 
 
