@@ -36,15 +36,15 @@ STEPS = (
     Step("render", 1.3, f"render corpus --songs 240 --seed 0 {MUSIC}"),
     Step("prepare", 0.3, "prepare slakh corpus --out cache.h5"),
     Step("train", 6.5, "train --stage 3 --recipe taught"),
-    Step("separate", 0.1, "separate {song} --ckpt ckpt.pt --out stems --force"),
+    Step("separate", 0.1, "separate {song} --ckpt ckpt.pt --refine --out stems --force"),
     Step("transcribe", 0.1, "transcribe {song} --ckpt ckpt.pt --out scores --force"),
-    Step("evaluate: new songs, new sounds", 0.3, "evaluate ckpt.pt --plot picture.png"),
+    Step("evaluate: new songs, new sounds", 0.3, "evaluate ckpt.pt --refine --plot picture.png"),
     Step("render other songs", 0.4, f"render others --songs 60 --seed 111 {MUSIC}"),
     Step("prepare them", 0.1, "prepare slakh others --out others.h5 --teacher none"),
     Step(
         "evaluate: new songs, known sounds",
         0.3,
-        "evaluate ckpt.pt --cache others.h5 --split train --out metrics-others.json",
+        "evaluate ckpt.pt --refine --cache others.h5 --split train --out metrics-others.json",
     ),
 )
 """All steps, in the demonstration's folder. Seed 111 is one of those that hold out the same test sounds as
