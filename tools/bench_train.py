@@ -1,10 +1,11 @@
 """Time the training steps against the bare forward and backward of the same networks on random tensors.
 
     python tools/bench_train.py cache.h5 [--recipe mini] [--stages 1,2,3] [--threads 2] [--set data.workers=1 ...]
+    python tools/bench_train.py cache.h5 --recipe paper --rounds 2 --steps 5
 
 The bare step runs the networks on the shapes and in the precision of the stage's step, one after another, and sends
-random gradients back through them to what learns; no data, no losses, no optimiser. Both are measured in turn, ROUNDS
-times, and the smaller of their times counts: other work on the machine can only add to it.
+random gradients back through them to what learns; no data, no losses, no optimiser. Both are measured in turn, so many
+steps a round, and the smaller of their times counts: other work on the machine can only add to it.
 """
 
 from __future__ import annotations
@@ -30,8 +31,6 @@ from scoresep.training.run import choose_device
 from scoresep.training.session import Session
 from scoresep.training.stages import STAGES, enter, only
 
-ROUNDS, STEPS = 5, 20
-
 
 def main() -> None:
     """Print one line a stage."""
@@ -40,6 +39,8 @@ def main() -> None:
     options.add_argument("--recipe", default="mini")
     options.add_argument("--stages", default="1,2,3")
     options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--steps", type=int, default=20, help="a round; rounds times steps at least ten")
     options.add_argument("--device", default="auto")
     options.add_argument("--resident", default="")
     options.add_argument("--set", action="append", default=[])
@@ -48,37 +49,42 @@ def main() -> None:
     cache, device = Cache(given.cache), choose_device(given.device)
     print(f"{given.recipe} on {device}, {given.threads} threads; milliseconds a step")
     for number in map(int, given.stages.split(",")):
-        steps = [f"stage{number}.steps={ROUNDS * STEPS}", "validate_every=1000000", "data.validation_clips=0"]
+        steps = [
+            f"stage{number}.steps={given.rounds * given.steps}",
+            "validate_every=1000000",
+            "data.validation_clips=0",
+        ]
         recipe = load_recipe(given.recipe, [*steps, *given.set])
         torch.manual_seed(0)
         model = Model(cache.grid, cache.instruments, recipe.trunk, recipe.mask).to(device)
         with tempfile.TemporaryDirectory() as folder:
             log = RunLog(Path(folder))
             session = Session(STAGES[number], recipe, model, cache, Path(folder) / "s.pt", log, resident=given.resident)
-            print(f"stage {number}, {session.precision}: {compare(session, log, device)}", flush=True)
+            print(f"stage {number}, {session.precision}: {compare(session, log, device, given.steps)}", flush=True)
             log.close()
 
 
-def compare(session: Session, log: RunLog, device: torch.device) -> str:
-    """Steps and bare passes in turn; their times in words."""
+def compare(session: Session, log: RunLog, device: torch.device, steps: int) -> str:
+    """Steps and bare passes in turn, so many a round; their times in words."""
     bare = bare_step(session)
     times: dict[str, list[float]] = {"step": [], "bare": []}
     began = [time.perf_counter()]
 
     def after(title: str, done: int, total: int, losses: object) -> None:
-        if done % STEPS:
+        if done % steps:
             return
         synchronise(device)
-        times["step"].append((time.perf_counter() - began[0]) / STEPS)
-        times["bare"].append(measure(bare, device))
+        times["step"].append((time.perf_counter() - began[0]) / steps)
+        times["bare"].append(measure(bare, device, steps))
         began[0] = time.perf_counter()
 
     log.progress = after
-    measure(bare, device)
+    measure(bare, device, 1)
     began[0] = time.perf_counter()
     train_stage(session)
     step, plain = (1000 * min(times[which]) for which in ("step", "bare"))
-    parts = read_log(log.folder, "timing.jsonl")[2:]
+    entries = read_log(log.folder, "timing.jsonl")
+    parts = entries[2:] or entries  # the first steps compile and warm up
     shares = {name: statistics.median(entry[name] for entry in parts) for name in parts[0] if name.startswith("ms/")}
     detail = ", ".join(f"{name[3:]} {value:.1f}" for name, value in shares.items())
     waiting = statistics.median(entry["waiting"] for entry in parts)
@@ -86,13 +92,13 @@ def compare(session: Session, log: RunLog, device: torch.device) -> str:
     return f"step {step:.1f}, bare {plain:.1f}, ratio {step / plain:.2f}; {detail}; waiting {waiting:.1%}{memory}"
 
 
-def measure(work: Callable[[], None], device: torch.device) -> float:
-    """Seconds a call, over STEPS calls."""
+def measure(work: Callable[[], None], device: torch.device, calls: int) -> float:
+    """Seconds a call, over so many calls."""
     began = time.perf_counter()
-    for _ in range(STEPS):
+    for _ in range(calls):
         work()
     synchronise(device)
-    return (time.perf_counter() - began) / STEPS
+    return (time.perf_counter() - began) / calls
 
 
 def bare_step(session: Session) -> Callable[[], None]:
