@@ -13,6 +13,12 @@ from scoresep.errors import ScoresepError
 
 LOWEST_PITCH = 21
 PITCHES = 88
+LOWEST_RATE, HIGHEST_RATE = 1000, 1_000_000 - 1
+"""Hz that a recording can have."""
+MOST_OVERLAP = 64
+"""Frames that may lie on one sample."""
+LONGEST_WINDOW = 4
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,13 @@ class Grid:
         if min(self.sample_rate, self.n_fft, self.hop) <= 0 or rest or overlap < 4 or overlap % 2:
             raise ScoresepError(
                 f"impossible frame grid {asdict(self)}: all must be positive, n_fft an even multiple of hop, 4 or more"
+            )
+        if not LOWEST_RATE <= self.sample_rate <= HIGHEST_RATE:
+            raise ScoresepError(f"impossible frame grid {asdict(self)}: no audio has {self.sample_rate} Hz")
+        if overlap > MOST_OVERLAP or self.n_fft > LONGEST_WINDOW * self.sample_rate:
+            raise ScoresepError(
+                f"impossible frame grid {asdict(self)}: n_fft is more than {MOST_OVERLAP} hops "
+                f"or {LONGEST_WINDOW} seconds long"
             )
 
     @property
