@@ -65,7 +65,11 @@ def evaluate(
 
     def result_of(checkpoint: Path, path: Path) -> Evaluation:
         found = evaluated(checkpoint, path, cache, split, chosen, rows, bss, jobs, force)
-        console.print(report(found, details))
+        try:
+            text = report(found, details)
+        except (LookupError, TypeError, ValueError, AttributeError) as fault:  # it was there, and someone changed it
+            raise ScoresepError(f"{path} lacks figures that evaluate writes; --force evaluates anew") from fault
+        console.print(text)
         console.print(f"figures: {path}", markup=False)
         return found
 

@@ -48,7 +48,7 @@ class Evaluation:
         """The result that `save` wrote to `path`; None if there is none."""
         try:
             return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
 
 

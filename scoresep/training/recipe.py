@@ -169,6 +169,9 @@ class Recipe:
         for name, value in sizes.items():
             if value < (0 if name in ("workers", "validation_clips", "transpose", "equalise") else 1):
                 yield f"{name} is {value}, too small"
+        for name, (value, most) in self.extents().items():
+            if value > most:
+                yield f"{name} is {value}, beyond any memory; {most} is the most"
         for number, stage in self.stages.items():
             if stage.steps < 0 or stage.learning_rate <= 0:
                 yield f"stage{number} needs steps >= 0 and learning_rate > 0"
@@ -185,6 +188,16 @@ class Recipe:
             yield "weight_decay must not be negative"
         if not 0 <= self.seed < 2**32:
             yield f"seed is {self.seed}, not between 0 and 2^32"
+
+    def extents(self) -> dict[str, tuple[int, int]]:
+        """What decides the memory of a run, and the most of it: some hundred times what the `paper` recipe takes."""
+        trunk, data = self.trunk, self.data
+        return {
+            "trunk.channels times hidden": (trunk.channels * trunk.hidden, 2**24),
+            "data.batch times clip_frames": (data.batch * data.clip_frames, 2**20),
+            "data.validation_clips": (data.validation_clips, 2**20),
+            "data.workers": (data.workers, 2**10),
+        }
 
     def _refused(self, number: int) -> Iterable[str]:
         """Losses of a stage that have a weight and no meaning under the supervision."""
@@ -244,7 +257,7 @@ def read_values(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise ScoresepError(f"unknown recipe '{name}'{nearest(name, shipped_recipes())}, or give a .toml file")
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as fault:
+    except (ValueError, RecursionError) as fault:  # besides TOML's own: a number of 5000 digits, brackets without end
         raise ScoresepError(f"recipe {name} is not valid TOML: {fault}") from fault
     if "base" not in values:
         return values
@@ -291,7 +304,7 @@ def assign(values: dict[str, Any], assignment: str) -> None:
         raise ScoresepError(f"--set '{assignment}' is not of the form key=value, such as data.batch=16")
     try:
         value = tomllib.loads(f"value = {literal}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = literal.strip()
     *tables, key = path.strip().split(".")
     for table in tables:
@@ -321,7 +334,7 @@ def build(kind: type, values: Mapping[str, Any], base: Any, prefix: str) -> Any:
 def coerce(value: Any, kind: type, name: str) -> Any:
     """`value` as `kind`; an int serves as a float, a whole float does not serve as an int."""
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value) if abs(value) < 2**1023 else math.inf
     if kind is float and isinstance(value, float) and not math.isfinite(value):
         raise ScoresepError(f"setting '{name}' must be a finite number, not {value}")
     if type(value) is not kind:

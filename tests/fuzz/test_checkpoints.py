@@ -13,7 +13,6 @@ import torch
 
 from scoresep.errors import ScoresepError
 from scoresep.grid import Grid
-from scoresep.inference.separate import file_names
 from scoresep.instruments import choose
 from scoresep.models.tcn import TrunkSettings
 from scoresep.training.archive import look_through
@@ -240,14 +239,15 @@ def test_a_small_file_of_a_large_model_is_refused(tmp_path, fuzz):
     refused(tmp_path / "a.pt", fuzz, "wide", "a.pt is damaged")
 
 
-@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a/b", "..", ".x", "a\\b", "residual"])
-def test_names_of_instruments_do_not_become_paths(tmp_path, whole, name):
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc/x", "a/b", "..", ".x", "a\\b", "a b", "[/x]", "<b>", "\x1b[31m", "x" * 200]
+)
+def test_names_of_instruments_that_are_paths_or_marks_are_refused(tmp_path, whole, fuzz, name):
     content = torch.load(whole, weights_only=True)
     content.pop("digest")
     instrument(name=name)(content)
     torch.save(content, tmp_path / "a.pt")
-    with pytest.raises(ScoresepError, match="no name for a file"):
-        file_names(load_checkpoint(tmp_path / "a.pt").model)
+    refused(tmp_path / "a.pt", fuzz, "name", "a.pt is damaged")
 
 
 def test_a_damaged_checkpoint_is_read_or_refused(tmp_path, whole, fuzz):
