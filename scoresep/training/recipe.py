@@ -254,7 +254,9 @@ def read_values(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         except UnicodeDecodeError as fault:
             raise ScoresepError(f"recipe {name} is not valid TOML: {fault}") from fault
     else:
-        raise ScoresepError(f"unknown recipe '{name}'{nearest(name, shipped_recipes())}, or give a .toml file")
+        raise ScoresepError(
+            f"unknown recipe '{name}'{nearest(name, shipped_recipes())} (a recipe of your own ends in .toml)"
+        )
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as fault:  # besides TOML's own: a number of 5000 digits, brackets without end
