@@ -74,6 +74,7 @@ class Cache:
         except Exception as fault:  # HDF5 and values of the wrong type raise OSError, RuntimeError, KeyError, ...
             raise ScoresepError(f"{self.path} is not a readable cache ({first_line(fault)}); {REMEDY}") from fault
         self._files: dict[int, h5py.File] = {}
+        self._datasets: dict[tuple[int, str], h5py.Dataset] = {}
         self._owner = os.getpid()
 
     def _read_index(self, file: h5py.File) -> None:
@@ -134,7 +135,7 @@ class Cache:
         end = length if count is None else first + count
         if not 0 <= first <= end <= length:
             raise IndexError(f"{name}[{first}:{end}] of track {self.tracks['id'][row]}, which has {length}")
-        return self._shard(int(self.tracks["shard"][row]))[name][start + first : start + end]
+        return self._dataset(int(self.tracks["shard"][row]), name)[start + first : start + end]
 
     def magnitude(self, row: int, first: int = 0, count: int | None = None) -> np.ndarray:
         """Mixture magnitudes, float16 (T, F); divide by `level(row)` for the networks."""
@@ -214,44 +215,42 @@ class Cache:
     def shard_path(self, shard: int) -> Path:
         return shard_folder(self.path) / shard_name(shard)
 
-    def _shard(self, shard: int) -> h5py.File:
+    def _dataset(self, shard: int, name: str) -> h5py.Dataset:
+        """A dataset of a shard, which holds the rows that the index expects of it."""
         if self._owner != os.getpid():  # after a fork: the parent's handles are not ours to use or to close
-            self._files, self._owner = {}, os.getpid()
-        if shard not in self._files:
+            self._files, self._datasets, self._owner = {}, {}, os.getpid()
+        if (shard, name) not in self._datasets:
             path = existing_file(self.shard_path(shard), "shard", "the cache is incomplete; prepare it again")
             try:
-                self._files[shard] = self._open_shard(path, shard)
+                self._datasets[shard, name] = self._open(path, shard, name)
             except ScoresepError:
                 raise
             except Exception as fault:  # as above
                 raise ScoresepError(
                     f"{path} is not a readable shard ({first_line(fault)}); delete it, prepare again"
                 ) from fault
-        return self._files[shard]
+        return self._datasets[shard, name]
 
-    def _open_shard(self, path: Path, shard: int) -> h5py.File:
-        """The file, whose datasets are all there and hold the rows that the index expects of them."""
-        file = h5py.File(path, "r", locking=False)
-        try:
+    def _open(self, path: Path, shard: int, name: str) -> h5py.Dataset:
+        if shard not in self._files:
+            file = h5py.File(path, "r", locking=False)
             check_header(file.attrs, path, SHARD_FORMAT)
-            needed = rows_needed(self.tracks, shard)
-            for name, dataset in shard_datasets(self.settings).items():
-                rows = len(plain_dataset(file, name, dataset.shape, dataset.dtype))
-                if rows < needed[DATASET_SPAN[name]]:
-                    raise ValueError(f"'{name}' has {rows} rows of {needed[DATASET_SPAN[name]]}")
-        except BaseException:
-            file.close()
-            raise
-        return file
+            self._files[shard] = file
+        expected = shard_datasets(self.settings)[name]
+        dataset = plain_dataset(self._files[shard], name, expected.shape, expected.dtype)
+        needed = rows_needed(self.tracks, shard, DATASET_SPAN[name])
+        if len(dataset) < needed:
+            raise ValueError(f"'{name}' has {len(dataset)} rows of {needed}")
+        return dataset
 
     def close(self) -> None:
         """Close the shards that are open in this process."""
         for file in self._files.values():
             file.close()
-        self._files = {}
+        self._files, self._datasets = {}, {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_files": {}}
+        return {**self.__dict__, "_files": {}, "_datasets": {}}
 
 
 def _records(file: h5py.File, name: str) -> list[Any]:

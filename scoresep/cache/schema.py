@@ -212,13 +212,10 @@ def check_table(tracks: TrackTable) -> None:
         raise ValueError("the track table holds impossible levels")
 
 
-def rows_needed(tracks: TrackTable, shard: int) -> dict[str, int]:
-    """By span, the rows that tracks of a shard take of its datasets."""
+def rows_needed(tracks: TrackTable, shard: int, span: str) -> int:
+    """Rows that the tracks of a shard take of a dataset of that span."""
     own = tracks["shard"] == shard
-    return {
-        span: int((tracks[f"first_{span.rstrip('s')}"] + tracks[span])[own].max(initial=0))
-        for span in set(DATASET_SPAN.values())
-    }
+    return int((tracks[f"first_{span.rstrip('s')}"] + tracks[span])[own].max(initial=0))
 
 
 @dataclass(frozen=True)
