@@ -41,13 +41,6 @@ class Grid:
             raise ScoresepError(
                 f"impossible frame grid {asdict(self)}: all must be positive, n_fft an even multiple of hop, 4 or more"
             )
-        if not LOWEST_RATE <= self.sample_rate <= HIGHEST_RATE:
-            raise ScoresepError(f"impossible frame grid {asdict(self)}: no audio has {self.sample_rate} Hz")
-        if overlap > MOST_OVERLAP or self.n_fft > LONGEST_WINDOW * self.sample_rate:
-            raise ScoresepError(
-                f"impossible frame grid {asdict(self)}: n_fft is more than {MOST_OVERLAP} hops "
-                f"or {LONGEST_WINDOW} seconds long"
-            )
 
     @property
     def bins(self) -> int:
@@ -81,4 +74,17 @@ class Grid:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Grid:
-        return cls(**{name: int(values[name]) for name in ("sample_rate", "n_fft", "hop")})
+        """What `to_dict` gave, from a file that anyone may have written.
+
+        Raises:
+            ScoresepError: an impossible grid, or one that no cache is made with.
+        """
+        found = cls(**{name: int(values[name]) for name in ("sample_rate", "n_fft", "hop")})
+        if not LOWEST_RATE <= found.sample_rate <= HIGHEST_RATE:
+            raise ScoresepError(f"impossible frame grid {asdict(found)}: no audio has {found.sample_rate} Hz")
+        if found.n_fft > min(MOST_OVERLAP * found.hop, LONGEST_WINDOW * found.sample_rate):
+            raise ScoresepError(
+                f"impossible frame grid {asdict(found)}: n_fft is more than {MOST_OVERLAP} hops "
+                f"or {LONGEST_WINDOW} seconds long"
+            )
+        return found
