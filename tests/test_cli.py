@@ -542,6 +542,12 @@ def test_a_folder_goes_on_where_it_was_stopped(command, here, music, trained, ve
     assert all(path.stat().st_mtime_ns != made[path] for path in made if "two" in str(path))
 
 
+def test_brackets_in_the_name_of_a_song_are_no_markup(command, here, music, trained):
+    (music / "two.mp3").rename(here / "[/b]two[red].mp3")
+    ended = command(f"scoresep transcribe [/b]two[red].mp3 --out out --ckpt {trained}")
+    assert ended.status == 0 and "[/b]two[red].mid" in ended.out
+
+
 def test_a_song_that_is_half_done_is_refused(command, here, music, trained):
     """Stems of it may be of another run, with other --instruments; nothing is replaced without --force."""
     line = f"scoresep separate music --out out --ckpt {trained}"
