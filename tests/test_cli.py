@@ -543,9 +543,12 @@ def test_a_folder_goes_on_where_it_was_stopped(command, here, music, trained, ve
 
 
 def test_brackets_in_the_name_of_a_song_are_no_markup(command, here, music, trained):
-    (music / "two.mp3").rename(here / "[/b]two[red].mp3")
-    ended = command(f"scoresep transcribe [/b]two[red].mp3 --out out --ckpt {trained}")
-    assert ended.status == 0 and "[/b]two[red].mid" in ended.out
+    shutil.rmtree(music / "album")
+    (music / "a[").mkdir()
+    (music / "two.mp3").rename(music / "a[/b]two.mp3")
+    (music / "broken.ogg").unlink()
+    ended = command(f"scoresep transcribe music --out out --ckpt {trained}")
+    assert ended.status == 0 and "a[/b]two.mid" in ended.out and "transcribing a[/b]two" in ended.out + ended.err
 
 
 def test_a_song_that_is_half_done_is_refused(command, here, music, trained):

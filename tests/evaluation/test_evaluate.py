@@ -239,9 +239,7 @@ def test_bss_eval_leaves_out_what_does_not_play(checkpoint_path: Path) -> None:
 
 
 def test_unknown_reference(checkpoint_path: Path) -> None:
-    with pytest.raises(
-        ScoresepError, match="unknown reference 'oracle'; did you mean 'oracle_mask'"
-    ):
+    with pytest.raises(ScoresepError, match="unknown reference 'oracle'; did you mean 'oracle_mask'"):
         evaluate(checkpoint_path, references=["oracle"])
 
 
