@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,12 +19,16 @@ import soundfile
 import torch
 import yaml
 
+from scoresep import cli
 from scoresep.cache.engine import Engine
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.corpora.slakh import open_slakh
-from scoresep.training.recipe import Recipe, load_recipe
+from scoresep.models.tcn import TrunkSettings
+from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
+from scoresep.training.recipe import Recipe
+from scoresep.training.recipe_files import load_recipe
 
 RATE = 16000
 TINY = (
@@ -183,6 +188,16 @@ class Make:
         """The tiny recipe with changes."""
         return load_recipe("mini", [*TINY, *assignments])
 
+    @staticmethod
+    def checkpoint(path: Path, cache: Cache, seed: int = 0, loud: float = 1.0) -> Path:
+        """A checkpoint of untrained networks that fit a cache; the transcriptor of a `loud` one finds many notes."""
+        torch.manual_seed(seed)
+        model = Model(cache.grid, cache.instruments, TrunkSettings(8, 16, 2, 1), "softmax").eval()
+        with torch.no_grad():
+            model.transcriptor.head.weight.mul_(loud)
+        save_checkpoint(path, Checkpoint(model, 3, 7, True, {"seed": seed}, str(cache.path), cache.digest))
+        return path
+
 
 @pytest.fixture(scope="session")
 def make() -> type[Make]:
@@ -250,5 +265,26 @@ def scoresep(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(
             command, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False, preexec_fn=one_core
         )
+
+    return run
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Callable[[str], tuple[int, str, str]]:
+    """A function that runs a command line in this process and folder: status, output, errors."""
+
+    def run(line: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", shlex.split(line))
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)  # one core
+        capfd.readouterr()
+        threads = torch.get_num_threads()
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 0
+        finally:
+            torch.set_num_threads(threads)
+        return (status, *capfd.readouterr())
 
     return run

@@ -83,6 +83,7 @@ OPTIONS = {
         "--jobs",
         "--out",
         "--plot",
+        "--refine",
         "--references",
         "--split",
         "CKPT",
@@ -106,6 +107,7 @@ OPTIONS = {
         "--format",
         "--instruments",
         "--out",
+        "--refine",
         "--score",
         "AUDIO",
     ],
@@ -568,14 +570,15 @@ def test_separate_with_all_it_can_do(command, here, music, trained, make):
     ended = command(f"{line} --score scores --device cpu --out a")
     assert ended.status == 0 and ended.err == ""
     assert "measuring one" in ended.out and "separating one" in ended.out and "writing one" in ended.out
-    assert "the score of one has no part of piano, guitar: they may sound anywhere" in ended.out
+    assert "the score of one has no part of piano, guitar: those are left to the model" in ended.out
     assert sorted(path.name for path in (here / "a" / "one").iterdir()) == ["bass.flac", "residual.flac"]
     assert soundfile.info(here / "a" / "one" / "bass.flac").subtype == "PCM_16"
     assert command(f"{line} --score scores/one.mid --out b").status == 0
     blind = command(f"{line} --out c")
     assert blind.status == 0
-    stems = {name: soundfile.read(here / name / "one" / "bass.flac")[0] for name in "abc"}
-    assert (stems["a"] == stems["b"]).all() and (stems["a"] != stems["c"]).any()
+    assert command(f"{line} --refine --out d").status == 0
+    stems = {name: soundfile.read(here / name / "one" / "bass.flac")[0] for name in "abcd"}
+    assert (stems["a"] == stems["b"]).all() and (stems["a"] != stems["c"]).any() and (stems["d"] != stems["c"]).any()
 
 
 def test_separate_says_that_it_made_all_stems_softer(command, here, trained):

@@ -3,55 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from scoresep import cli
 from scoresep.cache.reader import Cache
 from scoresep.evaluation import tasks
-from scoresep.instruments import choose
-from scoresep.models.tcn import TrunkSettings
-from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
 
 
 @pytest.fixture
-def here(tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, cache: Cache, make, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with two random checkpoints of the small cache."""
     monkeypatch.chdir(tmp_path)
-    cache = Cache(prepared)
     for seed, name in enumerate(("ckpt", "new")):
-        torch.manual_seed(seed)
-        model = Model(cache.grid, choose(["piano", "guitar", "bass"]), TrunkSettings(8, 16, 2, 1), "softmax").eval()
-        checkpoint = Checkpoint(model, 3, 7, True, {"seed": seed}, str(cache.path), cache.digest)
-        save_checkpoint(tmp_path / f"{name}.pt", checkpoint)
+        make.checkpoint(tmp_path / f"{name}.pt", cache, seed)
     return tmp_path
-
-
-@pytest.fixture
-def command(here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture):
-    """A function that runs a line within this process: status, output, errors."""
-
-    def run(line: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", shlex.split(line))
-        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)  # one core
-        capfd.readouterr()
-        threads = torch.get_num_threads()
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 0
-        finally:
-            torch.set_num_threads(threads)
-        return (status, *capfd.readouterr())
-
-    return run
 
 
 def test_one_checkpoint(command, here: Path) -> None:
@@ -61,6 +28,14 @@ def test_one_checkpoint(command, here: Path) -> None:
     assert json.loads((here / "metrics.json").read_text())["about"]["checkpoint"]["path"] == "ckpt.pt"
     assert not (here / "metrics.parts").exists()
     assert "holds the result for ckpt.pt" in command("scoresep evaluate ckpt.pt")[1]
+
+
+def test_refined(command, here: Path) -> None:
+    command("scoresep evaluate --references none")
+    status, out, err = command("scoresep evaluate --references none --refine")
+    assert (status, err) == (0, "") and "holds the result" not in out and "(--refine)" in out
+    assert json.loads((here / "metrics.json").read_text())["about"]["settings"]["refine"]
+    assert "holds the result" in command("scoresep evaluate --references none --refine")[1]
 
 
 def test_bss_details_and_references(command, here: Path) -> None:

@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from scoresep import cli
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.evaluate import evaluate
-from scoresep.instruments import choose
-from scoresep.models.tcn import TrunkSettings
-from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
 
 
 @pytest.fixture
-def here(tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, cache: Cache, make, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a checkpoint and its evaluation."""
     monkeypatch.chdir(tmp_path)
-    cache = Cache(prepared)
-    torch.manual_seed(0)
-    model = Model(cache.grid, choose(["piano", "guitar", "bass"]), TrunkSettings(8, 16, 2, 1), "softmax").eval()
-    save_checkpoint("ckpt.pt", Checkpoint(model, 3, 7, True, {"seed": 0}, str(cache.path), cache.digest))
+    make.checkpoint(tmp_path / "ckpt.pt", cache)
     evaluate("ckpt.pt", references=("mixture",)).save("metrics.json")
     return tmp_path
-
-
-@pytest.fixture
-def command(here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture):
-    """A function that runs a line within this process: status, output, errors."""
-
-    def run(line: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", shlex.split(line))
-        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)  # one core
-        capfd.readouterr()
-        threads = torch.get_num_threads()
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 0
-        finally:
-            torch.set_num_threads(threads)
-        return (status, *capfd.readouterr())
-
-    return run
 
 
 def test_a_report_of_an_evaluation(command, here: Path) -> None:

@@ -17,7 +17,7 @@ from scoresep.cache.schema import CacheSettings
 from scoresep.corpora.pairs import open_pairs
 from scoresep.corpora.slakh import open_slakh
 from scoresep.evaluation.evaluate import Evaluation, evaluate
-from scoresep.evaluation.report import report
+from scoresep.evaluation.terminal import result_tables
 from scoresep.instruments import choose
 from scoresep.training.log import RunLog
 from scoresep.training.run import train
@@ -43,7 +43,7 @@ def test_drums_and_what_is_left_over(corpus, tmp_path, make):
     assert list(result.summary["separation"]) == list(BAND)
     assert list(result.summary["transcription"]) == list(BAND[:3])
     assert all(math.isfinite(figures["si_sdr"]) for figures in result.summary["separation"].values())
-    report(result)
+    result_tables(result)
 
 
 @pytest.fixture
@@ -74,4 +74,4 @@ def test_recordings_without_stems(songs, tmp_path, make):
     assert result.about["split_set"] == "seed-0" and any("no stems" in note for note in result.notes)
     assert result.summary["separation"]["piano"]["si_sdr"] is None
     assert math.isfinite(result.summary["transcription"]["bass"]["frame_f1"])
-    report(result)
+    result_tables(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,40 @@ TOOLS = Path(__file__).parents[1] / "tools"
     ],
 )
 def test_a_benchmark_runs(tmp_path, line, words):
-    ended = subprocess.run(
-        [sys.executable, TOOLS / line.split()[0], *line.split()[1:]], cwd=tmp_path, capture_output=True, text=True
-    )
+    ended = run(tmp_path, line)
     assert ended.returncode == 0, ended.stderr
     assert all(word in ended.stdout for word in words), ended.stdout
+
+
+def test_the_parts_of_preparing_are_functions_of_ours():
+    """A profile is searched for them by file and name: one that was moved would count as no time at all."""
+    sources = list(TOOLS.parent.glob("scoresep/**/*.py"))
+    text = (TOOLS / "bench_prepare.py").read_text()
+    parts = re.findall(r'\("(\w+\.py)", "(\w+)"\)', text)
+    assert len(parts) == 11
+    for file, name in parts:
+        assert any(path.name == file and f"def {name}(" in path.read_text() for path in sources), (file, name)
+
+
+def test_use_is_measured(tmp_path, cache, make):
+    make.checkpoint(tmp_path / "ckpt.pt", cache, loud=8)
+    ended = run(tmp_path, "measure_use.py ckpt.pt --tracks 1")
+    assert ended.returncode == 0, ended.stderr
+    rows = [line.strip("| ").split(" | ") for line in ended.stdout.splitlines() if line.startswith("| ")]
+    means = {name: cells[-1] for name, *cells in rows}
+    assert float(means["the score's mask"]) > float(means["the separator"])  # whose weights are random
+    assert {
+        "refined (`--refine`)",
+        "with score (`--score`)",
+        "mixture",
+        "mixture, tuned anew",
+        "separated",
+        "separated, tuned anew",
+    } <= means.keys()
+    assert all(len(row) == 5 for row in rows)
+
+
+def run(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, TOOLS / line.split()[0], *line.split()[1:]], cwd=folder, capture_output=True, text=True
+    )

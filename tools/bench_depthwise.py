@@ -8,17 +8,16 @@ Prints the ratio for each dilation of the `mini` and the `paper` trunk at their 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from turns import medians
 
 from scoresep.models.tcn import DepthwiseConv
-from scoresep.training.recipe import load_recipe
+from scoresep.training.recipe_files import load_recipe
 
 REPEATS = 15
 
@@ -44,14 +43,10 @@ def plain(x: Tensor, layer: DepthwiseConv) -> Tensor:
 
 
 def compare(reference: Callable[[], Tensor], ours: Callable[[], Tensor]) -> float:
-    """Median time of the first over median time of the second, measured in turn."""
-    times: dict[int, list[float]] = {0: [], 1: []}
-    for _ in range(REPEATS):
-        for which, layer in enumerate((reference, ours)):
-            began = time.perf_counter()
-            layer().sum().backward()
-            times[which].append(time.perf_counter() - began)
-    return statistics.median(times[0]) / statistics.median(times[1])
+    """Median time of the first, forward and backward, over that of the second."""
+    ways = {"reference": reference, "ours": ours}
+    times = medians({name: lambda way=way: way().sum().backward() for name, way in ways.items()}, REPEATS)
+    return times["reference"] / times["ours"]
 
 
 if __name__ == "__main__":

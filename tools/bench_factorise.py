@@ -13,20 +13,19 @@ With `--cache`: how well it separates the tracks of a cache with stems, beside t
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from turns import medians
 
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import Track, harmonic_mask, oracle_mask
 from scoresep.evaluation.metrics import ALONE_DB, SILENT_DB, leak_db, si_sdr
-from scoresep.features.factorise import FactoriseSettings, Factors, factorise, masks
-from scoresep.features.factorise_components import Components, combs, components_of
-from scoresep.features.factorise_kernels import BACKGROUND, warm_up
+from scoresep.features.factorisation import FactoriseSettings, Factors, factorise, masks
+from scoresep.features.factorisation.components import Components, combs, components_of
+from scoresep.features.factorisation.kernels import BACKGROUND, warm_up
 from scoresep.features.roll import rasterise
 from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import LOWEST_PITCH, Grid
@@ -73,6 +72,7 @@ def main() -> None:
             "updates alone, dense NumPy": lambda: dense(magnitude.T, start, PLAIN.iterations),
         },
         chosen.repeats,
+        time.process_time,
     )
     print(
         f"{chosen.seconds:.0f} s of {', '.join(i.name for i in instruments)}: {len(found.templates)} components, "
@@ -128,17 +128,6 @@ def check(found: Factors, templates: np.ndarray, activations: np.ndarray) -> Non
     peak = templates.max(axis=1)
     wrong = np.abs(found.dense().T - activations * peak).max() / (activations * peak).max()
     assert wrong < 1e-3, f"dense NumPy finds other activations, by {wrong:.1e}"
-
-
-def medians(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median process time of each way in seconds, the ways taking turns."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            began = time.process_time()
-            way()
-            times[name].append(time.process_time() - began)
-    return {name: statistics.median(taken) for name, taken in times.items()}
 
 
 def print_sizes(found: Factors, count: int) -> None:

@@ -13,14 +13,13 @@ on a dense piano part of four minutes, and on the pitched parts of MIDI files. A
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from turns import medians
 
 from scoresep.errors import ScoresepError
 from scoresep.features.harmonics import HarmonicSettings, harmonic_mask
@@ -95,7 +94,7 @@ def report(name: str, scores: Sequence[tuple[Sequence[Part], int]], repeats: int
         expected = harmonic_mask(parts, GRID, frames, SETTINGS)
         for way, make in ways.items():
             assert np.array_equal(make(parts, frames), expected), f"{way}: another mask than the kernel's"
-    times = medians(ours | ways, scores, repeats)
+    times = medians({way: partial(make_all, make, scores) for way, make in (ours | ways).items()}, repeats)
     kernel = times.pop("compiled kernel")
     frames = sum(count for _, count in scores)
     seconds = frames / GRID.frame_rate
@@ -106,16 +105,10 @@ def report(name: str, scores: Sequence[tuple[Sequence[Part], int]], repeats: int
         print(f"    {way + ':':26} {took / kernel:6.1f} times as long")
 
 
-def medians(ways: dict[str, Maker], scores: Sequence[tuple[Sequence[Part], int]], repeats: int) -> dict[str, float]:
-    """Median seconds of each way for all scores, the ways taking turns."""
-    times: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(repeats):
-        for way, make in ways.items():
-            began = time.perf_counter()
-            for parts, frames in scores:
-                make(parts, frames)
-            times[way].append(time.perf_counter() - began)
-    return {way: statistics.median(taken) for way, taken in times.items()}
+def make_all(make: Maker, scores: Sequence[tuple[Sequence[Part], int]]) -> None:
+    """The masks of all scores."""
+    for parts, frames in scores:
+        make(parts, frames)
 
 
 def notes_of(parts: Sequence[Part], frames: int) -> Iterator[tuple[int, int, np.ndarray]]:

@@ -7,11 +7,12 @@ one core, in turn, with everything in the page cache:
 
     floor    decode the needed FLAC files, sum and resample the groups, one STFT of the mixture, and write the bytes
              that a cache holds to a plain file; no score is read
-    prepare  `scoresep.cache.prepare` as users run it, score check included
+    prepare  `scoresep.cache.prepare`, score check included, without the teacher
+    teacher  the same with the teacher's factors, as users run it
     usual    librosa.load and librosa.stft, pretty_midi.get_piano_roll, masks in NumPy, gzip HDF5 of what these return
              (float32 magnitudes and audio, a byte a bin of a mask)
 
-and `prepare` once more on all cores. Prints medians as ratios, where the time goes, and what 2100 tracks would take.
+and `teacher` once more on all cores. Prints medians as ratios, where the time goes, and what 2100 tracks would take.
 """
 
 from __future__ import annotations
@@ -21,9 +22,8 @@ import cProfile
 import os
 import pstats
 import shutil
-import statistics
-import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -31,6 +31,7 @@ import numpy as np
 import soundfile
 import soxr
 import yaml
+from turns import medians
 
 from scoresep.cache.engine import Engine
 from scoresep.cache.prepare import prepare
@@ -49,9 +50,10 @@ PARTS = {
     "resample": [("audio.py", "resample")],
     "spectrogram": [("magnitude.py", "half_magnitude")],
     "parse MIDI": [("score.py", "read_midi")],
-    "score check": [("agreement.py", "check_stem")],
+    "score check": [("__init__.py", "check_stem")],
     "rolls": [("roll.py", "rasterise")],
     "masks": [("harmonics.py", "harmonic_mask")],
+    "teacher": [("track.py", "teach")],
     "notes": [("track.py", "note_table")],
     "int16 audio": [("track.py", "add_audio")],
     "write, digest": [("writer.py", "append")],
@@ -77,14 +79,15 @@ def main() -> None:
     work = chosen.folder / "work"
     variants: dict[str, Callable[[], object]] = {
         "floor": lambda: [floor(track, settings, work) for track in corpus.tracks],
-        "prepare": lambda: prepared(corpus, settings, work, 1),
+        "prepare": lambda: prepared(corpus, replace(settings, teacher="none"), work, 1),
+        "teacher": lambda: prepared(corpus, settings, work, 1),
         "usual": lambda: [usual(track, settings, work) for track in corpus.tracks],
     }
     prepared(corpus, settings, work, 1)  # compiles the kernels and fills the page cache
-    times = measure(variants, chosen.repeats)
+    times = medians(variants, chosen.repeats)
     report(times, len(corpus.tracks))
-    where(corpus, settings, work, times["prepare"])
-    scaling(corpus, settings, work, times["prepare"], chosen.repeats)
+    where(corpus, settings, work, times["teacher"])
+    scaling(corpus, settings, work, times["teacher"], chosen.repeats)
     shutil.rmtree(work)
 
 
@@ -112,17 +115,6 @@ def join(songs: Sequence[Path], target: Path) -> None:
             shutil.copyfile(song / "MIDI" / f"{name}.mid", target / "MIDI" / f"{new}.mid")
             listed[new] = about
     (target / "metadata.yaml").write_text(yaml.safe_dump({"UUID": target.name, "stems": listed}))
-
-
-def measure(variants: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each, taken in turn."""
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(repeats):
-        for name, variant in variants.items():
-            began = time.perf_counter()
-            variant()
-            times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def prepared(corpus: Corpus, settings: CacheSettings, work: Path, jobs: int) -> Path:
@@ -214,7 +206,7 @@ def report(times: dict[str, float], tracks: int) -> None:
         print(f"  {name:8s} {seconds / tracks:7.3f} s a track, {seconds / times['floor']:6.2f} times the floor")
     print(f"  prepare / floor = {times['prepare'] / times['floor']:.2f} (target: at most 1.25)")
     print(f"  usual / prepare = {times['usual'] / times['prepare']:.1f} (target: at least 8)")
-    core_hours = times["prepare"] / tracks * SLAKH_TRACKS / 3600
+    core_hours = times["teacher"] / tracks * SLAKH_TRACKS / 3600
     cores = ", ".join(f"{60 * core_hours / n:.0f} min on {n}" for n in (1, 2, 8, 32))
     print(f"  {SLAKH_TRACKS} such tracks at this rate, cores scaling ideally: {cores} cores")
 
@@ -240,7 +232,7 @@ def scaling(corpus: Corpus, settings: CacheSettings, work: Path, alone: float, r
     jobs = min(available_cores(), len(corpus.tracks))
     os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(jobs))
     prepared(corpus, settings, work, jobs)  # starts the workers
-    seconds = measure({"all": lambda: prepared(corpus, settings, work, jobs)}, repeats)["all"]
+    seconds = medians({"all": lambda: prepared(corpus, settings, work, jobs)}, repeats)["all"]
     print(f"  on {jobs} cores {alone / seconds:.2f} times as fast as on one ({len(corpus.tracks)} tracks)")
 
 

@@ -130,7 +130,7 @@ def scoresep(job: str, given: argparse.Namespace) -> Work:
     from scoresep.inference.transcribe import transcribe_file
     from scoresep.instruments import choose
     from scoresep.training.checkpoint import Model, load_checkpoint
-    from scoresep.training.recipe import load_recipe
+    from scoresep.training.recipe_files import load_recipe
 
     if given.ckpt:
         model = load_checkpoint(given.ckpt).model

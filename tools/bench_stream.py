@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from turns import synchronise
 
 from scoresep.cache.reader import Cache
 from scoresep.cache.track import compile_track
@@ -126,12 +127,6 @@ def unpack(source: Source, steps: Sequence[Sequence[Crop]], grid: Grid, device: 
         with mover.side():
             mover(crops)
     synchronise(device)
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for a GPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def forget(cache: Cache, shards: ShardClips) -> None:

@@ -18,13 +18,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from turns import synchronise
 
 from scoresep.cache.reader import Cache
 from scoresep.training.checkpoint import Model
 from scoresep.training.log import RunLog, read_log
 from scoresep.training.loop import train_stage
 from scoresep.training.precision import autocast
-from scoresep.training.recipe import load_recipe
+from scoresep.training.recipe_files import load_recipe
 from scoresep.training.run import choose_device
 from scoresep.training.session import Session
 from scoresep.training.stages import STAGES, enter, only
@@ -92,12 +93,6 @@ def measure(work: Callable[[], None], device: torch.device) -> float:
         work()
     synchronise(device)
     return (time.perf_counter() - began) / STEPS
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for a GPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def bare_step(session: Session) -> Callable[[], None]:

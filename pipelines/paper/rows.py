@@ -14,7 +14,8 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.files import existing_file, write_text
 from scoresep.instruments import nearest
-from scoresep.training.recipe import Recipe, load_recipe, read_values, shipped_recipes
+from scoresep.training.recipe import Recipe
+from scoresep.training.recipe_files import load_recipe, read_values, shipped_recipes
 from scoresep.training.run import relevant
 from scoresep.training.stages import STAGES
 

@@ -6,40 +6,29 @@ shard and ends with the same cache as an uninterrupted one, wherever its shards 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from scoresep.cache.engine import Engine
-from scoresep.cache.report import PrepareReport, table_of, write_csv
-from scoresep.cache.schema import (
-    INDEX_FORMAT,
-    VERSION,
-    CacheSettings,
-    Excluded,
-    difference,
-    shard_folder,
-    shard_name,
-)
-from scoresep.cache.track import Compiled, compile_track
-from scoresep.cache.writer import Summary, read_shard_summary, write_index, write_shard
+from scoresep.cache.jobs import Job, Part, compile_shard, in_part, plan
+from scoresep.cache.outcome import Outcome, table_of, write_csv
+from scoresep.cache.schema import INDEX_FORMAT, VERSION, CacheSettings, difference, shard_folder
+from scoresep.cache.writer import Summary, read_shard_summary, write_index
 from scoresep.corpora.base import Corpus, Track
 from scoresep.corpora.splits import leaks
 from scoresep.errors import ScoresepError
-from scoresep.features import agreement, factorise_kernels, kernels
+from scoresep.features import agreement, kernels
+from scoresep.features.factorisation import kernels as factorisation_kernels
 from scoresep.files import remove_stale, write_json
 from scoresep.instruments import Instrument, group_of
 
 Progress = Callable[[int, int], None]
 """Called with tracks done and tracks in all."""
-Part = tuple[int, int]
-"""Which part of how many, from 1."""
 
 
 def prepare(
@@ -50,7 +39,7 @@ def prepare(
     progress: Progress | None = None,
     part: Part | None = None,
     strict: bool = False,
-) -> PrepareReport:
+) -> Outcome:
     """Compile `corpus` into the cache `out`; shards that are there already are kept.
 
     Args:
@@ -78,49 +67,13 @@ def prepare(
     finally:  # a fault in one worker ends the others
         tidy(out, jobs)
     summaries = [finished(job) for job in jobs]
-    report = summarise(out, summaries, corpus, len(jobs) - len(missing))
+    outcome = summarise(out, summaries, corpus, len(jobs) - len(missing))
     if part is None:
-        write_csv(report)
+        write_csv(outcome)
         check_usable(corpus, summaries, settings.instruments)
-        check_strict(report, strict)
-        write_index(out, about, summaries, settings, report.leaks)
-    return report
-
-
-@dataclass(frozen=True)
-class Job:
-    """One shard to make: all that a worker, perhaps on another machine, needs.
-
-    Attributes:
-        number, path: of the shard.
-        key: identity of what it is made from (`shard_key`).
-        tracks: its tracks.
-        root: of the corpus; left out of recorded reasons.
-        settings, about: of the cache.
-    """
-
-    number: int
-    path: Path
-    key: str
-    tracks: tuple[Track, ...]
-    root: Path
-    settings: CacheSettings
-    about: dict[str, Any]
-
-
-def plan(corpus: Corpus, out: Path, settings: CacheSettings, about: dict[str, Any]) -> list[Job]:
-    """The shards of a corpus, in the order of its tracks."""
-    size = settings.tracks_per_shard
-    groups = [corpus.tracks[first : first + size] for first in range(0, len(corpus.tracks), size)]
-    return [
-        Job(n, shard_folder(out) / shard_name(n), shard_key(about, tracks), tracks, corpus.root, settings, about)
-        for n, tracks in enumerate(groups)
-    ]
-
-
-def in_part(job: Job, part: Part) -> bool:
-    """Whether a shard belongs to a part: shards are dealt out in turn."""
-    return job.number % part[1] == part[0] - 1
+        check_strict(outcome, strict)
+        write_index(out, about, summaries, settings, outcome.leaks)
+    return outcome
 
 
 def run(jobs: Sequence[Job], missing: Sequence[Job], engine: Engine, progress: Progress | None) -> None:
@@ -133,7 +86,7 @@ def run(jobs: Sequence[Job], missing: Sequence[Job], engine: Engine, progress: P
     done = total - sum(len(job.tracks) for job in missing)
     kernels.warm_up()
     agreement.warm_up()
-    factorise_kernels.warm_up()
+    factorisation_kernels.warm_up()
     if progress and done:
         progress(done, total)
     faults = []
@@ -152,32 +105,6 @@ def tidy(out: Path, jobs: Sequence[Job]) -> None:
         remove_stale(path)
 
 
-def compile_shard(job: Job) -> tuple[Job, str]:
-    """Compile the tracks of one shard and write it; returns the job and why there is no shard, or ''."""
-    try:
-        write_shard(job.path, job.settings, job.key, compiled_tracks(job))
-    except ScoresepError as fault:
-        return job, str(fault)
-    return job, ""
-
-
-def compiled_tracks(job: Job) -> Iterator[Compiled | Excluded]:
-    """Each track compiled, or why it cannot be used; one track in memory at a time.
-
-    Raises:
-        ScoresepError: in the end, if a file came, went or changed meanwhile: what was read cannot be trusted.
-    """
-    for track in job.tracks:
-        try:
-            yield compile_track(track, job.settings)
-        except ScoresepError as fault:
-            reason = str(fault).replace(f"{job.root}{os.sep}", "")
-            yield Excluded(track.id, track.split, reason, bool(track.omitted))
-    if shard_key(job.about, job.tracks) != job.key:
-        names = f"{job.tracks[0].id} to {job.tracks[-1].id}"
-        raise ScoresepError(f"a file of the tracks {names} changed while it was read; run the same command again")
-
-
 def finished(job: Job) -> Summary:
     """What a shard that must be there holds."""
     summary = read_shard_summary(job.path, job.key)
@@ -192,10 +119,10 @@ def used(corpus: Corpus, summaries: Sequence[Summary]) -> tuple[Track, ...]:
     return tuple(track for track in corpus.tracks if track.id in usable)
 
 
-def summarise(out: Path, summaries: Sequence[Summary], corpus: Corpus, reused: int) -> PrepareReport:
+def summarise(out: Path, summaries: Sequence[Summary], corpus: Corpus, reused: int) -> Outcome:
     """What the shards hold, for people."""
     splits = [row["split"] for summary in summaries for row in summary.rows]
-    return PrepareReport(
+    return Outcome(
         out,
         {split: splits.count(split) for split in sorted(set(splits))},
         tuple(item for summary in summaries for item in summary.excluded),
@@ -206,13 +133,13 @@ def summarise(out: Path, summaries: Sequence[Summary], corpus: Corpus, reused: i
     )
 
 
-def check_strict(report: PrepareReport, strict: bool) -> None:
+def check_strict(outcome: Outcome, strict: bool) -> None:
     """Refuse tracks that cannot be used, if that is wished."""
-    bad = [item for item in report.excluded if not item.deliberate]
+    bad = [item for item in outcome.excluded if not item.deliberate]
     if strict and bad:
         raise ScoresepError(
             f"{len(bad)} tracks cannot be used (--strict), the first is {bad[0].track}: {bad[0].reason}; all of them "
-            f"are in {report.table}"
+            f"are in {outcome.table}"
         )
 
 
@@ -287,24 +214,3 @@ def check_same_settings(out: Path, about: dict[str, Any]) -> None:
 def settings_file(out: Path) -> Path:
     """Where it is noted what the shards of the cache `out` are made with."""
     return shard_folder(out) / "settings.json"
-
-
-def shard_key(about: dict[str, Any], tracks: Sequence[Track]) -> str:
-    """Identity of a shard's input: the settings, the tracks, and size and time of every file."""
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for track in tracks:
-        digest.update(f"{track.id}|{track.split}|{track.uuid}|{track.problem}|{track.omitted}|".encode())
-        for stem in track.stems:
-            digest.update(f"{stem.name}|{stem.program}|{stem.is_drum}|{stem.transpose}|".encode())
-        for path in track.files:
-            digest.update(f"{path.name}|{stamp(path)}|".encode())
-    return digest.hexdigest()
-
-
-def stamp(path: Path) -> str:
-    """Size and time of a file, or that it is not there or cannot be read."""
-    try:
-        status = path.stat()
-    except OSError:
-        return "missing"
-    return f"{status.st_size}|{status.st_mtime_ns}|{os.access(path, os.R_OK)}"

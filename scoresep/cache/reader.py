@@ -38,7 +38,7 @@ from scoresep.cache.schema import (
 )
 from scoresep.corpora.splits import Leak
 from scoresep.errors import ScoresepError, first_line
-from scoresep.features.factorise import Factors
+from scoresep.features.factorisation import Factors
 from scoresep.files import existing_file
 from scoresep.grid import PITCHES, Grid
 from scoresep.instruments import Instrument, checked

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from scoresep.errors import ScoresepError
-from scoresep.features.factorise import FactoriseSettings
+from scoresep.features.factorisation import FactoriseSettings
 from scoresep.features.harmonics import HarmonicSettings
 from scoresep.features.kernels import packed_width
 from scoresep.features.percussion import PercussiveSettings
@@ -33,11 +33,11 @@ MOST_ROWS = 2**48
 NOTE_COLUMNS = ("onset", "offset", "pitch", "velocity", "instrument")
 TEMPLATE_COLUMNS = ("instrument", "pitch")
 FACTORS = ("template", "template_of", "component", "activation", "activation_end")
-"""The datasets of the teacher: `features.factorise.Factors` in half precision, entries frame by frame."""
+"""The datasets of the teacher: `features.factorisation.Factors` in half precision, entries frame by frame."""
 SCORE_CHECKS = ("flag", "exclude", "off")
 """What becomes of a track with a stem that contradicts its score: it is listed, left out, or not looked for."""
 TEACHERS = ("nmf", "none")
-"""What estimates the stems of training mixtures: score-informed factorisation (`features.factorise`), or nothing."""
+"""What estimates the stems of training mixtures: `features.factorisation`, informed by scores, or nothing."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """One track from files to the arrays of a cache: decode, group, sum, resample, transform, rasterise.
 
-Called by `prepare` in its workers. Each file is opened once.
+Called by `jobs` in the workers. Each file is opened once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scoresep.cache.schema import FULL_SCALE, CacheSettings, StemFinding
 from scoresep.cache.sounds import Sounds, read_sounds
 from scoresep.corpora.base import Track
 from scoresep.errors import ScoresepError
-from scoresep.features.factorise import Factors, factorise
+from scoresep.features.factorisation import Factors, factorise
 from scoresep.features.harmonics import harmonic_mask
 from scoresep.features.kernels import packed_width
 from scoresep.features.level import level_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,7 @@ def doctor(
     ckpt = ckpt or present(Path("ckpt.pt"))
     states = set()
     with meter("shards") as progress:
-        for finding in examine(Path(), cache, ckpt, lambda done, total: progress("checking the cache", done, total)):
+        for finding in examine(Path(), cache, ckpt, partial(progress, "checking the cache")):
             states.add(finding.state)
             console.print(f"{SIGNS[finding.state]}  [bold]{finding.about:<11}[/] ", end="")
             console.print(one_line(finding.detail), markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,7 @@ def evaluate(
     bss: Annotated[
         bool, typer.Option("--bss", help="BSS Eval v4 too (SDR, ISR, SIR, SAR): several times the work.")
     ] = False,
+    refine: Annotated[bool, typer.Option("--refine", help="Separate as `scoresep separate --refine` does.")] = False,
     details: Annotated[bool, typer.Option("--details", help="Print all figures instead of a choice.")] = False,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the split's first track, with its score, to this file.")
@@ -53,7 +55,8 @@ def evaluate(
     import torch
 
     from scoresep.evaluation.baselines import BASELINES
-    from scoresep.evaluation.report import plot_track, report
+    from scoresep.evaluation.picture import plot_track
+    from scoresep.evaluation.terminal import result_tables
     from scoresep.training.run import choose_device
 
     ckpts = ckpt or [DEFAULT_CHECKPOINT]
@@ -63,10 +66,10 @@ def evaluate(
     chosen = str(choose_device(device))
     rows = tuple(BASELINES) if references == ALL else () if references == NONE else by_comma(references)
 
-    def result_of(checkpoint: Path, path: Path) -> Evaluation:
-        found = evaluated(checkpoint, path, cache, split, chosen, rows, bss, jobs, force)
+    def result_of(checkpoint: Path, path: Path, other: Evaluation | None = None) -> Evaluation:
+        found = evaluated(checkpoint, path, cache, split, chosen, rows, bss, refine, jobs, force, other)
         try:
-            text = report(found, details)
+            text = result_tables(found, details)
         except (LookupError, TypeError, ValueError, AttributeError) as fault:  # it was there, and someone changed it
             raise ScoresepError(f"{path} lacks figures that evaluate writes; --force evaluates anew") from fault
         console.print(text)
@@ -90,16 +93,21 @@ def evaluated(
     device: str,
     references: tuple[str, ...],
     bss: bool,
+    refine: bool,
     jobs: int,
     force: bool,
+    other: Evaluation | None,
 ) -> Evaluation:
-    """The result that `out` holds if it is this very one, else a new one, which is written there."""
+    """The result that `out` holds if it is this very one, else a new one, which is written there.
+
+    `other`: a result whose figures of references serve again.
+    """
     from scoresep.evaluation.evaluate import Evaluation, up_to_date
     from scoresep.evaluation.evaluate import evaluate as run_evaluation
     from scoresep.evaluation.tasks import remove_kept
 
     result = None if force else Evaluation.load(out)
-    if result and up_to_date(result, checkpoint, cache, split, references=references, bss=bss):
+    if result and up_to_date(result, checkpoint, cache, split, references=references, bss=bss, refine=refine):
         console.print(f"{out} holds the result for {checkpoint}; --force evaluates anew", markup=False)
         return result
     keep = out.with_name(f"{out.stem}.parts")
@@ -111,27 +119,29 @@ def evaluated(
             cache,
             split,
             device,
-            lambda done, total: progress("evaluating", done, total),
+            partial(progress, "evaluating"),
             references=references,
             bss=bss,
+            refine=refine,
             jobs=jobs,
             keep=keep,
+            other=other,
         )
     result.save(out)
     remove_kept(keep)
     return result
 
 
-def compared(ckpts: list[Path], out: Path, result_of: Callable[[Path, Path], Evaluation]) -> None:
-    """Evaluate both, compare them, write and print what comes out."""
+def compared(ckpts: list[Path], out: Path, result_of: Callable[..., Evaluation]) -> None:
+    """Evaluate both, the references once, compare them, write and print what comes out."""
     from scoresep.evaluation.compare import compare, distinct_names
-    from scoresep.evaluation.report import report_comparison
+    from scoresep.evaluation.terminal import comparison_table
 
     names = distinct_names(ckpts)
     paths = [out.with_name(f"{out.stem}-{name}{out.suffix}") for name in names]
-    a, b = (result_of(checkpoint, path) for checkpoint, path in zip(ckpts, paths, strict=True))
-    comparison = compare(a, b)
+    a = result_of(ckpts[0], paths[0])
+    comparison = compare(a, result_of(ckpts[1], paths[1], a))
     path = out.with_name(f"{out.stem}-comparison{out.suffix}")
     comparison.save(path)
-    console.print(report_comparison(comparison))
+    console.print(comparison_table(comparison))
     console.print(f"comparison: {path}", markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from scoresep.errors import ScoresepError
 from scoresep.instruments import DEFAULT_INSTRUMENTS, OTHER, Instrument, choose, read_instruments
 
 if TYPE_CHECKING:
-    from scoresep.cache.prepare import Part, PrepareReport
+    from scoresep.cache.prepare import Outcome, Part
     from scoresep.cache.schema import CacheSettings
     from scoresep.corpora.base import Corpus
 
@@ -134,33 +135,33 @@ def compile_corpus(
     for note in corpus.notes:
         console.print(f"  {note}", markup=False)
     with meter("tracks") as progress:
-        report = prepare(
+        outcome = prepare(
             corpus,
             out,
             settings,
             Engine(jobs, scheduler),
-            lambda done, total: progress("preparing", done, total),
+            partial(progress, "preparing"),
             read_part(part),
             strict,
         )
-    say(report, partial=part is not None)
+    say(outcome, partial=part is not None)
 
 
-def say(report: PrepareReport, partial: bool) -> None:
+def say(outcome: Outcome, partial: bool) -> None:
     """Print what was left out and what is odd, then what there is."""
-    from scoresep.cache.report import lines
+    from scoresep.cache.outcome import lines
 
-    found = lines(report)
+    found = lines(outcome)
     for line in found[:SHOWN]:
         console.print(f"  {line}", markup=False)
     if len(found) > SHOWN:
         console.print(f"  and {len(found) - SHOWN} more", markup=False)
     if found and not partial:
-        console.print(f"  all of it: {report.table}", markup=False)
-    counts = ", ".join(f"{count} {split}" for split, count in report.tracks.items()) or "no usable track"
-    what = "part made" if partial else report.path
+        console.print(f"  all of it: {outcome.table}", markup=False)
+    counts = ", ".join(f"{count} {split}" for split, count in outcome.tracks.items()) or "no usable track"
+    what = "part made" if partial else outcome.path
     console.print(
-        f"{what}: {counts}; {len(report.excluded)} left out; {report.reused} of {report.shards} shards were there",
+        f"{what}: {counts}; {len(outcome.excluded)} left out; {outcome.reused} of {outcome.shards} shards were there",
         markup=False,
     )
     if partial:

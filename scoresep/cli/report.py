@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -59,7 +60,7 @@ def report(
             seconds,
             audio,
             chosen,
-            lambda done, total: progress("separating", done, total),
+            partial(progress, "separating"),
         )
     console.print(f"report: {out} ({size_text(size)})", markup=False)
 

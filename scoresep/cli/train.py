@@ -45,7 +45,7 @@ def train(
     from scoresep.cache.reader import Cache
     from scoresep.training.log import NoLog, RunLog
     from scoresep.training.ranks import joined
-    from scoresep.training.recipe import load_recipe
+    from scoresep.training.recipe_files import load_recipe
     from scoresep.training.run import Stopped, choose_device, default_recipe
     from scoresep.training.run import train as run_training
     from scoresep.training.stream import RESIDENT

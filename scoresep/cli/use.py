@@ -48,6 +48,9 @@ def separate(
         Path | None,
         typer.Option(help="MIDI file in time with the recording, to help; a folder with song.mid for each song.wav."),
     ] = None,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Learn each recording's own sounds from the notes heard in it; slower.")
+    ] = False,
     form: Annotated[str, typer.Option("--format", help="wav, flac, ogg or mp3.")] = "wav",
     bits: Annotated[
         str | None, typer.Option(help="float, 16 or 24; default: float for wav, 24 for flac.", show_default=False)
@@ -61,6 +64,8 @@ def separate(
     all stems of a recording get one common gain. A file that fails does not stop the others.
 
     Example: scoresep separate song.flac --ckpt ckpt.pt --out stems
+
+    Example: scoresep separate album --refine --format flac
     """
     from scoresep.inference.guide import read_guide
     from scoresep.inference.separate import Options, file_names, separate_file
@@ -83,9 +88,9 @@ def separate(
             guide = read_guide(find_score(score, song), model.instruments, model.grid)
             if guide.silent:
                 lines.append(
-                    f"the score of {song.name} has no part of {', '.join(guide.silent)}: they may sound anywhere"
+                    f"the score of {song.name} has no part of {', '.join(guide.silent)}: those are left to the model"
                 )
-        options = Options(chosen, guide, progress=progress)
+        options = Options(chosen, guide, progress=progress, refine=refine)
         written = separate_file(song.path, model, out / song.name, options, stored, force=force)
         if written.gain != 1.0:
             lines.append(
@@ -101,7 +106,7 @@ def transcribe(
     ckpt: CheckpointOption = DEFAULT_CHECKPOINT,
     out: Annotated[Path, typer.Option(help="Folder for the MIDI files.")] = DEFAULT_SCORES,
     listen: Annotated[
-        str, typer.Option("--from", help="mixture, or separated: separate first and listen to each track.")
+        str, typer.Option("--from", help="mixture; separated, or refined: separate first and listen to each track.")
     ] = "mixture",
     plot: Annotated[bool, typer.Option("--plot", help="Draw each piano roll beside its MIDI file (PNG).")] = False,
     device: Device = "auto",

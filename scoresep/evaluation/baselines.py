@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoresep.features.factorise import factorise
-from scoresep.features.factorise import masks as shares
+from scoresep.features.factorisation import factorise
+from scoresep.features.factorisation import masks as shares
 from scoresep.features.level import level_of
 from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import Grid
@@ -87,7 +87,7 @@ def harmonic_mask(track: Track) -> np.ndarray:
 
 
 def score_nmf(track: Track) -> np.ndarray:
-    """Score-informed non-negative matrix factorisation of the mixture (`features.factorise`, docs/teacher.md)."""
+    """Score-informed non-negative matrix factorisation of the mixture (`features.factorisation`, docs/teacher.md)."""
     assert track.score is not None
     spectrum = stft(track.mixture, track.grid.n_fft, track.grid.hop)
     magnitude = np.abs(spectrum) / np.float32(level_of(track.mixture))
@@ -98,11 +98,15 @@ def score_nmf(track: Track) -> np.ndarray:
 
 def oracle_mask(track: Track) -> np.ndarray:
     """The ratio mask |S_i| / sum_j |S_j| of the true stems: about the best that masks on this grid can do."""
-    grid = track.grid
-    magnitude = np.stack([np.abs(stft(stem, grid.n_fft, grid.hop)) for stem in track.stems])
+    spectrum = stft(track.mixture, track.grid.n_fft, track.grid.hop)
+    return np.stack([_masked(spectrum, mask, track) for mask in ratio_masks(track.stems, track.grid)])
+
+
+def ratio_masks(stems: np.ndarray, grid: Grid, frames: slice = slice(None)) -> np.ndarray:
+    """|S_i| / sum_j |S_j| of stems (N, L) in some frames: float32 (N, T, F)."""
+    magnitude = np.stack([np.abs(stft(stem, grid.n_fft, grid.hop))[frames] for stem in stems])
     magnitude /= np.maximum(magnitude.sum(axis=0), 1e-9)
-    spectrum = stft(track.mixture, grid.n_fft, grid.hop)
-    return np.stack([_masked(spectrum, mask, track) for mask in magnitude])
+    return magnitude
 
 
 def _masked(spectrum: np.ndarray, mask: np.ndarray, track: Track) -> np.ndarray:

@@ -23,6 +23,9 @@ from scoresep.files import write_json
 from scoresep.instruments import nearest
 from scoresep.training.checkpoint import Checkpoint, load_checkpoint
 
+REFINED = "Separation is refined by factorising each track by the transcriptor's notes (--refine)."
+"""The remark on an evaluation of refined stems."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -62,8 +65,10 @@ def evaluate(
     *,
     references: Sequence[str] = tuple(BASELINES),
     bss: bool = False,
+    refine: bool = False,
     jobs: int = 1,
     keep: str | Path | None = None,
+    other: Evaluation | None = None,
 ) -> Evaluation:
     """Separate and transcribe every track of `split` and compare with the truth.
 
@@ -71,25 +76,34 @@ def evaluate(
         cache_path: the cache; None for the one that the checkpoint was trained on.
         progress: called with tracks done and tracks in all.
         references: see `Settings`.
-        bss: see `Settings`.
+        bss, refine: see `Settings`.
         jobs: processes; 0 for one a core (on a GPU at most `JOBS_ON_A_DEVICE`). The result does not depend on it.
         keep: folder for the tracks that are done: the same evaluation goes on from it. `tasks.remove_kept` empties it.
+        other: a result of another checkpoint. If it is of the same tracks and settings, figures of references are its.
 
     Raises:
         ScoresepError: unreadable checkpoint or cache, a cache that is not there, one of other instruments or another
             grid, or without tracks in `split`; nothing to compare with (no stems, and a critic that knows no notes); an
             unknown reference.
     """
-    settings = Settings(split, known_references(references), bss)
+    settings = Settings(split, known_references(references), bss, refine)
     checkpoint = load_checkpoint(checkpoint_path)
     cache = open_cache(checkpoint, checkpoint_path, cache_path)
     check_comparable(cache, checkpoint, checkpoint_path, split)
     about = _about(checkpoint, checkpoint_path, cache, settings)
     parts = parts_folder(keep, about)
     task = Task(str(checkpoint_path), str(cache.path), about["checkpoint"]["sha256"], device, settings, parts)
-    records = run_tasks(task, cache, jobs, progress)
+    others = other.tracks if other and deciding(other.about) == deciding(about) else None
+    records = run_tasks(task, cache, jobs, progress, others)
     summary = summarise(records, checkpoint.model.instruments, (MODEL, *settings.references))
-    return Evaluation(about, remarks(checkpoint, checkpoint_path, cache), summary, records)
+    notes = remarks(checkpoint, checkpoint_path, cache)
+    return Evaluation(about, [*notes, REFINED] if refine else notes, summary, records)
+
+
+def deciding(about: dict[str, Any]) -> list[Any]:
+    """What decides on the figures of references, of all that a result is about: nothing of the model."""
+    settings = about["settings"]
+    return [about["scoresep"], about["split"], about["cache"]["digest"], settings["references"], settings["bss"]]
 
 
 def known_references(names: Sequence[str]) -> tuple[str, ...]:
@@ -144,11 +158,12 @@ def up_to_date(
     *,
     references: Sequence[str] = tuple(BASELINES),
     bss: bool = False,
+    refine: bool = False,
 ) -> bool:
     """Whether `evaluation` is what evaluating this checkpoint with these settings would give again."""
     checkpoint = load_checkpoint(checkpoint_path)
     cache = open_cache(checkpoint, checkpoint_path, cache_path)
-    settings = Settings(split, known_references(references), bss)
+    settings = Settings(split, known_references(references), bss, refine)
     return evaluation.about == _about(checkpoint, checkpoint_path, cache, settings)
 
 
@@ -209,6 +224,7 @@ def _about(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache, se
             "onset_threshold": list(model.onset_threshold),
             "rest_window_seconds": REST_SECONDS,
             "references": list(settings.references),
+            "refine": settings.refine,
             "bss": {"window_seconds": WINDOW_SECONDS, "filter": FILTER} if settings.bss else None,
             "bootstrap": {"resamples": RESAMPLES, "confidence": CONFIDENCE, "seed": SEED},
         },

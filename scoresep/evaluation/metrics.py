@@ -124,7 +124,7 @@ def _ratio_db(above: float, below: float) -> float:
 
 
 def frame_counts(true: np.ndarray, estimated: np.ndarray) -> Counts:
-    """Hits, false alarms and misses of bool rolls of one shape, such as (T, P)."""
+    """Hits, false alarms and misses of bool rolls of one shape, such as (T, P): a key counts once a frame."""
     hit = int(np.count_nonzero(true & estimated))
     return Counts(hit, int(np.count_nonzero(estimated)) - hit, int(np.count_nonzero(true)) - hit)
 
@@ -136,11 +136,6 @@ def scores(counts: Counts) -> Scores:
     if not union:
         return Scores(*[float("nan")] * 4)
     return Scores(hit / max(hit + false, 1), hit / max(hit + missed, 1), 2 * hit / (hit + union), hit / union)
-
-
-def frame_scores(true: np.ndarray, estimated: np.ndarray) -> Scores:
-    """Frame-wise scores of bool rolls (T, P): every key in every frame counts once."""
-    return scores(frame_counts(true, estimated))
 
 
 def midi_to_hz(pitch: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ from scoresep.evaluation.metrics import (
 from scoresep.evaluation.statistics import finite
 from scoresep.features.spectrogram import stft
 from scoresep.grid import PITCHES
-from scoresep.inference.separate import separate_array
+from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.source import ArraySource
 from scoresep.inference.stream import level_of_source
 from scoresep.inference.transcribe import (
@@ -51,16 +51,25 @@ MODEL = "model"
 
 
 def evaluate_track(
-    cache: Cache, row: int, model: Model, references: Sequence[str] = tuple(BASELINES), bss: bool = False
+    cache: Cache,
+    row: int,
+    model: Model,
+    references: Sequence[str] = tuple(BASELINES),
+    bss: bool = False,
+    refine: bool = False,
+    other: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The record of one track: separation and transcription of every instrument.
 
     Args:
-        references: rows of `BASELINES` to compute.
+        references: rows of `BASELINES`.
         bss: whether to compute BSS Eval too.
+        refine: whether the separation is refined (`inference.refine`).
+        other: record of the same track with the same references and `bss`, of whatever model: figures of the references
+            are taken from it.
     """
     mixture, rate = cache.mixture(row), cache.grid.sample_rate
-    stems = separate_array(mixture, rate, model)
+    stems = separate_array(mixture, rate, model, Options(refine=refine))
     record: dict[str, Any] = {
         "track": str(cache.tracks["id"][row]),
         "seconds": round(len(mixture) / rate, 3),
@@ -72,10 +81,13 @@ def evaluate_track(
         score = Score(cache.roll(row), cache.onset(row), tuple(each.kind for each in cache.instruments))
         track = Track(mixture, cache.stems(row), cache.harmonic(row), cache.grid, score)
         estimates = {MODEL: np.stack([stems[name] for name in model.names])}
-        estimates |= {name: BASELINES[name].estimate(track) for name in references}
+        estimates |= {name: BASELINES[name].estimate(track) for name in references if other is None}
         record["separation"] = separation_records(track, estimates, model.names)
         if bss:
             record["bss_eval"] = bss_record(track, estimates, record["separation"])
+        if other is not None:
+            for figures, known in zip(figures_by_row(record), figures_by_row(other), strict=True):
+                figures |= {name: known[name] for name in references if name in known}
     if model.transcribes:
         roll, truth = cache.roll(row), cache.notes(row)
         for key, found in (
@@ -84,6 +96,14 @@ def evaluate_track(
         ):
             record[key] = transcription_records(roll, truth, found, model)
     return record
+
+
+def figures_by_row(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All parts of a record that hold figures by row, in an order that follows from the truth alone."""
+    pairs = record["separation"].values()
+    found = [pair["rests"]["leak_db"] for pair in pairs]
+    found += [pair[key] for pair in pairs if pair["state"] != "silent" for key in ("si_sdr", "si_sdr_improvement")]
+    return found + [record["bss_eval"][key] for key in ("dropped", "rows") if "bss_eval" in record]
 
 
 def separation_records(

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +41,13 @@ class Settings:
         split: of the cache.
         references: rows of `BASELINES` beside the model's.
         bss: whether to compute BSS Eval: seconds a minute of music, row and instrument (docs/evaluation.md).
+        refine: whether the model's separation is refined by factorisation (docs/teacher.md).
     """
 
     split: str = "test"
     references: tuple[str, ...] = tuple(BASELINES)
     bss: bool = False
+    refine: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,26 @@ class Task:
         return self.parts / f"{row:06d}.json" if self.parts else None
 
 
-def run_tasks(task: Task, cache: Cache, jobs: int, progress: Callable[[int, int], None] | None) -> list[dict[str, Any]]:
-    """The records of all tracks of the split, in the order of the cache: those kept, and the rest computed."""
+def run_tasks(
+    task: Task,
+    cache: Cache,
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+    others: Sequence[dict[str, Any]] | None = None,
+) -> list[dict[str, Any]]:
+    """The records of all tracks of the split, in the order of the cache: those kept, and the rest computed.
+
+    `others`: the records of another model, see `evaluate_track`.
+    """
     rows = [int(row) for row in cache.rows(task.settings.split)]
+    known = dict(zip(rows, others, strict=True)) if others is not None else {}
     records = {row: kept for row in rows if (kept := read_part(task.part(row), str(cache.tracks["id"][row])))}
     left = [row for row in rows if row not in records]
     if progress and records and left:
         progress(len(records), len(rows))
     try:
         engine = Engine(min(jobs or default_jobs(task.device), max(len(left), 1)))
-        for row, record in engine.map(functools.partial(run_task, task), left):
+        for row, record in engine.map(functools.partial(run_task, task), [(row, known.get(row)) for row in left]):
             records[row] = record
             if progress:
                 progress(len(records), len(rows))
@@ -88,11 +100,13 @@ def default_jobs(device: str) -> int:
     return cores if device == "cpu" else min(cores, JOBS_ON_A_DEVICE)
 
 
-def run_task(task: Task, row: int) -> tuple[int, dict[str, Any]]:
-    """Evaluate a track and keep its record; called in the processes."""
+def run_task(task: Task, track: tuple[int, dict[str, Any] | None]) -> tuple[int, dict[str, Any]]:
+    """Evaluate a track, its row and another model's record of it, and keep its record; called in the processes."""
+    row, other = track
     with one_thread():
         model, cache = _open(task.checkpoint, task.sha256, task.cache, task.device)
-        record = evaluate_track(cache, row, model, task.settings.references, task.settings.bss)
+        settings = task.settings
+        record = evaluate_track(cache, row, model, settings.references, settings.bss, settings.refine, other)
     if part := task.part(row):
         write_json(part, record)
     return row, record

@@ -133,7 +133,7 @@ def _best_onset(
 def matched_notes(true: np.ndarray, estimated: np.ndarray, tolerance: float) -> int:
     """Most notes that can be paired by pitch and onset within `tolerance` seconds; columns onset, offset, pitch, ...
 
-    Equal to the hits of `metrics.note_scores` (whole semitones), and some hundred times faster: within one pitch,
+    As many as `metrics.match_notes` pairs (whole semitones), some hundred times faster: within one pitch,
     pairing in order of time is the largest matching.
     """
     tables = [notes[np.lexsort((notes[:, 0], notes[:, 2]))].astype(np.float64) for notes in (true, estimated)]

@@ -43,6 +43,7 @@ class Pretrained:
         rate: int,
         instruments: Sequence[str] = (),
         score: str | Path | None = None,
+        refine: bool = False,
     ) -> dict[str, np.ndarray]:
         """One stem per instrument; together they add up to the audio.
 
@@ -51,23 +52,27 @@ class Pretrained:
             rate: its sample rate, Hz.
             instruments: those wanted; none for all.
             score: MIDI file aligned with the audio, to help.
+            refine: learn the sounds of this recording from the notes that the model hears in it (docs/teacher.md):
+                better on sounds unlike those of training. With a score this is always done.
 
         Returns:
             name -> float32 of the shape of `audio`. If some instruments are left out, or the model's masks are
             independent of one another (sigmoid), the rest of the audio is `residual`.
 
         Raises:
-            ScoresepError: no samples, samples that are not numbers, an unknown instrument, or an unreadable score.
+            ScoresepError: no samples, samples that are not numbers, an unknown instrument, an unreadable score, or
+                `refine` without notes: neither a score nor a model that hears any.
         """
         guide = read_guide(score, self.model.instruments, self.model.grid) if score is not None else None
-        return separate_array(audio, rate, self.model, Options(instruments, guide))
+        return separate_array(audio, rate, self.model, Options(instruments, guide, refine=refine))
 
     def transcribe(self, audio: np.ndarray, rate: int, listen: str = "mixture") -> Transcription:
         """What each instrument plays.
 
         Args:
             audio, rate: as in `separate`.
-            listen: `mixture`, or `separated` to separate first and listen to each track.
+            listen: `mixture`; `separated` to separate first and listen to each track; or `refined`, the same with
+                refined tracks.
 
         Returns:
             `notes`: instrument -> float64 (K, 4), onset s, offset s, pitch (MIDI number), velocity, ordered by onset;

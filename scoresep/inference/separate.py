@@ -17,9 +17,10 @@ import soundfile
 
 from scoresep.errors import ScoresepError
 from scoresep.features.spectrogram import frames_to_spectrum
-from scoresep.inference.source import ArraySource, FileSource, Progress, Source
+from scoresep.inference.source import ArraySource, FileSource, Progress, Recorder, Source
 from scoresep.inference.stream import (
     BLOCK_SECONDS,
+    PIECE_SECONDS,
     block_frames,
     level_of_source,
     magnitudes,
@@ -47,7 +48,9 @@ class Options:
     Attributes:
         instruments: the instruments wanted, in the order wanted; none for all of the model's.
         guide: the score, if there is one.
+        refine: whether to factorise the recording by the transcriptor's notes (`refine`); with a score, it always is.
         block_seconds: audio that goes through the network at a time; decides the memory, not the result.
+        piece_seconds: audio that is factorised at a time, if any; decides the memory, and a little the result.
         progress: see `source.Progress`.
     """
 
@@ -55,6 +58,13 @@ class Options:
     guide: ScoreGuide | None = None
     block_seconds: float = BLOCK_SECONDS
     progress: Progress | None = None
+    refine: bool = False
+    piece_seconds: float = PIECE_SECONDS
+
+    @property
+    def refines(self) -> bool:
+        """Whether the recording is factorised."""
+        return self.refine or self.guide is not None
 
 
 PLAIN = Options()
@@ -187,9 +197,26 @@ def separate_stream(source: Source, model: Model, options: Options = PLAIN) -> I
 
     The source is read twice: at once, for its level (so that a fault of the file shows before anything is written),
     and for the pieces.
+
+    Raises:
+        ScoresepError: there are no notes to refine by.
     """
+    check_refinable(model, options)
     level = np.float32(level_of_source(source, model.grid, options.progress))
     return _with_progress(_separated(source, model, level, options), source, options.progress)
+
+
+def check_refinable(model: Model, options: Options) -> None:
+    """Refuse a model that has no notes to refine by.
+
+    Raises:
+        ScoresepError: it knows no notes, and there is no score.
+    """
+    if options.refine and options.guide is None and not model.transcribes:
+        raise ScoresepError(
+            f"the checkpoint's critic tells who plays ({model.critic}) and knows no notes to refine by; give a score, "
+            'or a checkpoint trained with supervision "score"'
+        )
 
 
 def _separated(source: Source, model: Model, level: np.float32, options: Options) -> Iterator[Piece]:
@@ -200,23 +227,18 @@ def _separated(source: Source, model: Model, level: np.float32, options: Options
     frames = grid.frames(samples)
     relative = (part / level for part in magnitudes(model_audio(source, recorder.chunks(), grid), grid, samples))
     block = block_frames(options.block_seconds, grid, network.context)
-    blocks = network_blocks(relative, lambda x: network(x)[0], network.context, block, frames, model.device)
+    if options.refines:
+        from scoresep.inference.refine import refined_blocks  # and its compiled kernels, which nothing else needs here
+
+        blocks = refined_blocks(relative, model, options.guide, block, frames, options.piece_seconds)
+    else:
+        blocks = network_blocks(relative, lambda x: network(x)[0], network.context, block, frames, model.device)
     mapping = MaskMap(grid, native_grid(grid, source.rate))
     wanted = [name for name in stem_names(model, options.instruments) if name != RESIDUAL]
     chosen = [model.names.index(name) for name in wanted]
-    extended = (mapping.extend(masks[chosen], magnitude) for magnitude, masks in _guided(blocks, options.guide))
+    extended = (mapping.extend(masks[chosen], magnitude) for magnitude, masks in blocks)
     pieces = _synthesise(extended, recorder, mapping, frames)
     return (Piece(mixture, _adding_up(stems, mixture, _complete(model, wanted))) for mixture, stems in pieces)
-
-
-def _guided(
-    blocks: Iterator[tuple[np.ndarray, np.ndarray]], guide: ScoreGuide | None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Magnitudes (t, F) and masks (N, F, t) of consecutive frames, the masks weighed by the score if there is one."""
-    start = 0
-    for magnitude, masks in blocks:
-        yield magnitude, masks if guide is None else guide.weighed(masks, start)
-        start += len(magnitude)
 
 
 def _adding_up(stems: np.ndarray, mixture: np.ndarray, complete: bool) -> np.ndarray:
@@ -236,47 +258,6 @@ def _with_progress(pieces: Iterator[Piece], source: Source, progress: Progress |
         yield piece
         if progress:
             progress("separating", done / source.rate, source.samples / source.rate)
-
-
-class Recorder:
-    """Hands the chunks of a source on and keeps those that are still needed."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._parts: list[np.ndarray] = []
-        self._first = 0  # sample at which the kept parts begin
-        self.end = 0
-        """Samples read so far."""
-
-    @property
-    def samples(self) -> int:
-        """L: samples of the source."""
-        return self._source.samples
-
-    def chunks(self) -> Iterator[np.ndarray]:
-        """The source's chunks, float32 (n, C) at a time."""
-        for chunk in self._source.chunks():
-            self._parts.append(chunk)
-            self.end += len(chunk)
-            yield chunk
-
-    def cut(self, start: int, stop: int) -> np.ndarray:
-        """Samples start to stop, float32 (C, stop - start); zeros before the beginning and after the end."""
-        held = self._joined()
-        inside = held[max(start - self._first, 0) : max(stop - self._first, 0)]
-        before = max(-start, 0)
-        return np.pad(inside.T, [(0, 0), (before, stop - start - before - len(inside))])
-
-    def forget(self, before: int) -> None:
-        """Let go of the samples up to `before` (their memory goes when the next chunks are joined to the rest)."""
-        if before > self._first:
-            self._parts = [self._joined()[before - self._first :]]
-            self._first = before
-
-    def _joined(self) -> np.ndarray:
-        if len(self._parts) > 1:
-            self._parts = [np.concatenate(self._parts)]
-        return self._parts[0]
 
 
 def _synthesise(

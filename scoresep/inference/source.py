@@ -93,6 +93,47 @@ class ArraySource:
             yield self._samples[first : first + CHUNK]
 
 
+class Recorder:
+    """Hands the chunks of a source on and keeps those that are still needed."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._parts: list[np.ndarray] = []
+        self._first = 0  # sample at which the kept parts begin
+        self.end = 0
+        """Samples read so far."""
+
+    @property
+    def samples(self) -> int:
+        """L: samples of the source."""
+        return self._source.samples
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """The source's chunks, float32 (n, C) at a time."""
+        for chunk in self._source.chunks():
+            self._parts.append(chunk)
+            self.end += len(chunk)
+            yield chunk
+
+    def cut(self, start: int, stop: int) -> np.ndarray:
+        """Samples start to stop, float32 (C, stop - start); zeros before the beginning and after the end."""
+        held = self._joined()
+        inside = held[max(start - self._first, 0) : max(stop - self._first, 0)]
+        before = max(-start, 0)
+        return np.pad(inside.T, [(0, 0), (before, stop - start - before - len(inside))])
+
+    def forget(self, before: int) -> None:
+        """Let go of the samples up to `before` (their memory goes when the next chunks are joined to the rest)."""
+        if before > self._first:
+            self._parts = [self._joined()[before - self._first :]]
+            self._first = before
+
+    def _joined(self) -> np.ndarray:
+        if len(self._parts) > 1:
+            self._parts = [np.concatenate(self._parts)]
+        return self._parts[0]
+
+
 def mono(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     """Channels averaged: float32 (n, C) -> (n,) at a time, as `features.audio.read_audio` does."""
     for chunk in chunks:

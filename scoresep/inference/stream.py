@@ -22,6 +22,8 @@ from scoresep.inference.source import Progress, Source, mono
 
 BLOCK_SECONDS = 30.0
 """Audio that goes through a network at a time (its context comes on top)."""
+PIECE_SECONDS = 60.0
+"""Audio that is factorised at a time, where a separation is refined."""
 
 
 def model_samples(source: Source, grid: Grid) -> int:

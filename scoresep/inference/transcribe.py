@@ -32,8 +32,8 @@ from scoresep.training.checkpoint import Model
 
 RESOLUTION = 480
 """Ticks per quarter note; at the default tempo of 120 a tick is about 1 ms."""
-LISTEN = ("mixture", "separated")
-"""What can be listened to: the recording, or its separated tracks, instrument i on track i."""
+LISTEN = ("mixture", "separated", "refined")
+"""What can be listened to: the recording; its separated tracks, instrument i on track i; or these refined."""
 PARTIALS = 3
 """Partials whose energy is a key's strength: more of them follow velocities less well (docs/library.md)."""
 
@@ -173,14 +173,25 @@ def posteriors(
         return torch.stack([*(torch.sigmoid(roll[0]) for roll in transcriptor(magnitude)), strength])
 
     def hear_tracks(magnitude: Tensor) -> Tensor:
-        tracks = separator(magnitude)[0] * magnitude  # (N, F, t): a batch of recordings to the transcriptor
+        return read_off(separator(magnitude)[0] * magnitude)
+
+    def read_off(tracks: Tensor) -> Tensor:  # (N, F, t): a batch of recordings to the transcriptor
         rolls = (torch.sigmoid(roll[alone, alone]) for roll in transcriptor(tracks))
         return torch.stack([*rolls, key_strength(tracks, model.grid)])
+
+    def hear_refined(tracks: Tensor) -> Tensor:
+        return read_off(tracks[0].unflatten(0, (count, -1)))
 
     hear, context = hear_mixture, transcriptor.context
     if listen == "separated":
         hear, context = hear_tracks, separator.context + transcriptor.context
     block = block_frames(block_seconds, model.grid, context)
+    if listen == "refined":
+        from scoresep.inference.refine import refined_blocks
+
+        pieces = refined_blocks(relative, model, None, block, frames)
+        relative = (np.concatenate(masks * part.T).T for part, masks in pieces)  # (t, N F)
+        hear = hear_refined
     for _, outputs in network_blocks(relative, hear, context, block, frames, model.device):
         yield Posteriors(*outputs.transpose(0, 1, 3, 2))
 

@@ -15,59 +15,22 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from scoresep import __version__
 from scoresep.errors import ScoresepError
-from scoresep.evaluation.evaluate import Evaluation
 from scoresep.files import write_text
 from scoresep.grid import Grid
-from scoresep.inference.picture import log_spectrogram
-from scoresep.plotting import colours_of
+from scoresep.plotting import RANGE_DB
 from scoresep.reporting.curves import TOTAL, StageCurves, read_curves
-from scoresep.reporting.media import AudioFormat, audio_format, audio_uri, common_gain, size_text
-from scoresep.reporting.plots import UNITS, Plot, curve_plot, key_range, mask, roll, spectrogram
+from scoresep.reporting.media import AudioFormat, audio_format, size_text
+from scoresep.reporting.panels import track_panels
+from scoresep.reporting.plots import UNITS, Plot, curve_plot
 from scoresep.reporting.sources import Material
-from scoresep.reporting.tables import Row, facts_of, figures_of_part, hint_of, tables_of
-from scoresep.reporting.tracks import SECONDS, TRACKS, Part, TrackView, chosen_tracks, view_track
+from scoresep.reporting.tables import facts_of, hint_of, tables_of
+from scoresep.reporting.tracks import SECONDS, TRACKS, TrackView, chosen_tracks, view_track
+from scoresep.training.stages import STAGES
 
-STAGE_TITLES = {
-    1: "Stage 1: the transcriptor learns from mixtures",
-    2: "Stage 2: the transcriptor, frozen, teaches the separator",
-    3: "Stage 3: both against each other",
-}
 SIZE = "{size of this page}"
 """Stands for the page's size until that is known."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A plot, and the sound that belongs to it, a data URI, or ''."""
-
-    plot: Plot
-    sound: str = ""
-
-
-@dataclass(frozen=True)
-class PartPanels:
-    """One instrument of a track on the page."""
-
-    name: str
-    place: str
-    colour: str
-    panels: tuple[Panel, ...]
-    figures: tuple[Row, ...]
-
-
-@dataclass(frozen=True)
-class TrackPanels:
-    """One track on the page; `place` is its anchor."""
-
-    name: str
-    place: str
-    about: str
-    mixture: Panel
-    parts: tuple[PartPanels, ...]
 
 
 @dataclass(frozen=True)
@@ -180,7 +143,9 @@ def stage_of(curves: StageCurves) -> Stage:
     """The plots of a stage, the total first."""
     found = [*([curves.total] if curves.total else []), *curves.losses]
     plots = [curve_plot(loss_title(curve.name), curve, curves.steps) for curve in found]
-    return Stage(curves.stage, STAGE_TITLES.get(curves.stage, f"Stage {curves.stage}"), tuple(plots))
+    known = STAGES.get(curves.stage)
+    title = f"Stage {curves.stage}: {known.title}" if known else f"Stage {curves.stage}"
+    return Stage(curves.stage, title, tuple(plots))
 
 
 def loss_title(name: str) -> str:
@@ -206,65 +171,6 @@ def heard_tracks(
         if progress:
             progress(number, len(chosen))
     return views
-
-
-def track_panels(
-    view: TrackView, evaluation: Evaluation | None, grid: Grid, form: AudioFormat, number: int
-) -> TrackPanels:
-    """A track's plots and sounds; all its sounds have one gain, all its spectrograms one scale."""
-    loudest = float(log_spectrogram(view.mixture, grid).max())
-    signals = [view.mixture, *(s for part in view.parts for s in (part.estimate, part.truth) if s is not None)]
-    gain = np.float32(common_gain(signals))
-    colours = colours_of([part.instrument.name for part in view.parts])
-    place = f"track{number}"
-
-    def heard(title: str, of: str, sound: np.ndarray) -> Panel:
-        plot = spectrogram(title, f"{of} of {view.track}", sound, loudest, view.span[0], grid)
-        return Panel(plot, audio_uri(gain * sound, grid.sample_rate, form))
-
-    parts = []
-    for n, part in enumerate(view.parts):
-        name = part.instrument.name
-        sounds = [heard("estimate", f"the separated {name}", part.estimate)]
-        if part.truth is not None:
-            sounds.append(heard("truth", f"the true {name}", part.truth))
-        figures = figures_of_part(evaluation, view.track, name) if evaluation else []
-        panels = (
-            *sounds,
-            *map(Panel, roll_plots(view, part, colours[name])),
-            *map(Panel, mask_plots(view, part, grid)),
-        )
-        parts.append(PartPanels(name, f"{place}part{n}", colours[name], panels, tuple(figures)))
-    whole = view.span[1] - view.span[0] > view.seconds - 0.1
-    excerpt = "whole" if whole else f"{view.span[0]:.1f} to {view.span[1]:.1f} s of {view.seconds:.1f} s"
-    softer = f" All its players are {-20 * np.log10(gain):.1f} dB softer, so that none clips." if gain < 1 else ""
-    said = f"{view.why[0].upper()}{view.why[1:]}; {excerpt}.{softer}"
-    return TrackPanels(view.track, place, said, heard("mixture", "the mixture", view.mixture), tuple(parts))
-
-
-def mask_plots(view: TrackView, part: Part, grid: Grid) -> list[Plot]:
-    """The separator's mask, the one that the true stems would give, and what the score covers."""
-    name, rest = part.instrument.name, (len(view.mixture), view.span[0], grid)
-    plots = [mask("mask of the separator", f"The separator's mask of {name}", part.mask, *rest)]
-    if part.oracle is not None:
-        plots.append(mask("mask of the true stems", f"The true stems' ratio mask of {name}", part.oracle, *rest))
-    if part.score_mask is not None:
-        plots.append(mask("mask of the score", f"Bins that the score of {name} covers", part.score_mask, *rest))
-    return plots
-
-
-def roll_plots(view: TrackView, part: Part, colour: str) -> list[Plot]:
-    """Transcribed notes, the score pale behind them, and the score itself, on the same keys."""
-    name, pitched = part.instrument.name, part.instrument.pitched
-    keys = key_range([table for table in (part.notes, part.true_notes) if table is not None])
-    rest = (keys, view.span, colour, pitched)
-    plots = []
-    if part.notes is not None:
-        title = "transcribed notes" + " (pale: the score)" * (part.true_notes is not None)
-        plots.append(roll(title, f"{name} as transcribed", part.notes, part.true_notes, *rest))
-    if part.true_notes is not None:
-        plots.append(roll("notes of the score", f"{name} as the score has it", part.true_notes, None, *rest))
-    return plots
 
 
 def title_of(material: Material) -> str:
@@ -293,8 +199,8 @@ def hearing(form: AudioFormat, grid: Grid) -> str:
     """What is heard and seen in the tracks."""
     return (
         f"Sound is mono at {grid.sample_rate / 1000:g} kHz, what the networks hear, as {form.about}. Levels are "
-        "those in the mixture. Spectrograms of a track share one scale of "
-        "70 dB. A line follows what is played."
+        f"those in the mixture. Spectrograms of a track share one scale of {RANGE_DB:g} dB. "
+        "A line follows what is played."
     )
 
 

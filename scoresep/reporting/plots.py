@@ -1,4 +1,4 @@
-"""Arrays to plots that a page can draw: a picture or a few paths in a box, and ticks around it. Called by `page`.
+"""Arrays to plots for a page: a picture or a few paths in a box, and ticks around it. Called by `page` and `panels`.
 
 Axes and labels are text of the page, not of a picture: they keep their size on a phone, follow light and dark, and can
 be read aloud. All places are fractions of the box, 0 to 1 from left to right and from bottom to top.

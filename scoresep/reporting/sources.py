@@ -17,8 +17,9 @@ from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation, open_cache
 from scoresep.training.checkpoint import Checkpoint, is_checkpoint, load_checkpoint
 from scoresep.training.log import LOG_NAME
+from scoresep.training.run import stage_path
+from scoresep.training.stages import STAGES
 
-STAGES = (1, 2, 3)
 DEFAULT_SPLIT = "test"
 USUAL = (Path("run"), Path("metrics.json"))
 """What is looked for in the working folder if nothing is named."""
@@ -111,7 +112,7 @@ def read_stages(run: Path, notes: list[str]) -> dict[int, Checkpoint]:
     """The checkpoints of a run's stages; of one that cannot be read, `notes` gets a line."""
     stages = {}
     for number in STAGES:
-        path = run / f"stage{number}.pt"
+        path = stage_path(run, number)
         if path.exists():
             try:
                 stages[number] = load_checkpoint(path)
@@ -146,7 +147,7 @@ def choose_checkpoint(found: Material, named: Path | None) -> None:
         found.checkpoint, found.checkpoint_path = load_checkpoint(path), path
     elif found.stages and found.run:
         last = max(found.stages)
-        found.checkpoint, found.checkpoint_path = found.stages[last], found.run / f"stage{last}.pt"
+        found.checkpoint, found.checkpoint_path = found.stages[last], stage_path(found.run, last)
     else:
         found.notes.append("The run holds no checkpoint: no track can be shown.")
         return
@@ -165,7 +166,7 @@ def recorded_checkpoint(found: Material) -> Path | None:
     about = found.evaluation.about.get("checkpoint")
     recorded = Path(str(about.get("path", ""))) if isinstance(about, dict) else Path()
     beside = found.evaluation_path.parent
-    stages = [found.run / f"stage{number}.pt" for number in reversed(found.stages)] if found.run else []
+    stages = [stage_path(found.run, number) for number in reversed(found.stages)] if found.run else []
     places = [path for path in (recorded, beside / recorded, beside / recorded.name, *stages) if path.is_file()]
     return next((path for path in places if same_file(path, found.evaluation)), places[0] if places else None)
 

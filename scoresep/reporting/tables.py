@@ -1,73 +1,39 @@
-"""An evaluation as tables for a page: plain text in cells, nothing of HTML. Called by `page`.
+"""An evaluation as tables for a page: plain text in cells, nothing of HTML. Called by `page` and `panels`.
 
-The terminal shows a choice of the same figures (`evaluation.report`); docs/evaluation.md defines them.
+The terminal shows a choice of the same figures (`evaluation.terminal`); docs/evaluation.md defines them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.bss import FIGURES
 from scoresep.evaluation.evaluate import Evaluation
+from scoresep.evaluation.layout import (
+    DETAILS,
+    SCORES,
+    rows_of,
+    separated,
+    separation_figures,
+    transcription_figures,
+)
 from scoresep.evaluation.records import MODEL
-from scoresep.evaluation.report import DETAILS, MODEL_LABEL, SCORES
 from scoresep.evaluation.summary import TRANSCRIPTIONS, mean
+from scoresep.reporting.cells import NOTHING, Cell, Fact, Row, Table, decimal, gain, interval, percent
 
-NOTHING = "–"
 BETTER = "SI-SDR improvement"
 NAMES = {"mixture": "off the mixture", "separated": "off the separated tracks"}
 """What notes were read off."""
 LABELS = {
-    "frames": "frames",
-    "notes": "notes",
     "notes, offset": "notes with offset",
     "sep. frames": "frames, off separated tracks",
     "sep. notes": "notes, off separated tracks",
     "sep. offset": "notes with offset, off separated tracks",
 }
-"""`SCORES` in words: a page has more room than a terminal."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A figure, and smaller what belongs to it."""
-
-    text: str
-    small: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of a table; `strong` marks the model's own."""
-
-    label: str
-    cells: tuple[Cell, ...]
-    strong: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: `corner` heads the labels, `columns` the figures; `folded` ones are opened by a click."""
-
-    title: str
-    about: str
-    corner: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    folded: bool = False
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A headline figure."""
-
-    value: str
-    label: str
-    small: str = ""
+"""Labels of `SCORES` spelt out: a page has more room than a terminal."""
 
 
 def tables_of(evaluation: Evaluation, name: str) -> list[Table]:
@@ -130,7 +96,7 @@ def headline(evaluation: Evaluation) -> list[Fact]:
         facts.append(Fact(gain(figures["si_sdr_improvement"], " dB"), f"{BETTER}, this model", interval(ends, "+.1f")))
         facts += [
             Fact(gain(mean["baselines"][row]["si_sdr_improvement"], " dB"), f"{BETTER}, {label}")
-            for row, label in rows_of(summary).items()
+            for row, label in rows_of(summary, titles=True).items()
             if row not in (MODEL, "mixture")
         ]
     if summary["transcription"]:
@@ -151,27 +117,11 @@ def hint_of(evaluation: Evaluation) -> str:
     return " ".join(words)
 
 
-def separated(summary: Mapping[str, Any]) -> bool:
-    """Whether there were stems to compare with."""
-    return any(summary["counts"][state] for state in ("scored", "silent", "alone"))
-
-
-def rows_of(summary: Mapping[str, Any]) -> dict[str, str]:
-    """Labels of the rows, in the order of what they know: the model before those that know the stems."""
-    known = {row: BASELINES.get(row) for row in summary["baselines"]}
-    labels = {row: reference.title if reference else row for row, reference in known.items()}
-    told = [row for row, reference in known.items() if reference and reference.knows_stems]
-    blind = {row: label for row, label in labels.items() if row not in told}
-    return {**blind, MODEL: MODEL_LABEL, **{row: labels[row] for row in told}}
-
-
 def separation(summary: Mapping[str, Any]) -> Table:
     """SI-SDR of every row, with improvement, interval and median."""
     rows = []
-    for row, label in rows_of(summary).items():
-        figures = summary["separation"] if row == MODEL else summary["baselines"][row]
-        mean = summary["mean"]["separation"] if row == MODEL else summary["mean"]["baselines"][row]
-        cells = [separation_cell(values, row != "mixture") for values in (*figures.values(), mean)]
+    for row, label in rows_of(summary, titles=True).items():
+        cells = [separation_cell(values, row != "mixture") for values in separation_figures(summary, row)]
         rows.append(Row(label, tuple(cells), row == MODEL))
     counts = summary["counts"]
     left_out = [
@@ -200,10 +150,8 @@ def separation_cell(figures: Mapping[str, Any], improved: bool) -> Cell:
 def silence(summary: Mapping[str, Any]) -> Table:
     """Energy left where an instrument rests, of every row."""
     rows = []
-    for row, label in rows_of(summary).items():
-        figures = summary["separation"] if row == MODEL else summary["baselines"][row]
-        mean = summary["mean"]["separation"] if row == MODEL else summary["mean"]["baselines"][row]
-        cells = tuple(Cell(decimal(values["rest_leak_db"], 1)) for values in (*figures.values(), mean))
+    for row, label in rows_of(summary, titles=True).items():
+        cells = tuple(Cell(decimal(values["rest_leak_db"], 1)) for values in separation_figures(summary, row))
         rows.append(Row(label, cells, row == MODEL))
     about = "Energy of an estimate where its instrument rests, in dB relative to the mixture there: less is better."
     return Table("Leaks into rests", about, "dB", (*summary["separation"], "mean"), tuple(rows), folded=True)
@@ -218,7 +166,7 @@ def bss(summary: Mapping[str, Any]) -> Table:
             tuple(Cell(decimal(found["rows"][row][name][figure], 1)) for name in names),
             row == MODEL,
         )
-        for row, label in rows_of(summary).items()
+        for row, label in rows_of(summary, titles=True).items()
         for figure in FIGURES
     ]
     about = (
@@ -245,9 +193,9 @@ def scores(
     names, lines = list(summary["separation"]), []
     for label, (key, figure) in rows.items():
         if summary[key]:
-            parts = [*(summary[key].get(name, {}) for name in names), summary["mean"][key], summary["overall"][key]]
             cells = [
-                Cell(decimal(part.get(figure), 2), interval(part.get(f"{figure}_interval"), ".2f")) for part in parts
+                Cell(decimal(part.get(figure), 2), interval(part.get(f"{figure}_interval"), ".2f"))
+                for part in transcription_figures(summary, key)
             ]
             lines.append(Row(label, tuple(cells)))
     return Table(title, about, "this model", (*names, "mean", "overall"), tuple(lines), folded)
@@ -301,7 +249,7 @@ def figures_of_part(evaluation: Evaluation, track: str, name: str) -> list[Row]:
     if pair and pair["state"] != "silent":
         rows = [
             Row(f"SI-SDR, {label}", (Cell(f"{decimal(pair['si_sdr'][row], 1)} dB"),), row == MODEL)
-            for row, label in rows_of(evaluation.summary).items()
+            for row, label in rows_of(evaluation.summary, titles=True).items()
             if row in pair["si_sdr"]
         ]
     if part := record["transcription"].get(name):
@@ -310,20 +258,3 @@ def figures_of_part(evaluation: Evaluation, track: str, name: str) -> list[Row]:
             for label, key in (("frame F1", "frame_f1"), ("note F1", "note_f1"))
         ]
     return rows
-
-
-def decimal(value: float | None, decimals: int) -> str:
-    return NOTHING if value is None else f"{value:.{decimals}f}".replace("-", "−")
-
-
-def gain(value: float | None, unit: str = "") -> str:
-    return NOTHING if value is None else f"{value:+.1f}{unit}".replace("-", "−")
-
-
-def percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{100 * value:.0f} %"
-
-
-def interval(ends: Sequence[float] | None, form: str) -> str:
-    """'+1.0 to +2.3'; '' if there is none."""
-    return " to ".join(format(end, form).replace("-", "−") for end in ends) if ends else ""

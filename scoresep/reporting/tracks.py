@@ -10,10 +10,10 @@ import numpy as np
 
 from scoresep.cache.excerpt import busiest, row_of
 from scoresep.cache.reader import Cache
+from scoresep.evaluation.baselines import ratio_masks
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.features.level import level_of
 from scoresep.features.spectrogram import stft
-from scoresep.grid import Grid
 from scoresep.inference.separate import separate_array
 from scoresep.inference.stream import BLOCK_SECONDS, block_frames, network_blocks
 from scoresep.inference.transcribe import transcribe_array
@@ -121,7 +121,7 @@ def view_track(cache: Cache, row: int, why: str, model: Model, seconds: float = 
     found = transcribe_array(mixture, grid.sample_rate, model).notes if model.transcribes else {}
     masks = separator_masks(mixture, model, first, count)
     harmonic, written = cache.harmonic(row, first, count), cache.notes(row)
-    oracle = oracle_masks(truth, grid, first, count) if truth is not None else None
+    oracle = ratio_masks(truth, grid, slice(first, first + count)) if truth is not None else None
     parts = tuple(
         Part(
             instrument,
@@ -159,12 +159,6 @@ def separator_masks(mixture: np.ndarray, model: Model, first: int, count: int) -
         pieces.append(masks[..., max(first - start, 0) : max(first + count - start, 0)])
         start += len(magnitude)
     return np.concatenate(pieces, axis=2).transpose(0, 2, 1)
-
-
-def oracle_masks(stems: np.ndarray, grid: Grid, first: int, count: int) -> np.ndarray:
-    """Ratio masks of the true stems (N, L), float32 (N, count, F)."""
-    magnitude = np.stack([np.abs(stft(stem, grid.n_fft, grid.hop))[first : first + count] for stem in stems])
-    return magnitude / np.maximum(magnitude.sum(axis=0), 1e-9)
 
 
 def within(notes: np.ndarray, span: tuple[float, float]) -> np.ndarray:

@@ -21,7 +21,8 @@ from scoresep.training.checkpoint import Checkpoint, Model, identity, load_check
 from scoresep.training.log import RunLog
 from scoresep.training.loop import train_stage
 from scoresep.training.ranks import ALONE, Ranks
-from scoresep.training.recipe import Recipe, overlay
+from scoresep.training.recipe import Recipe
+from scoresep.training.recipe_files import overlay
 from scoresep.training.session import Session, restore, save
 from scoresep.training.stages import STAGES, Stage, inherit_trunk
 from scoresep.training.supervision import SUPERVISIONS, check_known

@@ -39,7 +39,7 @@ STAGES: dict[int, Stage] = {
     stage.number: stage
     for stage in (
         Stage(1, "the transcriptor learns from mixtures", ("transcriptor",), statistics=True),
-        Stage(2, "the frozen transcriptor teaches the separator", ("separator",), statistics=True),
+        Stage(2, "the separator learns, the transcriptor is frozen", ("separator",), statistics=True),
         Stage(3, "both learn against each other", ("separator", "transcriptor"), statistics=False),
     )
 }

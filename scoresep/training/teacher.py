@@ -2,8 +2,8 @@
 `stream` and `terms`.
 
 Stored are the templates of a whole track and, frame by frame, which of them sound how strongly
-(`features.factorise`). A clip needs a contiguous slice of the latter and the few templates that occur in it. They are
-moved as they are; a matrix product on the device makes (B, N, F, T) of them, several times as many numbers.
+(`features.factorisation`). A clip needs a contiguous slice of the latter and the few templates that occur in it. They
+are moved as they are; a matrix product on the device makes (B, N, F, T) of them, several times as many numbers.
 
 Axes besides those of `losses`: U templates of an instrument in a clip, as many as any instrument of the batch needs.
 """
@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoresep.features.factorise import POWER
-from scoresep.features.factorise_kernels import FAINTEST
+from scoresep.features.factorisation import POWER
+from scoresep.features.factorisation.kernels import FAINTEST
 
 TEACHER = "teacher"
 """Among the datasets that a stage reads: all of `schema.FACTORS`, as one."""
@@ -78,7 +78,7 @@ def collate(clips: Sequence[Excerpt], instruments: int, pinned: bool = False) ->
 
 @torch.no_grad()
 def masks(template: Tensor, activation: Tensor, power: float = POWER) -> Tensor:
-    """The teacher's ratio masks, as `features.factorise.masks` makes them: float32 (B, N, F, T), of sum 1 over N.
+    """The teacher's ratio masks, as `features.factorisation.masks` makes them: float32 (B, N, F, T), of sum 1 over N.
 
     Args:
         template: float32 (B, N, U, F).

@@ -28,9 +28,9 @@ import soundfile
 import torch
 
 from scoresep.cache.engine import Engine
+from scoresep.cache.outcome import Outcome
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
-from scoresep.cache.report import PrepareReport
 from scoresep.cache.schema import CacheSettings
 from scoresep.corpora.pairs import open_pairs
 from scoresep.corpora.slakh import open_slakh
@@ -167,7 +167,7 @@ def stamps(shards: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in shards.glob("shard-*.h5")}
 
 
-def again(tmp_path: Path, out: str = "c.h5") -> PrepareReport:
+def again(tmp_path: Path, out: str = "c.h5") -> Outcome:
     """What `PAIRS` does, within this process."""
     return prepare(open_pairs(tmp_path / "songs"), tmp_path / out, PAIRS_SETTINGS, Engine(1))
 
@@ -227,7 +227,7 @@ def test_killed_worker(tmp_path, held, start, shards, assert_same):
 
 
 def test_killed_before_the_index(tmp_path, songs, start, shards, assert_same):
-    """The table of the report is written between the last shard and the index: here into a FIFO that nobody reads."""
+    """The table is written between the last shard and the index: here into a FIFO that nobody reads."""
     run = start(f"{PAIRS} --jobs 1")
     host = re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "here"
     os.mkfifo(tmp_path / f".c.report.{host}-{run.process.pid}.tmp.csv")
@@ -337,10 +337,10 @@ def test_a_file_that_vanishes_or_changes_meanwhile(tmp_path, held, start, shards
     run.refuses("song08 to song15", "changed while it was read", "run the same command again")
     assert sorted(stamps(shards)) == ["shard-00000.h5", "shard-00002.h5"] and not temporaries(tmp_path)
     held.repair()
-    report = again(tmp_path)
-    reasons = {item.track: item.reason for item in report.excluded}
+    outcome = again(tmp_path)
+    reasons = {item.track: item.reason for item in outcome.excluded}
     wanted = {"song12": "song12.mid has no recording; put song12.wav beside it"} if disturb is vanish else {}
-    assert report.reused == 2 and reasons == wanted
+    assert outcome.reused == 2 and reasons == wanted
     assert_same(tmp_path / "c.h5", undisturbed(tmp_path))
 
 

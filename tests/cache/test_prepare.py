@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from scoresep.cache import prepare as preparation
+from scoresep.cache import jobs
 from scoresep.cache.engine import Engine
-from scoresep.cache.prepare import describe, plan, prepare
+from scoresep.cache.jobs import plan
+from scoresep.cache.prepare import describe, prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import FACTORS, CacheSettings, shard_datasets
 from scoresep.corpora.slakh import open_slakh
 from scoresep.errors import ScoresepError
-from scoresep.features.factorise import FactoriseSettings
+from scoresep.features.factorisation import FactoriseSettings
 from scoresep.features.harmonics import HarmonicSettings
 from scoresep.grid import Grid
 from scoresep.instruments import choose
@@ -27,13 +28,13 @@ SETTINGS = CacheSettings(tracks_per_shard=2)
 PAIR = choose(["piano", "bass"])
 
 
-def test_report(corpus, tmp_path):
+def test_outcome(corpus, tmp_path):
     seen = []
-    report = prepare(
+    outcome = prepare(
         open_slakh(corpus), tmp_path / "c.h5", SETTINGS, Engine(1), lambda done, total: seen.append((done, total))
     )
-    assert report.tracks == {"train": 3, "validation": 1, "test": 1} and report.excluded == ()
-    assert (report.path, report.shards, report.reused) == (tmp_path / "c.h5", 3, 0)
+    assert outcome.tracks == {"train": 3, "validation": 1, "test": 1} and outcome.excluded == ()
+    assert (outcome.path, outcome.shards, outcome.reused) == (tmp_path / "c.h5", 3, 0)
     assert seen == [(2, 5), (4, 5), (5, 5)]
 
 
@@ -45,14 +46,14 @@ def test_one_and_two_workers_make_the_same_cache(corpus, prepared, tmp_path, ass
 def test_prepared_again_reuses_every_shard(corpus, cache_copy):
     shards = cache_copy.with_name("cache.shards")
     before = {path.name: path.stat().st_mtime_ns for path in shards.glob("*.h5")}
-    report = prepare(open_slakh(corpus), cache_copy, SETTINGS, Engine(1))
-    assert report.reused == report.shards == 3
+    outcome = prepare(open_slakh(corpus), cache_copy, SETTINGS, Engine(1))
+    assert outcome.reused == outcome.shards == 3
     assert {path.name: path.stat().st_mtime_ns for path in shards.glob("*.h5")} == before
 
 
 def test_interrupted_goes_on_and_ends_the_same(corpus, prepared, tmp_path, monkeypatch, assert_same):
     out = tmp_path / "cache.h5"
-    real = preparation.compile_track
+    real = jobs.compile_track
     seen = []
 
     def stop_at_the_fourth(track, settings):
@@ -61,12 +62,12 @@ def test_interrupted_goes_on_and_ends_the_same(corpus, prepared, tmp_path, monke
             raise KeyboardInterrupt
         return real(track, settings)
 
-    monkeypatch.setattr(preparation, "compile_track", stop_at_the_fourth)
+    monkeypatch.setattr(jobs, "compile_track", stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         prepare(open_slakh(corpus), out, SETTINGS, Engine(1))
     assert not out.exists()
     assert sorted(path.name for path in (tmp_path / "cache.shards").iterdir()) == ["settings.json", "shard-00000.h5"]
-    monkeypatch.setattr(preparation, "compile_track", real)
+    monkeypatch.setattr(jobs, "compile_track", real)
     assert prepare(open_slakh(corpus), out, SETTINGS, Engine(1)).reused == 1
     assert_same(out, prepared)
 
@@ -111,14 +112,14 @@ def test_an_interrupted_renewal_leaves_no_index_over_other_shards(corpus_copy, t
     for track in ("train/Track00001", "test/Track00005"):
         for n in range(4):
             soundfile.write(corpus_copy / track / "stems" / f"S0{n}.flac", make.tone(70, 2.0), 16000)
-    real = preparation.compile_track
+    real = jobs.compile_track
 
     def stop_at_the_last(track, settings):
         if track.id == "Track00005":
             raise KeyboardInterrupt
         return real(track, settings)
 
-    monkeypatch.setattr(preparation, "compile_track", stop_at_the_last)
+    monkeypatch.setattr(jobs, "compile_track", stop_at_the_last)
     with pytest.raises(KeyboardInterrupt):
         prepare(open_slakh(corpus_copy), out, SETTINGS, Engine(1))
     assert not out.exists()
@@ -169,10 +170,10 @@ def test_damaged_tracks_are_left_out_with_their_reasons(corpus_copy, tmp_path):
     (corpus_copy / "train" / "Track00002" / "MIDI" / "S00.mid").unlink()
     stem = corpus_copy / "validation" / "Track00004" / "stems" / "S01.flac"
     stem.write_bytes(stem.read_bytes()[:4000])
-    report = prepare(open_slakh(corpus_copy), tmp_path / "c.h5", SETTINGS, Engine(1))
-    assert report.tracks == {"train": 1, "test": 1}
+    outcome = prepare(open_slakh(corpus_copy), tmp_path / "c.h5", SETTINGS, Engine(1))
+    assert outcome.tracks == {"train": 1, "test": 1}
     cache = Cache(tmp_path / "c.h5")
-    assert tuple(cache.excluded) == report.excluded
+    assert tuple(cache.excluded) == outcome.excluded
     reasons = {item.track: item.reason for item in cache.excluded}
     assert sorted(reasons) == ["Track00001", "Track00002", "Track00004"]
     assert "metadata.yaml is unreadable" in reasons["Track00001"]
@@ -212,15 +213,15 @@ def test_an_instrument_whose_tracks_are_all_left_out_is_named(corpus_copy, tmp_p
 
 def test_shards_are_fixed_by_the_corpus(corpus):
     tracks = open_slakh(corpus)
-    jobs = plan(tracks, Path("c.h5"), SETTINGS, describe(tracks, SETTINGS))
-    assert [[track.id[-1] for track in job.tracks] for job in jobs] == [["1", "2"], ["3", "4"], ["5"]]
+    planned = plan(tracks, Path("c.h5"), SETTINGS, describe(tracks, SETTINGS))
+    assert [[track.id[-1] for track in job.tracks] for job in planned] == [["1", "2"], ["3", "4"], ["5"]]
 
 
 @pytest.mark.parametrize("layout", ["babyslakh_16k", "slakh2100_flac_redux"])
 def test_both_layouts_of_the_real_clip_go_through(real_clip, tmp_path, layout):
     """Two seconds in which a guitar alone sounds, though the scores go on for minutes."""
-    report = prepare(open_slakh(real_clip / layout), tmp_path / "c.h5", SETTINGS, Engine(1))
-    assert report.tracks == {"train": 1} and report.excluded == ()
+    outcome = prepare(open_slakh(real_clip / layout), tmp_path / "c.h5", SETTINGS, Engine(1))
+    assert outcome.tracks == {"train": 1} and outcome.excluded == ()
     cache = Cache(tmp_path / "c.h5")
     assert cache.split_set == ("redux" if "redux" in layout else "hashed")
     assert cache.tracks["samples"][0] == pytest.approx(32000, abs=32)

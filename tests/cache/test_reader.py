@@ -18,7 +18,7 @@ from scoresep.cache.schema import DATASET_SPAN, VERSION, CacheSettings
 from scoresep.cache.track import compile_track
 from scoresep.corpora.slakh import open_slakh
 from scoresep.errors import ScoresepError
-from scoresep.features.factorise import factorise, masks
+from scoresep.features.factorisation import factorise, masks
 
 
 def test_table_of_tracks(cache):

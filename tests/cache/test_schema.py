@@ -25,7 +25,7 @@ from scoresep.cache.schema import (
     shard_name,
 )
 from scoresep.errors import ScoresepError
-from scoresep.features.factorise import FactoriseSettings
+from scoresep.features.factorisation import FactoriseSettings
 from scoresep.features.harmonics import HarmonicSettings
 from scoresep.features.percussion import PercussiveSettings
 from scoresep.grid import Grid

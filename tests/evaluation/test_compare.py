@@ -15,7 +15,7 @@ from scoresep.errors import ScoresepError
 from scoresep.evaluation.compare import MEAN, compare, difference, distinct_names, of_tracks
 from scoresep.evaluation.evaluate import Evaluation, evaluate
 from scoresep.evaluation.records import MODEL
-from scoresep.evaluation.report import report_comparison
+from scoresep.evaluation.terminal import comparison_table
 
 NAN = np.nan
 
@@ -83,7 +83,7 @@ def test_json_and_table(both: tuple[Evaluation, Evaluation], tmp_path: Path) -> 
     comparison.save(tmp_path / "c.json")
     assert json.loads((tmp_path / "c.json").read_text())["about"]["a"]["path"].endswith("a.pt")
     console = Console(width=300, file=io.StringIO())
-    console.print(report_comparison(comparison))
+    console.print(comparison_table(comparison))
     text = console.file.getvalue()
     assert "SI-SDR, dB" in text and "note F1, separated" in text
     assert max(len(line) for line in text.splitlines() if line[0] in "┃│") <= 100

@@ -1,7 +1,7 @@
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,10 @@ from scoresep.evaluation.baselines import BASELINES, Reference, Track
 from scoresep.evaluation.evaluate import Evaluation, evaluate, up_to_date
 from scoresep.evaluation.metrics import rest_leak_db, resting, si_sdr
 from scoresep.evaluation.records import MODEL, separation_record, transcribe_separated
-from scoresep.evaluation.report import report
 from scoresep.evaluation.summary import FRAMES, NOTES, summarise
+from scoresep.evaluation.terminal import result_tables
 from scoresep.grid import Grid
-from scoresep.inference.separate import separate_array
+from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.transcribe import transcribe_array
 from scoresep.instruments import choose
 from scoresep.training.checkpoint import Model
@@ -29,7 +29,7 @@ INSTRUMENTS = ("piano", "guitar", "bass")
 def shown(evaluation: Evaluation, details: bool = False) -> str:
     """What a terminal shows, unless a line were cut: it is far too wide for that."""
     console = Console(width=300, file=io.StringIO())
-    console.print(report(evaluation, details))
+    console.print(result_tables(evaluation, details))
     return console.file.getvalue()
 
 
@@ -63,6 +63,20 @@ def test_figures_are_those_of_the_stems(evaluation: Evaluation, cache: Cache, mo
         )
 
 
+def test_refined_figures_are_those_of_refined_stems(checkpoint_path: Path, cache: Cache, model: Model) -> None:
+    refined = evaluate(checkpoint_path, references=(), refine=True)
+    row = int(cache.rows("test")[0])
+    stems = separate_array(cache.mixture(row), cache.grid.sample_rate, model, Options(refine=True))
+    plain = separate_array(cache.mixture(row), cache.grid.sample_rate, model)
+    for n, name in enumerate(INSTRUMENTS):
+        found, truth = refined.tracks[0]["separation"][name]["si_sdr"][MODEL], cache.stems(row)[n]
+        assert found == pytest.approx(si_sdr(truth, stems[name]), abs=1e-3)
+        assert found != pytest.approx(si_sdr(truth, plain[name]), abs=0.1)
+    assert any("--refine" in note for note in refined.notes)
+    assert up_to_date(refined, checkpoint_path, None, "test", references=(), refine=True)
+    assert not up_to_date(refined, checkpoint_path, None, "test", references=())
+
+
 def test_summary_has_the_promised_layout(evaluation: Evaluation) -> None:
     summary = evaluation.summary
     for name in INSTRUMENTS:
@@ -87,7 +101,7 @@ def test_json_has_no_nan(evaluation: Evaluation, tmp_path: Path) -> None:
     assert json.loads(text) == json.loads(json.dumps(asdict(evaluation)))
 
 
-def test_report_names_everything(evaluation: Evaluation) -> None:
+def test_the_tables_name_everything(evaluation: Evaluation) -> None:
     text = shown(evaluation)
     for expected in (*INSTRUMENTS, "mixture", "harmonic mask", "this model", "oracle mask", "frames", "notes"):
         assert expected in text
@@ -102,7 +116,7 @@ def test_report_names_everything(evaluation: Evaluation) -> None:
     assert max(len(line) for line in details.splitlines() if line[0] in "┃│") <= 100
 
 
-def test_report_of_a_result_with_gaps() -> None:
+def test_tables_of_a_result_with_gaps() -> None:
     """No pair scored, no note anywhere: dashes, no fault."""
     rests = {"seconds": 1.0, "leak_db": dict.fromkeys((MODEL, *BASELINES))}
     pair = {"state": "silent", "leak_db": None, "rests": rests}
@@ -272,3 +286,33 @@ def test_a_further_reference_is_a_line(checkpoint_path: Path, monkeypatch: pytes
     rests = [result.tracks[0]["separation"]["guitar"]["rests"]["leak_db"][row] for row in ("mixture", "half")]
     assert rests == pytest.approx([0.0, -6.02], abs=0.01)
     assert "half of it" in shown(result)
+
+
+def test_references_are_taken_from_another_result(
+    checkpoint_path: Path,
+    cache: Cache,
+    make_checkpoint: Callable,
+    make_model: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To the letter what computing them again gives, and from no result of other settings or another split."""
+    references = ("mixture", "oracle_mask")
+    model = make_model()
+    with torch.no_grad():
+        model.separator.head.weight.mul_(3)
+    path = make_checkpoint(tmp_path / "b.pt", model, str(cache.path), cache.digest)
+    other = evaluate(path, references=references, bss=True)
+    alone = evaluate(checkpoint_path, references=references, bss=True)
+    assert alone.tracks != other.tracks
+    computed: list[str] = []
+    for name in references:
+        real = BASELINES[name]
+        noted = replace(real, estimate=lambda track, real=real: computed.append(real.label) or real.estimate(track))
+        monkeypatch.setitem(BASELINES, name, noted)
+    found = evaluate(checkpoint_path, references=references, bss=True, other=other)
+    assert json.dumps(asdict(found)) == json.dumps(asdict(alone)) and not computed
+    evaluate(checkpoint_path, references=references, other=other)
+    evaluate(checkpoint_path, references=["mixture"], bss=True, other=other)
+    evaluate(checkpoint_path, split="validation", references=references, bss=True, other=other)
+    assert len(computed) == 3 * 2 + 3 + 2 * 2

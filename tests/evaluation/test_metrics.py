@@ -9,7 +9,6 @@ from scoresep.evaluation.metrics import (
     LIMIT_DB,
     Counts,
     frame_counts,
-    frame_scores,
     leak_db,
     midi_to_hz,
     note_counts,
@@ -63,7 +62,7 @@ def test_leak() -> None:
 def test_frame_scores_equal_scikit_learn() -> None:
     true, estimated = RNG.random((2, 50, 88)) < np.array([0.1, 0.15])[:, None, None]
     expected = precision_recall_fscore_support(true.ravel(), estimated.ravel(), average="binary")[:3]
-    assert frame_scores(true, estimated)[:3] == pytest.approx(expected)
+    assert scores(frame_counts(true, estimated))[:3] == pytest.approx(expected)
 
 
 def test_frame_scores_equal_those_of_mir_eval() -> None:
@@ -74,7 +73,7 @@ def test_frame_scores_equal_those_of_mir_eval() -> None:
     times = np.arange(200) / 31.25
     lists = [[midi_to_hz(np.flatnonzero(frame) + 21) for frame in roll] for roll in (true, estimated)]
     official = mir_eval.multipitch.evaluate(times, lists[0], times, lists[1])
-    found = frame_scores(true, estimated)
+    found = scores(frame_counts(true, estimated))
     assert found.precision == pytest.approx(official["Precision"])
     assert found.recall == pytest.approx(official["Recall"])
     assert found.accuracy == pytest.approx(official["Accuracy"])
@@ -83,7 +82,7 @@ def test_frame_scores_equal_those_of_mir_eval() -> None:
 def test_frame_scores_by_hand() -> None:
     true, estimated = np.array([1, 1, 1, 0, 0], dtype=bool), np.array([1, 0, 0, 1, 0], dtype=bool)
     assert frame_counts(true, estimated) == (1, 1, 2)
-    assert frame_scores(true, estimated) == pytest.approx((1 / 2, 1 / 3, 2 / 5, 1 / 4))
+    assert scores(frame_counts(true, estimated)) == pytest.approx((1 / 2, 1 / 3, 2 / 5, 1 / 4))
 
 
 def test_scores_of_nothing() -> None:

@@ -4,7 +4,7 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.evaluation.metrics import frame_scores, note_counts
+from scoresep.evaluation.metrics import frame_counts, note_counts, scores
 from scoresep.evaluation.tuning import CANDIDATES, Tally, best_threshold, matched_notes, tune_thresholds
 from scoresep.training.checkpoint import Model
 
@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 def test_best_threshold_equals_trying_them_all() -> None:
     truth = RNG.random((200, 88)) < 0.1
     probabilities = np.clip(0.25 * truth + 0.3 * RNG.random((200, 88)), 0, 1).astype(np.float32)
-    f1 = [frame_scores(truth, probabilities >= np.float32(candidate)).f1 for candidate in CANDIDATES]
+    f1 = [scores(frame_counts(truth, probabilities >= np.float32(candidate))).f1 for candidate in CANDIDATES]
     found = best_threshold(probabilities, truth)
     assert f1[CANDIDATES.index(found)] == pytest.approx(max(f1))
     assert 0.2 < found < 0.4

@@ -11,7 +11,7 @@ from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.tasks import read_part
 from scoresep.reporting.sources import read_evaluation
 from scoresep.training.log import LOG_NAME, read_log
-from scoresep.training.recipe import load_recipe
+from scoresep.training.recipe_files import load_recipe
 
 RECIPE = """base = "mini"
 seed = 3

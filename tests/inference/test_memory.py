@@ -14,7 +14,7 @@ from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
 
 RATE = 44100
 SHORT, LONG = 10, 60
-"""Seconds: blocks of two seconds fill many times over in both."""
+"""Seconds: blocks of two and pieces of four fill several times over in both."""
 
 WORK = """
 import resource, sys
@@ -31,7 +31,8 @@ job, song, ckpt, score, out = sys.argv[1:]
 model = load_checkpoint(ckpt).model
 if job == "separate":
     guide = read_guide(score, model.instruments, model.grid)
-    separate_file(song, model, out, Options(("piano", "bass"), guide, block_seconds=2.0), choose_format("wav", "16"))
+    options = Options(("piano", "bass"), guide, block_seconds=2.0, piece_seconds=4.0)
+    separate_file(song, model, out, options, choose_format("wav", "16"))
 else:
     transcribe_file(song, model, Path(out) / "song.mid", 2.0, listen="separated")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

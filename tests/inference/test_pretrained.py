@@ -50,6 +50,13 @@ def test_a_score_helps(loaded: Pretrained, make: type, tmp_path: Path) -> None:
     )
 
 
+def test_refined_stems_add_up_too(loaded: Pretrained, make: type) -> None:
+    audio = make.play([(0.0, 1.0, 40), (0.2, 0.9, 64)], 1.0)
+    plain, refined = (loaded.separate(audio, 16000, refine=each) for each in (False, True))
+    assert not np.array_equal(plain["bass"], refined["bass"])
+    np.testing.assert_allclose(sum(refined.values()), audio, atol=1e-6)
+
+
 def test_notes_of_an_array_and_their_midi_file(loaded: Pretrained, tmp_path: Path) -> None:
     found = loaded.transcribe(noise(60000), 16000)
     assert found.roll.shape == (loaded.model.grid.frames(60000), 3, 88)

@@ -11,6 +11,7 @@ from scoresep.features.level import level_of
 from scoresep.features.spectrogram import stft
 from scoresep.grid import LOWEST_PITCH, Grid
 from scoresep.inference.notes import decode_notes
+from scoresep.inference.refine import refined_blocks
 from scoresep.inference.transcribe import key_strength, transcribe_array, transcribe_file, write_midi
 from scoresep.instruments import INSTRUMENTS, choose
 from scoresep.models.tcn import TrunkSettings
@@ -129,6 +130,19 @@ def test_what_is_heard_on_the_separated_tracks(model: Model) -> None:
         blocks = transcribe_array(mixture, 16000, model, seconds, "separated")
         for name in model.names:
             np.testing.assert_array_equal(blocks.notes[name], found.notes[name])
+
+
+def test_what_is_heard_on_the_refined_tracks(model: Model) -> None:
+    mixture = noise(60000)
+    relative = np.abs(stft(mixture, model.grid.n_fft, model.grid.hop)) / np.float32(level_of(mixture))
+    ((_, masks),) = refined_blocks(iter([relative]), model, None, 1000, len(relative))
+    with torch.inference_mode():
+        rolls = model.transcriptor(torch.from_numpy(masks * relative.T)).frame
+    direct = np.stack([rolls[n, n].numpy() for n in range(3)]).transpose(2, 0, 1) >= 0
+    found = transcribe_array(mixture, 16000, model, listen="refined").roll
+    assert direct.any() and (found != transcribe_array(mixture, 16000, model, listen="separated").roll).mean() > 0.01
+    assert (found != direct).mean() < 1e-3  # rounding on the thresholds
+    assert (transcribe_array(mixture, 16000, model, 0.3, "refined").roll != direct).mean() < 1e-3
 
 
 def test_nothing_else_can_be_listened_to(model: Model) -> None:

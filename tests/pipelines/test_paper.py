@@ -14,7 +14,7 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.training.checkpoint import load_checkpoint
-from scoresep.training.recipe import load_recipe
+from scoresep.training.recipe_files import load_recipe
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "pipelines" / "paper"

@@ -20,8 +20,6 @@ from scoresep.corpora.base import Corpus, Track
 from scoresep.corpora.slakh import open_slakh
 from scoresep.evaluation.evaluate import evaluate
 from scoresep.instruments import OTHER, choose
-from scoresep.models.tcn import TrunkSettings
-from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
 from scoresep.training.log import RunLog
 from scoresep.training.run import train
 
@@ -37,16 +35,6 @@ class Made:
     checkpoint: Path
     metrics: Path
     cache: Path
-
-
-def random_checkpoint(path: Path, cache: Cache) -> Path:
-    """A checkpoint of untrained networks that finds many notes."""
-    torch.manual_seed(0)
-    model = Model(cache.grid, cache.instruments, TrunkSettings(8, 16, 2, 1), "softmax").eval()
-    with torch.no_grad():
-        model.transcriptor.head.weight.mul_(8)
-    save_checkpoint(path, Checkpoint(model, 3, 7, True, {"seed": 5}, str(cache.path), cache.digest))
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -71,13 +59,13 @@ def made_copy(made: Made, tmp_path: Path) -> Made:
 
 
 @pytest.fixture(scope="session")
-def hostile(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+def hostile(corpus: Path, tmp_path_factory: pytest.TempPathFactory, make: Any) -> Made:
     """A cache whose corpus and track are called `EVIL`, as no instrument can be, a checkpoint and an evaluation."""
     folder = tmp_path_factory.mktemp("hostile")
     found = open_slakh(corpus)
     tracks = tuple(replace(track, id=EVIL, split="test") for track in found.tracks[:1])
     prepare(replace(found, name=EVIL, split_set=EVIL, tracks=tracks), folder / "cache.h5", CacheSettings(), Engine(1))
-    checkpoint = random_checkpoint(folder / "ckpt.pt", Cache(folder / "cache.h5"))
+    checkpoint = make.checkpoint(folder / "ckpt.pt", Cache(folder / "cache.h5"), loud=8)
     evaluate(checkpoint, references=REFERENCES).save(folder / "metrics.json")
     run = folder / "run"
     run.mkdir()
@@ -88,7 +76,7 @@ def hostile(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 @pytest.fixture(scope="session")
-def unstemmed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+def unstemmed(corpus: Path, tmp_path_factory: pytest.TempPathFactory, make: Any) -> Made:
     """A recording with a score and no stems, of piano, drums and a rest that has no score; no run, no evaluation."""
     folder = tmp_path_factory.mktemp("unstemmed")
     source = next(corpus.rglob("Track00001"))
@@ -99,7 +87,7 @@ def unstemmed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     track = Track("song", "test", mixture=source / "mix.flac", score=folder / "song.mid")
     settings = CacheSettings(instruments=(*choose(["piano", "drums"]), OTHER), stems=False)
     prepare(Corpus("pairs", folder, "none", (), (track,), False), folder / "cache.h5", settings, Engine(1))
-    checkpoint = random_checkpoint(folder / "ckpt.pt", Cache(folder / "cache.h5"))
+    checkpoint = make.checkpoint(folder / "ckpt.pt", Cache(folder / "cache.h5"), loud=8)
     return Made(folder / "run", checkpoint, folder / "metrics.json", folder / "cache.h5")
 
 

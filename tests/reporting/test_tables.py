@@ -7,7 +7,9 @@ import pytest
 
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation
-from scoresep.reporting.tables import NOTHING, facts_of, figures_of_part, hint_of, rows_of, tables_of
+from scoresep.evaluation.layout import rows_of
+from scoresep.reporting.cells import NOTHING
+from scoresep.reporting.tables import facts_of, figures_of_part, hint_of, tables_of
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def test_one_instrument_of_one_track(evaluation: Evaluation) -> None:
     rows = figures_of_part(evaluation, "Track00002", "bass")
     pair = evaluation.tracks[1]["separation"]["bass"]
     found = {row.label: row.cells[0].text for row in rows}
-    for name, label in rows_of(evaluation.summary).items():
+    for name, label in rows_of(evaluation.summary, titles=True).items():
         assert found[f"SI-SDR, {label}"] == f"{pair['si_sdr'][name]:.1f} dB".replace("-", "−")
     assert figures_of_part(evaluation, "another", "bass") == []
 

@@ -1,4 +1,4 @@
-"""Recipes: shipped ones, files, settings of the command line, faults."""
+"""Recipes: losses and their weights, what has no meaning."""
 
 from __future__ import annotations
 
@@ -8,125 +8,14 @@ import re
 import pytest
 
 from scoresep.errors import ScoresepError
-from scoresep.training.recipe import Recipe, SeparatorWeights, load_recipe, shipped_recipes
+from scoresep.training.recipe import Recipe, SeparatorWeights
+from scoresep.training.recipe_files import load_recipe
 from scoresep.training.terms import TERMS
-
-
-def test_shipped_recipes_can_be_loaded():
-    assert shipped_recipes() == ["mini", "paper", "taught"]
-    assert load_recipe("paper") == Recipe()
-    mini, full = load_recipe("mini"), Recipe()
-    assert mini != full and mini.data.workers == 0
-    assert all(mini.stages[number].steps < full.stages[number].steps for number in (1, 2, 3))
-
-
-def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
-    (tmp_path / "r.toml").write_text("seed = 7\n[stage2.separator]\nharmonic_mixture = 2\n")
-    recipe = load_recipe(str(tmp_path / "r.toml"))
-    separator = dataclasses.replace(Recipe().stage2.separator, harmonic_mixture=2.0)
-    assert recipe == dataclasses.replace(
-        Recipe(), seed=7, stage2=dataclasses.replace(Recipe().stage2, separator=separator)
-    )
-    assert isinstance(recipe.stage2.separator.harmonic_mixture, float)
-
-
-@pytest.mark.parametrize(
-    ("assignment", "read", "value"),
-    [
-        ("data.batch=5", lambda r: r.data.batch, 5),
-        (" data.batch = 5", lambda r: r.data.batch, 5),
-        ("stage1.learning_rate=1", lambda r: r.stage1.learning_rate, 1.0),
-        ("stage3.separator.adversarial_mixture=0", lambda r: r.stage3.separator.adversarial_mixture, 0.0),
-        ("share_trunk=false", lambda r: r.share_trunk, False),
-        ("mask=sigmoid", lambda r: r.mask, "sigmoid"),
-        ('mask="sigmoid"', lambda r: r.mask, "sigmoid"),
-        ("stage1.keep=last", lambda r: r.stage1.keep, "last"),
-    ],
-)
-def test_settings_of_the_command_line(assignment, read, value):
-    assert read(load_recipe("mini", [assignment])) == value
-
-
-def test_the_last_setting_wins():
-    assert load_recipe("mini", ["seed=1", "seed=2"]).seed == 2
-
-
-@pytest.mark.parametrize(
-    ("assignment", "message"),
-    [
-        ("sed=1", "unknown setting 'sed'; did you mean 'seed'"),
-        ("data.bath=1", r"unknown setting 'data\.bath'; did you mean 'batch'"),
-        ("stage2.separator.harmonic=1", r"unknown setting 'stage2\.separator\.harmonic'"),
-        ("seed", "'seed' is not of the form key=value"),
-        ("=3", "'=3' is not of the form key=value"),
-        ("seed=yes", "setting 'seed' must be of type int, not 'yes'"),
-        ("seed=1.5", "setting 'seed' must be of type int, not 1.5"),
-        ("seed=true", "setting 'seed' must be of type int, not True"),
-        ("share_trunk=1", "setting 'share_trunk' must be of type bool, not 1"),
-        ("stage1.learning_rate=true", "must be of type float, not True"),
-        ("stage1.learning_rate=fast", r"'stage1\.learning_rate' must be of type float, not 'fast'"),
-        ("data=3", "setting 'data' is a table, not 3"),
-        ("seed.x=3", r"unknown setting|must be of type int"),
-        ("stage2.separator.clip_mixture=-1", "stage2 has a negative loss weight"),
-        ("stage2.separator.clip_mixture=nan", "clip_mixture"),
-        ("stage2.separator.clip_mixture=inf", "clip_mixture"),
-        ("stage1.learning_rate=nan", "learning_rate"),
-        ("stage1.learning_rate=0", "stage1 needs steps >= 0 and learning_rate > 0"),
-        ("stage1.steps=-1", "stage1 needs steps >= 0"),
-        ("stage1.keep=first", r"stage1\.keep is 'first'"),
-        ("mask=softmx", "mask 'softmx' is unknown; did you mean 'softmax'"),
-        ("data.batch=0", "batch is 0, too small"),
-        ("trunk.channels=0", "channels is 0, too small"),
-        ("gradient_clip=0", "gradient_clip must be positive"),
-        ("weight_decay=-1", "weight_decay"),
-        ("seed=-1", "seed"),
-        ("supervision=stem", "supervision 'stem' is unknown; did you mean 'stems'"),
-        ("supervision=3", "'supervision' must be of type str, not 3"),
-        ("stems_fraction=1", "stems_fraction is 1.0, not between 0 and 1"),
-        ("stage2.separator.stem=1", r"stage2\.separator\.stem has no meaning with supervision 'score', set it to 0"),
-        ("seed=1000000000000000000000", "seed"),
-    ],
-)
-def test_faults_are_refused_in_one_line(assignment, message):
-    with pytest.raises(ScoresepError, match=message) as fault:
-        load_recipe("mini", [assignment])
-    assert "\n" not in str(fault.value)
-
-
-def test_a_setting_below_a_value_of_the_file_is_refused():
-    with pytest.raises(ScoresepError, match="'validate_every' is a value, not a table"):
-        load_recipe("mini", ["validate_every.x=3"])
 
 
 def test_all_faults_of_a_recipe_are_reported_together():
     with pytest.raises(ScoresepError, match=r"mask 'x' is unknown.*batch is 0.*gradient_clip"):
         load_recipe("mini", ["mask=x", "data.batch=0", "gradient_clip=-1"])
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"seed = ", r"r\.toml is not valid TOML"),
-        (b"seed = 1\nseed = 2", r"r\.toml is not valid TOML"),
-        (b"# caf\xe9\nseed = 1", r"r\.toml is not valid TOML"),
-        (b"[data]\nbatchs = 3", r"unknown setting 'data\.batchs'; did you mean 'batch'"),
-        (b"data = 3", "setting 'data' is a table"),
-        (b"seed = '3'", "must be of type int, not '3'"),
-    ],
-)
-def test_bad_files_are_refused(tmp_path, content, message):
-    (tmp_path / "r.toml").write_bytes(content)
-    with pytest.raises(ScoresepError, match=message):
-        load_recipe(str(tmp_path / "r.toml"))
-
-
-def test_missing_and_unknown_recipes_are_refused(tmp_path):
-    with pytest.raises(
-        ScoresepError, match=r"recipe .*none\.toml does not exist; or use a shipped one: mini, paper, taught"
-    ):
-        load_recipe(str(tmp_path / "none.toml"))
-    with pytest.raises(ScoresepError, match="unknown recipe 'minni'; did you mean 'mini'"):
-        load_recipe("minni")
 
 
 def test_every_weight_has_a_loss_and_every_loss_a_weight():
@@ -180,29 +69,3 @@ def test_a_supervision_brings_its_losses(supervision, weights):
 def test_a_loss_without_meaning_is_refused(supervision, loss):
     with pytest.raises(ScoresepError, match=re.escape(f"{loss} has no meaning with supervision '{supervision}', set")):
         load_recipe("mini", [f"supervision={supervision}", f"{loss}=0.5"])
-
-
-def test_a_recipe_changes_its_base(tmp_path):
-    (tmp_path / "rows").mkdir()
-    (tmp_path / "base.toml").write_text('base = "mini"\n[stage2]\nsteps = 7\n[stage2.separator]\nclip_mixture = 3\n')
-    (tmp_path / "rows" / "row.toml").write_text(
-        'base = "../base.toml"\n[stage2.separator]\nstem = 0\nharmonic_mixture = 0\n'
-    )
-    recipe = load_recipe(str(tmp_path / "rows" / "row.toml"), ["data.batch=5"])
-    assert (recipe.stage2.steps, recipe.data.batch, recipe.trunk) == (7, 5, load_recipe("mini").trunk)
-    assert (recipe.stage2.separator.clip_mixture, recipe.stage2.separator.harmonic_mixture) == (3.0, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("base", "message"),
-    [
-        ('"gone.toml"', r"recipe .*gone\.toml does not exist"),
-        ("3", "base = 3 is not the name of another recipe"),
-        ('"mni"', "unknown recipe 'mni'; did you mean 'mini'"),
-        ('"r.toml"', r"base = 'r\.toml' is not the name of another recipe"),
-    ],
-)
-def test_a_base_that_is_none_is_refused(tmp_path, base, message):
-    (tmp_path / "r.toml").write_text(f"base = {base}\n")
-    with pytest.raises(ScoresepError, match=message):
-        load_recipe(str(tmp_path / "r.toml"))

@@ -21,7 +21,7 @@ from scoresep.training import loop
 from scoresep.training import session as sessions
 from scoresep.training.checkpoint import digest_of, load_checkpoint, previous
 from scoresep.training.log import LOG_NAME, RunLog
-from scoresep.training.recipe import load_recipe
+from scoresep.training.recipe_files import load_recipe
 from scoresep.training.run import stage_path, train
 
 TINY = ("trunk.channels=8", "trunk.hidden=16", "trunk.blocks=2", "data.clip_frames=32", "data.batch=4")

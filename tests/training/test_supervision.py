@@ -18,7 +18,8 @@ from scoresep.cache.schema import CacheSettings
 from scoresep.corpora.pairs import open_pairs
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import evaluate
-from scoresep.evaluation.report import plot_track, report
+from scoresep.evaluation.picture import plot_track
+from scoresep.evaluation.terminal import result_tables
 from scoresep.inference.transcribe import transcribe_file
 from scoresep.instruments import choose
 from scoresep.training.checkpoint import load_checkpoint
@@ -63,7 +64,7 @@ def test_every_row_trains_all_stages_and_is_evaluated(run, tmp_path, supervision
     assert all(figures[name]["si_sdr"] is not None for name in ("piano", "guitar", "bass"))
     assert bool(evaluation.summary["transcription"]) == last.transcribes
     assert any("knows no notes" in note for note in evaluation.notes) != last.transcribes
-    report(evaluation)
+    result_tables(evaluation)
 
 
 def test_rows_differ_in_nothing_but_what_the_losses_see(run, tmp_path):

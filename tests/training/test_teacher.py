@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scoresep.cache.schema import FACTORS
-from scoresep.features import factorise
+from scoresep.features import factorisation
 from scoresep.training.shards import DATASETS, ShardClips
 from scoresep.training.stages import datasets
 from scoresep.training.stream import open_source, stream
@@ -68,7 +68,7 @@ def test_masks_are_those_of_the_factorisation(cache, resident, workers):
     assert found.shape == (5, 3, 1025, 32) and found.dtype == torch.float32
     for place, (row, first) in enumerate(CROPS):
         here = min(32, 94 - first)
-        expected = factorise.masks(cache.factors(row).crop(first, here))
+        expected = factorisation.masks(cache.factors(row).crop(first, here))
         assert np.abs(found[place, :, :, :here].numpy() - expected).max() < 1e-5
         assert torch.allclose(found[place, :, :, here:], torch.tensor(1 / 3)), "after the end nobody is heard"
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scoresep import losses
-from scoresep.features.factorise import masks
+from scoresep.features.factorisation import masks
 from scoresep.training.checkpoint import Model
 from scoresep.training.shards import DATASETS, STEMS, ShardClips
 from scoresep.training.stream import Batch, stream

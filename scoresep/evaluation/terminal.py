@@ -1,48 +1,33 @@
-"""Results for people: the table and the picture. Called by the command line, which prints the one, names the other."""
+"""Tables of a result and of a comparison for a terminal. Called by the command line, which prints them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.bss import FIGURES
 from scoresep.evaluation.compare import FIGURES as FIGURES_COMPARED
 from scoresep.evaluation.compare import Comparison
-from scoresep.evaluation.evaluate import Evaluation, open_cache
+from scoresep.evaluation.evaluate import Evaluation
+from scoresep.evaluation.layout import (
+    DETAILS,
+    SCORES,
+    rows_of,
+    separated,
+    separation_figures,
+    transcription_figures,
+)
 from scoresep.evaluation.records import MODEL
-from scoresep.inference.picture import draw_picture
-from scoresep.inference.separate import separate_array
-from scoresep.inference.transcribe import transcribe_array
-from scoresep.training.checkpoint import load_checkpoint
 
-MODEL_LABEL = "this model"
-SCORES = {
-    "frames": ("transcription", "frame_f1"),
-    "notes": ("transcription", "note_f1"),
-    "notes, offset": ("transcription", "note_offset_f1"),
-    "sep. frames": ("transcription_separated", "frame_f1"),
-    "sep. notes": ("transcription_separated", "note_f1"),
-    "sep. offset": ("transcription_separated", "note_offset_f1"),
-}
-"""Rows of the short table of transcription: where a figure stands, and what it is."""
-DETAILS = {
-    f"{kind}_{score}": f"{label} {title}"
-    for kind, label in (("frame", "frame"), ("note", "note"), ("note_offset", "offset"))
-    for score, title in (("precision", "prec."), ("recall", "recall"), ("f1", "F1"), ("accuracy", "acc."))
-    if kind == "frame" or score != "accuracy"
-}
-"""Rows of the long ones."""
 SOURCES = {"transcription": "off the mixture", "transcription_separated": "off separated"}
 """Transcriptions, and the corner of the table of each."""
 
 
-def report(evaluation: Evaluation, details: bool = False) -> RenderableType:
+def result_tables(evaluation: Evaluation, details: bool = False) -> RenderableType:
     """Tables of SI-SDR (and improvement) of every row and of the model's frame and note scores; counts and notes below.
 
     Fits 80 columns for three instruments, 100 for four.
@@ -53,7 +38,7 @@ def report(evaluation: Evaluation, details: bool = False) -> RenderableType:
     summary, about = evaluation.summary, evaluation.about
     tracks = summary["counts"]["tracks"]
     heading = f"{about['corpus']} corpus, {tracks} {about['split']} tracks (split set {about['split_set']})"
-    tables = [_separation_table(summary)] if _separated(summary) else []
+    tables = [_separation_table(summary)] if separated(summary) else []
     if "bss_eval" in summary:
         tables.append(_bss_table(summary, details))
     if summary["transcription"]:
@@ -72,25 +57,10 @@ def _details(summary: Mapping[str, Any]) -> list[Table]:
     return tables + [_leakage_table(summary, source) for source in summary.get("leakage", {})]
 
 
-def _separated(summary: Mapping[str, Any]) -> bool:
-    """Whether there were stems to compare with."""
-    return any(summary["counts"][state] for state in ("scored", "silent", "alone"))
-
-
-def _rows(summary: Mapping[str, Any]) -> dict[str, str]:
-    """Rows in the order of what they know, the model before those that know the stems; the label of each."""
-    known = {name: BASELINES[name] for name in summary["baselines"] if name in BASELINES}
-    blind = {name: reference.label for name, reference in known.items() if not reference.knows_stems}
-    return {**blind, MODEL: MODEL_LABEL, **{name: reference.label for name, reference in known.items()}}
-
-
 def _separation_table(summary: Mapping[str, Any]) -> Table:
     table = _table("SI-SDR, dB", summary, "mean")
-    for row, label in _rows(summary).items():
-        ours = row == MODEL
-        figures = summary["separation"] if ours else summary["baselines"][row]
-        mean = summary["mean"]["separation"] if ours else summary["mean"]["baselines"][row]
-        columns = [*figures.values(), mean]
+    for row, label in rows_of(summary).items():
+        ours, columns = row == MODEL, separation_figures(summary, row)
         table.add_row(
             label, *[_separation(values, row != "mixture") for values in columns], style="bold" if ours else None
         )
@@ -104,7 +74,7 @@ def _bss_table(summary: Mapping[str, Any], details: bool) -> Table:
     table = _table("BSS Eval, dB", summary, "mean")
     found = summary["bss_eval"]["rows"]
     names = [*summary["separation"], "mean"]
-    for row, label in _rows(summary).items():
+    for row, label in rows_of(summary).items():
         if row == MODEL or details:
             for figure in FIGURES:
                 cells = [_number(found[row][name][figure], 1) for name in names]
@@ -115,11 +85,10 @@ def _bss_table(summary: Mapping[str, Any], details: bool) -> Table:
 def _transcription_table(summary: Mapping[str, Any], corner: str, rows: Mapping[str, tuple[str, str]]) -> Table:
     """A line a row: its label, where its figure stands (`SOURCES`) and what it is."""
     table = _table(corner, summary, "mean", "overall")
-    names = list(summary["separation"])
     for label, (key, figure) in rows.items():
         if summary.get(key):
-            parts = [*(summary[key].get(name, {}) for name in names), summary["mean"][key], summary["overall"][key]]
-            table.add_row(label, *[_number(values.get(figure), 2) for values in parts])
+            cells = [_number(values.get(figure), 2) for values in transcription_figures(summary, key)]
+            table.add_row(label, *cells)
     return table
 
 
@@ -167,7 +136,7 @@ def _interval(ends: Sequence[float] | None, decimals: int = 1) -> str:
 def _legend(summary: Mapping[str, Any]) -> list[str]:
     """What the figures are, and which pairs are not in them."""
     lines = [
-        "SI-SDR: mean over tracks (improvement over mixture). " * _separated(summary)
+        "SI-SDR: mean over tracks (improvement over mixture). " * separated(summary)
         + "Notes: onset within 50 ms." * bool(summary["transcription"])
     ]
     if summary["transcription"]:
@@ -199,7 +168,7 @@ def _listed(figures: Mapping[str, Mapping[str, Any]], key: str, form: str) -> st
     return ", ".join(f"{name} {each[key]:{form}}" for name, each in figures.items() if each.get(key) is not None)
 
 
-def report_comparison(comparison: Comparison) -> RenderableType:
+def comparison_table(comparison: Comparison) -> RenderableType:
     """A table of differences: a line a figure and instrument; fits 100 columns."""
     about = comparison.about
     table = Table(header_style="bold")
@@ -235,26 +204,3 @@ def report_comparison(comparison: Comparison) -> RenderableType:
 
 def _p_value(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "<0.001"
-
-
-def plot_track(
-    path: str | Path, checkpoint_path: str | Path, cache_path: str | Path | None, split: str, device: str
-) -> None:
-    """Draw the first track of `split`: spectrograms of mixture and estimates, transcription and score.
-
-    Raises:
-        ScoresepError: as `evaluate`, or `path` cannot be written.
-    """
-    checkpoint = load_checkpoint(checkpoint_path)
-    cache = open_cache(checkpoint, checkpoint_path, cache_path)
-    model, row = checkpoint.model.to(device), int(cache.rows(split)[0])
-    mixture, rate, truth = cache.mixture(row), cache.grid.sample_rate, cache.notes(row)
-    draw_picture(
-        path,
-        mixture,
-        separate_array(mixture, rate, model),
-        cache.grid,
-        transcribe_array(mixture, rate, model).notes if model.transcribes else {},
-        {name: truth[truth[:, 4] == n][:, :4] for n, name in enumerate(model.names)},
-        title=f"{cache.tracks['id'][row]} of {cache.corpus}, split '{split}'",
-    )

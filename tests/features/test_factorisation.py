@@ -16,19 +16,18 @@ from scoresep.cache.schema import CacheSettings
 from scoresep.corpora.slakh import open_slakh
 from scoresep.evaluation.baselines import Track, harmonic_mask
 from scoresep.evaluation.metrics import si_sdr
-from scoresep.features.factorise import (
+from scoresep.features.factorisation import (
     ATTACK,
     FREE,
     FactoriseSettings,
     Factors,
     SharedEnvelopes,
-    confidence,
     divergence,
     factorise,
     masks,
 )
-from scoresep.features.factorise_components import combs, components_of, spread
-from scoresep.features.factorise_kernels import BACKGROUND, combine, project, warm_up
+from scoresep.features.factorisation.components import combs, components_of, spread
+from scoresep.features.factorisation.kernels import BACKGROUND, combine, project, warm_up
 from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import choose
@@ -181,6 +180,34 @@ def factorise_with(music: Music, settings: FactoriseSettings) -> Factors:
     return factorise(music.magnitude, music.rolls, HARMONIC, SMALL, music.onsets, settings)
 
 
+def test_likelihood_decides_what_the_mixture_leaves_open() -> None:
+    """Two instruments on one key: nothing in the mixture tells them apart, so they keep the odds they began with."""
+    music = two_notes()
+    rolls = np.stack([music.rolls[0], music.rolls[0]])
+    likelihood = np.where(rolls, np.array([0.9, 0.3])[:, None, None], 0.0)
+    found = factorise(music.magnitude, rolls, HARMONIC[:2], SMALL, settings=PLAIN, likelihood=likelihood)
+    sounding = rolls[0].any(axis=0)
+    np.testing.assert_allclose(masks(found, 1.0)[0][:, sounding], 0.75, atol=1e-3)
+    alike = factorise(music.magnitude, rolls, HARMONIC[:2], SMALL, settings=PLAIN, likelihood=np.ones(rolls.shape))
+    plain = factorise(music.magnitude, rolls, HARMONIC[:2], SMALL, settings=PLAIN)
+    np.testing.assert_array_equal(alike.activation, plain.activation)
+
+
+def test_what_is_heard_overrules_a_wrong_likelihood() -> None:
+    music = two_notes(GRID)
+    truth = combs(np.array([60, 67]), GRID, FactoriseSettings()).astype(np.float32)
+    magnitude = truth.T @ music.activations
+    rolls = music.rolls.copy()
+    rolls[1, 70 - LOWEST_PITCH] = rolls[1].any(axis=0)  # nobody plays this key
+    likelihood = np.where(rolls, 1.0, 0.0)
+    likelihood[1, 67 - LOWEST_PITCH] *= 0.2  # and the one that is played is thought the less likely
+    settings = replace(PLAIN, iterations=60)
+    found = factorise(magnitude, rolls, HARMONIC[:2], GRID, settings=settings, likelihood=likelihood)
+    energy = (found.dense() * found.templates.sum(axis=1)[:, None]).sum(axis=1)
+    assert found.pitch.tolist() == [60, 67, 70]
+    assert energy[1] > 2 * energy[2]
+
+
 def test_same_input_gives_same_factors_whatever_its_layout() -> None:
     music = some_music()
     found = [
@@ -296,12 +323,6 @@ def test_masks_add_up_and_have_the_shape_of_the_mixture() -> None:
     assert shares.min() >= 0
 
 
-def test_confidence_is_one_minus_entropy() -> None:
-    shares = np.array([[1, 1 / 3, 0.5], [0, 1 / 3, 0.5], [0, 1 / 3, 0]], dtype=np.float32)[:, None]
-    np.testing.assert_allclose(confidence(shares), [[1, 0, 1 - np.log(2) / np.log(3)]], atol=1e-6)
-    assert confidence(np.ones((1, 4, 5), np.float32)).tolist() == np.ones((4, 5)).tolist()
-
-
 def test_halves_are_small_and_give_nearly_the_same_masks() -> None:
     music = some_music(frames=200)
     whole = factorise(music.magnitude, music.rolls, HARMONIC, SMALL)
@@ -335,6 +356,7 @@ def test_music_of_few_frames(frames: int) -> None:
         {"magnitude": np.ones((SMALL.bins - 1, 50), np.float32)},
         {"kinds": HARMONIC[:2]},
         {"onsets": np.zeros((3, PITCHES, 49), bool)},
+        {"likelihood": np.zeros((3, PITCHES, 49))},
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(change: dict) -> None:
@@ -428,17 +450,6 @@ def test_divergence_falls_on_rendered_music_with_the_usual_settings(rendered: Ca
         for n in range(1, 16)
     ]
     assert all(after <= before for before, after in pairwise(found)), found
-
-
-def test_confident_bins_are_less_wrong(rendered: Cache) -> None:
-    stems, grid = rendered.stems(0), rendered.grid
-    magnitude = (rendered.magnitude(0).astype(np.float32) / np.float32(rendered.level(0))).T
-    rolls, onsets = (np.moveaxis(values, 0, 2) for values in (rendered.roll(0), rendered.onset(0)))
-    shares = masks(factorise(magnitude, rolls, [i.kind for i in rendered.instruments], grid, onsets))
-    true = np.stack([np.abs(stft(stem, grid.n_fft, grid.hop)).T for stem in stems])
-    wrong = np.abs(shares - true / np.maximum(true.sum(axis=0), 1e-9)).sum(axis=0)
-    weight = magnitude * confidence(shares)
-    assert (weight * wrong).sum() / weight.sum() < 0.9 * (magnitude * wrong).sum() / magnitude.sum()
 
 
 def test_halves_separate_rendered_music_as_well(rendered: Cache) -> None:

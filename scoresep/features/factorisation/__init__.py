@@ -1,7 +1,7 @@
 """Score-informed non-negative matrix factorisation: what each instrument sounds like in one mixture, from its score.
 
-Called by evaluation (a reference row) and by cache preparation (a teacher for separators). A mixture's magnitude is
-explained as a sum of components, a template (F,) times an activation (T,) each:
+Called by evaluation (a reference row), by cache preparation (a teacher for separators) and by `inference.refine`. A
+mixture's magnitude is explained as a sum of components, a template (F,) times an activation (T,) each:
 
 - a pitch of a harmonic instrument: active only where the score has it, and for a decay after;
 - the attacks of a harmonic instrument: one broad-band template, active around its onsets;
@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoresep.features.factorise_components import (
+from scoresep.features.factorisation.components import (
     ATTACK,
     FREE,
     Components,
@@ -32,15 +32,17 @@ from scoresep.features.factorise_components import (
     bands,
     components_of,
 )
-from scoresep.features.factorise_kernels import combine, kullback_leibler, project, share, sweep
-from scoresep.grid import Grid
+from scoresep.features.factorisation.kernels import combine, kullback_leibler, project, share, sweep
+from scoresep.grid import LOWEST_PITCH, Grid
 
-__all__ = ["ATTACK", "FREE", "FactoriseSettings", "Factors", "confidence", "divergence", "factorise", "masks"]
+__all__ = ["ATTACK", "FREE", "FactoriseSettings", "Factors", "divergence", "factorise", "masks"]
 
 POWER = 1.5
 """Exponent of the instruments' magnitudes in the masks: between their ratio and the Wiener filter."""
 TINY = np.float32(1e-9)
 """Magnitude, in track levels, below which there is nothing to learn from."""
+UNLIKELIEST = 1e-3
+"""Least likelihood of a key that may sound: what begins with nothing stays nothing."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def factorise(
     grid: Grid,
     onsets: np.ndarray | None = None,
     settings: FactoriseSettings | None = None,
+    likelihood: np.ndarray | None = None,
 ) -> Factors:
     """Explain a mixture by the notes of its score.
 
@@ -118,6 +121,8 @@ def factorise(
         kinds: of the instruments, see `scoresep.instruments.KINDS`.
         onsets: first frames of notes, bool (N, P, T); None: wherever a key begins to sound, so that notes that follow
             one another on a key count as one.
+        likelihood: how likely each key sounds, (N, P, T), where that is not sure: activations begin in proportion to
+            it, and multiplicative updates keep preferring what they began with. None: all alike.
 
     Raises:
         ValueError: shapes that do not fit together.
@@ -129,6 +134,8 @@ def factorise(
         onsets = rolls & ~np.pad(rolls, [(0, 0), (0, 0), (1, 0)])[..., :-1]
     if onsets.shape != rolls.shape:
         raise ValueError(f"onsets {onsets.shape}, rolls {rolls.shape}")
+    if likelihood is not None and likelihood.shape != rolls.shape:
+        raise ValueError(f"likelihood {likelihood.shape}, rolls {rolls.shape}")
     mixture = np.ascontiguousarray(magnitude.T, dtype=np.float32)
     start = components_of(rolls, onsets, kinds, grid, settings)
     count = start.support.sum(axis=1)
@@ -141,7 +148,17 @@ def factorise(
         activation=np.repeat(mixture.sum(axis=1) / np.maximum(count, 1), count).astype(np.float32),
         instruments=len(kinds),
     )
+    if likelihood is not None:
+        factors = replace(factors, activation=factors.activation * weights(factors, likelihood))
     return with_peaks_of_one(search(factors, start, mixture, grid, settings))
+
+
+def weights(factors: Factors, likelihood: np.ndarray) -> np.ndarray:
+    """What the likelihood of keys (N, P, T) says of each entry, float32 (E,); 1 for attacks and free components."""
+    instrument, pitch = factors.instrument[factors.component], factors.pitch[factors.component]
+    frame = np.repeat(np.arange(factors.frames), np.diff(factors.first))
+    said = likelihood[instrument, np.maximum(pitch - LOWEST_PITCH, 0), frame]
+    return np.where(pitch >= 0, np.maximum(said, UNLIKELIEST), 1.0).astype(np.float32)
 
 
 def search(
@@ -229,18 +246,6 @@ def masks(factors: Factors, power: float = POWER) -> np.ndarray:
     shares = np.empty((whole.instruments, whole.frames, whole.templates.shape[1]), dtype=np.float32)
     share(whole.templates, whole.instrument, whole.first, whole.component, whole.activation, shares, np.float32(power))
     return shares.transpose(0, 2, 1)
-
-
-def confidence(shares: np.ndarray) -> np.ndarray:
-    """How clearly masks (N, F, T) decide, float32 (F, T): 1 minus their entropy; 0 for equal shares, 1 for one's own.
-
-    Bins of high confidence are less often wrong (docs/teacher.md). With one instrument all is certain.
-    """
-    count = len(shares)
-    if count == 1:
-        return np.ones(shares.shape[1:], dtype=np.float32)
-    logarithm = np.log(np.maximum(shares, TINY))
-    return np.clip(1.0 + (shares * logarithm).sum(axis=0) / np.float32(np.log(count)), 0.0, 1.0)
 
 
 def divergence(magnitude: np.ndarray, factors: Factors) -> float:

@@ -13,7 +13,7 @@ from scoresep.files import replacing
 
 
 @dataclass(frozen=True)
-class PrepareReport:
+class Outcome:
     """What a preparation made.
 
     Attributes:
@@ -64,34 +64,34 @@ class Row(NamedTuple):
     detail: str
 
 
-def rows(report: PrepareReport) -> list[Row]:
+def rows(outcome: Outcome) -> list[Row]:
     """All that is to be told, what is worst first."""
-    bad = [item for item in report.excluded if not item.deliberate]
-    wanted = [item for item in report.excluded if item.deliberate]
+    bad = [item for item in outcome.excluded if not item.deliberate]
+    wanted = [item for item in outcome.excluded if item.deliberate]
     return [
         *(Row("left out", item.track, "", item.split, "", item.reason) for item in bad),
-        *(Row("flagged", item.track, item.stem, "", item.kind, item.detail) for item in report.findings),
-        *(Row("leak", " ".join(leak.tracks), "", " ".join(leak.splits), "", leak.uuid) for leak in report.leaks),
+        *(Row("flagged", item.track, item.stem, "", item.kind, item.detail) for item in outcome.findings),
+        *(Row("leak", " ".join(leak.tracks), "", " ".join(leak.splits), "", leak.uuid) for leak in outcome.leaks),
         *(Row("omitted", item.track, "", item.split, "", item.reason) for item in wanted),
     ]
 
 
-def lines(report: PrepareReport) -> list[str]:
+def lines(outcome: Outcome) -> list[str]:
     """The same as lines; leaks as one."""
     found = []
-    for row in rows(report):
+    for row in rows(outcome):
         if row.what in ("left out", "omitted"):
             found.append(f"{row.what} {row.track}: {row.detail}")
         elif row.what == "flagged":
             found.append(f"flagged {' '.join(filter(None, (row.track, row.stem)))}: {row.detail}")
-    if report.leaks:
-        found.insert(0, f"{len(report.leaks)} compositions lie in several splits; --dedupe leaves copies out")
+    if outcome.leaks:
+        found.insert(0, f"{len(outcome.leaks)} compositions lie in several splits; --dedupe leaves copies out")
     return found
 
 
-def write_csv(report: PrepareReport) -> None:
+def write_csv(outcome: Outcome) -> None:
     """Write the table beside the index."""
-    with replacing(report.table) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with replacing(outcome.table) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(Row._fields)
-        table.writerows(rows(report))
+        table.writerows(rows(outcome))

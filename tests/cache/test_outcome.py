@@ -13,16 +13,16 @@ import soundfile
 import yaml
 
 from scoresep.cache.engine import Engine
+from scoresep.cache.outcome import Outcome, Row, lines, rows, table_of, write_csv
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
-from scoresep.cache.report import PrepareReport, Row, lines, rows, table_of, write_csv
 from scoresep.cache.schema import CacheSettings, Excluded, StemFinding
 from scoresep.corpora.slakh import open_slakh
 from scoresep.corpora.splits import Leak
 from scoresep.errors import ScoresepError
 
 SETTINGS = CacheSettings(tracks_per_shard=2)
-REPORT = PrepareReport(
+OUTCOME = Outcome(
     Path("cache.h5"),
     {"train": 2},
     (
@@ -49,7 +49,7 @@ def table(path: Path) -> list[Row]:
 
 
 def test_rows_come_worst_first():
-    assert rows(REPORT) == [
+    assert rows(OUTCOME) == [
         Row("left out", "Track00005", "", "train", "", 'S00.flac is truncated, "badly" : 1, 2'),
         Row("left out", "Track00006", "", "test", "", "été\N{MUSICAL SYMBOL G CLEF}"),
         Row("flagged", "Track00001", "S02", "", "octave", "sounds an octave lower : agreement 0.9"),
@@ -61,7 +61,7 @@ def test_rows_come_worst_first():
 
 
 def test_lines_say_the_same_and_sum_leaks_up():
-    assert lines(REPORT) == [
+    assert lines(OUTCOME) == [
         "2 compositions lie in several splits; --dedupe leaves copies out",
         'left out Track00005: S00.flac is truncated, "badly" : 1, 2',
         "left out Track00006: été\N{MUSICAL SYMBOL G CLEF}",
@@ -72,16 +72,16 @@ def test_lines_say_the_same_and_sum_leaks_up():
 
 
 def test_nothing_to_tell(tmp_path):
-    good = replace(REPORT, path=tmp_path / "a.b.h5", excluded=(), findings=(), leaks=())
+    good = replace(OUTCOME, path=tmp_path / "a.b.h5", excluded=(), findings=(), leaks=())
     write_csv(good)
     assert lines(good) == [] and table(tmp_path / "a.b.report.csv") == []
 
 
 def test_the_table_is_found_beside_the_index_and_read_back(tmp_path):
-    report = replace(REPORT, path=tmp_path / "deep" / "cache.h5")
-    write_csv(report)
-    assert report.table == table_of(report.path) == tmp_path / "deep" / "cache.report.csv"
-    assert table(report.table) == rows(report)
+    outcome = replace(OUTCOME, path=tmp_path / "deep" / "cache.h5")
+    write_csv(outcome)
+    assert outcome.table == table_of(outcome.path) == tmp_path / "deep" / "cache.report.csv"
+    assert table(outcome.table) == rows(outcome)
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["cache.report.csv"]
 
 
@@ -120,10 +120,10 @@ def test_what_is_wrong_with_a_corpus_is_told_everywhere_alike(odd_corpus, tmp_pa
 
 
 def test_omitted_tracks_come_last_and_are_no_fault(odd_corpus, tmp_path):
-    report = prepare(open_slakh(odd_corpus, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1))
-    assert report.leaks == ()
-    assert [row.what for row in table(report.table)] == ["left out"] * 3 + ["omitted"]
-    assert table(report.table)[-1].detail == "same music (UUID uuid-of-Track00005) as Track00005 in test"
+    outcome = prepare(open_slakh(odd_corpus, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1))
+    assert outcome.leaks == ()
+    assert [row.what for row in table(outcome.table)] == ["left out"] * 3 + ["omitted"]
+    assert table(outcome.table)[-1].detail == "same music (UUID uuid-of-Track00005) as Track00005 in test"
 
 
 def test_strict_refuses_and_leaves_the_table_but_no_index(odd_corpus, tmp_path):
@@ -136,8 +136,8 @@ def test_strict_refuses_and_leaves_the_table_but_no_index(odd_corpus, tmp_path):
 
 def test_strict_does_not_mind_what_is_wanted(corpus_copy, tmp_path):
     shutil.copytree(corpus_copy / "test" / "Track00005", corpus_copy / "train" / "Track00006")
-    report = prepare(open_slakh(corpus_copy, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1), strict=True)
-    assert [item.track for item in report.excluded] == ["Track00006"] and (tmp_path / "c.h5").exists()
+    outcome = prepare(open_slakh(corpus_copy, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1), strict=True)
+    assert [item.track for item in outcome.excluded] == ["Track00006"] and (tmp_path / "c.h5").exists()
 
 
 def test_flags_are_told_and_may_exclude(corpus_copy, tmp_path, make):
@@ -146,14 +146,14 @@ def test_flags_are_told_and_may_exclude(corpus_copy, tmp_path, make):
     for name, pitched in (("Track00007", 12), ("Track00008", 0)):
         stem = make.stem(0, notes, written=[(on, off, pitch + pitched) for on, off, pitch in notes])
         make.track(corpus_copy / "train" / name, {"S00": stem}, 16.0)
-    report = prepare(open_slakh(corpus_copy), tmp_path / "flag.h5", SETTINGS, Engine(1))
-    (row,) = [row for row in table(report.table) if row.track == "Track00007"]
-    assert (row.what, row.stem, row.kind) == ("flagged", "S00", "octave") and "Track00008" not in str(rows(report))
-    assert [(finding.track, finding.kind) for finding in Cache(report.path).findings] == [("Track00007", "octave")]
-    report = prepare(open_slakh(corpus_copy), tmp_path / "out.h5", replace(SETTINGS, score_check="exclude"), Engine(1))
-    assert [(item.track, item.deliberate) for item in report.excluded] == [("Track00007", False)]
-    report = prepare(open_slakh(corpus_copy), tmp_path / "off.h5", replace(SETTINGS, score_check="off"), Engine(1))
-    assert report.excluded == () and report.findings == ()
+    outcome = prepare(open_slakh(corpus_copy), tmp_path / "flag.h5", SETTINGS, Engine(1))
+    (row,) = [row for row in table(outcome.table) if row.track == "Track00007"]
+    assert (row.what, row.stem, row.kind) == ("flagged", "S00", "octave") and "Track00008" not in str(rows(outcome))
+    assert [(finding.track, finding.kind) for finding in Cache(outcome.path).findings] == [("Track00007", "octave")]
+    outcome = prepare(open_slakh(corpus_copy), tmp_path / "out.h5", replace(SETTINGS, score_check="exclude"), Engine(1))
+    assert [(item.track, item.deliberate) for item in outcome.excluded] == [("Track00007", False)]
+    outcome = prepare(open_slakh(corpus_copy), tmp_path / "off.h5", replace(SETTINGS, score_check="off"), Engine(1))
+    assert outcome.excluded == () and outcome.findings == ()
 
 
 def test_odd_metadata_is_flagged(corpus_copy, tmp_path):
@@ -161,6 +161,6 @@ def test_odd_metadata_is_flagged(corpus_copy, tmp_path):
     metadata = yaml.safe_load(path.read_text())
     metadata["stems"]["S09"] = metadata["stems"]["S00"]
     path.write_text(yaml.safe_dump(metadata))
-    report = prepare(open_slakh(corpus_copy), tmp_path / "c.h5", SETTINGS, Engine(1))
-    (row,) = table(report.table)
+    outcome = prepare(open_slakh(corpus_copy), tmp_path / "c.h5", SETTINGS, Engine(1))
+    (row,) = table(outcome.table)
     assert (row.what, row.track, row.stem) == ("flagged", "Track00001", "") and "S09" in row.detail

@@ -1,0 +1,34 @@
+"""The picture of one track of a split. Called by `scoresep evaluate --plot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scoresep.evaluation.evaluate import open_cache
+from scoresep.inference.picture import draw_picture
+from scoresep.inference.separate import separate_array
+from scoresep.inference.transcribe import transcribe_array
+from scoresep.training.checkpoint import load_checkpoint
+
+
+def plot_track(
+    path: str | Path, checkpoint_path: str | Path, cache_path: str | Path | None, split: str, device: str
+) -> None:
+    """Draw the first track of `split`: spectrograms of mixture and estimates, transcription and score.
+
+    Raises:
+        ScoresepError: as `evaluate`, or `path` cannot be written.
+    """
+    checkpoint = load_checkpoint(checkpoint_path)
+    cache = open_cache(checkpoint, checkpoint_path, cache_path)
+    model, row = checkpoint.model.to(device), int(cache.rows(split)[0])
+    mixture, rate, truth = cache.mixture(row), cache.grid.sample_rate, cache.notes(row)
+    draw_picture(
+        path,
+        mixture,
+        separate_array(mixture, rate, model),
+        cache.grid,
+        transcribe_array(mixture, rate, model).notes if model.transcribes else {},
+        {name: truth[truth[:, 4] == n][:, :4] for n, name in enumerate(model.names)},
+        title=f"{cache.tracks['id'][row]} of {cache.corpus}, split '{split}'",
+    )

@@ -1,0 +1,149 @@
+"""Recipes from TOML files, which name what differs from the defaults, and from settings of the command line.
+
+Called by the CLI and the pipelines.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from scoresep.errors import ScoresepError
+from scoresep.files import existing_file
+from scoresep.instruments import nearest
+from scoresep.training.recipe import Recipe, SeparatorWeights, TranscriptorWeights
+from scoresep.training.supervision import SUPERVISIONS
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with scoresep."""
+    folder = resources.files("scoresep.recipes")
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
+    """A shipped recipe by name or a TOML file by path, with `key=value` assignments on top.
+
+    A file may say `base = "..."`: a shipped recipe or another file, beside it, whose settings it changes.
+
+    Raises:
+        ScoresepError: unknown recipe or key, broken TOML, a value of the wrong type or out of range.
+    """
+    values = read_values(name)
+    for assignment in assignments:
+        assign(values, assignment)
+    return build(Recipe, values, starting_point(values.get("supervision", "score")), "")
+
+
+def read_values(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The settings that a recipe names, those of its bases included, as nested plain values.
+
+    Args:
+        name: a shipped recipe or a TOML file.
+        above: the files that have it as their base.
+    """
+    folder = above[-1].parent if above else Path()
+    if name in shipped_recipes():
+        path = Path(name)
+        text = resources.files("scoresep.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    elif name.endswith(".toml"):
+        path = existing_file(folder / name, "recipe", f"or use a shipped one: {', '.join(shipped_recipes())}")
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError as fault:
+            raise ScoresepError(f"recipe {name} is not valid TOML: {fault}") from fault
+    else:
+        raise ScoresepError(
+            f"unknown recipe '{name}'{nearest(name, shipped_recipes())} (a recipe of your own ends in .toml)"
+        )
+    try:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as fault:  # besides TOML's own: a number of 5000 digits, brackets without end
+        raise ScoresepError(f"recipe {name} is not valid TOML: {fault}") from fault
+    if "base" not in values:
+        return values
+    base = values.pop("base")
+    if not isinstance(base, str) or path.resolve() in [file.resolve() for file in above]:
+        raise ScoresepError(f"recipe {name}: base = {base!r} is not the name of another recipe")
+    return overlay(read_values(base, (*above, path)), values)
+
+
+def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values with those of `over` in place of, or beside, those of `under`."""
+    both = {
+        name: overlay(under[name], value) if isinstance(value, Mapping) and isinstance(under[name], Mapping) else value
+        for name, value in over.items()
+        if name in under
+    }
+    return {**under, **over, **both}
+
+
+def starting_point(supervision: Any) -> Recipe:
+    """The defaults under a supervision: losses without meaning are off, the separator has the row's weights."""
+    row, recipe = SUPERVISIONS.get(supervision) if isinstance(supervision, str) else None, Recipe()
+    if row is None:
+        return recipe  # `build` says what is wrong
+    changes: dict[str, Any] = {}
+    for number, stage in recipe.stages.items():
+        weights = asdict(stage.separator) | (row.weights if any(asdict(stage.separator).values()) else {})
+        changes[f"stage{number}"] = dataclasses.replace(
+            stage,
+            separator=SeparatorWeights(**_allowed(weights, row.refused)),
+            transcriptor=TranscriptorWeights(**_allowed(asdict(stage.transcriptor), row.refused)),
+        )
+    return dataclasses.replace(recipe, supervision=supervision, **changes)
+
+
+def _allowed(weights: Mapping[str, float], refused: Iterable[str]) -> dict[str, float]:
+    return {name: 0.0 if name in refused else weight for name, weight in weights.items()}
+
+
+def assign(values: dict[str, Any], assignment: str) -> None:
+    """Apply 'stage2.separator.clip_mixture=0.5' to nested values in place."""
+    path, equals, literal = assignment.partition("=")
+    if not equals or not path.strip():
+        raise ScoresepError(f"--set '{assignment}' is not of the form key=value, such as data.batch=16")
+    try:
+        value = tomllib.loads(f"value = {literal}")["value"]
+    except (ValueError, RecursionError):
+        value = literal.strip()
+    *tables, key = path.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise ScoresepError(f"--set '{assignment}': '{table}' is a value, not a table")
+    values[key] = value
+
+
+def build(kind: type, values: Mapping[str, Any], base: Any, prefix: str) -> Any:
+    """An instance of dataclass `kind` from nested plain values; what they leave out comes from `base`."""
+    hints = get_type_hints(kind)
+    known = [f.name for f in dataclasses.fields(kind)]
+    changes = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ScoresepError(f"unknown setting '{prefix}{name}'{nearest(name, known)}")
+        if dataclasses.is_dataclass(hints[name]):
+            if not isinstance(value, Mapping):
+                raise ScoresepError(f"setting '{prefix}{name}' is a table, not {value!r}")
+            changes[name] = build(hints[name], value, getattr(base, name), f"{prefix}{name}.")
+        else:
+            changes[name] = coerce(value, hints[name], f"{prefix}{name}")
+    return dataclasses.replace(base, **changes)
+
+
+def coerce(value: Any, kind: type, name: str) -> Any:
+    """`value` as `kind`; an int serves as a float, a whole float does not serve as an int."""
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value) if abs(value) < 2**1023 else math.inf
+    if kind is float and isinstance(value, float) and not math.isfinite(value):
+        raise ScoresepError(f"setting '{name}' must be a finite number, not {value}")
+    if type(value) is not kind:
+        raise ScoresepError(f"setting '{name}' must be of type {kind.__name__}, not {value!r}")
+    return value
