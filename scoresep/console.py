@@ -40,7 +40,8 @@ class Meter:
         elif done >= total or time.monotonic() - self._line >= LINE_EVERY:
             self._line = time.monotonic()
             remaining = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
-            console.print(f"{title}: {done:g}/{total:g} {self._unit}{speed}{remaining}  {detail}".rstrip())
+            line = f"{title}: {done:g}/{total:g} {self._unit}{speed}{remaining}  {detail}".rstrip()
+            console.print(line, markup=False)
 
     def _begin(self, title: str, done: float, total: float) -> None:
         self._title, self._first = title, done if done > 1 else 0.0
@@ -56,13 +57,13 @@ def meter(unit: str) -> Iterator[Meter]:
         yield Meter(None, unit)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names of files, which may hold brackets
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
     )
     with Progress(*columns, console=console) as bar:
         yield Meter(bar, unit)

@@ -13,6 +13,12 @@ from scoresep.errors import ScoresepError
 
 LOWEST_PITCH = 21
 PITCHES = 88
+LOWEST_RATE, HIGHEST_RATE = 1000, 1_000_000 - 1
+"""Hz that a recording can have."""
+MOST_OVERLAP = 64
+"""Frames that may lie on one sample."""
+LONGEST_WINDOW = 4
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -68,4 +74,17 @@ class Grid:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Grid:
-        return cls(**{name: int(values[name]) for name in ("sample_rate", "n_fft", "hop")})
+        """What `to_dict` gave, from a file that anyone may have written.
+
+        Raises:
+            ScoresepError: an impossible grid, or one that no cache is made with.
+        """
+        found = cls(**{name: int(values[name]) for name in ("sample_rate", "n_fft", "hop")})
+        if not LOWEST_RATE <= found.sample_rate <= HIGHEST_RATE:
+            raise ScoresepError(f"impossible frame grid {asdict(found)}: no audio has {found.sample_rate} Hz")
+        if found.n_fft > min(MOST_OVERLAP * found.hop, LONGEST_WINDOW * found.sample_rate):
+            raise ScoresepError(
+                f"impossible frame grid {asdict(found)}: n_fft is more than {MOST_OVERLAP} hops "
+                f"or {LONGEST_WINDOW} seconds long"
+            )
+        return found

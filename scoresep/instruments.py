@@ -18,6 +18,8 @@ from typing import Any
 from scoresep.errors import ScoresepError
 
 DRUM_PROGRAM = 128
+LONGEST_NAME = 100
+"""Characters of an instrument's name."""
 KINDS = ("harmonic", "percussive", "other")
 """What a group's sounds are: partials of a pitch; broad-band strokes, whose pitches name drums; or whatever sounds
 without a score."""
@@ -56,13 +58,24 @@ class Instrument:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Instrument:
-        return cls(
+        """What `to_dict` gave, from a file that anyone may have written.
+
+        Raises:
+            ScoresepError: it is no instrument.
+        """
+        found = cls(
             str(values["name"]),
             tuple(int(program) for program in values["programs"]),
             int(values["midi_program"]),
             str(values["kind"]),
             tuple(str(pattern) for pattern in values["names"]),
         )
+        if not is_name(found.name):
+            raise ScoresepError(f"{found.name[:LONGEST_NAME]!r} is no name of an instrument")
+        programs_fit = all(0 <= program <= DRUM_PROGRAM for program in found.programs)
+        if found.kind not in KINDS or not programs_fit or not 0 <= found.midi_program < DRUM_PROGRAM:
+            raise ScoresepError(f"the instrument '{found.name}' has an impossible kind or program")
+        return found
 
 
 OTHER = Instrument("other", kind="other")
@@ -158,13 +171,18 @@ def read_instruments(path: str | Path) -> tuple[Instrument, ...]:
         raise ScoresepError(f"{path}: {fault}") from fault
 
 
+def is_name(name: str) -> bool:
+    """Whether an instrument can be called so: files, tables and pages show it, and stems are called by it."""
+    return name.replace("_", "").replace("-", "").isalnum() and len(name) <= LONGEST_NAME
+
+
 _SETTINGS = ("programs", "midi_program", "kind", "names")
 
 
 def _from_table(name: str, table: Any) -> Instrument:
     if not isinstance(table, dict):
         raise ScoresepError(f"'{name}' is not a table; write [{name}] and its programs below")
-    if not name.replace("_", "").replace("-", "").isalnum():
+    if not is_name(name):
         raise ScoresepError(f"[{name}]: a name of letters, digits, '_' and '-' is needed; stems are called by it")
     for key in table:
         if key not in _SETTINGS:

@@ -73,7 +73,7 @@ def test_three_checkpoints_and_unknown_references_are_refused(command, here: Pat
             "scoresep evaluate ckpt.pt new.pt ckpt.pt",
             "3 checkpoints were given; give one to evaluate or two to compare",
         ),
-        ("scoresep evaluate ckpt.pt --references oracle", "unknown reference 'oracle'; choose of mixture"),
+        ("scoresep evaluate ckpt.pt --references oracle", "unknown reference 'oracle'; did you mean 'oracle_mask'"),
     ):
         status, _, err = command(line)
         assert status == 2 and len(err.splitlines()) == 1 and words in err

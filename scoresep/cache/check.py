@@ -8,6 +8,7 @@ from collections.abc import Callable
 import h5py
 import numpy as np
 
+from scoresep.cache.plain import text_attribute
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import shard_datasets
 from scoresep.errors import ScoresepError
@@ -38,7 +39,7 @@ def check_shard(cache: Cache, shard: int) -> str:
             for name in shard_datasets(cache.settings):
                 digest.update(np.ascontiguousarray(cache.slice(name, int(row))))
         with h5py.File(path, "r", locking=False) as file:
-            same = digest.hexdigest() == file.attrs["digest"]
+            same = digest.hexdigest() == text_attribute(file, "digest")
     except ScoresepError as fault:
         return str(fault)
     except (OSError, KeyError, ValueError) as fault:

@@ -2,6 +2,9 @@
 
 A `Cache` may be pickled and may cross a fork: file handles belong to the process that opened them. Stems are read by
 `stems` alone, which only evaluation calls; training under a supervision by stems reads them in `training.shards`.
+
+A cache may come from anyone. What the index says is checked when it is opened, what a shard says when that is: nothing
+in them leads to another file (`plain`), takes more memory than they have bytes, or points beyond the data.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from scoresep.cache.plain import numbers, plain_dataset, text_attribute, texts
 from scoresep.cache.schema import (
     DATASET_SPAN,
     INDEX_FORMAT,
@@ -26,15 +30,18 @@ from scoresep.cache.schema import (
     StemFinding,
     TrackTable,
     check_header,
+    check_table,
+    rows_needed,
+    shard_datasets,
     shard_folder,
     shard_name,
 )
 from scoresep.corpora.splits import Leak
-from scoresep.errors import ScoresepError
+from scoresep.errors import ScoresepError, first_line
 from scoresep.features.factorisation import Factors
 from scoresep.files import existing_file
 from scoresep.grid import PITCHES, Grid
-from scoresep.instruments import Instrument
+from scoresep.instruments import Instrument, checked
 
 REMEDY = "make one with `scoresep prepare slakh --out cache.h5`"
 
@@ -62,26 +69,36 @@ class Cache:
             with h5py.File(self.path, "r", locking=False) as file:
                 check_header(file.attrs, self.path, INDEX_FORMAT)
                 self._read_index(file)
-        except (OSError, KeyError, ValueError, TypeError) as fault:
-            raise ScoresepError(f"{self.path} is not a readable cache ({fault}); {REMEDY}") from fault
+        except ScoresepError:
+            raise
+        except Exception as fault:  # HDF5 and values of the wrong type raise OSError, RuntimeError, KeyError, ...
+            raise ScoresepError(f"{self.path} is not a readable cache ({first_line(fault)}); {REMEDY}") from fault
         self._files: dict[int, h5py.File] = {}
+        self._datasets: dict[tuple[int, str], h5py.Dataset] = {}
         self._owner = os.getpid()
 
     def _read_index(self, file: h5py.File) -> None:
-        about = json.loads(file.attrs["about"])
-        self.settings = CacheSettings.from_dict(about["settings"])
-        self.corpus, self.split_set, self.rules = about["corpus"], about["split_set"], about["rules"]
-        self.digest = str(file.attrs["digest"])
-        table = file["tracks"]
+        about = json.loads(text_attribute(file, "about"))
+        try:
+            self.settings = CacheSettings.from_dict(about["settings"])
+            checked(self.settings.instruments)
+        except ScoresepError as fault:  # it would not name the file
+            raise ValueError(str(fault)) from fault
+        self.corpus, self.split_set = str(about["corpus"]), str(about["split_set"])
+        self.rules: list[str] = [str(rule) for rule in about["rules"]]
+        self.digest = text_attribute(file, "digest")
         columns = {
-            name: table[name].asstr()[()] if dtype == "str" else table[name][()]
+            name: texts(file, f"tracks/{name}") if dtype == "str" else numbers(file, f"tracks/{name}", dtype)
             for name, dtype in TRACK_COLUMNS.items()
         }
-        self.tracks = TrackTable(columns, table["active"][()].astype(bool))
+        active = numbers(file, "tracks/active", "uint8", (len(self.instruments),))
+        self.tracks = TrackTable(columns, active.astype(bool))
+        check_table(self.tracks)
         self.excluded: list[Excluded] = _records(file, "excluded")
         self.findings: list[StemFinding] = _records(file, "findings")
         self.leaks = [
-            Leak(leak["uuid"], tuple(leak["tracks"]), tuple(leak["splits"])) for leak in json.loads(file.attrs["leaks"])
+            Leak(str(leak["uuid"]), tuple(map(str, leak["tracks"])), tuple(map(str, leak["splits"])))
+            for leak in json.loads(text_attribute(file, "leaks"))
         ]
 
     @property
@@ -118,7 +135,7 @@ class Cache:
         end = length if count is None else first + count
         if not 0 <= first <= end <= length:
             raise IndexError(f"{name}[{first}:{end}] of track {self.tracks['id'][row]}, which has {length}")
-        return self._shard(int(self.tracks["shard"][row]))[name][start + first : start + end]
+        return self._dataset(int(self.tracks["shard"][row]), name)[start + first : start + end]
 
     def magnitude(self, row: int, first: int = 0, count: int | None = None) -> np.ndarray:
         """Mixture magnitudes, float16 (T, F); divide by `level(row)` for the networks."""
@@ -155,8 +172,17 @@ class Cache:
         return np.ascontiguousarray(self.slice("stems", row).T) * np.float32(self.tracks["scale"][row])
 
     def notes(self, row: int) -> np.ndarray:
-        """Notes of the score, float32 (K, 5): onset s, offset s, pitch, velocity, instrument."""
-        return self.slice("notes", row)
+        """Notes of the score, float32 (K, 5): onset s, offset s, pitch, velocity, instrument.
+
+        Raises:
+            ScoresepError: some are impossible.
+        """
+        notes = self.slice("notes", row)
+        onset, offset, pitch, velocity, instrument = notes.T
+        fits = (onset >= 0) & (onset <= offset) & np.isfinite(offset) & (pitch >= 0) & (pitch < 128)
+        if not (fits & np.isfinite(velocity) & np.isin(instrument, range(len(self.instruments)))).all():
+            raise self._damaged(row, "notes")
+        return notes
 
     def factors(self, row: int) -> Factors:
         """The teacher's factors of the whole track, in half precision; magnitudes are relative to its level.
@@ -167,7 +193,7 @@ class Cache:
         if not self.has_teacher:
             raise ScoresepError(f"{self.path} holds no teacher; prepare it with --teacher nmf")
         instrument, pitch = self.slice("template_of", row).T.astype(np.int32)
-        return Factors(
+        factors = Factors(
             templates=self.slice("template", row),
             instrument=instrument,
             pitch=pitch,
@@ -176,38 +202,64 @@ class Cache:
             activation=self.slice("activation", row),
             instruments=len(self.instruments),
         )
+        in_order = (np.diff(factors.first) >= 0).all() and factors.first[-1] == len(factors.component)
+        known = np.isin(instrument, range(factors.instruments)).all()
+        if not (in_order and known and factors.component.max(initial=0) < max(len(factors.templates), 1)):
+            raise self._damaged(row, "factors")  # compiled loops index by them, unchecked
+        return factors
+
+    def _damaged(self, row: int, what: str) -> ScoresepError:
+        path = self.shard_path(int(self.tracks["shard"][row]))
+        return ScoresepError(f"{path} is damaged: {what} of {self.tracks['id'][row]} are impossible; prepare again")
 
     def shard_path(self, shard: int) -> Path:
         return shard_folder(self.path) / shard_name(shard)
 
-    def _shard(self, shard: int) -> h5py.File:
+    def _dataset(self, shard: int, name: str) -> h5py.Dataset:
+        """A dataset of a shard, which holds the rows that the index expects of it."""
         if self._owner != os.getpid():  # after a fork: the parent's handles are not ours to use or to close
-            self._files, self._owner = {}, os.getpid()
-        if shard not in self._files:
+            self._files, self._datasets, self._owner = {}, {}, os.getpid()
+        if (shard, name) not in self._datasets:
             path = existing_file(self.shard_path(shard), "shard", "the cache is incomplete; prepare it again")
             try:
-                file = h5py.File(path, "r", locking=False)
-                check_header(file.attrs, path, SHARD_FORMAT)
-            except OSError as fault:
-                raise ScoresepError(f"{path} is not a readable shard ({fault}); delete it, prepare again") from fault
+                self._datasets[shard, name] = self._open(path, shard, name)
+            except ScoresepError:
+                raise
+            except Exception as fault:  # as above
+                raise ScoresepError(
+                    f"{path} is not a readable shard ({first_line(fault)}); delete it, prepare again"
+                ) from fault
+        return self._datasets[shard, name]
+
+    def _open(self, path: Path, shard: int, name: str) -> h5py.Dataset:
+        if shard not in self._files:
+            file = h5py.File(path, "r", locking=False)
+            check_header(file.attrs, path, SHARD_FORMAT)
             self._files[shard] = file
-        return self._files[shard]
+        expected = shard_datasets(self.settings)[name]
+        dataset = plain_dataset(self._files[shard], name, expected.shape, expected.dtype)
+        needed = rows_needed(self.tracks, shard, DATASET_SPAN[name])
+        if len(dataset) < needed:
+            raise ValueError(f"'{name}' has {len(dataset)} rows of {needed}")
+        return dataset
 
     def close(self) -> None:
         """Close the shards that are open in this process."""
         for file in self._files.values():
             file.close()
-        self._files = {}
+        self._files, self._datasets = {}, {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_files": {}}
+        return {**self.__dict__, "_files": {}, "_datasets": {}}
 
 
 def _records(file: h5py.File, name: str) -> list[Any]:
     """One of the index's lists (`schema.RECORDS`)."""
-    kind, group = RECORDS[name], file[name]
+    kind = RECORDS[name]
     columns = [
-        group[field.name][()].astype(bool).tolist() if field.type == "bool" else group[field.name].asstr()[()].tolist()
+        numbers(file, f"{name}/{field.name}", "uint8").astype(bool).tolist()
+        if field.type == "bool"
+        else texts(file, f"{name}/{field.name}").tolist()
         for field in fields(kind)
     ]
     return [kind(*values) for values in zip(*columns, strict=True)]

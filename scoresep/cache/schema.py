@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from scoresep.errors import ScoresepError
@@ -27,6 +28,8 @@ VERSION = 3
 SPLITS = ("train", "validation", "test")
 FULL_SCALE = 32767
 """int16 value of a track's largest sample, see `TRACK_COLUMNS['scale']`."""
+MOST_ROWS = 2**48
+"""Rows of a dataset; numbers above it in a track table are no places, and might not add up."""
 NOTE_COLUMNS = ("onset", "offset", "pitch", "velocity", "instrument")
 TEMPLATE_COLUMNS = ("instrument", "pitch")
 FACTORS = ("template", "template_of", "component", "activation", "activation_end")
@@ -193,6 +196,28 @@ class TrackTable:
         return cls(columns, active)
 
 
+def check_table(tracks: TrackTable) -> None:
+    """Refuse a track table whose columns contradict each other or themselves.
+
+    Raises:
+        ValueError: they do.
+    """
+    if {len(column) for column in (*tracks.columns.values(), tracks.active)} != {len(tracks)}:
+        raise ValueError("columns of the track table differ in length")
+    whole = [tracks[name] for name, dtype in TRACK_COLUMNS.items() if dtype.startswith("int")]
+    sizes = [tracks[name] for name in ("level", "scale")]
+    if any(((column < 0) | (column > MOST_ROWS)).any() for column in whole):
+        raise ValueError("the track table holds impossible places")
+    if not all(((column > 0) & (column < np.inf)).all() for column in sizes):
+        raise ValueError("the track table holds impossible levels")
+
+
+def rows_needed(tracks: TrackTable, shard: int, span: str) -> int:
+    """Rows that the tracks of a shard take of a dataset of that span."""
+    own = tracks["shard"] == shard
+    return int((tracks[f"first_{span.rstrip('s')}"] + tracks[span])[own].max(initial=0))
+
+
 @dataclass(frozen=True)
 class Excluded:
     """A track that is not in the cache.
@@ -251,6 +276,10 @@ def check_header(attributes: Any, path: Path, expected: str) -> None:
     Raises:
         ScoresepError: with what the file is and what to do.
     """
+    if isinstance(attributes, h5py.AttributeManager) and any(
+        attributes.get_id(name).shape != () for name in ("format", "version") if name in attributes
+    ):
+        attributes = {}  # arrays of any length: not ours
     found = attributes.get("format")
     if found != expected:
         if found == SHARD_FORMAT:

@@ -44,7 +44,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Music source separation that learns from mixtures and their scores, without isolated stems.",
+    help="Music source separation that learns from mixtures and their scores, without isolated stems.\n\n"
+    "Example: scoresep separate song.flac --ckpt ckpt.pt",
 )
 app.command()(render)
 app.add_typer(prepare_app, name="prepare")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scoresep.cli.lines import one_line
 from scoresep.cli.options import Jobs, by_comma
 from scoresep.console import console, meter
 from scoresep.errors import ScoresepError
@@ -91,7 +92,7 @@ def info(
         return
     for name, value in describe(file):
         console.print(f"[bold]{name:>12}[/]  ", end="")
-        console.print(value, markup=False)
+        console.print(one_line(value), markup=False)
 
 
 def read_span(text: str | None) -> tuple[float, float] | None:

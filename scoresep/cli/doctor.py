@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from scoresep.cli.lines import one_line
 from scoresep.console import console, meter
 
 SIGNS = {"good": "[green]good[/]", "note": "[yellow]note[/]", "bad": "[red]bad [/]"}
@@ -34,7 +35,7 @@ def doctor(
         for finding in examine(Path(), cache, ckpt, partial(progress, "checking the cache")):
             states.add(finding.state)
             console.print(f"{SIGNS[finding.state]}  [bold]{finding.about:<11}[/] ", end="")
-            console.print(finding.detail, markup=False)
+            console.print(one_line(finding.detail), markup=False)
             if finding.remedy:
                 console.print(f"{'':>18}-> {finding.remedy}", markup=False)
     raise typer.Exit(int("bad" in states))

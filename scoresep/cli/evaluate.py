@@ -68,7 +68,11 @@ def evaluate(
 
     def result_of(checkpoint: Path, path: Path, other: Evaluation | None = None) -> Evaluation:
         found = evaluated(checkpoint, path, cache, split, chosen, rows, bss, refine, jobs, force, other)
-        console.print(result_tables(found, details))
+        try:
+            text = result_tables(found, details)
+        except (LookupError, TypeError, ValueError, AttributeError) as fault:  # it was there, and someone changed it
+            raise ScoresepError(f"{path} lacks figures that evaluate writes; --force evaluates anew") from fault
+        console.print(text)
         console.print(f"figures: {path}", markup=False)
         return found
 

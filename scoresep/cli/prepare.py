@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from scoresep.cache.schema import CacheSettings
     from scoresep.corpora.base import Corpus
 
-prepare_app = typer.Typer(no_args_is_help=True, help="Compile a corpus into a cache for training.")
+prepare_app = typer.Typer(
+    no_args_is_help=True,
+    help="Compile a corpus into a cache for training.\n\nExample: scoresep prepare slakh ~/slakh2100_flac_redux",
+)
 
 SHOWN = 20
 """Tracks that the terminal lists; the CSV file has them all."""

@@ -31,7 +31,10 @@ Audio = Annotated[
     list[Path],
     typer.Argument(help="WAV, FLAC, OGG or MP3 files, any rate, length and channels, or folders of them."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace results that are there.")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Replace results that are there; else, of several files, those done are passed over."),
+]
 
 
 def separate(
@@ -74,7 +77,10 @@ def separate(
     if score is not None and len(songs) > 1 and not score.is_dir():
         raise ScoresepError(f"{score} is the score of one of {len(songs)} files; give a folder of scores named alike")
     model = load_model(ckpt, device)
-    file_names(model, chosen)
+    stems = file_names(model, chosen)
+
+    def there(song: Song) -> bool:
+        return all((out / song.name / f"{stem}.{stored.name}").exists() for stem in stems)
 
     def work(song: Song, progress: Progress) -> list[str]:
         guide, lines = None, []
@@ -92,7 +98,7 @@ def separate(
             )
         return [*map(str, written.files), *lines]
 
-    each_song(songs, work)
+    each_song(songs, work, None if force else there)
 
 
 def transcribe(
@@ -119,25 +125,39 @@ def transcribe(
     songs = find_songs(audio, out)
     model = load_model(ckpt, device)
 
+    def files(song: Song) -> tuple[Path, Path | None]:
+        return out / f"{song.name}.mid", out / f"{song.name}.png" if plot else None
+
+    def there(song: Song) -> bool:
+        return all(path is None or path.exists() for path in files(song))
+
     def work(song: Song, progress: Progress) -> list[str]:
-        target = out / f"{song.name}.mid"
-        picture = out / f"{song.name}.png" if plot else None
+        target, picture = files(song)
         found = transcribe_file(song.path, model, target, progress=progress, listen=listen, plot=picture, force=force)
         counts = ", ".join(f"{len(notes)} {instrument}" for instrument, notes in found.items())
         return [f"{target}: {counts} notes", *([str(picture)] if picture else [])]
 
-    each_song(songs, work)
+    each_song(songs, work, None if force else there)
 
 
-def each_song(songs: Sequence[Song], work: Callable[[Song, Progress], list[str]]) -> None:
+def each_song(
+    songs: Sequence[Song], work: Callable[[Song, Progress], list[str]], there: Callable[[Song], bool] | None
+) -> None:
     """Do `work` for every song and print the lines that it returns; a song that fails gets a line and is passed over.
+
+    Args:
+        there: whether all results of a song are there. Of several songs those are passed over, so that the same command
+            goes on after a stop; a file that was named alone goes to `work`, which refuses it. None: all are done anew.
 
     Raises:
         ScoresepError: the only song failed.
         typer.Exit: some of several songs failed (status 2).
     """
+    left = [song for song in songs if song.alone or there is None or not there(song)]
+    if len(left) < len(songs):
+        console.print(f"{len(songs) - len(left)} of {len(songs)} files were done already; --force makes them anew")
     failed = 0
-    for song in songs:
+    for song in left:
         try:
             with meter("s of audio") as shown:
                 lines = work(song, lambda what, done, total, s=song: shown(f"{what} {s.name}", done, total))

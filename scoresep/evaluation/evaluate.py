@@ -20,6 +20,7 @@ from scoresep.evaluation.statistics import CONFIDENCE, RESAMPLES, SEED
 from scoresep.evaluation.summary import summarise
 from scoresep.evaluation.tasks import Settings, Task, parts_folder, run_tasks
 from scoresep.files import write_json
+from scoresep.instruments import nearest
 from scoresep.training.checkpoint import Checkpoint, load_checkpoint
 
 REFINED = "Separation is refined by factorising each track by the transcriptor's notes (--refine)."
@@ -51,7 +52,7 @@ class Evaluation:
         """The result that `save` wrote to `path`; None if there is none."""
         try:
             return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
 
 
@@ -113,7 +114,7 @@ def known_references(names: Sequence[str]) -> tuple[str, ...]:
     """
     for name in names:
         if name not in BASELINES:
-            raise ScoresepError(f"unknown reference '{name}'; choose of {', '.join(BASELINES)}")
+            raise ScoresepError(f"unknown reference '{name}'{nearest(name, BASELINES)}")
     return tuple(name for name in BASELINES if name in names)
 
 
@@ -124,8 +125,8 @@ def check_comparable(cache: Cache, checkpoint: Checkpoint, checkpoint_path: str 
         ScoresepError: no track in `split`, or neither stems nor a critic that knows notes.
     """
     if not len(cache.rows(split)):
-        splits = ", ".join(sorted(set(cache.tracks["split"]))) or "none"
-        raise ScoresepError(f"{cache.path} has no track in the split '{split}' (it has {splits}); choose another")
+        splits = nearest(split, sorted(set(cache.tracks["split"])) or ["none"])
+        raise ScoresepError(f"{cache.path} has no track in the split '{split}'{splits}")
     if not (cache.has_stems or checkpoint.model.transcribes):
         raise ScoresepError(
             f"{cache.path} holds no stems and {checkpoint_path} knows no notes, so there is nothing to compare; "

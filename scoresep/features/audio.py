@@ -14,9 +14,8 @@ import soundfile
 import soxr
 
 from scoresep.errors import ScoresepError, first_line
+from scoresep.grid import HIGHEST_RATE, LOWEST_RATE
 
-LOWEST_RATE, HIGHEST_RATE = 1000, 1_000_000 - 1
-"""Hz that a recording can have."""
 MOST_SAMPLES_A_BYTE = 5000
 """FLAC holds 65535 samples of silence in 14 bytes; no other format holds more."""
 LONGEST_OGG_PAGE = 65307

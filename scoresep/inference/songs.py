@@ -18,10 +18,12 @@ class Song:
     Attributes:
         path: the file.
         name: its name without suffix; for one found in a folder, with the folders below that one: `album/song`.
+        alone: whether the user named it, and nothing else.
     """
 
     path: Path
     name: str
+    alone: bool = False
 
 
 def find_songs(given: Sequence[str | Path], out: str | Path) -> list[Song]:
@@ -36,7 +38,7 @@ def find_songs(given: Sequence[str | Path], out: str | Path) -> list[Song]:
     songs: list[Song] = []
     for path in map(Path, given):
         if not path.is_dir():
-            songs.append(Song(path, path.stem))
+            songs.append(Song(path, path.stem, alone=len(given) == 1))
             continue
         found = [
             Song(file, file.relative_to(path).with_suffix("").as_posix()) for file in _audio_below(path, Path(out))

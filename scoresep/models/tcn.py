@@ -13,11 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scoresep.errors import ScoresepError
+
 KERNEL = 3
 SLOPE = 0.1
 LEVEL_GAIN = 1000.0
 """Magnitudes relative to the track's level enter as log(1 + LEVEL_GAIN m): linear near silence, so the gradient that a
 critic sends back stays finite there, logarithmic above -60 dB, so that the decay of a piano note stays visible."""
+LONGEST_CONTEXT = 10_000
+"""Frames on either side that a trunk may depend on; the `paper` recipe's has 381."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,21 @@ class TrunkSettings:
     blocks: int = 7
     repeats: int = 3
 
+    def __post_init__(self) -> None:
+        for name, size in self.to_dict().items():
+            if type(size) is not int or size < 1:
+                raise ScoresepError(f"impossible trunk: {name} is {size}, too small or no whole number")
+        if self.blocks > LONGEST_CONTEXT.bit_length() or self.context > LONGEST_CONTEXT:
+            raise ScoresepError(
+                f"impossible trunk: {self.repeats} repeats of {self.blocks} blocks depend on more than "
+                f"{LONGEST_CONTEXT} frames either way"
+            )
+
+    @property
+    def context(self) -> int:
+        """Frames on either side that an output frame depends on."""
+        return self.repeats * (2**self.blocks - 1) * (KERNEL // 2)
+
     def to_dict(self) -> dict[str, int]:
         return asdict(self)
 
@@ -49,7 +68,9 @@ class DepthwiseConv(nn.Module):
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
         self.dilation = dilation
-        self.weight = nn.Parameter(torch.empty(channels, 1, KERNEL).uniform_(-1.0, 1.0) / KERNEL**0.5)
+        weight = torch.empty(channels, 1, KERNEL).uniform_(-1.0, 1.0)
+        # without memory (`checkpoint`) there is nothing to divide, and torch would load its compiler for it: 3 s
+        self.weight = nn.Parameter(weight if weight.is_meta else weight / KERNEL**0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, T)."""
@@ -98,7 +119,7 @@ class Trunk(nn.Module):
     @property
     def context(self) -> int:
         """Frames on either side that an output frame depends on."""
-        return sum(block.depthwise.dilation for block in self.blocks) * (KERNEL // 2)
+        return self.settings.context
 
     def forward(self, magnitude: Tensor) -> Tensor:
         """Magnitudes relative to the track's level (B, F, T), float32 >= 0 -> features (B, C, T)."""

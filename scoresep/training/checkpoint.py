@@ -1,7 +1,9 @@
 """Checkpoints: a model that rebuilds itself from its file. Called by training, evaluation and inference.
 
 A checkpoint holds plain values and tensors only and is read with `weights_only=True`: a file from a stranger cannot
-run code. A digest of all of them tells a damaged file from a whole one: torch reads flipped bits without a word.
+run code. Nor can it take more memory than its own size warrants: `archive` looks through it first, and no network is
+made before its weights are known to be there. A digest tells a damaged file from a whole one: torch reads flipped bits
+without a word.
 """
 
 from __future__ import annotations
@@ -16,16 +18,21 @@ import torch
 from torch import nn
 
 from scoresep import __version__
-from scoresep.errors import ScoresepError
+from scoresep.errors import ScoresepError, first_line
 from scoresep.files import existing_file, replacing
-from scoresep.grid import Grid
-from scoresep.instruments import Instrument
+from scoresep.grid import PITCHES, Grid
+from scoresep.instruments import Instrument, checked
 from scoresep.models.classifier import CRITICS, Critic
 from scoresep.models.separator import Separator
 from scoresep.models.tcn import TrunkSettings
+from scoresep.training.archive import look_through
 
 FORMAT = "scoresep-checkpoint"
 VERSION = 2
+LARGEST_BLOCK = 2**28
+"""Values of one kind that a model from a file may need at a time (1 GiB); the `paper` recipe needs a fortieth."""
+BLOCK_FRAMES = 1000
+"""Frames of a block in that reckoning; the context comes on top."""
 
 
 @dataclass
@@ -103,18 +110,47 @@ class Model:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Model:
-        model = cls(
-            Grid.from_dict(values["grid"]),
-            tuple(Instrument.from_dict(instrument) for instrument in values["instruments"]),
-            TrunkSettings(**values["trunk"]),
-            values["mask"],
-            values.get("critic", "keys"),  # there was no other once
-        )
+        """The model of such values; until they are known to fit, it takes no memory.
+
+        Raises:
+            ScoresepError, ValueError, ...: they do not fit together, or ask for a model beyond all measure.
+        """
+        with torch.device("meta"):
+            model = cls(
+                Grid.from_dict(values["grid"]),
+                checked(tuple(Instrument.from_dict(instrument) for instrument in values["instruments"])),
+                TrunkSettings(**values["trunk"]),
+                values["mask"],
+                values.get("critic", "keys"),  # there was no other once
+            )
+        if model.block_values > LARGEST_BLOCK:
+            raise ValueError("no memory holds what it needs at a time")
         for name, network in model.networks.items():
-            network.load_state_dict(values["networks"][name])
-        model.threshold = [float(value) for value in values["threshold"]]
-        model.onset_threshold = [float(value) for value in values["onset_threshold"]]
+            weights = values["networks"][name]
+            if _kinds(network.state_dict()) != _kinds(weights):
+                raise ValueError(f"the weights are not those of its {name}")
+            network.load_state_dict({key: value.clone() for key, value in weights.items()}, assign=True)
+        model.threshold, model.onset_threshold = (
+            _thresholds(values[name], len(model.instruments)) for name in ("threshold", "onset_threshold")
+        )
         return model
+
+    @property
+    def block_values(self) -> int:
+        """Values of the widest layer for a block of usual length with its context."""
+        count, frames = len(self.instruments), BLOCK_FRAMES + 2 * self.trunk.context
+        return frames * max(count * self.grid.bins, 2 * count * PITCHES, 2 * self.trunk.channels, self.trunk.hidden)
+
+
+def _kinds(weights: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (value.shape, value.dtype) for name, value in weights.items()}
+
+
+def _thresholds(values: list[float], count: int) -> list[float]:
+    found = [float(value) for value in values]
+    if len(found) != count or not all(0.0 <= value <= 1.0 for value in found):
+        raise ValueError(f"{found} are no thresholds of {count} instruments")
+    return found
 
 
 def identity(model: Model) -> str:
@@ -182,8 +218,18 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, keep: bool = Fa
         raise
 
 
-PLAIN = ("stage", "steps", "complete", "recipe", "cache", "cache_digest", "parent", "history", "resume")
-"""Fields of `Checkpoint` that are saved as they are."""
+PLAIN: dict[str, type] = {
+    "stage": int,
+    "steps": int,
+    "complete": bool,
+    "recipe": dict,
+    "cache": str,
+    "cache_digest": str,
+    "parent": str,
+    "history": list,
+    "resume": dict,
+}
+"""Fields of `Checkpoint` that are saved as they are, and their types."""
 
 
 def previous(path: str | Path) -> Path:
@@ -249,24 +295,38 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = existing_file(path, "checkpoint", "make one with `scoresep train --stage 3`")
     try:
+        about = look_through(path)
+        _check_kind(about, path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as fault:  # torch raises many types: UnpicklingError, RuntimeError, EOFError, ...
-        raise ScoresepError(f"{path} is not a readable checkpoint; train it anew or fetch it again") from fault
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ScoresepError(f"{path} is not a checkpoint of scoresep; give one made with `scoresep train`")
-    if content.get("version") != VERSION:
+    except ScoresepError:
+        raise
+    except Exception as fault:  # torch and pickle raise many types: UnpicklingError, RuntimeError, EOFError, ...
         raise ScoresepError(
-            f"{path} is a checkpoint of version {content.get('version')}, this scoresep reads version {VERSION}; "
-            f"train it anew or use the scoresep that made it ({content.get('scoresep', 'unknown')})"
-        )
+            f"{path} is not a readable checkpoint ({first_line(fault)}); train it anew or fetch it again"
+        ) from fault
     stated = content.pop("digest", None)
     if stated is not None and stated != digest_of(content):
         raise ScoresepError(f"{path} is damaged: its content is not what was written; train it anew or fetch it again")
     try:
+        for name, kind in PLAIN.items():
+            if type(content[name]) is not kind:
+                raise TypeError(f"{name} is no {kind.__name__}")
+        if "\0" in content["cache"]:
+            raise ValueError("the cache's name is none of a file")
         model = Model.from_dict(content["model"])
         return Checkpoint(model=model.eval(), **{name: content[name] for name in PLAIN})
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ScoresepError) as fault:
+    except Exception as fault:  # whatever comes of values of the wrong type, out of range, or missing
         raise ScoresepError(f"{path} is damaged: its parts do not fit together; train it anew") from fault
+
+
+def _check_kind(about: Any, path: Path) -> None:
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise ScoresepError(f"{path} is not a checkpoint of scoresep; give one made with `scoresep train`")
+    if about.get("version") != VERSION:
+        raise ScoresepError(
+            f"{path} is a checkpoint of version {about.get('version')}, this scoresep reads version {VERSION}; "
+            f"train it anew or use the scoresep that made it ({about.get('scoresep', 'unknown')})"
+        )
 
 
 def is_checkpoint(path: str | Path) -> bool:

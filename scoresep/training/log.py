@@ -102,6 +102,6 @@ def read_log(folder: Path, name: str = LOG_NAME) -> list[dict[str, Any]]:
     for line in lines:
         try:
             records.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return records

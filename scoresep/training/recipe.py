@@ -163,6 +163,9 @@ class Recipe:
         for name, value in sizes.items():
             if value < (0 if name in ("workers", "validation_clips", "transpose", "equalise") else 1):
                 yield f"{name} is {value}, too small"
+        for name, (value, most) in self.extents().items():
+            if value > most:
+                yield f"{name} is {value}, beyond any memory; {most} is the most"
         for number, stage in self.stages.items():
             if stage.steps < 0 or stage.learning_rate <= 0:
                 yield f"stage{number} needs steps >= 0 and learning_rate > 0"
@@ -179,6 +182,16 @@ class Recipe:
             yield "weight_decay must not be negative"
         if not 0 <= self.seed < 2**32:
             yield f"seed is {self.seed}, not between 0 and 2^32"
+
+    def extents(self) -> dict[str, tuple[int, int]]:
+        """What decides the memory of a run, and the most of it: some hundred times what the `paper` recipe takes."""
+        trunk, data = self.trunk, self.data
+        return {
+            "trunk.channels times hidden": (trunk.channels * trunk.hidden, 2**24),
+            "data.batch times clip_frames": (data.batch * data.clip_frames, 2**20),
+            "data.validation_clips": (data.validation_clips, 2**20),
+            "data.workers": (data.workers, 2**10),
+        }
 
     def _refused(self, number: int) -> Iterable[str]:
         """Losses of a stage that have a weight and no meaning under the supervision."""

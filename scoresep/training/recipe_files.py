@@ -59,10 +59,12 @@ def read_values(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         except UnicodeDecodeError as fault:
             raise ScoresepError(f"recipe {name} is not valid TOML: {fault}") from fault
     else:
-        raise ScoresepError(f"unknown recipe '{name}'{nearest(name, shipped_recipes())}, or give a .toml file")
+        raise ScoresepError(
+            f"unknown recipe '{name}'{nearest(name, shipped_recipes())} (a recipe of your own ends in .toml)"
+        )
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as fault:
+    except (ValueError, RecursionError) as fault:  # besides TOML's own: a number of 5000 digits, brackets without end
         raise ScoresepError(f"recipe {name} is not valid TOML: {fault}") from fault
     if "base" not in values:
         return values
@@ -109,7 +111,7 @@ def assign(values: dict[str, Any], assignment: str) -> None:
         raise ScoresepError(f"--set '{assignment}' is not of the form key=value, such as data.batch=16")
     try:
         value = tomllib.loads(f"value = {literal}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = literal.strip()
     *tables, key = path.strip().split(".")
     for table in tables:
@@ -139,7 +141,7 @@ def build(kind: type, values: Mapping[str, Any], base: Any, prefix: str) -> Any:
 def coerce(value: Any, kind: type, name: str) -> Any:
     """`value` as `kind`; an int serves as a float, a whole float does not serve as an int."""
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value) if abs(value) < 2**1023 else math.inf
     if kind is float and isinstance(value, float) and not math.isfinite(value):
         raise ScoresepError(f"setting '{name}' must be a finite number, not {value}")
     if type(value) is not kind:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scoresep.cache.plain import plain_dataset
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import DATASET_SPAN, FACTORS, SHARD_FORMAT, check_header, shard_datasets
 from scoresep.errors import ScoresepError
@@ -97,16 +98,20 @@ class Shard:
         try:
             with h5py.File(path, "r", locking=False) as file:
                 check_header(file.attrs, path, SHARD_FORMAT)
-                self.layouts = {name: self._layout(file[name], *kind) for name, kind in expected.items()}
-        except (OSError, KeyError) as fault:
+                self.layouts = {name: self._layout(file, name, *kind) for name, kind in expected.items()}
+        except (OSError, KeyError, ValueError) as fault:
             raise ScoresepError(f"{path} is not a readable shard ({fault}); {REMEDY}") from fault
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 
-    def _layout(self, dataset: h5py.Dataset, shape: tuple[int, ...], dtype: np.dtype) -> Layout:
+    def _layout(self, file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Layout:
         width = int(np.prod(shape)) * dtype.itemsize
-        if dataset.shape[1:] != shape or dataset.dtype != dtype or dataset.compression or dataset.shuffle:
-            raise ScoresepError(f"{self.path} does not hold {dataset.name} as plain rows of {shape}; {REMEDY}")
+        try:
+            dataset = plain_dataset(file, name, shape, dtype)
+        except ValueError as fault:
+            raise ScoresepError(
+                f"{self.path} does not hold /{name} as plain rows of {shape} ({fault}); {REMEDY}"
+            ) from fault
         if not dataset.chunks:
             return Layout(max(1, len(dataset)), [dataset.id.get_offset() or 0], width)
         rows = dataset.chunks[0]
@@ -121,7 +126,11 @@ class Shard:
     def read(self, name: str, first: int, count: int, into: memoryview) -> int:
         """Rows `first` to `first + count` of a dataset into the bytes `into`, which may be longer; how many bytes."""
         done = 0
-        for offset, length in self.layouts[name].spans(first, count):
+        try:
+            spans = self.layouts[name].spans(first, count)
+        except IndexError as fault:
+            raise ScoresepError(f"{self.path} does not hold all rows of {name}; {REMEDY}") from fault
+        for offset, length in spans:
             try:
                 found = os.preadv(self._file, [into[done : done + length]], offset)
             except OSError as fault:
@@ -187,7 +196,11 @@ class ShardClips:
     def excerpt(self, row: int, first: int, frames: int) -> Excerpt:
         """The teacher's factors of a clip of track `row`."""
         templates, length = (int(self.cache.tracks[span][row]) for span in ("templates", "frames"))
-        return excerpt(self.rows(row), templates, length, first, frames)
+        try:
+            return excerpt(self.rows(row), templates, length, first, frames)
+        except (IndexError, ValueError, MemoryError) as fault:
+            path = self.cache.shard_path(self._tracks[row][0])
+            raise ScoresepError(f"{path} is damaged: its factors do not fit together; {REMEDY}") from fault
 
     def rows(self, row: int) -> Rows:
         """Rows of the teacher's datasets of track `row`."""

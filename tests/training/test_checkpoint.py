@@ -15,6 +15,7 @@ from scoresep.grid import Grid
 from scoresep.instruments import choose
 from scoresep.models.tcn import TrunkSettings
 from scoresep.training.checkpoint import (
+    PLAIN,
     VERSION,
     Checkpoint,
     Model,
@@ -37,14 +38,14 @@ def checkpoint() -> Checkpoint:
     model.transcriptor.train()(torch.rand(2, GRID.bins, 20))  # moves the statistics of normalisation
     model.threshold, model.onset_threshold = [0.25, 0.75], [0.1, 0.9]
     return Checkpoint(
-        model, 2, 17, False, {"seed": 3}, "/some/cache.h5", "abc", [{"step": 1, "total": 0.5}], {"x": [1]}
+        model, 2, 17, False, {"seed": 3}, "/some/cache.h5", "abc", "def", [{"step": 1, "total": 0.5}], {"x": [1]}
     )
 
 
 def test_everything_comes_back(tmp_path, checkpoint):
     save_checkpoint(tmp_path / "a.pt", checkpoint)
     found = load_checkpoint(tmp_path / "a.pt")
-    for name in ("stage", "steps", "complete", "recipe", "cache", "cache_digest", "history", "resume"):
+    for name in PLAIN:
         assert getattr(found, name) == getattr(checkpoint, name), name
     model = found.model
     assert (model.grid, model.instruments, model.trunk, model.mask) == (
