@@ -81,7 +81,7 @@ def evaluate(
     else:
         compared(ckpts, out, result_of)
     if plot:
-        plot_track(plot, ckpts[-1], cache, split, chosen)
+        plot_track(plot, ckpts[-1], cache, split, chosen, refine)
         console.print(f"picture: {plot}", markup=False)
 
 

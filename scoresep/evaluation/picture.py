@@ -6,15 +6,22 @@ from pathlib import Path
 
 from scoresep.evaluation.evaluate import open_cache
 from scoresep.inference.picture import draw_picture
-from scoresep.inference.separate import separate_array
+from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.transcribe import transcribe_array
 from scoresep.training.checkpoint import load_checkpoint
 
 
 def plot_track(
-    path: str | Path, checkpoint_path: str | Path, cache_path: str | Path | None, split: str, device: str
+    path: str | Path,
+    checkpoint_path: str | Path,
+    cache_path: str | Path | None,
+    split: str,
+    device: str,
+    refine: bool = False,
 ) -> None:
     """Draw the first track of `split`: spectrograms of mixture and estimates, transcription and score.
+
+    `refine`: whether the estimates are refined, as in `evaluate`.
 
     Raises:
         ScoresepError: as `evaluate`, or `path` cannot be written.
@@ -26,7 +33,7 @@ def plot_track(
     draw_picture(
         path,
         mixture,
-        separate_array(mixture, rate, model),
+        separate_array(mixture, rate, model, Options(refine=refine)),
         cache.grid,
         transcribe_array(mixture, rate, model).notes if model.transcribes else {},
         {name: truth[truth[:, 4] == n][:, :4] for n, name in enumerate(model.names)},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -167,10 +167,16 @@ def heard_tracks(
     chosen = chosen_tracks(material.cache, material.split, material.evaluation, tracks)
     views = []
     for number, (row, why) in enumerate(chosen, start=1):
-        views.append(view_track(material.cache, row, why, model, seconds))
+        views.append(view_track(material.cache, row, why, model, seconds, refined(material)))
         if progress:
             progress(number, len(chosen))
     return views
+
+
+def refined(material: Material) -> bool:
+    """Whether the stems that were evaluated were refined; those that are played are made alike."""
+    settings = material.evaluation.about.get("settings") if material.evaluation else None
+    return isinstance(settings, Mapping) and settings.get("refine") is True
 
 
 def title_of(material: Material) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,8 @@ from scoresep.evaluation.baselines import ratio_masks
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.features.level import level_of
 from scoresep.features.spectrogram import stft
-from scoresep.inference.separate import separate_array
+from scoresep.inference.refine import refined_blocks
+from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.stream import BLOCK_SECONDS, block_frames, network_blocks
 from scoresep.inference.transcribe import transcribe_array
 from scoresep.instruments import Instrument
@@ -34,7 +34,7 @@ class Part:
     Attributes:
         instrument: the group.
         estimate, truth: sound, float32 (L,).
-        mask: of the separator, float32 (T, F), 0 to 1.
+        mask: by which the estimate was made, float32 (T, F), 0 to 1.
         oracle: |S_i| / sum_j |S_j| of the true stems, float32 (T, F).
         score_mask: bins that the score covers, bool (T, F).
         notes, true_notes: as transcribed from the mixture and as written, float (K, 4): onset s, offset s, pitch,
@@ -110,16 +110,21 @@ def rank_text(place: int, count: int) -> str:
     return f"number {count - place} of {count} tracks for this model, best first"
 
 
-def view_track(cache: Cache, row: int, why: str, model: Model, seconds: float = SECONDS) -> TrackView:
-    """Separate and transcribe a track whole, and cut out the `seconds` in which most happens (0: all of it)."""
+def view_track(
+    cache: Cache, row: int, why: str, model: Model, seconds: float = SECONDS, refine: bool = False
+) -> TrackView:
+    """Separate and transcribe a track whole, and cut out the `seconds` in which most happens (0: all of it).
+
+    `refine`: whether the separation is refined (`inference.refine`).
+    """
     grid = cache.grid
     mixture, truth = cache.mixture(row), cache.stems(row) if cache.has_stems else None
     first, count = excerpt_frames(cache, row, seconds)
     samples = slice(first * grid.hop, min((first + count) * grid.hop, len(mixture)))
     span = (samples.start / grid.sample_rate, samples.stop / grid.sample_rate)
-    estimates = separate_array(mixture, grid.sample_rate, model)
+    estimates = separate_array(mixture, grid.sample_rate, model, Options(refine=refine))
     found = transcribe_array(mixture, grid.sample_rate, model).notes if model.transcribes else {}
-    masks = separator_masks(mixture, model, first, count)
+    masks = masks_of(mixture, model, first, count, refine)
     harmonic, written = cache.harmonic(row, first, count), cache.notes(row)
     oracle = ratio_masks(truth, grid, slice(first, first + count)) if truth is not None else None
     parts = tuple(
@@ -148,14 +153,18 @@ def excerpt_frames(cache: Cache, row: int, seconds: float) -> tuple[int, int]:
     return busiest(sounding, count, max(1, grid.frame_at(1.0)))
 
 
-def separator_masks(mixture: np.ndarray, model: Model, first: int, count: int) -> np.ndarray:
+def masks_of(mixture: np.ndarray, model: Model, first: int, count: int, refine: bool = False) -> np.ndarray:
     """Masks of `count` frames from `first` on, float32 (N, count, F): of the whole recording, as it is separated."""
     grid, network = model.grid, model.separator.eval()
     relative = np.abs(stft(mixture, grid.n_fft, grid.hop)) / np.float32(level_of(mixture))
     block = block_frames(BLOCK_SECONDS, grid, network.context)
-    run: Callable[[Any], Any] = lambda x: network(x)[0]  # noqa: E731
+    frames = len(relative)
+    if refine:
+        blocks = refined_blocks(iter([relative]), model, None, block, frames)
+    else:
+        blocks = network_blocks(iter([relative]), lambda x: network(x)[0], network.context, block, frames, model.device)
     pieces, start = [], 0
-    for magnitude, masks in network_blocks(iter([relative]), run, network.context, block, len(relative), model.device):
+    for magnitude, masks in blocks:
         pieces.append(masks[..., max(first - start, 0) : max(first + count - start, 0)])
         start += len(magnitude)
     return np.concatenate(pieces, axis=2).transpose(0, 2, 1)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
@@ -66,10 +67,16 @@ def test_a_view_is_cut_out_of_what_the_product_makes(made, cache: Cache) -> None
     np.testing.assert_allclose(sum(part.mask for part in view.parts), 1.0, atol=1e-5)
 
 
-def test_the_masks_shown_are_those_that_are_heard(made, cache: Cache) -> None:
+@pytest.mark.parametrize("refine", [False, True])
+def test_the_masks_shown_are_those_that_are_heard(made, cache: Cache, refine: bool) -> None:
     """Mask times spectrum gives the estimate: nothing is shown that separation does not use."""
     model, mixture, grid = load_checkpoint(made.checkpoint).model, cache.mixture(0), cache.grid
-    view = view_track(cache, 0, "why", model, seconds=0)
+    with torch.no_grad():
+        model.transcriptor.head.bias += 3.0  # untrained, it hears no notes to refine by
+    view = view_track(cache, 0, "why", model, seconds=0, refine=refine)
+    plain = separate_array(mixture, 16000, model)
+    differences = [np.abs(part.estimate - plain[part.instrument.name][: len(part.estimate)]) for part in view.parts]
+    assert (np.max(differences) > 1e-3) == refine
     spectrum = stft(mixture, grid.n_fft, grid.hop)
     for part in view.parts:
         count = len(part.mask)
@@ -82,10 +89,10 @@ def test_the_masks_shown_are_those_that_are_heard(made, cache: Cache) -> None:
 
 def test_masks_do_not_depend_on_blocks(made, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     model, mixture = load_checkpoint(made.checkpoint).model, cache.mixture(0)
-    whole = tracks.separator_masks(mixture, model, 0, 90)
+    whole = tracks.masks_of(mixture, model, 0, 90)
     monkeypatch.setattr(tracks, "BLOCK_SECONDS", 0.5)
     for first, count in ((0, 90), (20, 50), (33, 7)):
-        cut = tracks.separator_masks(mixture, model, first, count)
+        cut = tracks.masks_of(mixture, model, first, count)
         np.testing.assert_allclose(cut, whole[:, first : first + count], atol=1e-5)
 
 
