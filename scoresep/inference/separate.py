@@ -221,24 +221,34 @@ def check_refinable(model: Model, options: Options) -> None:
 
 def _separated(source: Source, model: Model, level: np.float32, options: Options) -> Iterator[Piece]:
     """The way of the sound: recorder, mono at the model's rate, magnitudes, masks, stems."""
-    grid, network = model.grid, model.separator.eval()
-    recorder = Recorder(source)
+    grid, recorder = model.grid, Recorder(source)
     samples = model_samples(source, grid)
     frames = grid.frames(samples)
     relative = (part / level for part in magnitudes(model_audio(source, recorder.chunks(), grid), grid, samples))
-    block = block_frames(options.block_seconds, grid, network.context)
-    if options.refines:
-        from scoresep.inference.refine import refined_blocks  # and its compiled kernels, which nothing else needs here
-
-        blocks = refined_blocks(relative, model, options.guide, block, frames, options.piece_seconds)
-    else:
-        blocks = network_blocks(relative, lambda x: network(x)[0], network.context, block, frames, model.device)
     mapping = MaskMap(grid, native_grid(grid, source.rate))
     wanted = [name for name in stem_names(model, options.instruments) if name != RESIDUAL]
     chosen = [model.names.index(name) for name in wanted]
+    blocks = mask_blocks(relative, frames, model, options)
     extended = (mapping.extend(masks[chosen], magnitude) for magnitude, masks in blocks)
     pieces = _synthesise(extended, recorder, mapping, frames)
     return (Piece(mixture, _adding_up(stems, mixture, _complete(model, wanted))) for mixture, stems in pieces)
+
+
+def mask_blocks(
+    relative: Iterator[np.ndarray], frames: int, model: Model, options: Options = PLAIN
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Magnitudes (t, F) and masks of all instruments (N, F, t), float32, of consecutive frames.
+
+    Args:
+        relative: magnitudes divided by the level, float32 (t, F) at a time, `frames` together.
+    """
+    network = model.separator.eval()
+    block = block_frames(options.block_seconds, model.grid, network.context)
+    if options.refines:
+        from scoresep.inference.refine import refined_blocks  # and its compiled kernels, which nothing else needs here
+
+        return refined_blocks(relative, model, options.guide, block, frames, options.piece_seconds)
+    return network_blocks(relative, lambda x: network(x)[0], network.context, block, frames, model.device)
 
 
 def _adding_up(stems: np.ndarray, mixture: np.ndarray, complete: bool) -> np.ndarray:

@@ -17,6 +17,7 @@ from scoresep.files import replacing
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.inference.notes import Note, NoteDecoder, sort_notes
 from scoresep.inference.picture import draw_roll
+from scoresep.inference.separate import Options, mask_blocks
 from scoresep.inference.source import ArraySource, FileSource, Progress, Source
 from scoresep.inference.stream import (
     BLOCK_SECONDS,
@@ -165,33 +166,25 @@ def posteriors(
     listen: str = "mixture",
 ) -> Iterator[Posteriors]:
     """The same from magnitudes relative to the level, float32 (t, F) at a time, `frames` together."""
-    transcriptor, separator = model.transcriptor.eval(), model.separator.eval()
-    count, alone = len(model.instruments), torch.arange(len(model.instruments))
+    transcriptor, count = model.transcriptor.eval(), len(model.instruments)
+    alone = torch.arange(count)
 
     def hear_mixture(magnitude: Tensor) -> Tensor:
         strength = key_strength(magnitude, model.grid).expand(count, -1, -1)
         return torch.stack([*(torch.sigmoid(roll[0]) for roll in transcriptor(magnitude)), strength])
 
-    def hear_tracks(magnitude: Tensor) -> Tensor:
-        return read_off(separator(magnitude)[0] * magnitude)
-
-    def read_off(tracks: Tensor) -> Tensor:  # (N, F, t): a batch of recordings to the transcriptor
+    def hear_tracks(side_by_side: Tensor) -> Tensor:
+        tracks = side_by_side[0].unflatten(0, (count, -1))  # (N, F, t): a batch of recordings to the transcriptor
         rolls = (torch.sigmoid(roll[alone, alone]) for roll in transcriptor(tracks))
         return torch.stack([*rolls, key_strength(tracks, model.grid)])
 
-    def hear_refined(tracks: Tensor) -> Tensor:
-        return read_off(tracks[0].unflatten(0, (count, -1)))
-
-    hear, context = hear_mixture, transcriptor.context
-    if listen == "separated":
-        hear, context = hear_tracks, separator.context + transcriptor.context
+    hear = hear_mixture
+    if listen != "mixture":
+        masked = mask_blocks(relative, frames, model, Options(block_seconds=block_seconds, refine=listen == "refined"))
+        relative = (np.concatenate(masks * part.T).T for part, masks in masked)  # (t, N F)
+        hear = hear_tracks
+    context = transcriptor.context
     block = block_frames(block_seconds, model.grid, context)
-    if listen == "refined":
-        from scoresep.inference.refine import refined_blocks
-
-        pieces = refined_blocks(relative, model, None, block, frames)
-        relative = (np.concatenate(masks * part.T).T for part, masks in pieces)  # (t, N F)
-        hear = hear_refined
     for _, outputs in network_blocks(relative, hear, context, block, frames, model.device):
         yield Posteriors(*outputs.transpose(0, 1, 3, 2))
 

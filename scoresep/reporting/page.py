@@ -19,6 +19,7 @@ from scoresep import __version__
 from scoresep.errors import ScoresepError
 from scoresep.files import write_text
 from scoresep.grid import Grid
+from scoresep.inference.separate import Options
 from scoresep.plotting import RANGE_DB
 from scoresep.reporting.curves import TOTAL, StageCurves, read_curves
 from scoresep.reporting.media import AudioFormat, audio_format, size_text
@@ -167,16 +168,16 @@ def heard_tracks(
     chosen = chosen_tracks(material.cache, material.split, material.evaluation, tracks)
     views = []
     for number, (row, why) in enumerate(chosen, start=1):
-        views.append(view_track(material.cache, row, why, model, seconds, refined(material)))
+        views.append(view_track(material.cache, row, why, model, seconds, as_evaluated(material)))
         if progress:
             progress(number, len(chosen))
     return views
 
 
-def refined(material: Material) -> bool:
-    """Whether the stems that were evaluated were refined; those that are played are made alike."""
+def as_evaluated(material: Material) -> Options:
+    """How the stems that were evaluated were made; those that are played are made alike."""
     settings = material.evaluation.about.get("settings") if material.evaluation else None
-    return isinstance(settings, Mapping) and settings.get("refine") is True
+    return Options(refine=isinstance(settings, Mapping) and settings.get("refine") is True)
 
 
 def title_of(material: Material) -> str:

@@ -13,9 +13,7 @@ from scoresep.evaluation.baselines import ratio_masks
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.features.level import level_of
 from scoresep.features.spectrogram import stft
-from scoresep.inference.refine import refined_blocks
-from scoresep.inference.separate import Options, separate_array
-from scoresep.inference.stream import BLOCK_SECONDS, block_frames, network_blocks
+from scoresep.inference.separate import PLAIN, Options, mask_blocks, separate_array
 from scoresep.inference.transcribe import transcribe_array
 from scoresep.instruments import Instrument
 from scoresep.reporting.tables import merit
@@ -111,20 +109,17 @@ def rank_text(place: int, count: int) -> str:
 
 
 def view_track(
-    cache: Cache, row: int, why: str, model: Model, seconds: float = SECONDS, refine: bool = False
+    cache: Cache, row: int, why: str, model: Model, seconds: float = SECONDS, options: Options = PLAIN
 ) -> TrackView:
-    """Separate and transcribe a track whole, and cut out the `seconds` in which most happens (0: all of it).
-
-    `refine`: whether the separation is refined (`inference.refine`).
-    """
+    """Separate and transcribe a track whole, and cut out the `seconds` in which most happens (0: all of it)."""
     grid = cache.grid
     mixture, truth = cache.mixture(row), cache.stems(row) if cache.has_stems else None
     first, count = excerpt_frames(cache, row, seconds)
     samples = slice(first * grid.hop, min((first + count) * grid.hop, len(mixture)))
     span = (samples.start / grid.sample_rate, samples.stop / grid.sample_rate)
-    estimates = separate_array(mixture, grid.sample_rate, model, Options(refine=refine))
+    estimates = separate_array(mixture, grid.sample_rate, model, options)
     found = transcribe_array(mixture, grid.sample_rate, model).notes if model.transcribes else {}
-    masks = masks_of(mixture, model, first, count, refine)
+    masks = masks_of(mixture, model, first, count, options)
     harmonic, written = cache.harmonic(row, first, count), cache.notes(row)
     oracle = ratio_masks(truth, grid, slice(first, first + count)) if truth is not None else None
     parts = tuple(
@@ -153,18 +148,11 @@ def excerpt_frames(cache: Cache, row: int, seconds: float) -> tuple[int, int]:
     return busiest(sounding, count, max(1, grid.frame_at(1.0)))
 
 
-def masks_of(mixture: np.ndarray, model: Model, first: int, count: int, refine: bool = False) -> np.ndarray:
+def masks_of(mixture: np.ndarray, model: Model, first: int, count: int, options: Options) -> np.ndarray:
     """Masks of `count` frames from `first` on, float32 (N, count, F): of the whole recording, as it is separated."""
-    grid, network = model.grid, model.separator.eval()
-    relative = np.abs(stft(mixture, grid.n_fft, grid.hop)) / np.float32(level_of(mixture))
-    block = block_frames(BLOCK_SECONDS, grid, network.context)
-    frames = len(relative)
-    if refine:
-        blocks = refined_blocks(iter([relative]), model, None, block, frames)
-    else:
-        blocks = network_blocks(iter([relative]), lambda x: network(x)[0], network.context, block, frames, model.device)
+    relative = np.abs(stft(mixture, model.grid.n_fft, model.grid.hop)) / np.float32(level_of(mixture))
     pieces, start = [], 0
-    for magnitude, masks in blocks:
+    for magnitude, masks in mask_blocks(iter([relative]), len(relative), model, options):
         pieces.append(masks[..., max(first - start, 0) : max(first + count - start, 0)])
         start += len(magnitude)
     return np.concatenate(pieces, axis=2).transpose(0, 2, 1)

@@ -10,7 +10,7 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.features.spectrogram import istft, stft
-from scoresep.inference.separate import separate_array
+from scoresep.inference.separate import Options, separate_array
 from scoresep.reporting import tracks
 from scoresep.reporting.tables import merit
 from scoresep.reporting.tracks import chosen_tracks, excerpt_frames, rank_text, view_track, within
@@ -73,7 +73,7 @@ def test_the_masks_shown_are_those_that_are_heard(made, cache: Cache, refine: bo
     model, mixture, grid = load_checkpoint(made.checkpoint).model, cache.mixture(0), cache.grid
     with torch.no_grad():
         model.transcriptor.head.bias += 3.0  # untrained, it hears no notes to refine by
-    view = view_track(cache, 0, "why", model, seconds=0, refine=refine)
+    view = view_track(cache, 0, "why", model, seconds=0, options=Options(refine=refine))
     plain = separate_array(mixture, 16000, model)
     differences = [np.abs(part.estimate - plain[part.instrument.name][: len(part.estimate)]) for part in view.parts]
     assert (np.max(differences) > 1e-3) == refine
@@ -87,12 +87,11 @@ def test_the_masks_shown_are_those_that_are_heard(made, cache: Cache, refine: bo
         np.testing.assert_allclose(whole[inside], part.estimate[inside], atol=1e-4)
 
 
-def test_masks_do_not_depend_on_blocks(made, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_do_not_depend_on_blocks(made, cache: Cache) -> None:
     model, mixture = load_checkpoint(made.checkpoint).model, cache.mixture(0)
-    whole = tracks.masks_of(mixture, model, 0, 90)
-    monkeypatch.setattr(tracks, "BLOCK_SECONDS", 0.5)
+    whole = tracks.masks_of(mixture, model, 0, 90, Options())
     for first, count in ((0, 90), (20, 50), (33, 7)):
-        cut = tracks.masks_of(mixture, model, first, count)
+        cut = tracks.masks_of(mixture, model, first, count, Options(block_seconds=0.5))
         np.testing.assert_allclose(cut, whole[:, first : first + count], atol=1e-5)
 
 
