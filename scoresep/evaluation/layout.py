@@ -59,3 +59,15 @@ def transcription_figures(summary: Mapping[str, Any], key: str) -> list[Mapping[
     """Figures of the transcription `key`: every instrument's ({} if it has no notes), their mean's, those overall."""
     names = summary["separation"]
     return [*(summary[key].get(name, {}) for name in names), summary["mean"][key], summary["overall"][key]]
+
+
+def leakage_shares(summary: Mapping[str, Any], source: str) -> dict[str, list[float | None]]:
+    """Instrument to the shares of its estimated notes that are truly each instrument's, in order, and nobody's."""
+    found = summary["leakage"][source]
+    return {
+        name: [
+            *(figures["notes_of"][other] for other in found),
+            None if figures["right"] is None else 1 - figures["right"] - figures["leaked"],
+        ]
+        for name, figures in found.items()
+    }

@@ -16,6 +16,7 @@ from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.layout import (
     DETAILS,
     SCORES,
+    leakage_shares,
     rows_of,
     separated,
     separation_figures,
@@ -94,15 +95,13 @@ def _transcription_table(summary: Mapping[str, Any], corner: str, rows: Mapping[
 
 def _leakage_table(summary: Mapping[str, Any], source: str) -> Table:
     """A line an instrument: what its estimated notes are."""
-    found = summary["leakage"][source]
+    found = leakage_shares(summary, source)
     table = Table(header_style="bold")
     table.add_column(f"notes, {source}", no_wrap=True, min_width=14)
     for name in (*(f"of {name}" for name in found), "of none"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, figures in found.items():
-        cells = [_percent(figures["notes_of"][other]) for other in found]
-        none = None if figures["right"] is None else 1 - figures["right"] - figures["leaked"]
-        table.add_row(name, *cells, _percent(none))
+    for name, shares in found.items():
+        table.add_row(name, *map(_percent, shares))
     return table
 
 

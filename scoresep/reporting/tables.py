@@ -15,6 +15,7 @@ from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.layout import (
     DETAILS,
     SCORES,
+    leakage_shares,
     rows_of,
     separated,
     separation_figures,
@@ -203,12 +204,8 @@ def scores(
 
 def leakage(summary: Mapping[str, Any], source: str) -> Table:
     """What an instrument's estimated notes are."""
-    found = summary["leakage"][source]
-    rows = []
-    for name, figures in found.items():
-        none = None if figures["right"] is None else 1 - figures["right"] - figures["leaked"]
-        cells = [*(figures["notes_of"][other] for other in found), none]
-        rows.append(Row(name, tuple(Cell(percent(value)) for value in cells)))
+    found = leakage_shares(summary, source)
+    rows = [Row(name, tuple(Cell(percent(share)) for share in shares)) for name, shares in found.items()]
     about = "Whose notes an instrument's estimated notes truly are: those of another have leaked."
     columns = (*(f"of {name}" for name in found), "of none")
     return Table(f"Whose notes they are, {NAMES[source]}", about, "notes", columns, tuple(rows), folded=True)
