@@ -82,9 +82,9 @@ def track_panels(
 
 
 def mask_plots(view: TrackView, part: Part, grid: Grid) -> list[Plot]:
-    """The separator's mask, the one that the true stems would give, and what the score covers."""
+    """The mask of the estimate, the one that the true stems would give, and what the score covers."""
     name, rest = part.instrument.name, (len(view.mixture), view.span[0], grid)
-    plots = [mask("mask of the separator", f"The separator's mask of {name}", part.mask, *rest)]
+    plots = [mask("mask of the estimate", f"The mask by which {name} was separated", part.mask, *rest)]
     if part.oracle is not None:
         plots.append(mask("mask of the true stems", f"The true stems' ratio mask of {name}", part.oracle, *rest))
     if part.score_mask is not None:
