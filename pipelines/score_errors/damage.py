@@ -21,34 +21,35 @@ from scoresep.errors import ScoresepError
 DAMAGED_SPLITS = ("train", "validation")
 SHORTEST = 0.03
 """Seconds; no note becomes shorter."""
-Damage = Callable[[list[pretty_midi.Note], float, np.random.Generator, np.random.Generator], list[pretty_midi.Note]]
+Notes = list[pretty_midi.Note]
+Damage = Callable[[Notes, float, np.random.Generator, np.random.Generator], Notes]
 """From a part's notes, the size of the error, and the generators of the part and of the song (the latter fresh for
 every part): the notes as the score has them."""
 
 
-def offset(notes: list[pretty_midi.Note], seconds: float, own: np.random.Generator, song: np.random.Generator) -> list:
+def offset(notes: Notes, seconds: float, own: np.random.Generator, song: np.random.Generator) -> Notes:
     """The whole song late or early by `seconds`, at random."""
     shift = seconds * song.choice([-1.0, 1.0])
     return [_moved(note, note.start + shift, note.end + shift) for note in notes]
 
 
-def jitter(notes: list[pretty_midi.Note], seconds: float, own: np.random.Generator, song: np.random.Generator) -> list:
+def jitter(notes: Notes, seconds: float, own: np.random.Generator, song: np.random.Generator) -> Notes:
     """Each onset off by a normal deviate of this standard deviation; offsets keep their place."""
     return [_moved(note, note.start + float(own.normal(0.0, seconds)), note.end) for note in notes]
 
 
-def drift(notes: list[pretty_midi.Note], share: float, own: np.random.Generator, song: np.random.Generator) -> list:
+def drift(notes: Notes, share: float, own: np.random.Generator, song: np.random.Generator) -> Notes:
     """A tempo too fast or too slow by this share."""
     factor = 1.0 + share * song.choice([-1.0, 1.0])
     return [_moved(note, note.start * factor, note.end * factor) for note in notes]
 
 
-def missing(notes: list[pretty_midi.Note], share: float, own: np.random.Generator, song: np.random.Generator) -> list:
+def missing(notes: Notes, share: float, own: np.random.Generator, song: np.random.Generator) -> Notes:
     """Notes left out."""
     return [note for note in notes if own.uniform() >= share]
 
 
-def extra(notes: list[pretty_midi.Note], share: float, own: np.random.Generator, song: np.random.Generator) -> list:
+def extra(notes: Notes, share: float, own: np.random.Generator, song: np.random.Generator) -> Notes:
     """Notes that nobody plays, like those of the part at another time and up to a fifth away."""
     last = max((note.end for note in notes), default=0.0)
     added = []
@@ -60,7 +61,7 @@ def extra(notes: list[pretty_midi.Note], share: float, own: np.random.Generator,
     return notes + added
 
 
-def octave(notes: list[pretty_midi.Note], share: float, own: np.random.Generator, song: np.random.Generator) -> list:
+def octave(notes: Notes, share: float, own: np.random.Generator, song: np.random.Generator) -> Notes:
     """Notes written an octave too high or too low."""
     wrong = [note for note in notes if own.uniform() < share]
     for note in wrong:

@@ -14,6 +14,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +26,8 @@ from scoresep.plotting import COLOURS, new_figure, save_figure
 
 HERE = Path(__file__).parent
 TABLE_MAKER = HERE.parent / "paper" / "run.py"
-ROWS = {"scores": "the paper's losses", "teacher": "the teacher"}
+ROWS = {name: row["title"] for name, row in tomllib.loads((HERE / "rows.toml").read_text("utf-8")).items()}
+"""Titles of the rows by name."""
 UNITS = {"offset": "ms", "jitter": "ms", "drift": "%", "missing": "%", "extra": "%", "octave": "%"}
 IN_UNIT = {"ms": 1000.0, "%": 100.0}
 
