@@ -31,6 +31,7 @@ STORAGES = {
         "Long": torch.int64,
         "Int": torch.int32,
         "Byte": torch.uint8,
+        "Char": torch.int8,
         "Bool": torch.bool,
     }.items()
 }

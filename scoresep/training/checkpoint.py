@@ -26,6 +26,7 @@ from scoresep.models.classifier import CRITICS, Critic
 from scoresep.models.separator import Separator
 from scoresep.models.tcn import TrunkSettings
 from scoresep.training.archive import look_through
+from scoresep.training.compact import compact, expand
 
 FORMAT = "scoresep-checkpoint"
 VERSION = 2
@@ -126,7 +127,7 @@ class Model:
         if model.block_values > LARGEST_BLOCK:
             raise ValueError("no memory holds what it needs at a time")
         for name, network in model.networks.items():
-            weights = values["networks"][name]
+            weights = expand(values["networks"][name])
             if _kinds(network.state_dict()) != _kinds(weights):
                 raise ValueError(f"the weights are not those of its {name}")
             network.load_state_dict({key: value.clone() for key, value in weights.items()}, assign=True)
@@ -192,9 +193,10 @@ class Checkpoint:
     resume: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, keep: bool = False) -> None:
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, keep: bool = False, small: bool = False) -> None:
     """Write `checkpoint` to `path`, whole or not at all; `keep` moves the one that is there to `previous(path)`.
 
+    `small` rounds its weights to eight bits (`compact`): a quarter of the room, for use rather than for training on.
     Between the two moves there is none at `path`: `load_newest` finds the previous one then.
     """
     content = {
@@ -204,6 +206,9 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, keep: bool = Fa
         "model": checkpoint.model.to_dict(),
         **{name: getattr(checkpoint, name) for name in PLAIN},
     }
+    if small:
+        networks = content["model"]["networks"]
+        content["model"]["networks"] = {name: compact(weights) for name, weights in networks.items()}
     content["digest"] = digest_of(content)
     try:
         with replacing(path) as temporary:

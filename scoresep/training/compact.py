@@ -1,0 +1,54 @@
+"""Weights in a quarter of their room: whole numbers of eight bits with a step for each output channel. Called by
+`checkpoint`, for models that are shipped or sent.
+
+Only weights of two axes or more are compacted: the others (biases, statistics of normalisation) take no room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+LARGEST = 127
+"""Largest whole number of a channel."""
+
+Packed = dict[str, Tensor]
+"""A weight (C, ...): `counts`, int8 of its shape, and `step`, float32 (C,)."""
+
+
+def compact(weights: Mapping[str, Tensor]) -> dict[str, Tensor | Packed]:
+    """A network's state with its large weights rounded to multiples of their channel's largest / 127."""
+    return {
+        name: _packed(value) if value.ndim > 1 and value.is_floating_point() else value
+        for name, value in weights.items()
+    }
+
+
+def expand(weights: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A network's state as it was, with what `compact` rounded in float32; other states stay as they are.
+
+    Raises:
+        ValueError: a weight is not one that `compact` makes.
+    """
+    return {name: _unpacked(value) if isinstance(value, dict) else value for name, value in weights.items()}
+
+
+def _packed(weight: Tensor) -> Packed:
+    step = weight.detach().abs().flatten(1).amax(1).float() / LARGEST
+    divisor = torch.where(step > 0, step, 1.0)
+    return {"counts": (weight.detach() / _like(divisor, weight)).round().to(torch.int8), "step": step}
+
+
+def _unpacked(packed: Packed) -> Tensor:
+    counts, step = packed["counts"], packed["step"]
+    if counts.dtype != torch.int8 or counts.ndim < 2 or (step.dtype, step.shape) != (torch.float32, counts.shape[:1]):
+        raise ValueError("a compact weight has other axes than its steps")
+    return counts * _like(step, counts)
+
+
+def _like(values: Tensor, weight: Tensor) -> Tensor:
+    """(C,) with as many axes as `weight`."""
+    return values.reshape(-1, *(1,) * (weight.ndim - 1))
