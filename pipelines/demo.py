@@ -10,28 +10,17 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 from environment import ROOT, ensure
+from steps import Step, run_steps, say, show_results
 
 SET_UP_MINUTES = 1.0
 MUSIC = "--seconds 20 --groups piano,guitar,bass"
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is done: for people, about how many minutes it takes on two cores, and the words after `scoresep`."""
-
-    title: str
-    minutes: float
-    words: str
-
-
 STEPS = (
     Step("render", 1.3, f"render corpus --songs 240 --seed 0 {MUSIC}"),
     Step("prepare", 0.3, "prepare slakh corpus --out cache.h5"),
@@ -61,29 +50,11 @@ def main() -> int:
     say(f"setting up, rendering, training and evaluating: about {minutes:.0f} minutes")
     python = ensure()
     out.mkdir(parents=True, exist_ok=True)
-    for number, step in enumerate(STEPS, start=1):
-        left = sum(later.minutes for later in STEPS[number - 1 :])
-        elapsed = (time.monotonic() - began) / 60
-        say(f"[{number}/{len(STEPS)}] {step.title}   ({elapsed:.1f} minutes so far, up to about {left:.0f} to go)")
-        words = step.words.format(song=first_test_song(out).name if "{song}" in step.words else "")
-        status = call([python, "-m", "scoresep", *words.split()], out)
-        if status:
-            say(f"'{step.title}' stopped with status {status}; the same command goes on from here")
-            return status
+    if status := run_steps(STEPS, python, out, lambda word: first_test_song(out).name if word == "{song}" else word):
+        return status
     say(f"done in {(time.monotonic() - began) / 60:.1f} minutes; look and listen:")
-    for what, path in results(out, first_test_song(out)).items():
-        print(f"  {what:<12} {display(path)}")
+    show_results(results(out, first_test_song(out)))
     return 0
-
-
-def call(command: list[str | Path], folder: Path) -> int:
-    """Run a step to its end; Ctrl-C reaches it too, and it is given the time to save."""
-    process = subprocess.Popen(command, cwd=folder)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
 
 
 def first_test_song(out: Path) -> Path:
@@ -107,15 +78,6 @@ def results(out: Path, song: Path) -> dict[str, Path]:
         "checkpoint": out / "ckpt.pt",
         "losses": out / "run" / "log.jsonl",
     }
-
-
-def display(path: Path) -> Path:
-    """`path` relative to the working folder if it lies below it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def say(text: str) -> None:
-    print(f"== {text}", flush=True)
 
 
 if __name__ == "__main__":
