@@ -55,13 +55,13 @@ class Result:
         return values.get(figure)
 
 
-def write_results(out: Path, results: Sequence[Result]) -> None:
-    """Write `table.md`, `table.csv` and `table.png` to `out`."""
+def write_results(out: Path, results: Sequence[Result], stem: str = "table") -> None:
+    """Write `table.md`, `table.csv` and `table.png` to `out`, or the same by another `stem`."""
     if not results:
         return
-    write_text(out / "table.md", markdown(results))
-    write_text(out / "table.csv", comma_separated(results))
-    draw(out / "table.png", results)
+    write_text(out / f"{stem}.md", markdown(results))
+    write_text(out / f"{stem}.csv", comma_separated(results))
+    draw(out / f"{stem}.png", results)
 
 
 def rows_of(results: Sequence[Result]) -> dict[str, list[Result]]:

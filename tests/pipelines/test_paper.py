@@ -92,17 +92,34 @@ def test_rows_and_seeds_become_a_table(paper, tmp_path, prepared):
     assert Cache(prepared).digest == shared.cache_digest
 
 
+def test_other_songs_get_a_table_of_their_own(paper, tmp_path, prepared):
+    ended = paper("--rows", "stems,clip", "--seeds", "0", "--on", f"{prepared}:validation")
+    assert ended.returncode == 0, ended.stderr
+    out = tmp_path / "paper"
+    name = f"{prepared.stem}-validation"
+    tables = [(out / f"{stem}.csv").read_text() for stem in ("table", f"table-{name}")]
+    assert [len(table.splitlines()) for table in tables] == [1 + 2 * 4] * 2 and tables[0] != tables[1]
+    assert f"evaluate stems-SEED.pt --cache {prepared} --split validation" in (out / f"table-{name}.md").read_text()
+    stamps = {path: path.stat().st_mtime_ns for path in (out / "results" / name).iterdir()}
+    assert paper("--rows", "stems", "--seeds", "0", "--on", f"{prepared}:validation").returncode == 0
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items()), "what is done is not done again"
+    two = paper("--rows", "stems", "--seeds", "0", "--on", f"{prepared}:validation", "--set", "stage1.steps=3")
+    assert two.returncode == 0, two.stderr
+    assert len((out / f"table-{name}.csv").read_text().splitlines()) == 1 + 4, "other settings, other results"
+
+
 def test_unknown_rows_and_sizes_are_refused_in_one_line(paper):
     for words, message in (
         (("--rows", "clip,harmonix"), "unknown row 'harmonix'; did you mean 'harmonic'"),
         (("--size", "huge"), "unknown recipe 'huge'"),
         (("--seeds", "one"), "--seeds 'one' is not a whole number"),
+        (("--on", "others.h5"), "--on 'others.h5' is not a cache and a split"),
     ):
         ended = paper(*words)
         assert ended.returncode == 2 and message in ended.stderr and ended.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("table", ["paper", "ablation"])
+@pytest.mark.parametrize("table", ["paper", "ablation", "evidence"])
 def test_every_row_of_a_table_is_a_recipe(table):
     folder = ROOT / "pipelines" / table
     rows = tomllib.loads((folder / "rows.toml").read_text())
