@@ -105,12 +105,18 @@ def test_two_ranks_end_where_one_with_the_whole_batch_ends(together, prepared, m
     assert all(torch.equal(pair[0]["states"][key], value) for key, value in pair[1]["states"].items())
 
 
+OTHER_SUPERVISIONS = {
+    "unequal shares of stems": ("supervision=semi", "stems_fraction=0.4"),
+    "factors of unequal size": ("supervision=score+teacher",),
+}
+
+
 @pytest.mark.parametrize("number", [2, 3])
-def test_two_ranks_with_unequal_shares_of_stems_end_where_one_ends(together, prepared, make, tmp_path, number):
-    semi = ("supervision=semi", "stems_fraction=0.4")
-    start = trained(prepared, make, tmp_path, number, ALONE, *semi, f"stage{number}.steps=0")
-    whole = trained(prepared, make, tmp_path, number, ALONE, *semi)
-    pair = together(lambda ranks: trained(prepared, make, tmp_path, number, ranks, *semi))
+@pytest.mark.parametrize("settings", OTHER_SUPERVISIONS.values(), ids=OTHER_SUPERVISIONS.keys())
+def test_two_ranks_with_unequal_parts_end_where_one_ends(together, prepared, make, tmp_path, number, settings):
+    start = trained(prepared, make, tmp_path, number, ALONE, *settings, f"stage{number}.steps=0")
+    whole = trained(prepared, make, tmp_path, number, ALONE, *settings)
+    pair = together(lambda ranks: trained(prepared, make, tmp_path, number, ranks, *settings))
     moved = distance(whole["states"], start["states"])
     assert moved > 0.01 and all(distance(part["states"], whole["states"]) < 1e-4 * moved for part in pair)
 
