@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,7 @@ from scoresep.grid import PITCHES, Grid
 from scoresep.instruments import Instrument, checked
 
 REMEDY = "make one with `scoresep prepare slakh --out cache.h5`"
+SHARD_REMEDY = "delete it, prepare again"
 
 
 class Cache:
@@ -220,22 +223,14 @@ class Cache:
         if self._owner != os.getpid():  # after a fork: the parent's handles are not ours to use or to close
             self._files, self._datasets, self._owner = {}, {}, os.getpid()
         if (shard, name) not in self._datasets:
-            path = existing_file(self.shard_path(shard), "shard", "the cache is incomplete; prepare it again")
-            try:
+            path = existing_shard(self.shard_path(shard))
+            with shard_faults(path):
                 self._datasets[shard, name] = self._open(path, shard, name)
-            except ScoresepError:
-                raise
-            except Exception as fault:  # as above
-                raise ScoresepError(
-                    f"{path} is not a readable shard ({first_line(fault)}); delete it, prepare again"
-                ) from fault
         return self._datasets[shard, name]
 
     def _open(self, path: Path, shard: int, name: str) -> h5py.Dataset:
         if shard not in self._files:
-            file = h5py.File(path, "r", locking=False)
-            check_header(file.attrs, path, SHARD_FORMAT)
-            self._files[shard] = file
+            self._files[shard] = open_shard(path)
         expected = shard_datasets(self.settings)[name]
         dataset = plain_dataset(self._files[shard], name, expected.shape, expected.dtype)
         needed = rows_needed(self.tracks, shard, DATASET_SPAN[name])
@@ -251,6 +246,33 @@ class Cache:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}, "_datasets": {}}
+
+
+def existing_shard(path: Path) -> Path:
+    """`path`.
+
+    Raises:
+        ScoresepError: no such file.
+    """
+    return existing_file(path, "shard", "the cache is incomplete; prepare it again")
+
+
+def open_shard(path: Path) -> h5py.File:
+    """A shard, for reading; within `shard_faults`."""
+    file = h5py.File(path, "r", locking=False)
+    check_header(file.attrs, path, SHARD_FORMAT)
+    return file
+
+
+@contextmanager
+def shard_faults(path: Path) -> Iterator[None]:
+    """Turn whatever comes of reading a shard that is none, or damaged, into one line with a remedy."""
+    try:
+        yield
+    except ScoresepError:
+        raise
+    except Exception as fault:  # as in opening the index
+        raise ScoresepError(f"{path} is not a readable shard ({first_line(fault)}); {SHARD_REMEDY}") from fault
 
 
 def _records(file: h5py.File, name: str) -> list[Any]:

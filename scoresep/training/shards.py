@@ -19,10 +19,9 @@ import torch
 from torch import Tensor
 
 from scoresep.cache.plain import plain_dataset
-from scoresep.cache.reader import Cache
-from scoresep.cache.schema import DATASET_SPAN, FACTORS, SHARD_FORMAT, check_header, shard_datasets
+from scoresep.cache.reader import SHARD_REMEDY, Cache, existing_shard, open_shard, shard_faults
+from scoresep.cache.schema import DATASET_SPAN, FACTORS, shard_datasets
 from scoresep.errors import ScoresepError
-from scoresep.files import existing_file
 from scoresep.training.teacher import TEACHER, Excerpt, Rows, collate, excerpt
 
 Crop = tuple[int, int]
@@ -32,7 +31,6 @@ DATASETS = ("magnitude", "roll", "onset", "harmonic")
 """What supervision by scores reads, all with one row a frame; never audio, never stems."""
 STEMS = "stems"
 """What supervision by stems reads besides: one row a sample."""
-REMEDY = "delete it, prepare again"
 
 
 @dataclass(frozen=True)
@@ -94,13 +92,9 @@ class Shard:
     """
 
     def __init__(self, path: Path, expected: dict[str, tuple[tuple[int, ...], np.dtype]]) -> None:
-        self.path = existing_file(path, "shard", "the cache is incomplete; prepare it again")
-        try:
-            with h5py.File(path, "r", locking=False) as file:
-                check_header(file.attrs, path, SHARD_FORMAT)
-                self.layouts = {name: self._layout(file, name, *kind) for name, kind in expected.items()}
-        except (OSError, KeyError, ValueError) as fault:
-            raise ScoresepError(f"{path} is not a readable shard ({fault}); {REMEDY}") from fault
+        self.path = existing_shard(path)
+        with shard_faults(path), open_shard(path) as file:
+            self.layouts = {name: self._layout(file, name, *kind) for name, kind in expected.items()}
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 
@@ -110,7 +104,7 @@ class Shard:
             dataset = plain_dataset(file, name, shape, dtype)
         except ValueError as fault:
             raise ScoresepError(
-                f"{self.path} does not hold /{name} as plain rows of {shape} ({fault}); {REMEDY}"
+                f"{self.path} does not hold /{name} as plain rows of {shape} ({fault}); {SHARD_REMEDY}"
             ) from fault
         if not dataset.chunks:
             return Layout(max(1, len(dataset)), [dataset.id.get_offset() or 0], width)
@@ -120,7 +114,9 @@ class Shard:
             piece = dataset.id.get_chunk_info(number)
             offsets[piece.chunk_offset[0] // rows] = piece.byte_offset
         if dataset.chunks[1:] != shape or not all(offsets):
-            raise ScoresepError(f"{self.path} does not hold all rows of {dataset.name} in one piece each; {REMEDY}")
+            raise ScoresepError(
+                f"{self.path} holds rows of {dataset.name} in no single piece; {SHARD_REMEDY}"
+            )
         return Layout(rows, offsets, width)
 
     def read(self, name: str, first: int, count: int, into: memoryview) -> int:
@@ -129,14 +125,14 @@ class Shard:
         try:
             spans = self.layouts[name].spans(first, count)
         except IndexError as fault:
-            raise ScoresepError(f"{self.path} does not hold all rows of {name}; {REMEDY}") from fault
+            raise ScoresepError(f"{self.path} does not hold all rows of {name}; {SHARD_REMEDY}") from fault
         for offset, length in spans:
             try:
                 found = os.preadv(self._file, [into[done : done + length]], offset)
             except OSError as fault:
-                raise ScoresepError(f"{self.path} cannot be read ({fault.strerror}); {REMEDY}") from fault
+                raise ScoresepError(f"{self.path} cannot be read ({fault.strerror}); {SHARD_REMEDY}") from fault
             if found != length:
-                raise ScoresepError(f"{self.path} is cut short; {REMEDY}")
+                raise ScoresepError(f"{self.path} is cut short; {SHARD_REMEDY}")
             done += length
         return done
 
@@ -200,7 +196,7 @@ class ShardClips:
             return excerpt(self.rows(row), templates, length, first, frames)
         except (IndexError, ValueError, MemoryError) as fault:
             path = self.cache.shard_path(self._tracks[row][0])
-            raise ScoresepError(f"{path} is damaged: its factors do not fit together; {REMEDY}") from fault
+            raise ScoresepError(f"{path} is damaged: its factors do not fit together; {SHARD_REMEDY}") from fault
 
     def rows(self, row: int) -> Rows:
         """Rows of the teacher's datasets of track `row`."""
