@@ -115,7 +115,7 @@ class Shard:
             offsets[piece.chunk_offset[0] // rows] = piece.byte_offset
         if dataset.chunks[1:] != shape or not all(offsets):
             raise ScoresepError(
-                f"{self.path} holds rows of {dataset.name} in no single piece; {SHARD_REMEDY}"
+                f"{self.path} does not hold {dataset.name} as plain rows in one piece; {SHARD_REMEDY}"
             )
         return Layout(rows, offsets, width)
 
