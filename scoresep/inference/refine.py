@@ -7,7 +7,8 @@ from the transcriptor, from a score, or from both:
 - what the transcriptor hears may sound wherever its probability reaches `LIKELY`, and begins as loud as it is probable;
 - a part that the score holds is believed: its notes begin with all their weight, and what the transcriptor alone is
   `SURE` of with `HEARSAY` of its probability, because scores lack notes;
-- an instrument of which neither knows notes keeps the separator's mask, and the others share out the rest.
+- an instrument of which neither knows notes keeps the separator's mask, and the others share out the rest; so do
+  drums, unless a score has them: their sounds are told apart better than their strokes are named.
 
 The refined masks are M_i^`TRUST` W_i, W_i being the factorisation's, scaled so that the sum over these instruments
 stays what the separator's was. Every number here was chosen on validation tracks (docs/teacher.md).
@@ -167,9 +168,8 @@ def notes_of(heard: Heard, start: int, model: Model, guide: ScoreGuide | None) -
     roll, onset, likelihood = heard.frame >= LIKELY, peaks(heard.onset) & (heard.onset >= limit), heard.frame.copy()
     for n in np.flatnonzero([kind == "percussive" for kind in kinds]):  # a stroke sounds on, whatever its note does
         likelihood[n] = widest(heard.onset[n], frames_in(TOLERANT.onset_lead, model.grid), stroke_frames(model))
-    scored = np.array([kind != "other" for kind in kinds])
     if guide is None:
-        return Notes(roll, onset, likelihood, scored)
+        return Notes(roll, onset, likelihood, np.array([kind == "harmonic" for kind in kinds]))
     written, begun = guide.rolls(start, start + len(heard))
     near = frames_in(TOLERANT.lead, model.grid)
     for n in np.flatnonzero(guide.told):
@@ -177,7 +177,8 @@ def notes_of(heard: Heard, start: int, model: Model, guide: ScoreGuide | None) -
         onset[n] = begun[n] | (onset[n] & ~spread(begun[n].T, near, near).T)
         likelihood[n] = np.where(spread((written[n] | begun[n]).T, near, after).T, 1.0, HEARSAY * likelihood[n])
         roll[n] = written[n] | (heard.frame[n] >= SURE)
-    return Notes(roll, onset, likelihood, scored & (np.array(guide.told) | model.transcribes))
+    pitched = np.array([model.transcribes and kind == "harmonic" for kind in kinds])
+    return Notes(roll, onset, likelihood, pitched | np.array(guide.told))
 
 
 def stroke_frames(model: Model) -> int:
@@ -200,6 +201,8 @@ def widest(values: np.ndarray, before: int, after: int) -> np.ndarray:
 def refined(heard: Heard, notes: Notes, model: Model) -> np.ndarray:
     """Masks float32 (N, F, t) of a piece whose notes are known; those of instruments that have none told are kept."""
     told = np.flatnonzero(notes.told)
+    if not len(told):
+        return heard.masks
     masks, rest = heard.masks.copy(), np.maximum(1.0 - heard.masks[~notes.told].sum(axis=0), 0.0)
     kinds = [model.instruments[n].kind for n in told]
     factors = factorise(

@@ -203,6 +203,23 @@ def test_drums_sound_on_after_their_strokes() -> None:
     assert np.flatnonzero(notes.likelihood[1, 17] == np.float32(0.7)).tolist() == list(range(20 - ahead, 21 + after))
 
 
+def test_drums_keep_their_mask_unless_a_score_has_them() -> None:
+    model = Model(GRID, choose(["piano", "drums"]), TrunkSettings(8, 16, 2, 1), "softmax")
+    heard = heard_at_random(2, 60)
+    assert notes_of(heard, 0, model, None).told.tolist() == [True, False]
+    np.testing.assert_array_equal(refined(heard, notes_of(heard, 0, model, None), model)[1], heard.masks[1])
+    drums = part_from_notes([(0.5, 0.6, 38, 90)], program=0, is_drum=True)
+    guide = ScoreGuide([drums], model.instruments, GRID)
+    assert notes_of(heard, 0, model, guide).told.tolist() == [True, True]
+    assert not np.array_equal(refined(heard, notes_of(heard, 0, model, guide), model)[1], heard.masks[1])
+
+
+def test_a_model_of_drums_alone_keeps_all_its_masks() -> None:
+    model = Model(GRID, choose(["drums", "other"]), TrunkSettings(8, 16, 2, 1), "softmax")
+    heard = heard_at_random(2, 30)
+    np.testing.assert_array_equal(refined(heard, notes_of(heard, 0, model, None), model), heard.masks)
+
+
 def test_peaks_and_widest_by_hand() -> None:
     values = np.random.default_rng(3).integers(0, 5, (4, 50)).astype(np.float32)
     for row, peak, wide in zip(values, peaks(values), widest(values, 2, 3), strict=True):
