@@ -19,11 +19,11 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 
-def load(checkpoint: str | Path, device: str = "auto") -> Pretrained:
-    """Load a checkpoint to use it: `scoresep.load("ckpt.pt").separate(audio, rate)`.
+def load(checkpoint: str | Path | None = None, device: str = "auto") -> Pretrained:
+    """Load a model to use it: `scoresep.load().separate(audio, rate)`.
 
     Args:
-        checkpoint: a file made by `scoresep train`.
+        checkpoint: a file made by `scoresep train`; None for the model that comes with scoresep.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1, ...
 
     Raises:

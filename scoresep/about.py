@@ -80,5 +80,5 @@ def describe_checkpoint(path: Path) -> Lines:
         ("grid", f"{grid.sample_rate} Hz, window {grid.n_fft}, hop {grid.hop}: {grid.frame_rate:g} frames/s"),
         ("thresholds", ", ".join(thresholds)),
         ("seed", str(checkpoint.recipe.get("seed"))),
-        ("cache", f"{checkpoint.cache} (digest {checkpoint.cache_digest[:12]})"),
+        ("cache", f"{checkpoint.cache or 'not said'} (digest {checkpoint.cache_digest[:12]})"),
     ]

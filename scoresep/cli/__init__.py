@@ -45,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Music source separation that learns from mixtures and their scores, without isolated stems.\n\n"
-    "Example: scoresep separate song.flac --ckpt ckpt.pt",
+    "Example: scoresep separate song.flac",
 )
 app.command()(render)
 app.add_typer(prepare_app, name="prepare")

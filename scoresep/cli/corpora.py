@@ -67,7 +67,9 @@ def render(
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="A cache or a checkpoint.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="A cache or a checkpoint; default: the model that comes with scoresep.")
+    ] = None,
     plot: Annotated[
         str | None, typer.Option(metavar="TRACK", help="Draw this track of a cache: mixture, rolls and masks.")
     ] = None,
@@ -81,18 +83,23 @@ def info(
     Example: scoresep info cache.h5 --plot Track00001
     """
     from scoresep.about import describe
+    from scoresep.shipped import CARD, MODEL
 
     if plot is not None:
         from scoresep.cache.picture import draw_track
         from scoresep.cache.reader import Cache
 
+        if file is None:
+            raise ScoresepError("name the cache whose track is to be drawn: scoresep info cache.h5 --plot TRACK")
         target = out or Path(f"{Path(plot).name}.png")
         draw_track(target, Cache(file), plot, read_span(span))
         console.print(f"picture: {target}", markup=False)
         return
-    for name, value in describe(file):
+    for name, value in describe(file or MODEL):
         console.print(f"[bold]{name:>12}[/]  ", end="")
         console.print(one_line(value), markup=False)
+    if file is None:
+        console.print(CARD.read_text("utf-8"), markup=False)
 
 
 def read_span(text: str | None) -> tuple[float, float] | None:

@@ -12,7 +12,12 @@ DEFAULT_METRICS, DEFAULT_STEMS, DEFAULT_SCORES = Path("metrics.json"), Path("ste
 
 Jobs = Annotated[int, typer.Option(help="Worker processes; 0 for one a core.", min=0)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-CheckpointOption = Annotated[Path, typer.Option("--ckpt", help="Checkpoint made by `scoresep train`.")]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ckpt", help="Checkpoint made by `scoresep train`; default: ckpt.pt, or the one that comes with scoresep."
+    ),
+]
 
 
 def by_comma(text: str) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ Force = Annotated[
 
 def separate(
     audio: Audio,
-    ckpt: CheckpointOption = DEFAULT_CHECKPOINT,
+    ckpt: CheckpointOption = None,
     out: Annotated[Path, typer.Option(help="Folder; each file gets a folder of stems in it.")] = DEFAULT_STEMS,
     instruments: Annotated[
         str, typer.Option(help="By comma, those wanted; the others stay together in 'residual'. Default: all.")
@@ -63,9 +63,9 @@ def separate(
     Where stems cannot add up by themselves, a stem 'residual' holds the rest. If 16 or 24 bits, OGG or MP3 would clip,
     all stems of a recording get one common gain. A file that fails does not stop the others.
 
-    Example: scoresep separate song.flac --ckpt ckpt.pt --out stems
+    Example: scoresep separate song.flac --refine
 
-    Example: scoresep separate album --refine --format flac
+    Example: scoresep separate album --ckpt ckpt.pt --out stems --format flac
     """
     from scoresep.inference.guide import read_guide
     from scoresep.inference.separate import Options, file_names, separate_file
@@ -103,7 +103,7 @@ def separate(
 
 def transcribe(
     audio: Audio,
-    ckpt: CheckpointOption = DEFAULT_CHECKPOINT,
+    ckpt: CheckpointOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the MIDI files.")] = DEFAULT_SCORES,
     listen: Annotated[
         str, typer.Option("--from", help="mixture; separated, or refined: separate first and listen to each track.")
@@ -116,7 +116,7 @@ def transcribe(
 
     A file that fails does not stop the others.
 
-    Example: scoresep transcribe song.flac --ckpt ckpt.pt --out scores --plot
+    Example: scoresep transcribe song.flac --plot
     """
     from scoresep.inference.songs import find_songs
     from scoresep.inference.transcribe import check_listen, transcribe_file
@@ -174,11 +174,16 @@ def each_song(
         raise typer.Exit(2)
 
 
-def load_model(ckpt: Path, device: str) -> Model:
-    """The networks of a checkpoint on a device, with all cores at work."""
+def load_model(ckpt: Path | None, device: str) -> Model:
+    """The networks of a checkpoint on a device, with all cores at work; None: of this folder's, or the shipped one."""
     import torch
 
     from scoresep import load
 
     torch.set_num_threads(available_cores())
+    if ckpt is None and DEFAULT_CHECKPOINT.exists():
+        ckpt = DEFAULT_CHECKPOINT
+        console.print(f"with {ckpt} of this folder", markup=False)
+    elif ckpt is None:
+        console.print("with the model that comes with scoresep: see `scoresep info`", markup=False)
     return load(ckpt, device).model

@@ -173,6 +173,8 @@ def open_cache(checkpoint: Checkpoint, checkpoint_path: str | Path, cache_path: 
     Raises:
         ScoresepError: it is missing, unreadable, or does not fit the checkpoint.
     """
+    if cache_path is None and not checkpoint.cache:  # a shipped model names no folder of whoever made it
+        raise ScoresepError(f"{checkpoint_path} does not say which cache it was trained on; name one with --cache")
     if cache_path is None and not Path(checkpoint.cache).exists():
         raise ScoresepError(
             f"the cache {checkpoint.cache} that {checkpoint_path} was trained on is not there; name one with --cache"

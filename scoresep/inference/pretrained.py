@@ -10,6 +10,7 @@ import numpy as np
 from scoresep.inference.guide import read_guide
 from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.transcribe import Transcription, transcribe_array, write_midi
+from scoresep.shipped import MODEL
 from scoresep.training.checkpoint import Model, load_checkpoint
 from scoresep.training.run import choose_device
 
@@ -92,6 +93,6 @@ class Pretrained:
         write_midi(path, notes, self.model.instruments)
 
 
-def load(checkpoint: str | Path, device: str = "auto") -> Pretrained:
+def load(checkpoint: str | Path | None = None, device: str = "auto") -> Pretrained:
     """See `scoresep.load`."""
-    return Pretrained(load_checkpoint(checkpoint).model.to(choose_device(device)))
+    return Pretrained(load_checkpoint(checkpoint or MODEL).model.to(choose_device(device)))

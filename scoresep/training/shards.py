@@ -114,9 +114,7 @@ class Shard:
             piece = dataset.id.get_chunk_info(number)
             offsets[piece.chunk_offset[0] // rows] = piece.byte_offset
         if dataset.chunks[1:] != shape or not all(offsets):
-            raise ScoresepError(
-                f"{self.path} does not hold {dataset.name} as plain rows in one piece; {SHARD_REMEDY}"
-            )
+            raise ScoresepError(f"{self.path} does not hold {dataset.name} as plain rows in one piece; {SHARD_REMEDY}")
         return Layout(rows, offsets, width)
 
     def read(self, name: str, first: int, count: int, into: memoryview) -> int:
