@@ -76,7 +76,11 @@ def separated(cache: Cache, row: int, model: Model) -> dict[str, np.ndarray]:
     mixture, stems, rate = cache.mixture(row), cache.stems(row), cache.grid.sample_rate
     notes = cache.notes(row)
     parts = [
-        part_from_notes([tuple(note[:4]) for note in notes[notes[:, 4] == n].tolist()], program=instrument.midi_program)
+        part_from_notes(
+            [tuple(note[:4]) for note in notes[notes[:, 4] == n].tolist()],
+            program=instrument.midi_program,
+            is_drum=not instrument.pitched,
+        )
         for n, instrument in enumerate(model.instruments)
     ]
     guide = ScoreGuide([part for part in parts if len(part)], model.instruments, model.grid)
