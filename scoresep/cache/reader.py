@@ -260,7 +260,11 @@ def existing_shard(path: Path) -> Path:
 def open_shard(path: Path) -> h5py.File:
     """A shard, for reading; within `shard_faults`."""
     file = h5py.File(path, "r", locking=False)
-    check_header(file.attrs, path, SHARD_FORMAT)
+    try:
+        check_header(file.attrs, path, SHARD_FORMAT)
+    except BaseException:
+        file.close()
+        raise
     return file
 
 
