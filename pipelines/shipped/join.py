@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-SPLITS = ("train", "validation", "test")
+from scoresep.rendering.settings import SPLITS
 
 
 def join(corpora: Sequence[Path], out: Path) -> int:
