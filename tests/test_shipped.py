@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 import scoresep
 from scoresep.evaluation.metrics import si_sdr
+from scoresep.instruments import choose, group_of
 from scoresep.rendering.render import render_corpus
 from scoresep.rendering.settings import RenderSettings
 from scoresep.shipped import CARD, MODEL
@@ -63,15 +65,11 @@ def test_it_improves_music_and_sounds_that_it_never_heard(songs):
 
 def stems_of(song: Path) -> dict[str, np.ndarray]:
     """Instrument to its sound in a rendered song."""
-    import yaml
-
-    from scoresep.instruments import choose
-
+    instruments = choose(NAMES)
     listed = yaml.safe_load((song / "metadata.yaml").read_text())["stems"]
     found: dict[str, np.ndarray] = {}
     for stem, about in listed.items():
-        program = 128 if about["is_drum"] else about["program_num"]
-        name = next(each.name for each in choose(NAMES) if program in each.programs)
+        name = NAMES[group_of(about["program_num"], about["is_drum"], instruments)]
         found[name] = found.get(name, 0) + soundfile.read(song / "stems" / f"{stem}.flac", dtype="float32")[0]
     return found
 
