@@ -47,6 +47,7 @@ OPTIONS = {
         "--split-set",
         "--strict",
         "--teacher",
+        "--teacher-device",
         "CORPUS",
     ],
     "prepare pairs": [
@@ -60,6 +61,7 @@ OPTIONS = {
         "--splits",
         "--strict",
         "--teacher",
+        "--teacher-device",
         "FOLDER",
     ],
     "train": [
@@ -374,6 +376,11 @@ def test_wrong_instruments(command, corpus, names, words):
 def test_other_settings_for_a_cache_that_is_there(command, cache_copy, corpus):
     ended = command(f"scoresep prepare slakh {corpus} --out {cache_copy} --jobs 1")
     refuses(ended, "cache.h5 was begun with other settings: settings.tracks_per_shard is 2, not 8")
+
+
+def test_a_device_for_the_teacher(command, corpus):
+    refuses(command(f"scoresep prepare slakh {corpus} --teacher-device tpu"), "device 'tpu' is not to be had here")
+    assert command(f"scoresep prepare slakh {corpus} --teacher-device auto --jobs 1").status == 0
 
 
 def test_places_that_cannot_be_written(command, corpus, here, prepared):

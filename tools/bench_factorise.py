@@ -1,13 +1,15 @@
 """Time the score-informed factorisation of `scoresep.features` against dense NumPy, in one process on one core.
 
     OMP_NUM_THREADS=1 python tools/bench_factorise.py [--seconds 240] [--groups piano,guitar,bass] [--repeats 3]
+    OMP_NUM_THREADS=1 python tools/bench_factorise.py --device cuda [--songs 8]
     OMP_NUM_THREADS=1 python tools/bench_factorise.py --cache cache.h5 [--split test] [--tracks 16]
 
 The music is composed; its magnitude is made of its notes' combs, decaying, and of noise. Dense NumPy does the same
 updates as matrix products over all components and all frames, with zeros where the score has none; both must find the
 same factors. Times are process times, the median of the repeats; the score's rolls are given, the masks are included.
 
-With `--cache`: how well it separates the tracks of a cache with stems, beside the harmonic mask and the oracle mask.
+With `--device`: the batched form on that device, of `--songs` songs at once, beside the compiled one on one core. With
+`--cache`: how well it separates the tracks of a cache with stems, beside the harmonic mask and the oracle mask.
 """
 
 from __future__ import annotations
@@ -23,13 +25,15 @@ from turns import medians
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import Track, harmonic_mask, oracle_mask
 from scoresep.evaluation.metrics import ALONE_DB, SILENT_DB, leak_db, si_sdr
-from scoresep.features.factorisation import FactoriseSettings, Factors, factorise, masks
+from scoresep.features.factorisation import FactoriseSettings, Factors, Song, factorise, masks
+from scoresep.features.factorisation.batched import factorise_together
 from scoresep.features.factorisation.components import Components, combs, components_of
 from scoresep.features.factorisation.kernels import BACKGROUND, warm_up
 from scoresep.features.roll import rasterise
 from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import LOWEST_PITCH, Grid
 from scoresep.instruments import Instrument, choose, group_of
+from scoresep.machine import choose_device
 from scoresep.rendering.compose import compose
 
 GRID, USUAL = Grid(), FactoriseSettings()
@@ -45,6 +49,8 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=240.0, help="of music (default: %(default)s)")
     options.add_argument("--groups", default="piano,guitar,bass", help="instruments, by comma (default: %(default)s)")
     options.add_argument("--repeats", type=int, default=3, help="turns of each way (default: %(default)s)")
+    options.add_argument("--device", help="time the batched form there instead: cuda, cpu")
+    options.add_argument("--songs", type=int, default=8, help="of the batched form (default: %(default)s)")
     options.add_argument("--cache", type=Path, help="measure quality on this cache instead")
     options.add_argument("--split", help="of that cache (default: all)")
     options.add_argument("--tracks", type=int, help="of that split, from its beginning (default: all)")
@@ -58,6 +64,9 @@ def main() -> None:
     magnitude = sound_of(rolls)
     start = components_of(rolls, onsets, kinds, GRID, PLAIN)
     warm_up()
+    if chosen.device:
+        print_device(Song(magnitude, rolls, onsets), kinds, chosen)
+        return
 
     def ours(settings: FactoriseSettings) -> Factors:
         return factorise(magnitude, rolls, kinds, GRID, onsets, settings)
@@ -84,6 +93,31 @@ def main() -> None:
     print(f"    {'factorise and masks:':28} {both:7.3f} s, {chosen.seconds / both:6.0f} times real time")
     print(f"    dense NumPy takes {times['updates alone, dense NumPy'] / times['updates alone']:.1f} times as long")
     print_sizes(found, len(instruments))
+
+
+def print_device(song: Song, kinds: list[str], chosen: argparse.Namespace) -> None:
+    """The compiled form and the batched one, by the clock: a device works while the process waits."""
+    device, songs = choose_device(chosen.device), [song] * chosen.songs
+    (found, *_), compiled = (
+        factorise_together(songs[:1], kinds, GRID, USUAL, device),
+        factorise(*song[:2], kinds, GRID, song.onsets),
+    )
+    wrong = np.abs(masks(found) - masks(compiled)).max()
+    assert wrong < 1e-2, f"the batched form finds other masks, by {wrong:.1e}"
+    times = medians(
+        {
+            "compiled, one core": lambda: [factorise(*each[:2], kinds, GRID, each.onsets, USUAL) for each in songs],
+            f"batched on {device}": lambda: factorise_together(songs, kinds, GRID, USUAL, device),
+        },
+        chosen.repeats,
+        time.perf_counter,
+    )
+    print(f"{chosen.songs} songs of {chosen.seconds:.0f} s, {len(found.templates)} components each")
+    print(f"    masks differ by at most {wrong:.0e}")
+    for name, took in times.items():
+        print(f"    {name + ':':28} {took:7.3f} s, {chosen.songs * chosen.seconds / took:6.0f} times real time")
+    ours, theirs = times.values()
+    print(f"    the batched form is {ours / theirs:.2f} times as fast")
 
 
 def composed(seconds: float, instruments: tuple[Instrument, ...], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

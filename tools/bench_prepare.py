@@ -53,7 +53,7 @@ PARTS = {
     "score check": [("__init__.py", "check_stem")],
     "rolls": [("roll.py", "rasterise")],
     "masks": [("harmonics.py", "harmonic_mask")],
-    "teacher": [("track.py", "teach")],
+    "teacher": [("track.py", "taught")],
     "notes": [("track.py", "note_table")],
     "int16 audio": [("track.py", "add_audio")],
     "write, digest": [("writer.py", "append")],

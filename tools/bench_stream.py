@@ -25,7 +25,7 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.track import compile_track
 from scoresep.corpora.slakh import open_slakh
 from scoresep.grid import Grid
-from scoresep.training.run import choose_device
+from scoresep.machine import choose_device
 from scoresep.training.shards import DATASETS, Crop, ShardClips
 from scoresep.training.stream import ClipOrder, Mover, Source, open_source
 

@@ -22,12 +22,12 @@ from torch import Tensor
 from turns import synchronise
 
 from scoresep.cache.reader import Cache
+from scoresep.machine import choose_device
 from scoresep.training.checkpoint import Model
 from scoresep.training.log import RunLog, read_log
 from scoresep.training.loop import train_stage
 from scoresep.training.precision import autocast
 from scoresep.training.recipe_files import load_recipe
-from scoresep.training.run import choose_device
 from scoresep.training.session import Session
 from scoresep.training.stages import STAGES, enter, only
 

@@ -23,10 +23,10 @@ from rows import choose_rows, load_rows, stage_folder, write_recipes
 from scoresep.cache.reader import Cache
 from scoresep.console import console, losses_line, meter
 from scoresep.errors import ScoresepError
-from scoresep.machine import available_cores
+from scoresep.machine import available_cores, choose_device
 from scoresep.training.log import RunLog
 from scoresep.training.recipe import Recipe
-from scoresep.training.run import Stopped, choose_device, default_recipe, publish, stage_path, train
+from scoresep.training.run import Stopped, default_recipe, publish, stage_path, train
 
 HERE = Path(__file__).parent
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scoresep.cache.schema import CacheSettings, Excluded, shard_folder, shard_name
-from scoresep.cache.track import Compiled, compile_track
+from scoresep.cache.track import Compiled, taught, untaught
 from scoresep.cache.writer import write_shard
 from scoresep.corpora.base import Corpus, Track
 from scoresep.errors import ScoresepError
@@ -30,6 +30,7 @@ class Job:
         tracks: its tracks.
         root: of the corpus; left out of recorded reasons.
         settings, about: of the cache.
+        teacher_device: where the teacher's factors are searched; its rounding, and nothing else, depends on that.
     """
 
     number: int
@@ -39,16 +40,17 @@ class Job:
     root: Path
     settings: CacheSettings
     about: dict[str, Any]
+    teacher_device: str = "cpu"
 
 
-def plan(corpus: Corpus, out: Path, settings: CacheSettings, about: dict[str, Any]) -> list[Job]:
+def plan(
+    corpus: Corpus, out: Path, settings: CacheSettings, about: dict[str, Any], teacher_device: str = "cpu"
+) -> list[Job]:
     """The shards of a corpus, in the order of its tracks."""
     size = settings.tracks_per_shard
     groups = [corpus.tracks[first : first + size] for first in range(0, len(corpus.tracks), size)]
-    return [
-        Job(n, shard_folder(out) / shard_name(n), shard_key(about, tracks), tracks, corpus.root, settings, about)
-        for n, tracks in enumerate(groups)
-    ]
+    folder, what = shard_folder(out), (corpus.root, settings, about, teacher_device)
+    return [Job(n, folder / shard_name(n), shard_key(about, tracks), tracks, *what) for n, tracks in enumerate(groups)]
 
 
 def in_part(job: Job, part: Part) -> bool:
@@ -66,20 +68,29 @@ def compile_shard(job: Job) -> tuple[Job, str]:
 
 
 def compiled_tracks(job: Job) -> Iterator[Compiled | Excluded]:
-    """Each track compiled, or why it cannot be used; one track in memory at a time.
+    """Each track compiled, or why it cannot be used; one in memory at a time, or all where a device teaches.
 
     Raises:
-        ScoresepError: in the end, if a file came, went or changed meanwhile: what was read cannot be trusted.
+        ScoresepError: the teacher's device fails; or in the end, if a file came, went or changed meanwhile: what was
+            read cannot be trusted.
     """
-    for track in job.tracks:
-        try:
-            yield compile_track(track, job.settings)
-        except ScoresepError as fault:
-            reason = str(fault).replace(f"{job.root}{os.sep}", "")
-            yield Excluded(track.id, track.split, reason, bool(track.omitted))
+    together = 1 if job.teacher_device == "cpu" else len(job.tracks)
+    for first in range(0, len(job.tracks), together):
+        found = [compiled(track, job) for track in job.tracks[first : first + together]]
+        yield from (item for item in found if isinstance(item, Excluded))
+        yield from taught([item for item in found if isinstance(item, Compiled)], job.settings, job.teacher_device)
     if shard_key(job.about, job.tracks) != job.key:
         names = f"{job.tracks[0].id} to {job.tracks[-1].id}"
         raise ScoresepError(f"a file of the tracks {names} changed while it was read; run the same command again")
+
+
+def compiled(track: Track, job: Job) -> Compiled | Excluded:
+    """A track but for what the teacher says of it, or why it cannot be used."""
+    try:
+        return untaught(track, job.settings)
+    except ScoresepError as fault:
+        reason = str(fault).replace(f"{job.root}{os.sep}", "")
+        return Excluded(track.id, track.split, reason, bool(track.omitted))
 
 
 def shard_key(about: dict[str, Any], tracks: Sequence[Track]) -> str:

@@ -39,6 +39,7 @@ def prepare(
     progress: Progress | None = None,
     part: Part | None = None,
     strict: bool = False,
+    teacher_device: str = "cpu",
 ) -> Outcome:
     """Compile `corpus` into the cache `out`; shards that are there already are kept.
 
@@ -46,6 +47,7 @@ def prepare(
         engine: runs the work; all cores of this machine by default.
         part: make only this part of the shards, and no index: for machines that share the work.
         strict: refuse to make an index if a track cannot be used.
+        teacher_device: where workers search the teacher's factors, see `machine.choose_device`.
 
     Raises:
         ScoresepError: an instrument is absent from the corpus, no track is usable, `out` holds a cache made with
@@ -56,7 +58,11 @@ def prepare(
     check_replaceable(out)
     about = describe(corpus, settings)
     check_same_settings(out, about)
-    jobs = [job for job in plan(corpus, out.absolute(), settings, about) if part is None or in_part(job, part)]
+    jobs = [
+        job
+        for job in plan(corpus, out.absolute(), settings, about, teacher_device)
+        if part is None or in_part(job, part)
+    ]
     missing = [job for job in jobs if read_shard_summary(job.path, job.key) is None]
     if missing:  # an index of before must not outlive the shards it points into
         out.unlink(missing_ok=True)

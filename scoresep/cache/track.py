@@ -6,16 +6,16 @@ Called by `jobs` in the workers. Each file is opened once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoresep.cache.reader import pack
+from scoresep.cache.reader import pack, unpack
 from scoresep.cache.schema import FULL_SCALE, CacheSettings, StemFinding
 from scoresep.cache.sounds import Sounds, read_sounds
 from scoresep.corpora.base import Track
-from scoresep.errors import ScoresepError
-from scoresep.features.factorisation import Factors, factorise
+from scoresep.errors import ScoresepError, first_line
+from scoresep.features.factorisation import Factors, Song, factorise
 from scoresep.features.harmonics import harmonic_mask
 from scoresep.features.kernels import packed_width
 from scoresep.features.level import level_of
@@ -23,7 +23,9 @@ from scoresep.features.magnitude import half_magnitude
 from scoresep.features.percussion import percussive_mask
 from scoresep.features.roll import rasterise
 from scoresep.features.score import Part, sounding_notes
+from scoresep.grid import PITCHES
 from scoresep.instruments import Instrument
+from scoresep.machine import choose_device
 
 DOUBLE_STRIKE = 0.03
 """Seconds within which two parts of a group that strike the same key count as one note."""
@@ -44,11 +46,16 @@ def compile_track(track: Track, settings: CacheSettings) -> Compiled:
     Raises:
         ScoresepError: the track cannot be used; the message is the reason that the cache records.
     """
+    return taught([untaught(track, settings)], settings)[0]
+
+
+def untaught(track: Track, settings: CacheSettings) -> Compiled:
+    """All of a track but what the teacher says of it; raises as `compile_track` does."""
     if track.problem or track.omitted:
         raise ScoresepError(track.problem or track.omitted)
     sounds = read_sounds(track, settings)
     level = level_of(sounds.mixture)
-    arrays = features(sounds, settings, level)
+    arrays = features(sounds, settings)
     row: dict[str, object] = {
         "id": track.id,
         "split": track.split,
@@ -56,8 +63,8 @@ def compile_track(track: Track, settings: CacheSettings) -> Compiled:
         "frames": len(arrays["magnitude"]),
         "samples": len(sounds.mixture),
         "notes": len(arrays["notes"]),
-        "templates": len(arrays.get("template", ())),
-        "activations": len(arrays.get("activation", ())),
+        "templates": 0,
+        "activations": 0,
         "level": level,
         "scale": add_audio(arrays, sounds),
         "active": active(sounds, arrays["roll"], settings.instruments),
@@ -65,8 +72,62 @@ def compile_track(track: Track, settings: CacheSettings) -> Compiled:
     return Compiled(arrays, row, sounds.findings)
 
 
-def features(sounds: Sounds, settings: CacheSettings, level: float) -> dict[str, np.ndarray]:
-    """Magnitude, rolls, onsets, masks, notes and the teacher's factors, from mixture and score alone."""
+def taught(tracks: Sequence[Compiled], settings: CacheSettings, device: str = "cpu") -> list[Compiled]:
+    """The same tracks with the teacher's factors, of mixtures and scores alone: all at once on a device.
+
+    Raises:
+        ScoresepError: there is no such device, or not enough memory on it.
+    """
+    if settings.teacher == "none":
+        return list(tracks)
+    device = device if device == "cpu" else str(choose_device(device))
+    kinds, songs = [instrument.kind for instrument in settings.instruments], [song_of(track) for track in tracks]
+    if device == "cpu":
+        found = [factorise(*song[:2], kinds, settings.grid, song.onsets, settings.factorise) for song in songs]
+    else:
+        found = on_device(songs, kinds, settings, device)
+    return [with_factors(track, factors) for track, factors in zip(tracks, found, strict=True)]
+
+
+def song_of(track: Compiled) -> Song:
+    """What is to be explained of a track, and what its score says."""
+    magnitude = track.arrays["magnitude"].astype(np.float32)
+    magnitude /= np.float32(track.row["level"])
+    return Song(magnitude.T, *(np.moveaxis(unpack(track.arrays[name], PITCHES), 0, 2) for name in ("roll", "onset")))
+
+
+def on_device(songs: Sequence[Song], kinds: Sequence[str], settings: CacheSettings, device: str) -> list[Factors]:
+    """Factors of songs, found on a device; raises as `taught` does."""
+    from scoresep.features.factorisation.batched import factorise_together
+
+    try:
+        return factorise_together(songs, kinds, settings.grid, settings.factorise, device)
+    except RuntimeError as fault:  # of CUDA, out of memory included
+        reason = first_line(fault)
+        raise ScoresepError(f"the teacher failed on {device} ({reason}); use --teacher-device cpu") from fault
+
+
+def with_factors(track: Compiled, factors: Factors) -> Compiled:
+    """A track with the rows of the datasets `schema.FACTORS`."""
+    arrays = factor_arrays(factors)
+    counts = {"templates": len(arrays["template"]), "activations": len(arrays["activation"])}
+    return replace(track, arrays=track.arrays | arrays, row=track.row | counts)
+
+
+def factor_arrays(factors: Factors) -> dict[str, np.ndarray]:
+    """Factors as rows for the datasets `schema.FACTORS`."""
+    stored = factors.half()
+    return {
+        "template": stored.templates,
+        "template_of": np.stack([stored.instrument, stored.pitch], axis=1).astype(np.int16),
+        "component": stored.component,
+        "activation": stored.activation,
+        "activation_end": stored.first[1:].astype(np.uint32),
+    }
+
+
+def features(sounds: Sounds, settings: CacheSettings) -> dict[str, np.ndarray]:
+    """Magnitude, rolls, onsets, masks and notes, from mixture and score alone."""
     grid = settings.grid
     spectrum = half_magnitude(sounds.mixture, grid.n_fft, grid.hop)
     frames = len(spectrum)
@@ -82,30 +143,6 @@ def features(sounds: Sounds, settings: CacheSettings, level: float) -> dict[str,
         "onset": pack(onset),
         "harmonic": np.stack(masks, axis=1),
         "notes": note_table(sounds.parts, len(sounds.mixture) / grid.sample_rate),
-        **(teach(spectrum, roll, onset, settings, level) if settings.teacher == "nmf" else {}),
-    }
-
-
-def teach(
-    spectrum: np.ndarray, roll: np.ndarray, onset: np.ndarray, settings: CacheSettings, level: float
-) -> dict[str, np.ndarray]:
-    """The teacher's factors of a whole track, which the score explains: magnitudes (T, F), rolls bool (T, N, P)."""
-    magnitude = spectrum.astype(np.float32)
-    magnitude /= np.float32(level)
-    kinds = [instrument.kind for instrument in settings.instruments]
-    rolls, onsets = (np.moveaxis(values, 0, 2) for values in (roll, onset))
-    return factor_arrays(factorise(magnitude.T, rolls, kinds, settings.grid, onsets, settings.factorise))
-
-
-def factor_arrays(factors: Factors) -> dict[str, np.ndarray]:
-    """Factors as rows for the datasets `schema.FACTORS`."""
-    stored = factors.half()
-    return {
-        "template": stored.templates,
-        "template_of": np.stack([stored.instrument, stored.pitch], axis=1).astype(np.int16),
-        "component": stored.component,
-        "activation": stored.activation,
-        "activation_end": stored.first[1:].astype(np.uint32),
     }
 
 

@@ -57,7 +57,7 @@ def evaluate(
     from scoresep.evaluation.baselines import BASELINES
     from scoresep.evaluation.picture import plot_track
     from scoresep.evaluation.terminal import result_tables
-    from scoresep.training.run import choose_device
+    from scoresep.machine import choose_device
 
     ckpts = ckpt or [DEFAULT_CHECKPOINT]
     if len(ckpts) > 2:

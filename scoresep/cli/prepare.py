@@ -14,6 +14,7 @@ from scoresep.errors import ScoresepError
 from scoresep.instruments import DEFAULT_INSTRUMENTS, OTHER, Instrument, choose, read_instruments
 
 if TYPE_CHECKING:
+    from scoresep.cache.engine import Engine
     from scoresep.cache.prepare import Outcome, Part
     from scoresep.cache.schema import CacheSettings
     from scoresep.corpora.base import Corpus
@@ -39,6 +40,9 @@ ScoreCheck = Annotated[
 Teacher = Annotated[
     str,
     typer.Option(help="What estimates stems from mixture and score, for training: nmf (factorisation), or none."),
+]
+TeacherDevice = Annotated[
+    str, typer.Option(help="Where the teacher works, in each worker: cpu, auto, or a GPU such as cuda:0.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail if any track cannot be used.")]
 PartOption = Annotated[
@@ -66,6 +70,7 @@ def slakh(
     ] = False,
     score_check: ScoreCheck = "flag",
     teacher: Teacher = "nmf",
+    teacher_device: TeacherDevice = "cpu",
     strict: Strict = False,
     part: PartOption = None,
     scheduler: Scheduler = "",
@@ -78,11 +83,13 @@ def slakh(
 
     Example: scoresep prepare slakh ~/slakh2100_flac_redux --out cache.h5
     """
+    from scoresep.cache.engine import Engine
     from scoresep.corpora.slakh import open_slakh
 
     groups = read_groups(instruments)
     settings = read_settings(groups, score_check, teacher)
-    compile_corpus(open_slakh(corpus, split_set, dedupe), out, settings, strict, part, scheduler, jobs)
+    engine = Engine(jobs, scheduler)
+    compile_corpus(open_slakh(corpus, split_set, dedupe), out, settings, strict, part, engine, teacher_device)
 
 
 @prepare_app.command()
@@ -100,6 +107,7 @@ def pairs(
         bool, typer.Option("--dedupe", help="Leave out music that another split holds too (same MIDI file).")
     ] = False,
     teacher: Teacher = "nmf",
+    teacher_device: TeacherDevice = "cpu",
     strict: Strict = False,
     part: PartOption = None,
     scheduler: Scheduler = "",
@@ -111,11 +119,13 @@ def pairs(
 
     Example: scoresep prepare pairs ~/songs --out cache.h5 --instruments piano,bass,drums,other
     """
+    from scoresep.cache.engine import Engine
     from scoresep.corpora.pairs import open_pairs
 
     groups = read_groups(instruments)
     settings = read_settings(groups, "off", teacher)
-    compile_corpus(open_pairs(folder, splits, seed, dedupe), out, settings, strict, part, scheduler, jobs)
+    engine = Engine(jobs, scheduler)
+    compile_corpus(open_pairs(folder, splits, seed, dedupe), out, settings, strict, part, engine, teacher_device)
 
 
 def compile_corpus(
@@ -124,13 +134,15 @@ def compile_corpus(
     settings: CacheSettings,
     strict: bool,
     part: str | None,
-    scheduler: str,
-    jobs: int,
+    engine: Engine,
+    teacher_device: str,
 ) -> None:
     """Prepare `corpus` and say what came of it."""
-    from scoresep.cache.engine import Engine
     from scoresep.cache.prepare import prepare
+    from scoresep.machine import choose_device
 
+    if teacher_device != "cpu" and not engine.scheduler:  # the workers of a cluster know their own
+        teacher_device = str(choose_device(teacher_device))
     console.print(f"{corpus.root}: {len(corpus.tracks)} tracks, split set {corpus.split_set}", markup=False)
     for note in corpus.notes:
         console.print(f"  {note}", markup=False)
@@ -139,10 +151,11 @@ def compile_corpus(
             corpus,
             out,
             settings,
-            Engine(jobs, scheduler),
+            engine,
             partial(progress, "preparing"),
             read_part(part),
             strict,
+            teacher_device,
         )
     say(outcome, partial=part is not None)
 

@@ -42,10 +42,10 @@ def report(
     """
     import torch
 
+    from scoresep.machine import choose_device
     from scoresep.reporting.media import size_text
     from scoresep.reporting.page import write_report
     from scoresep.reporting.sources import gather
-    from scoresep.training.run import choose_device
 
     torch.set_num_threads(available_cores())
     chosen = str(choose_device(device))

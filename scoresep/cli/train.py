@@ -43,10 +43,11 @@ def train(
     import torch
 
     from scoresep.cache.reader import Cache
+    from scoresep.machine import choose_device
     from scoresep.training.log import NoLog, RunLog
     from scoresep.training.ranks import joined
     from scoresep.training.recipe_files import load_recipe
-    from scoresep.training.run import Stopped, choose_device, default_recipe
+    from scoresep.training.run import Stopped, default_recipe
     from scoresep.training.run import train as run_training
     from scoresep.training.stream import RESIDENT
 

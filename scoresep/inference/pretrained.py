@@ -10,9 +10,9 @@ import numpy as np
 from scoresep.inference.guide import read_guide
 from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.transcribe import Transcription, transcribe_array, write_midi
+from scoresep.machine import choose_device
 from scoresep.shipped import MODEL
 from scoresep.training.checkpoint import Model, load_checkpoint
-from scoresep.training.run import choose_device
 
 
 class Pretrained:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -32,24 +31,6 @@ CPU_RECIPE, GPU_RECIPE = "mini", "paper"
 
 class Stopped(Exception):
     """The user asked to stop; everything is saved."""
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is a GPU where there is one, of its own for each process of `torchrun`.
-
-    Raises:
-        ScoresepError: there is no such device.
-    """
-    if name == "auto" and torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun numbers the processes of a node
-    if name == "auto":
-        return torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as fault:
-        raise ScoresepError(f"device '{name}' is not to be had here; use --device auto or cpu") from fault
-    return device
 
 
 def default_recipe(device: torch.device) -> str:

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from scoresep.cache import jobs
 from scoresep.cache.engine import Engine
@@ -19,7 +20,7 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.schema import FACTORS, CacheSettings, shard_datasets
 from scoresep.corpora.slakh import open_slakh
 from scoresep.errors import ScoresepError
-from scoresep.features.factorisation import FactoriseSettings
+from scoresep.features.factorisation import FactoriseSettings, batched
 from scoresep.features.harmonics import HarmonicSettings
 from scoresep.grid import Grid
 from scoresep.instruments import choose
@@ -53,7 +54,7 @@ def test_prepared_again_reuses_every_shard(corpus, cache_copy):
 
 def test_interrupted_goes_on_and_ends_the_same(corpus, prepared, tmp_path, monkeypatch, assert_same):
     out = tmp_path / "cache.h5"
-    real = jobs.compile_track
+    real = jobs.untaught
     seen = []
 
     def stop_at_the_fourth(track, settings):
@@ -62,12 +63,12 @@ def test_interrupted_goes_on_and_ends_the_same(corpus, prepared, tmp_path, monke
             raise KeyboardInterrupt
         return real(track, settings)
 
-    monkeypatch.setattr(jobs, "compile_track", stop_at_the_fourth)
+    monkeypatch.setattr(jobs, "untaught", stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         prepare(open_slakh(corpus), out, SETTINGS, Engine(1))
     assert not out.exists()
     assert sorted(path.name for path in (tmp_path / "cache.shards").iterdir()) == ["settings.json", "shard-00000.h5"]
-    monkeypatch.setattr(jobs, "compile_track", real)
+    monkeypatch.setattr(jobs, "untaught", real)
     assert prepare(open_slakh(corpus), out, SETTINGS, Engine(1)).reused == 1
     assert_same(out, prepared)
 
@@ -80,6 +81,34 @@ def test_without_a_teacher_nothing_else_changes(corpus, prepared, tmp_path, cont
     for name in (name for name in bare if "@" not in name and not name.endswith(("activation", "activations"))):
         assert np.array_equal(bare[name], whole[name]) or name.endswith(("template", "templates")), name
     assert not Cache(tmp_path / "cache.h5").has_teacher and Cache(prepared).has_teacher
+
+
+def test_a_teacher_on_a_device_finds_the_same_but_for_rounding(corpus, prepared, tmp_path, content):
+    """torch knows the processor by the name of a device, too, and computes there as on any other."""
+    prepare(open_slakh(corpus), tmp_path / "cache.h5", SETTINGS, Engine(2), teacher_device="cpu:0")
+    found, usual = content(tmp_path / "cache.h5"), content(prepared)
+    assert found.keys() == usual.keys()
+    rounded = 0
+    for name in (name for name in usual if "@" not in name):
+        if name.endswith(("/template", "/activation")):
+            close = np.isclose(found[name], usual[name], rtol=2e-3, atol=1e-4)
+            assert close.all(), (name, np.abs(found[name] - usual[name]).max())
+            rounded += 1
+        else:
+            assert np.array_equal(found[name], usual[name]), name
+    assert rounded == 6
+
+
+def test_a_device_that_cannot_teach(corpus, tmp_path, monkeypatch):
+    def exhausted(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nGPU 0 has ...")
+
+    monkeypatch.setattr(batched, "search_together", exhausted)
+    with pytest.raises(
+        ScoresepError, match=r"failed on cpu:0 \(CUDA out of memory. Tried .* GiB\); use --teacher-device cpu"
+    ):
+        prepare(open_slakh(corpus), tmp_path / "cache.h5", SETTINGS, Engine(1), teacher_device="cpu:0")
+    assert not (tmp_path / "cache.h5").exists()
 
 
 def test_a_deleted_shard_is_made_again(corpus, prepared, cache_copy, assert_same):
@@ -112,14 +141,14 @@ def test_an_interrupted_renewal_leaves_no_index_over_other_shards(corpus_copy, t
     for track in ("train/Track00001", "test/Track00005"):
         for n in range(4):
             soundfile.write(corpus_copy / track / "stems" / f"S0{n}.flac", make.tone(70, 2.0), 16000)
-    real = jobs.compile_track
+    real = jobs.untaught
 
     def stop_at_the_last(track, settings):
         if track.id == "Track00005":
             raise KeyboardInterrupt
         return real(track, settings)
 
-    monkeypatch.setattr(jobs, "compile_track", stop_at_the_last)
+    monkeypatch.setattr(jobs, "untaught", stop_at_the_last)
     with pytest.raises(KeyboardInterrupt):
         prepare(open_slakh(corpus_copy), out, SETTINGS, Engine(1))
     assert not out.exists()

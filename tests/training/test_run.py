@@ -17,7 +17,7 @@ from scoresep.errors import ScoresepError
 from scoresep.training import run as runs
 from scoresep.training.checkpoint import load_checkpoint
 from scoresep.training.log import RunLog, read_log
-from scoresep.training.run import Stopped, choose_device, default_recipe, stage_path, stop_signals, train
+from scoresep.training.run import Stopped, default_recipe, stage_path, stop_signals, train
 
 CPU = torch.device("cpu")
 STAGE = {number: f"stage {number}" for number in (1, 2, 3)}
@@ -248,12 +248,8 @@ def test_the_first_signal_is_a_wish_and_the_second_stops():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_devices():
-    assert choose_device("cpu") == CPU and choose_device("auto").type in ("cpu", "cuda")
+def test_the_recipe_goes_with_the_device():
     assert default_recipe(CPU) == "mini" and default_recipe(torch.device("cuda")) == "paper"
-    for name in ("tpu", "cuda:99", ""):
-        with pytest.raises(ScoresepError, match=f"device '{name}' is not to be had here"):
-            choose_device(name)
 
 
 def test_the_log_is_json_lines(run, tmp_path):

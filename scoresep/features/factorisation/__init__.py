@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,7 +36,7 @@ from scoresep.features.factorisation.components import (
 from scoresep.features.factorisation.kernels import combine, kullback_leibler, project, share, sweep
 from scoresep.grid import LOWEST_PITCH, Grid
 
-__all__ = ["ATTACK", "FREE", "FactoriseSettings", "Factors", "divergence", "factorise", "masks"]
+__all__ = ["ATTACK", "FREE", "FactoriseSettings", "Factors", "Song", "divergence", "factorise", "masks"]
 
 POWER = 1.5
 """Exponent of the instruments' magnitudes in the masks: between their ratio and the Wiener filter."""
@@ -72,6 +73,11 @@ class Factors:
         """T."""
         return len(self.first) - 1
 
+    @property
+    def frame(self) -> np.ndarray:
+        """The frame of each entry, int64 (E,)."""
+        return np.repeat(np.arange(self.frames), np.diff(self.first))
+
     def half(self) -> Factors:
         """The same in float16 and uint16, to be stored."""
         return self._cast(np.float16, np.uint16)
@@ -99,7 +105,7 @@ class Factors:
     def dense(self) -> np.ndarray:
         """Activations as a matrix A, float32 (K, T): components k sound like `templates[k].T @ A[k]`, (F, T)."""
         matrix = np.zeros((len(self.templates), self.frames), dtype=np.float32)
-        matrix[self.component, np.repeat(np.arange(self.frames), np.diff(self.first))] = self.activation
+        matrix[self.component, self.frame] = self.activation
         return matrix
 
 
@@ -128,6 +134,39 @@ def factorise(
         ValueError: shapes that do not fit together.
     """
     settings = settings or FactoriseSettings()
+    begun = begin(magnitude, rolls, kinds, grid, onsets, settings, likelihood)
+    return with_peaks_of_one(search(begun.factors, begun.start, begun.mixture, grid, settings))
+
+
+class Song(NamedTuple):
+    """A mixture's magnitude (F, T), its rolls and onsets, bool (N, P, T) each, as `factorise` takes them."""
+
+    magnitude: np.ndarray
+    rolls: np.ndarray
+    onsets: np.ndarray
+
+
+class Begun(NamedTuple):
+    """What a search begins with: the mixture, float32 (T, F), what its score asks for, and first factors."""
+
+    mixture: np.ndarray
+    start: Components
+    factors: Factors
+
+
+def begin(
+    magnitude: np.ndarray,
+    rolls: np.ndarray,
+    kinds: Sequence[str],
+    grid: Grid,
+    onsets: np.ndarray | None,
+    settings: FactoriseSettings,
+    likelihood: np.ndarray | None = None,
+) -> Begun:
+    """Components as the score asks for them, equally loud in each frame or as loud as they are likely.
+
+    Arguments and exceptions are those of `factorise`.
+    """
     if rolls.shape[::2] != (len(kinds), magnitude.shape[1]) or magnitude.shape[0] != grid.bins:
         raise ValueError(f"magnitude {magnitude.shape}, rolls {rolls.shape}, {len(kinds)} kinds, {grid.bins} bins")
     if onsets is None:
@@ -150,14 +189,13 @@ def factorise(
     )
     if likelihood is not None:
         factors = replace(factors, activation=factors.activation * weights(factors, likelihood))
-    return with_peaks_of_one(search(factors, start, mixture, grid, settings))
+    return Begun(mixture, start, factors)
 
 
 def weights(factors: Factors, likelihood: np.ndarray) -> np.ndarray:
     """What the likelihood of keys (N, P, T) says of each entry, float32 (E,); 1 for attacks and free components."""
     instrument, pitch = factors.instrument[factors.component], factors.pitch[factors.component]
-    frame = np.repeat(np.arange(factors.frames), np.diff(factors.first))
-    said = likelihood[instrument, np.maximum(pitch - LOWEST_PITCH, 0), frame]
+    said = likelihood[instrument, np.maximum(pitch - LOWEST_PITCH, 0), factors.frame]
     return np.where(pitch >= 0, np.maximum(said, UNLIKELIEST), 1.0).astype(np.float32)
 
 
