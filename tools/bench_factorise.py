@@ -52,11 +52,12 @@ def main() -> None:
     options.add_argument("--device", help="time the batched form there instead: cuda, cpu")
     options.add_argument("--songs", type=int, default=8, help="of the batched form (default: %(default)s)")
     options.add_argument("--cache", type=Path, help="measure quality on this cache instead")
+    options.add_argument("--stored", action="store_true", help="of that cache's own factors (default: found anew)")
     options.add_argument("--split", help="of that cache (default: all)")
     options.add_argument("--tracks", type=int, help="of that split, from its beginning (default: all)")
     chosen = options.parse_args()
     if chosen.cache:
-        print_quality(Cache(chosen.cache), chosen.split, chosen.tracks)
+        print_quality(Cache(chosen.cache), chosen.split, chosen.tracks, chosen.stored)
         return
     instruments = choose(chosen.groups.split(","))
     kinds = [instrument.kind for instrument in instruments]
@@ -175,22 +176,20 @@ def print_sizes(found: Factors, count: int) -> None:
     )
 
 
-def print_quality(cache: Cache, split: str | None, tracks: int | None) -> None:
+def print_quality(cache: Cache, split: str | None, tracks: int | None, stored: bool) -> None:
     """Mean improvement of SI-SDR over the mixture, by instrument, with true scores."""
     rows = cache.rows(split) if split else np.arange(len(cache.tracks["id"]))
-    found = [improvements(cache, int(row)) for row in rows[:tracks]]
+    found = [improvements(cache, int(row), stored) for row in rows[:tracks]]
     print(f"{len(found)} tracks, SI-SDR improvement in dB: {', '.join(cache.names)}; mean")
     for name in found[0]:
         by_instrument = np.nanmean([figures[name] for figures in found], axis=0)
         print(f"    {name + ':':16}", *(f"{value:6.2f}" for value in by_instrument), f"  {by_instrument.mean():6.2f}")
 
 
-def improvements(cache: Cache, row: int) -> dict[str, list[float]]:
+def improvements(cache: Cache, row: int, stored: bool) -> dict[str, list[float]]:
     """Of each way and instrument of one track; NaN for instruments that are silent or nearly alone."""
     grid, track = cache.grid, Track(cache.mixture(row), cache.stems(row), cache.harmonic(row), cache.grid)
-    magnitude = cache.magnitude(row).astype(np.float32) / np.float32(cache.level(row))
-    rolls, onsets = np.moveaxis(cache.roll(row), 0, 2), np.moveaxis(cache.onset(row), 0, 2)
-    shares = masks(factorise(magnitude.T, rolls, [i.kind for i in cache.instruments], grid, onsets))
+    shares = masks(cache.factors(row) if stored else found_anew(cache, row))
     spectrum = stft(track.mixture, grid.n_fft, grid.hop)
     estimates = {
         "harmonic mask": harmonic_mask(track),
@@ -208,6 +207,13 @@ def improvements(cache: Cache, row: int) -> dict[str, list[float]]:
         ]
         for name, sounds in estimates.items()
     }
+
+
+def found_anew(cache: Cache, row: int) -> Factors:
+    """Factors of a track as this version finds them."""
+    magnitude = cache.magnitude(row).astype(np.float32) / np.float32(cache.level(row))
+    rolls, onsets = np.moveaxis(cache.roll(row), 0, 2), np.moveaxis(cache.onset(row), 0, 2)
+    return factorise(magnitude.T, rolls, [i.kind for i in cache.instruments], cache.grid, onsets)
 
 
 if __name__ == "__main__":
