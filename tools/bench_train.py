@@ -11,6 +11,7 @@ steps a round, and the smaller of their times counts: other work on the machine 
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import tempfile
 import time
@@ -22,7 +23,7 @@ from torch import Tensor
 from turns import synchronise
 
 from scoresep.cache.reader import Cache
-from scoresep.machine import choose_device
+from scoresep.machine import choose_device, keep_freed_memory
 from scoresep.training.checkpoint import Model
 from scoresep.training.log import RunLog, read_log
 from scoresep.training.loop import train_stage
@@ -43,9 +44,12 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=20, help="a round; rounds times steps at least ten")
     options.add_argument("--device", default="auto")
     options.add_argument("--resident", default="")
+    options.add_argument("--usual-malloc", action="store_true", help="give freed memory back, which training does not")
     options.add_argument("--set", action="append", default=[])
     given = options.parse_args()
     torch.set_num_threads(given.threads)
+    if not given.usual_malloc:
+        keep_freed_memory()
     cache, device = Cache(given.cache), choose_device(given.device)
     print(f"{given.recipe} on {device}, {given.threads} threads; milliseconds a step")
     for number in map(int, given.stages.split(",")):
@@ -62,6 +66,7 @@ def main() -> None:
             session = Session(STAGES[number], recipe, model, cache, Path(folder) / "s.pt", log, resident=given.resident)
             print(f"stage {number}, {session.precision}: {compare(session, log, device, given.steps)}", flush=True)
             log.close()
+    print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
 def compare(session: Session, log: RunLog, device: torch.device, steps: int) -> str:

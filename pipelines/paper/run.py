@@ -23,7 +23,7 @@ from rows import choose_rows, load_rows, stage_folder, write_recipes
 from scoresep.cache.reader import Cache
 from scoresep.console import console, losses_line, meter
 from scoresep.errors import ScoresepError
-from scoresep.machine import available_cores, choose_device
+from scoresep.machine import available_cores, choose_device, keep_freed_memory
 from scoresep.training.log import RunLog
 from scoresep.training.recipe import Recipe
 from scoresep.training.run import Stopped, default_recipe, publish, stage_path, train
@@ -67,6 +67,7 @@ def arguments() -> argparse.Namespace:
 def run(options: argparse.Namespace) -> None:
     """Train and evaluate the rows asked for, seed by seed, and write all results there are after each."""
     torch.set_num_threads(available_cores())
+    keep_freed_memory()
     device = choose_device(options.device)
     cache, rows = Cache(options.cache), load_rows(options.table)
     judged = [own_songs(cache, options.split), *map(other_songs, options.on)]

@@ -43,7 +43,7 @@ def train(
     import torch
 
     from scoresep.cache.reader import Cache
-    from scoresep.machine import choose_device
+    from scoresep.machine import choose_device, keep_freed_memory
     from scoresep.training.log import NoLog, RunLog
     from scoresep.training.ranks import joined
     from scoresep.training.recipe_files import load_recipe
@@ -54,6 +54,7 @@ def train(
     if resident not in RESIDENT:
         raise ScoresepError(f"--resident '{resident}' is neither host nor device")
     chosen = choose_device(device)
+    keep_freed_memory()
     name = recipe or default_recipe(chosen)
     wanted = load_recipe(name, [*step_settings(steps), *(settings or [])])
     data = Cache(cache)
