@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from scoresep.instruments import Instrument
 from scoresep.training.stream import Batch
@@ -52,44 +52,57 @@ def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool]) -> Batch
     source = torch.arange(bins)[None] / 2.0 ** (semitones[:, None] / 12.0)
     low = source.floor().long().clamp(max=bins - 1).to(device)
     high = (low + 1).clamp(max=bins - 1)
-    share = (source.to(device) - low).clamp(0, 1).float()[..., None]
-    inside = (source <= bins - 1).to(device)[..., None]
-    clip = torch.arange(len(batch.crops), device=device)[:, None]
+    share = (source.to(device) - low).clamp(0, 1).float()
+    inside = (source <= bins - 1).to(device)
 
     def stretch(magnitude: Tensor) -> Tensor:
-        """(B, F, ...) -> the same."""
-        extra = (slice(None), slice(None), *[None] * (magnitude.ndim - 3))
-        return torch.lerp(magnitude[clip, low], magnitude[clip, high], share[extra]) * inside[extra]
+        """(B, ..., F, T) -> the same."""
+        weight, kept = (aligned(values, magnitude.ndim - 1)[..., None] for values in (share, inside))
+        return torch.lerp(take_rows(magnitude, low), take_rows(magnitude, high), weight).mul_(kept)
+
+    def stretch_last(template: Tensor) -> Tensor:
+        """(B, ..., F) -> the same."""
+        below, above, weight, kept = (aligned(values, template.ndim) for values in (low, high, share, inside))
+        near = (template.gather(-1, places.expand_as(template)) for places in (below, above))
+        return torch.lerp(*near, weight).mul_(kept)
 
     nearest = source.round().long().clamp(max=bins - 1).to(device)
-    harmonic = batch.harmonic.transpose(1, 2)[clip, nearest].transpose(1, 2) & inside[:, None]
-    moves = semitones.tolist()
-    rows = torch.tensor(pitched)
-    roll, onset = (
-        torch.stack([shift_pitch(values, move, rows) for values, move in zip(rolls, moves, strict=True)])
-        for rolls in (batch.roll, batch.onset)
-    )
-    stems = None if batch.stems is None else stretch(batch.stems.transpose(1, 2)).transpose(1, 2)
-    template = None if batch.template is None else stretch(batch.template.movedim(3, 1)).movedim(1, 3)
     return replace(
         batch,
         magnitude=stretch(batch.magnitude),
-        roll=roll,
-        onset=onset,
-        harmonic=harmonic,
-        stems=stems,
-        template=template,
+        roll=shift_pitch(batch.roll, semitones, pitched),
+        onset=shift_pitch(batch.onset, semitones, pitched),
+        harmonic=take_rows(batch.harmonic, nearest).logical_and_(inside[:, None, :, None]),
+        stems=None if batch.stems is None else stretch(batch.stems),
+        template=None if batch.template is None else stretch_last(batch.template),
     )
 
 
-def shift_pitch(roll: Tensor, semitones: int, pitched: Tensor) -> Tensor:
-    """Move the `pitched` rows (bool (N,)) of a roll (N, P, T) up along P; keys that leave the piano are lost."""
-    pitches = roll.shape[1]
-    padded = functional.pad(roll, (0, 0, max(semitones, 0), max(-semitones, 0)))
-    moved = padded[:, :pitches] if semitones >= 0 else padded[:, -pitches:]
-    if pitched.all() or not len(roll):  # a stage that needs no onsets gets none
+def aligned(values: Tensor, axes: int) -> Tensor:
+    """(B, F) -> (B, 1, ..., F) of so many axes."""
+    return values.reshape(len(values), *[1] * (axes - 2), values.shape[1])
+
+
+def take_rows(values: Tensor, rows: Tensor) -> Tensor:
+    """Rows of clips (B, ..., F, T), rows[b] (int64 (B, R)) of clip b: (B, ..., R, T), whole rows copied at once."""
+    *lead, height, width = values.shape
+    block = torch.arange(lead[0] * prod(lead[1:]), device=values.device).view(lead)
+    index = block[..., None] * height + aligned(rows, len(lead) + 1)
+    return values.reshape(-1, width).index_select(0, index.flatten()).view(*lead, rows.shape[1], width)
+
+
+def shift_pitch(roll: Tensor, semitones: Tensor, pitched: Sequence[bool]) -> Tensor:
+    """Move the `pitched` rows (N) of rolls (B, N, P, T) up along P, clip b by semitones[b].
+
+    Keys that leave the piano are lost.
+    """
+    pitches, device = roll.shape[2], roll.device
+    source = torch.arange(pitches)[None] - semitones[:, None]
+    there = ((source >= 0) & (source < pitches)).to(device)[:, None, :, None]
+    moved = take_rows(roll, source.clamp(0, pitches - 1).to(device)) * there
+    if all(pitched) or not roll.shape[1]:  # a stage that needs no onsets gets none
         return moved
-    return torch.where(pitched.to(roll.device)[:, None, None], moved, roll)
+    return torch.where(torch.tensor(pitched, device=device)[:, None, None], moved, roll)
 
 
 def equaliser(shape: torch.Size, decibels: float, bin_width: float, generator: torch.Generator) -> Tensor:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from scoresep.instruments import choose
+from scoresep.losses import shares
 from scoresep.training.augment import equaliser, shift_pitch, transpose, vary
 from scoresep.training.shards import DATASETS, ShardClips
 from scoresep.training.stream import Batch, stream
-from scoresep.training.teacher import TEACHER, masks
+from scoresep.training.teacher import TEACHER, parts
 
 GROUPS = choose(["piano", "guitar", "bass"])
 PITCHED = [True, True, True]
@@ -74,11 +76,28 @@ def test_drums_keep_their_rows(batch):
 
 
 def test_keys_that_leave_the_piano_are_lost():
-    roll = torch.zeros(1, 88, 2)
-    roll[0, [0, 40, 87]] = 1.0
-    assert shift_pitch(roll, 3, torch.tensor([True]))[0, :, 0].nonzero().flatten().tolist() == [3, 43]
-    assert shift_pitch(roll, -1, torch.tensor([True]))[0, :, 0].nonzero().flatten().tolist() == [39, 86]
-    assert torch.equal(shift_pitch(roll, 0, torch.tensor([True])), roll)
+    rolls = torch.zeros(3, 1, 88, 2)
+    rolls[:, 0, [0, 40, 87]] = 1.0
+    moved = shift_pitch(rolls, torch.tensor([3, -1, 0]), [True])
+    assert [clip[0, :, 1].nonzero().flatten().tolist() for clip in moved] == [[3, 43], [39, 86], [0, 40, 87]]
+    assert torch.equal(moved[2], rolls[2])
+
+
+def test_spectra_are_interpolated_clip_by_clip(batch):
+    """Against NumPy's interpolation, a frame and a template at a time."""
+    semitones = torch.tensor([-3, 0, 2])
+    template = torch.rand(3, 2, 4, 1025)
+    moved = transpose(replace(batch, template=template), semitones, PITCHED)
+    bins = np.arange(1025)
+    for b, move in enumerate(semitones.tolist()):
+        places = bins / 2 ** (move / 12)
+
+        def expected(spectrum: torch.Tensor, places: np.ndarray = places) -> np.ndarray:
+            return np.interp(places, bins, spectrum.numpy(), right=0.0)
+
+        frames = np.stack([expected(batch.magnitude[b, :, t]) for t in range(32)], axis=1)
+        np.testing.assert_allclose(moved.magnitude[b], frames, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(moved.template[b, 1, 2], expected(template[b, 1, 2]), rtol=1e-3, atol=1e-4)
 
 
 def test_nothing_comes_from_beyond_the_spectrum(batch):
@@ -130,11 +149,11 @@ def test_the_teachers_factors_vary_as_the_mixture_does(batch):
 def test_an_equaliser_leaves_the_teachers_masks_alone_and_a_transposition_moves_them(cache):
     source = ShardClips(cache, 32, (*DATASETS, TEACHER))
     (taught,) = stream(cache, 32, [[(0, 0), (1, 20), (2, 40)]], 0, torch.device("cpu"), source)
-    before = masks(taught.template, taught.activation)
+    before = shares(parts(taught.template, taught.activation))
     equalised = vary(taught, 0, 6.0, 7.8125, torch.Generator().manual_seed(0), GROUPS)
-    assert torch.allclose(masks(equalised.template, equalised.activation), before, atol=1e-5)
+    assert torch.allclose(shares(parts(equalised.template, equalised.activation)), before, atol=1e-5)
     moved = transpose(taught, torch.full((3,), 12), PITCHED)
-    after = masks(moved.template, moved.activation)
+    after = shares(parts(moved.template, moved.activation))
     assert torch.allclose(after[:, :, :1025:2], before[:, :, :513], atol=1e-5) and not torch.allclose(after, before)
 
 
