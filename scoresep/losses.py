@@ -21,8 +21,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scoresep.mixture_error import MixtureError
-from scoresep.mixture_error import applies as one_pass
+from scoresep import one_pass
+from scoresep.features.factorisation.kernels import FAINTEST
+from scoresep.one_pass.mixture_error import MixtureError
+from scoresep.one_pass.stem_error import StemError
 
 
 def cross_entropy(logits: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
@@ -109,7 +111,7 @@ def mixture_loss(mixture: Tensor, separated: Tensor, active: Tensor, counted: Te
     """
     everywhere = torch.ones((1, 1, 1), dtype=torch.bool, device=mixture.device)
     counted = everywhere if counted is None else counted
-    error = MixtureError.apply if one_pass(mixture, separated) else plain_mixture_error
+    error = MixtureError.apply if one_pass.applies(mixture, separated=separated) else plain_mixture_error
     return error(mixture, separated, active, counted) / _whole(mixture)
 
 
@@ -194,10 +196,35 @@ def stem_loss(mixture: Tensor, separated: Tensor, stems: Tensor, counted: Tensor
         stems: E, magnitudes of the true stems, or what a teacher takes for them, (B, N, F, T).
         counted: bool (B,), clips whose stems are known; None for all.
     """
+    if one_pass.applies(mixture, stems, separated=separated):
+        return StemError.apply(mixture, separated, stems, counted, False) / _whole(mixture)
+    return plain_stem_error(separated, stems, counted) / _whole(mixture)
+
+
+def plain_stem_error(separated: Tensor, stems: Tensor, counted: Tensor | None = None) -> Tensor:
+    """`StemError` as tensor operations, for any device and type."""
     error = (separated - stems).abs()
     if counted is not None:
         error = error * counted[:, None, None, None]
-    return error.sum() / _whole(mixture)
+    return error.sum()
+
+
+def teacher_loss(mixture: Tensor, separated: Tensor, parts: Tensor) -> Tensor:
+    """L_teach: `stem_loss` with the shares of X that a teacher gives the instruments, M^t_i X, for stems.
+
+    Args:
+        mixture, separated: as there.
+        parts: what the teacher takes the instruments' magnitudes for, (B, N, F, T); M^t_i is their ratio to the sum.
+    """
+    if one_pass.applies(mixture, parts, separated=separated):
+        return StemError.apply(mixture, separated, parts, None, True) / _whole(mixture)
+    return plain_stem_error(separated, shares(parts) * mixture.unsqueeze(1)) / _whole(mixture)
+
+
+def shares(parts: Tensor) -> Tensor:
+    """Ratio masks of magnitudes (B, N, F, T), of sum 1 over N; where there is next to nothing, all share equally."""
+    total = parts.sum(1, keepdim=True)
+    return torch.where(total > float(FAINTEST), parts / total.clamp_min(float(FAINTEST)), 1.0 / parts.shape[1])
 
 
 def cross_mixture(separated: Tensor, roll: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:

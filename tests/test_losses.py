@@ -254,6 +254,15 @@ def test_stem_loss_by_hand():
     assert losses.stem_loss(torch.tensor([[[3.0, 5.0]]]), stems, stems).item() == 0
 
 
+def test_teacher_loss_by_hand():
+    """Shares of 3/4 and 1/4 of a mixture of 4: |1-3| + |1-1|; where the teacher hears nobody, half of 5 each."""
+    separated = torch.tensor([[[[1.0, 2.5]], [[1.0, 1.5]]]])
+    parts = torch.tensor([[[[0.3, 0.0]], [[0.1, 0.0]]]])
+    mixture = torch.tensor([[[4.0, 5.0]]])
+    for tensors in ((mixture, separated, parts), (mixture.double(), separated.double(), parts.double())):
+        assert losses.teacher_loss(*tensors).item() == pytest.approx((2 + 0 + 0 + 1) / 9)
+
+
 def test_a_loss_over_some_clips_and_over_the_others_is_that_over_all():
     generator = torch.Generator().manual_seed(0)
     x, s, true = (torch.rand(shape, generator=generator) for shape in ((4, 5, 6), (4, 2, 5, 6), (4, 2, 5, 6)))

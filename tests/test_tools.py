@@ -18,6 +18,7 @@ TOOLS = Path(__file__).parents[1] / "tools"
         ("bench_prepare.py --tracks 1 --seconds 4 --repeats 1", ["prepare / floor", "usual / prepare", "score check"]),
         ("bench_masks.py --repeats 1", ["times as long"]),
         ("bench_factorise.py --seconds 4 --repeats 1", ["times real time"]),
+        ("bench_losses.py --clips 2 --frames 8 --repeats 1", ["clip", "harmonic", "stem", "teacher", "times as long"]),
         ("bench_factorise.py --seconds 4 --repeats 1 --device cpu --songs 2", ["batched on cpu"]),
         ("bench_separate.py --minutes 0.02 --recipe mini --open-unmix-minutes=", ["| separate | 0.02 |"]),
     ],

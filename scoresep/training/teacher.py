@@ -1,4 +1,4 @@
-"""The teacher's factors of clips: gathered from where they are stored, multiplied out to masks. Called by `shards`,
+"""The teacher's factors of clips: gathered from where they are stored, multiplied out. Called by `shards`,
 `stream` and `terms`.
 
 Stored are the templates of a whole track and, frame by frame, which of them sound how strongly
@@ -16,9 +16,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-
-from scoresep.features.factorisation import POWER
-from scoresep.features.factorisation.kernels import FAINTEST
 
 TEACHER = "teacher"
 """Among the datasets that a stage reads: all of `schema.FACTORS`, as one."""
@@ -77,17 +74,12 @@ def collate(clips: Sequence[Excerpt], instruments: int, pinned: bool = False) ->
 
 
 @torch.no_grad()
-def masks(template: Tensor, activation: Tensor, power: float = POWER) -> Tensor:
-    """The teacher's ratio masks, as `features.factorisation.masks` makes them: float32 (B, N, F, T), of sum 1 over N.
+def parts(template: Tensor, activation: Tensor) -> Tensor:
+    """What the teacher takes the instruments' magnitudes for, float32 (B, N, F, T).
 
     Args:
         template: float32 (B, N, U, F).
         activation: float32 (B, N, U, T).
-        power: exponent of the instruments' magnitudes.
     """
     with torch.autocast(template.device.type, enabled=False):
-        spectra = template.transpose(2, 3) @ activation
-    highest = spectra.amax(1, keepdim=True)
-    shares = (spectra / highest.clamp_min(float(FAINTEST))).pow_(power)
-    shares.masked_fill_(highest <= float(FAINTEST), 1.0)  # where nothing sounds, all share equally
-    return shares.div_(shares.sum(1, keepdim=True))
+        return template.transpose(2, 3) @ activation

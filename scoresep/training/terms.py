@@ -67,8 +67,8 @@ class Pass:
 
     @cached_property
     def taught(self) -> Tensor:
-        """What the teacher takes the stems for, (B, N, F, T)."""
-        return teacher.masks(self.batch.template, self.batch.activation) * self.batch.magnitude.unsqueeze(1)
+        """What the teacher takes the instruments' magnitudes for, (B, N, F, T)."""
+        return teacher.parts(self.batch.template, self.batch.activation)
 
     @cached_property
     def rolls(self) -> Rolls:
@@ -114,7 +114,7 @@ TERMS: dict[str, dict[str, Term]] = {
             p.batch.magnitude, p.separated, p.batch.harmonic, p.by_score
         ),
         "adversarial_mixture": lambda p: losses.adversarial_mixture_separator_loss(*p.crossed, p.objective),
-        "teacher": lambda p: losses.stem_loss(p.batch.magnitude, p.separated, p.taught),
+        "teacher": lambda p: losses.teacher_loss(p.batch.magnitude, p.separated, p.taught),
         "stem": lambda p: losses.stem_loss(p.batch.magnitude, p.separated, p.batch.stems, p.batch.stemmed),
     },
 }

@@ -8,10 +8,11 @@ import torch
 
 from scoresep.cache.schema import FACTORS
 from scoresep.features import factorisation
+from scoresep.losses import shares
 from scoresep.training.shards import DATASETS, ShardClips
 from scoresep.training.stages import datasets
 from scoresep.training.stream import open_source, stream
-from scoresep.training.teacher import TEACHER, collate, excerpt, masks
+from scoresep.training.teacher import TEACHER, collate, excerpt, parts
 
 CPU = torch.device("cpu")
 CROPS = [(0, 0), (1, 31), (2, 62), (0, 80), (2, 93)]
@@ -50,13 +51,10 @@ def test_masks_by_hand():
     """In the first frame of the first clip: bins 3 and 0 of one instrument against 1 and 1 of the other."""
     factors = collate([crop(0, 2), crop(2, 2)], 2)
     assert factors["template"].shape == (2, 2, 2, 2) and factors["activation"].shape == (2, 2, 2, 2)
-    found = masks(factors["template"].float(), factors["activation"].float())
-    cubed = 3.0**1.5
-    assert found[0, 0, :, 0].tolist() == pytest.approx([cubed / (cubed + 1), 0.0])
+    found = shares(parts(factors["template"].float(), factors["activation"].float()))
+    assert found[0, 0, :, 0].tolist() == pytest.approx([0.75, 0.0])
     assert found[0, :, 0, 1].tolist() == [0.5, 0.5] and found[0, :, 1, 1].tolist() == [1.0, 0.0]
     assert found[1, :, :, 0].unique().tolist() == [0.5] and found[1, 0, :, 1].tolist() == [1.0, 1.0]
-    plain = masks(factors["template"].float(), factors["activation"].float(), power=1.0)
-    assert plain[0, 0, :, 0].tolist() == pytest.approx([0.75, 0.0])
 
 
 @pytest.mark.parametrize("resident", ["", "host", "device"])
@@ -64,20 +62,20 @@ def test_masks_by_hand():
 def test_masks_are_those_of_the_factorisation(cache, resident, workers):
     source = open_source(cache, "train", 32, CPU, ("magnitude", TEACHER), resident)
     (batch,) = stream(cache, 32, [CROPS], workers, CPU, source)
-    found = masks(batch.template, batch.activation)
+    found = shares(parts(batch.template, batch.activation))
     assert found.shape == (5, 3, 1025, 32) and found.dtype == torch.float32
     for place, (row, first) in enumerate(CROPS):
         here = min(32, 94 - first)
-        expected = factorisation.masks(cache.factors(row).crop(first, here))
+        expected = factorisation.masks(cache.factors(row).crop(first, here), power=1.0)
         assert np.abs(found[place, :, :, :here].numpy() - expected).max() < 1e-5
         assert torch.allclose(found[place, :, :, here:], torch.tensor(1 / 3)), "after the end nobody is heard"
 
 
 def test_half_precision_of_the_networks_leaves_the_masks_alone(cache):
     (batch,) = stream(cache, 32, [CROPS], 0, CPU, ShardClips(cache, 32, ("magnitude", TEACHER)))
-    exact = masks(batch.template, batch.activation)
+    exact = parts(batch.template, batch.activation)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(masks(batch.template, batch.activation), exact)
+        assert torch.equal(parts(batch.template, batch.activation), exact)
 
 
 def test_factors_are_read_where_a_loss_asks_for_them_and_nowhere_else(cache):

@@ -116,7 +116,7 @@ def test_the_teachers_loss_is_that_of_its_masks(view, cache):
     """Masks as the factorisation has them, clip by clip."""
     source = ShardClips(cache, 32, (*DATASETS, TEACHER))
     (batch,) = stream(cache, 32, [view.batch.crops], 0, torch.device("cpu"), source)
-    shares = [masks(cache.factors(row).crop(first, 32)) for row, first in batch.crops]
+    shares = [masks(cache.factors(row).crop(first, 32), power=1.0) for row, first in batch.crops]
     estimates = torch.from_numpy(np.stack(shares)) * batch.magnitude.unsqueeze(1)
     expected = losses.stem_loss(batch.magnitude, view.separated, estimates)
     assert torch.isclose(TERMS["separator"]["teacher"](Pass(view.model, batch, view.shifts)), expected, rtol=1e-4)

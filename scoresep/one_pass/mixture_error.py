@@ -1,12 +1,8 @@
-"""The error of the mixture losses with its gradient, in one pass over the tracks. Called by `losses` on a CPU.
-
-As tensor operations it is a dozen passes over B*N*F*T floats, forwards and backwards: a sixth of a step of stage 2.
-"""
+"""The error of the mixture losses. Called by `losses`."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import numba
@@ -14,11 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-
-def applies(mixture: Tensor, separated: Tensor) -> bool:
-    """Whether `MixtureError` can stand for the tensor operations: float32 on a CPU, no gradient of the mixture."""
-    both = (mixture, separated)
-    return not mixture.requires_grad and all(x.dtype == torch.float32 and x.device.type == "cpu" for x in both)
+from scoresep.one_pass import over_clips
 
 
 class MixtureError(torch.autograd.Function):
@@ -43,38 +35,16 @@ class MixtureError(torch.autograd.Function):
         wanted = separated.requires_grad
         gradient = torch.empty(separated.shape if wanted else (0, 0, 0, 0), dtype=torch.float32)
         arrays = [x.detach().contiguous().numpy() for x in (mixture, separated, active, counted)]
+        errors = np.zeros(len(mixture))
+        over_clips(partial(clip_errors, *arrays, gradient.numpy(), errors), len(mixture))
         ctx.save_for_backward(gradient)
-        return mixture.new_tensor(over_clips(*arrays, gradient.numpy(), torch.get_num_threads()).sum())
+        return mixture.new_tensor(errors.sum())
 
     @staticmethod
     def backward(ctx: Any, outer: Tensor) -> tuple[None, Tensor, None, None]:
         """The gradient of the tracks."""
         (gradient,) = ctx.saved_tensors
         return None, gradient * outer, None, None
-
-
-def over_clips(
-    mixture: np.ndarray,
-    separated: np.ndarray,
-    active: np.ndarray,
-    counted: np.ndarray,
-    gradient: np.ndarray,
-    threads: int,
-) -> np.ndarray:
-    """Errors of the clips, float64 (B,), the same for any number of threads; fills `gradient` unless it is empty."""
-    errors = np.zeros(len(mixture))
-    bounds = np.linspace(0, len(mixture), min(threads, len(mixture)) + 1).astype(int)
-    parts = list(pairwise(bounds))
-
-    def work(part: tuple[int, int]) -> None:
-        clip_errors(mixture, separated, active, counted, gradient, errors, *part)
-
-    if len(parts) > 1:
-        with ThreadPoolExecutor(len(parts)) as pool:
-            list(pool.map(work, parts))
-    else:
-        work(parts[0])
-    return errors
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
