@@ -39,6 +39,16 @@ def test_the_parts_of_preparing_are_functions_of_ours():
         assert any(path.name == file and f"def {name}(" in path.read_text() for path in sources), (file, name)
 
 
+@pytest.mark.parametrize("supervision", ["score", "teacher"])
+def test_steps_are_timed(tmp_path, cache, supervision):
+    small = "trunk.channels=8 trunk.hidden=8 trunk.blocks=1 data.batch=4 data.clip_frames=16"
+    settings = " ".join(f"--set {setting}" for setting in (*small.split(), f"supervision={supervision}"))
+    ended = run(tmp_path, f"bench_train.py {cache.path} --stages 1,2 --rounds 1 --steps 10 --threads 1 {settings}")
+    assert ended.returncode == 0, ended.stderr
+    lines = [line for line in ended.stdout.splitlines() if line.startswith("stage ")]
+    assert len(lines) == 2 and all("ratio" in line and "waiting" in line for line in lines)
+
+
 def test_use_is_measured(tmp_path, cache, make):
     make.checkpoint(tmp_path / "ckpt.pt", cache, loud=8)
     ended = run(tmp_path, "measure_use.py ckpt.pt --tracks 1")

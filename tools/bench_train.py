@@ -132,7 +132,7 @@ def bare_step(session: Session) -> Callable[[], None]:
                         inputs.append(tracks)
                     if "adversarial_mixture" in losses[name]:
                         inputs.append(tracks.unflatten(0, (-1, count))[:, 0])
-                    outputs = transcribe(*inputs)
+                    outputs = transcribe(*inputs) or [(tracks, torch.ones_like(tracks))]  # losses that ask no critic
                 network.zero_grad(set_to_none=True)
                 torch.autograd.backward(*map(list, zip(*outputs, strict=True)))
                 tracks = None if tracks is None else tracks.detach()
