@@ -210,13 +210,18 @@ def check_refinable(model: Model, options: Options) -> None:
     """Refuse a model that has no notes to refine by.
 
     Raises:
-        ScoresepError: it knows no notes, and there is no score.
+        ScoresepError: it knows no notes, or none that sounds are learnt from, and there is no score.
     """
-    if options.refine and options.guide is None and not model.transcribes:
+    if not options.refine or options.guide is not None:
+        return
+    if not model.transcribes:
         raise ScoresepError(
             f"the checkpoint's critic tells who plays ({model.critic}) and knows no notes to refine by; give a score, "
             'or a checkpoint trained with supervision "score"'
         )
+    if not any(instrument.pitched for instrument in model.instruments):
+        names = ", ".join(model.names)
+        raise ScoresepError(f"the checkpoint separates {names}, none of which has pitches to refine by; give a score")
 
 
 def _separated(source: Source, model: Model, level: np.float32, options: Options) -> Iterator[Piece]:

@@ -191,6 +191,13 @@ def test_a_model_without_notes_needs_a_score(song: dict[str, np.ndarray]) -> Non
     assert si_sdr(song["bass"], stems["bass"]) > si_sdr(song["bass"], plain["bass"]) + 3
 
 
+def test_a_model_of_drums_alone_has_nothing_to_refine(song: dict[str, np.ndarray]) -> None:
+    model = Model(GRID, choose(["drums", "other"]), TrunkSettings(16, 32, 3, 1), "softmax").eval()
+    with pytest.raises(ScoresepError, match="separates drums, other, none of which has pitches to refine by"):
+        separate_array(song["bass"], 16000, model, Options(refine=True))
+    assert separate_array(song["bass"], 16000, model, Options()).keys() == {"drums", "other"}
+
+
 def test_drums_sound_on_after_their_strokes() -> None:
     model = Model(GRID, choose(["piano", "drums"]), TrunkSettings(8, 16, 2, 1), "softmax")
     nothing = np.zeros((2, PITCHES, 40), dtype=np.float32)
