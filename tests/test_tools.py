@@ -49,6 +49,14 @@ def test_steps_are_timed(tmp_path, cache, supervision):
     assert len(lines) == 2 and all("ratio" in line and "waiting" in line for line in lines)
 
 
+def test_reading_is_timed(tmp_path, cache, corpus):
+    ended = run(tmp_path, f"bench_stream.py {cache.path} --corpus {corpus} --frames 16 --batch 4 --threads 1")
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert sum(line.startswith("(b)") and "of (a)" in line for line in lines) == 4
+    assert sum(line.startswith("(b)") and "times (c)" in line for line in lines) == 4
+
+
 def test_use_is_measured(tmp_path, cache, make):
     make.checkpoint(tmp_path / "ckpt.pt", cache, loud=8)
     ended = run(tmp_path, "measure_use.py ckpt.pt --tracks 1")

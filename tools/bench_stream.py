@@ -6,6 +6,7 @@
 clips into batches on the device, packed as stored; and unpacked as the networks take them; both also from memory
 (`--resident host`). (c) `compile_track` on tracks of the corpus: a random clip costs a whole track, because a FLAC
 file is decoded whole; all clips of a track from one decoding are the most that on-the-fly could reach.
+Freed memory is kept, as in training, unless `--usual-malloc` is given.
 `--cold` drops the shards from the page cache before each pass of (a) and (b), so the disk counts. Passes of (a) and
 (b) alternate, and the best of ROUNDS counts.
 """
@@ -25,7 +26,7 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.track import compile_track
 from scoresep.corpora.slakh import open_slakh
 from scoresep.grid import Grid
-from scoresep.machine import choose_device
+from scoresep.machine import choose_device, keep_freed_memory
 from scoresep.training.shards import DATASETS, Crop, ShardClips
 from scoresep.training.stream import ClipOrder, Mover, Source, open_source
 
@@ -43,8 +44,11 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--device", default="cpu")
     options.add_argument("--cold", action="store_true")
+    options.add_argument("--usual-malloc", action="store_true", help="give freed memory back, which training does not")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
+    if not given.usual_malloc:
+        keep_freed_memory()
     cache, device = Cache(given.cache), choose_device(given.device)
     order = ClipOrder(cache, "train", given.frames, given.batch, seed=0)
     steps = [order.crops(step) for step in range(order.steps_per_epoch)]

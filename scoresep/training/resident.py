@@ -11,7 +11,8 @@ from torch import Tensor
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import DATASET_SPAN, FACTORS
 from scoresep.errors import ScoresepError
-from scoresep.training.shards import DATASETS, STEMS, Crop, ShardClips, about, span_of, torch_type
+from scoresep.training.pieces import copy_clips
+from scoresep.training.shards import DATASETS, STEMS, Crop, ShardClips, about, apart, span_of
 from scoresep.training.teacher import TEACHER, Excerpt, collate, excerpt
 
 
@@ -43,22 +44,23 @@ class ResidentClips:
         stemmed: Collection[int] = (),
     ) -> None:
         self.cache, self.frames, self.device, self.pinned, self.stemmed = cache, frames, device, pinned, stemmed
-        self._first: dict[str, dict[int, int]] = {}
-        self._length: dict[str, dict[int, int]] = {}
+        self._tracks: dict[str, np.ndarray] = {}
         self._held = {name: self._hold(name, rows) for name in names if name != TEACHER}
         self._factors = self._hold_factors(rows) if TEACHER in names else {}
 
     def _hold(self, name: str, rows: Sequence[int]) -> Tensor:
         """What the frames of all tracks need, one track after another, and a row of silence after the last."""
         source = ShardClips(self.cache, 1, [name], stemmed=self.stemmed)
-        shape, dtype = source.kinds[name]
+        pieces = source.pieces[name]
         held_rows = [row for row in rows if name != STEMS or row in self.stemmed]
         frames = {row: int(self.cache.tracks["frames"][row]) for row in held_rows}
-        lengths = {row: source.spans[name].rows(count) for row, count in frames.items()}
+        lengths = {row: pieces.span.rows(count) for row, count in frames.items()}
         firsts = dict(zip(held_rows, np.cumsum([0, *lengths.values()]).tolist(), strict=False))
-        self._first[name], self._length[name] = firsts, lengths
+        self._tracks[name] = np.zeros((len(self.cache.tracks["frames"]), 2), np.int64)  # first row held, number of rows
+        for row in held_rows:
+            self._tracks[name][row] = firsts[row], lengths[row]
         try:
-            held = torch.empty((sum(lengths.values()) + 1, *shape), dtype=torch_type(dtype), device=self.device)
+            held = torch.empty((sum(lengths.values()) + 1, *pieces.shape), dtype=pieces.type, device=self.device)
             for row in held_rows:
                 source.frames = frames[row]
                 held[firsts[row] : firsts[row] + lengths[row]] = source([(row, 0)])[name][0].to(self.device)
@@ -84,23 +86,27 @@ class ResidentClips:
 
     def __call__(self, crops: Sequence[Crop]) -> dict[str, Tensor]:
         """As `ShardClips`, on `device`."""
-        clips = {name: held[self._places(name, crops).to(self.device)] for name, held in self._held.items()}
+        rows, firsts = apart(crops)
+        clips = {name: self._clips(name, rows, firsts) for name in self._held}
         if self._factors:
             factors = collate([self._excerpt(row, first) for row, first in crops], len(self.cache.instruments))
             clips |= {name: values.to(self.device) for name, values in factors.items()}
         if self.pinned:
             clips = {name: clip.pin_memory() for name, clip in clips.items()}
-        return {**clips, **about(self.cache, crops, self.stemmed if STEMS in clips else None)}
+        return {**clips, **about(self.cache, rows, firsts, self.stemmed if STEMS in clips else None)}
 
-    def _places(self, name: str, crops: Sequence[Crop]) -> Tensor:
-        """The held rows of the clips, int64 (B, rows); the silent row where a track has nothing."""
-        span = span_of(self.cache, name)
-        skipped = [first * span.step for _, first in crops]
-        starts = torch.tensor(
-            [self._first[name].get(row, 0) + skip for (row, _), skip in zip(crops, skipped, strict=True)]
-        )
-        left = torch.tensor(
-            [self._length[name].get(row, 0) - skip for (row, _), skip in zip(crops, skipped, strict=True)]
-        )
-        rows = torch.arange(span.rows(self.frames))
-        return torch.where(rows < left[:, None], starts[:, None] + rows, len(self._held[name]) - 1)
+    def _clips(self, name: str, rows: np.ndarray, firsts: np.ndarray) -> Tensor:
+        """Clips of tracks `rows` from frames `firsts` on, silent where a track has nothing: (B, rows, ...)."""
+        held, span, tracks = self._held[name], span_of(self.cache, name), self._tracks[name][rows]
+        begins, count = firsts * span.step, span.rows(self.frames)  # what is held begins with the first frame's window
+        if held.device.type != "cpu":
+            return held[places(begins, tracks, count, len(held) - 1).to(self.device)]
+        clips = torch.empty((len(rows), count, *held.shape[1:]), dtype=held.dtype)
+        copy_clips(clips.data_ptr(), count, begins, tracks, held.numpy().view(np.uint8).reshape(len(held), -1))
+        return clips
+
+
+def places(begins: np.ndarray, tracks: np.ndarray, count: int, silent: int) -> Tensor:
+    """The held rows of clips, int64 (B, count); row `silent` where a track has nothing. Others as for `copy_clips`."""
+    rows = begins[:, None] + np.arange(count)
+    return torch.from_numpy(np.where(rows < tracks[:, 1:], tracks[:, :1] + rows, silent))

@@ -2,15 +2,15 @@
 
 A shard is uncompressed and time comes first, so a clip is one or two contiguous pieces of its file for each dataset.
 They are read into the batch's own memory with `pread`, which needs no lock, no copy and no HDF5 call: HDF5 is asked
-once a shard where its pieces lie.
+once a shard where its pieces lie. A batch takes one compiled call for each dataset (`pieces`).
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import weakref
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import h5py
@@ -22,6 +22,7 @@ from scoresep.cache.plain import plain_dataset
 from scoresep.cache.reader import SHARD_REMEDY, Cache, existing_shard, open_shard, shard_faults
 from scoresep.cache.schema import DATASET_SPAN, FACTORS, shard_datasets
 from scoresep.errors import ScoresepError
+from scoresep.training.pieces import DONE, LACKING, ROWS, Layout, Pieces, Span
 from scoresep.training.teacher import TEACHER, Excerpt, Rows, collate, excerpt
 
 Crop = tuple[int, int]
@@ -33,55 +34,9 @@ STEMS = "stems"
 """What supervision by stems reads besides: one row a sample."""
 
 
-@dataclass(frozen=True)
-class Span:
-    """Which rows of a dataset a clip needs: those of its frames, or the samples that its frames' windows lie on.
-
-    Attributes:
-        step: rows from one frame to the next.
-        window: rows that one frame needs, centred on its place.
-    """
-
-    step: int = 1
-    window: int = 1
-
-    def rows(self, frames: int) -> int:
-        """Rows that so many frames need."""
-        return (frames - 1) * self.step + self.window
-
-    def first(self, frame: int) -> int:
-        """The row at which the clip that begins with `frame` begins; below zero before the track."""
-        return frame * self.step - self.window // 2
-
-
 def span_of(cache: Cache, name: str) -> Span:
     """The span of a dataset."""
     return Span() if DATASET_SPAN[name] == "frames" else Span(cache.grid.hop, cache.grid.n_fft)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the rows of one dataset lie in its file.
-
-    Attributes:
-        rows: rows of a piece; all pieces but the last are full.
-        offsets: first byte of each piece.
-        width: bytes of a row.
-    """
-
-    rows: int
-    offsets: list[int]
-    width: int
-
-    def spans(self, first: int, count: int) -> list[tuple[int, int]]:
-        """(offset, bytes) of the contiguous pieces that hold rows `first` to `first + count`."""
-        found = []
-        while count:
-            piece, within = divmod(first, self.rows)
-            here = min(count, self.rows - within)
-            found.append((self.offsets[piece] + within * self.width, here * self.width))
-            first, count = first + here, count - here
-        return found
 
 
 class Shard:
@@ -95,8 +50,8 @@ class Shard:
         self.path = existing_shard(path)
         with shard_faults(path), open_shard(path) as file:
             self.layouts = {name: self._layout(file, name, *kind) for name, kind in expected.items()}
-        self._file = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._file)
+        self.file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self.file)
 
     def _layout(self, file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Layout:
         width = int(np.prod(shape)) * dtype.itemsize
@@ -122,17 +77,34 @@ class Shard:
         done = 0
         try:
             spans = self.layouts[name].spans(first, count)
-        except IndexError as fault:
-            raise ScoresepError(f"{self.path} does not hold all rows of {name}; {SHARD_REMEDY}") from fault
+        except IndexError:
+            raise self.lacks(name) from None
         for offset, length in spans:
             try:
-                found = os.preadv(self._file, [into[done : done + length]], offset)
+                found = os.preadv(self.file, [into[done : done + length]], offset)
             except OSError as fault:
-                raise ScoresepError(f"{self.path} cannot be read ({fault.strerror}); {SHARD_REMEDY}") from fault
+                raise self.unread(fault.strerror) from fault
             if found != length:
-                raise ScoresepError(f"{self.path} is cut short; {SHARD_REMEDY}")
+                raise self.unread()
             done += length
         return done
+
+    def unread_at(self, offset: int) -> ScoresepError:
+        """What to raise where the bytes from `offset` on could not be read."""
+        try:
+            return self.unread("it could be a moment later" if os.pread(self.file, 1, offset) else None)
+        except OSError as fault:
+            return self.unread(fault.strerror)
+
+    def lacks(self, name: str) -> ScoresepError:
+        """What to raise where rows of a dataset are not there."""
+        return ScoresepError(f"{self.path} does not hold all rows of {name}; {SHARD_REMEDY}")
+
+    def unread(self, reason: str | None = None) -> ScoresepError:
+        """What to raise where bytes that should be there cannot be read; without a reason, the file is too short."""
+        return ScoresepError(
+            f"{self.path} {f'cannot be read ({reason})' if reason else 'is cut short'}; {SHARD_REMEDY}"
+        )
 
 
 class ShardClips:
@@ -157,35 +129,47 @@ class ShardClips:
     ) -> None:
         self.cache, self.frames, self.pinned, self.stemmed = cache, frames, pinned, stemmed
         stored = {name: (tuple(x.shape), np.dtype(x.dtype)) for name, x in shard_datasets(cache.settings).items()}
-        self.kinds = {name: stored[name] for name in names if name != TEACHER}
+        chosen = [name for name in names if name != TEACHER]
         self.taught = TEACHER in names
-        self._stored = {**self.kinds, **({name: stored[name] for name in FACTORS} if self.taught else {})}
-        self.spans = {name: span_of(cache, name) for name in self.kinds}
+        self._stored = {name: stored[name] for name in (*chosen, *(FACTORS if self.taught else ()))}
         self._shards: dict[int, Shard] = {}
-        columns = ("shard", "first_frame", "frames", "first_sample", "samples")
-        plain = (cache.tracks[name].tolist() for name in columns)  # looking them up in arrays costs more than to read
-        self._tracks = [
-            (shard, (first, frames), (sample, samples))
-            for shard, first, frames, sample, samples in zip(*plain, strict=True)
-        ]
+        self._opening = threading.Lock()
+        self._numbers, self._places = np.unique(cache.tracks["shard"], return_inverse=True)
+        self._opened = np.zeros(len(self._numbers), bool)
+        self.pieces = {
+            name: Pieces(*stored[name], span_of(cache, name), self._table(name), len(self._numbers)) for name in chosen
+        }
+
+    def _table(self, name: str) -> np.ndarray:
+        """Where the tracks' rows of a dataset are (`pieces.SHARD`), int64 (R, 3); no stems that are not to be read."""
+        rows = DATASET_SPAN[name]
+        columns = [self.cache.tracks[column] for column in (f"first_{rows.rstrip('s')}", rows)]
+        table = np.stack([self._places, *columns], axis=1).astype(np.int64)
+        if name == STEMS:
+            table[[row not in self.stemmed for row in range(len(table))], ROWS] = 0
+        return table
 
     def __call__(self, crops: Sequence[Crop]) -> dict[str, Tensor]:
         """The clips as stored: dataset -> (B, rows, ...), and what `about` says."""
-        clips = {
-            name: torch.empty(
-                (len(crops), self.spans[name].rows(self.frames), *shape),
-                dtype=torch_type(dtype),
-                pin_memory=self.pinned,
-            )
-            for name, (shape, dtype) in self.kinds.items()
-        }
-        into = [(name, self.spans[name], memoryview(clip.numpy()).cast("B")) for name, clip in clips.items()]
-        for place, (row, first) in enumerate(crops):
-            self._fill(row, first, place, into)
+        rows, firsts = apart(crops)
+        if self.pieces and not self._opened[self._places[rows]].all():
+            self._open(self._places[rows].tolist())
+        clips = {name: self._read(name, rows, firsts) for name in self.pieces}
         if self.taught:
             found = [self.excerpt(row, first, self.frames) for row, first in crops]
             clips |= collate(found, len(self.cache.instruments), self.pinned)
-        return {**clips, **about(self.cache, crops, self.stemmed if STEMS in clips else None)}
+        return {**clips, **about(self.cache, rows, firsts, self.stemmed if STEMS in clips else None)}
+
+    def _read(self, name: str, rows: np.ndarray, firsts: np.ndarray) -> Tensor:
+        """Clips of tracks `rows` from frames `firsts` on, silent where a track has nothing: (B, rows, ...)."""
+        pieces = self.pieces[name]
+        size = len(rows), pieces.span.rows(self.frames), *pieces.shape
+        clips = torch.empty(size, dtype=pieces.type, pin_memory=self.pinned)
+        outcome, place, at = pieces.read(rows, firsts, clips)
+        if outcome != DONE:
+            shard = self.shard(int(self._numbers[place]))
+            raise shard.lacks(name) if outcome == LACKING else shard.unread_at(at)
+        return clips
 
     def excerpt(self, row: int, first: int, frames: int) -> Excerpt:
         """The teacher's factors of a clip of track `row`."""
@@ -193,12 +177,12 @@ class ShardClips:
         try:
             return excerpt(self.rows(row), templates, length, first, frames)
         except (IndexError, ValueError, MemoryError) as fault:
-            path = self.cache.shard_path(self._tracks[row][0])
+            path = self.cache.shard_path(int(self.cache.tracks["shard"][row]))
             raise ScoresepError(f"{path} is damaged: its factors do not fit together; {SHARD_REMEDY}") from fault
 
     def rows(self, row: int) -> Rows:
         """Rows of the teacher's datasets of track `row`."""
-        shard = self.shard(self._tracks[row][0])
+        shard = self.shard(int(self.cache.tracks["shard"][row]))
 
         def read(name: str, first: int, count: int) -> np.ndarray:
             shape, dtype = self._stored[name]
@@ -210,52 +194,39 @@ class ShardClips:
 
         return read
 
-    def _fill(self, row: int, first: int, place: int, into: list[tuple[str, Span, memoryview]]) -> None:
-        """Read one clip into its place in the batch's memory, with silence where the track has nothing."""
-        number, of_frames, of_samples = self._tracks[row]
-        shard = self.shard(number)
-        for name, span, memory in into:
-            width = shard.layouts[name].width
-            size = span.rows(self.frames) * width
-            target = memory[place * size : (place + 1) * size]
-            begin = span.first(first)
-            start, length = of_frames if span.step == 1 else of_samples
-            if name == STEMS and row not in self.stemmed:
-                length = begin
-            before = min(-begin * width, size) if begin < 0 else 0
-            count = min(size - before, (length - max(begin, 0)) * width) // width
-            if before:
-                target[:before] = bytes(before)
-            done = before + (shard.read(name, start + max(begin, 0), count, target[before:]) if count > 0 else 0)
-            if done < size:
-                target[done:] = bytes(size - done)
-
     def shard(self, number: int) -> Shard:
         """Shard `number`, opened when first asked for."""
         if number not in self._shards:
             self._shards[number] = Shard(self.cache.shard_path(number), self._stored)
         return self._shards[number]
 
+    def _open(self, places: Iterable[int]) -> None:
+        """Open the shards at `places` of all numbers; several readers may ask at once."""
+        with self._opening:
+            for place in places:
+                if not self._opened[place]:
+                    shard = self.shard(int(self._numbers[place]))
+                    for name, pieces in self.pieces.items():
+                        pieces.add(place, shard.file, shard.layouts[name])
+                    self._opened[place] = True
 
-def about(cache: Cache, crops: Sequence[Crop], stemmed: Collection[int] | None) -> dict[str, Tensor]:
-    """What is known of the clips besides: `level`, float32 (B,), of their tracks.
+
+def apart(crops: Sequence[Crop]) -> tuple[np.ndarray, np.ndarray]:
+    """The tracks of some clips and their first frames, int64 (B,) each."""
+    rows, firsts = np.array(crops, dtype=np.int64).reshape(-1, 2).T.copy()
+    return rows, firsts
+
+
+def about(cache: Cache, rows: np.ndarray, firsts: np.ndarray, stemmed: Collection[int] | None) -> dict[str, Tensor]:
+    """What is known of clips of tracks `rows` besides: `level`, float32 (B,), of their tracks.
 
     Where stems are read also `scale`, float32 (B,), what a sample counts; `left`, int64 (B,), frames that the track has
     from the clip's first on; `stemmed`, bool (B,), whether its stems are known.
     """
-    found = {"level": levels(cache, crops)}
+    tracks = cache.tracks
+    found = {"level": torch.from_numpy(tracks["level"][rows].astype(np.float32))}
     if stemmed is not None:
-        found["scale"] = torch.tensor([float(cache.tracks["scale"][row]) for row, _ in crops], dtype=torch.float32)
-        found["left"] = torch.tensor([int(cache.tracks["frames"][row]) - first for row, first in crops])
-        found["stemmed"] = torch.tensor([row in stemmed for row, _ in crops])
+        found["scale"] = torch.from_numpy(tracks["scale"][rows].astype(np.float32))
+        found["left"] = torch.from_numpy(tracks["frames"][rows].astype(np.int64) - firsts)
+        found["stemmed"] = torch.tensor([row in stemmed for row in rows.tolist()])
     return found
-
-
-def levels(cache: Cache, crops: Sequence[Crop]) -> Tensor:
-    """The levels of the clips' tracks, float32 (B,)."""
-    return torch.tensor([cache.level(row) for row, _ in crops], dtype=torch.float32)
-
-
-def torch_type(dtype: np.dtype) -> torch.dtype:
-    """torch's name for a NumPy type."""
-    return torch.from_numpy(np.empty(0, dtype)).dtype

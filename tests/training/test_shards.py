@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import h5py
 import numpy as np
 import pytest
@@ -9,8 +12,9 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
+from scoresep.training.pieces import Layout, Span
 from scoresep.training.resident import ResidentClips
-from scoresep.training.shards import DATASETS, STEMS, Layout, ShardClips, Span
+from scoresep.training.shards import DATASETS, STEMS, ShardClips
 
 
 def shards(index):
@@ -80,6 +84,33 @@ def test_a_shard_cut_short_is_named(cache_copy):
         file.truncate(5000)
     with pytest.raises(ScoresepError, match=r"shard-00000\.h5 is cut short"):
         reader([(1, 60)])
+
+
+def test_a_shard_that_cannot_be_read_is_named_with_the_reason(cache, tmp_path):
+    reader = ShardClips(cache, 20, ["magnitude"])
+    folder = os.open(tmp_path, os.O_RDONLY)
+    os.dup2(folder, reader.shard(0).file)
+    os.close(folder)
+    with pytest.raises(ScoresepError, match=r"shard-00000\.h5 cannot be read \(Is a directory\)"):
+        reader([(0, 0)])
+
+
+@pytest.mark.parametrize("first", [-1, 1_000_000, 2**62])
+def test_rows_that_a_shard_has_not_are_refused(cache_copy, first):
+    cache = Cache(cache_copy)
+    cache.tracks["first_frame"][0] = first
+    with pytest.raises(ScoresepError, match=r"shard-00000\.h5 does not hold all rows of magnitude"):
+        ShardClips(cache, 20, ["magnitude"])([(0, 0)])
+
+
+def test_readers_may_share_a_source(cache):
+    crops = [[(row, first)] for row in range(5) for first in range(0, 80, 5)]
+    alone = ShardClips(cache, 20)
+    for _ in range(5):
+        together = ShardClips(cache, 20)
+        with ThreadPoolExecutor(4) as pool:
+            for wanted, found in zip(map(alone, crops), pool.map(together, crops), strict=True):
+                assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
 @pytest.mark.parametrize("how", [{"compression": "gzip"}, {"chunks": (8, 100)}, {"dtype": "float32"}])
