@@ -13,6 +13,7 @@ from math import prod
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from scoresep.instruments import Instrument
 from scoresep.training.stream import Batch
@@ -31,22 +32,30 @@ def vary(
     instruments: Sequence[Instrument],
 ) -> Batch:
     """Transpose each clip by up to `semitones` either way and equalise it by up to `decibels` either way."""
-    if semitones:
-        moves = torch.randint(-semitones, semitones + 1, (len(batch.crops),), generator=generator)
-        batch = transpose(batch, moves, [instrument.pitched for instrument in instruments])
-    if decibels:
-        gains = equaliser(batch.magnitude.shape[:2], decibels, bin_width, generator).to(batch.magnitude.device)
-        stems = None if batch.stems is None else batch.stems * gains[:, None]
-        template = None if batch.template is None else batch.template * gains[:, None].mT
-        batch = replace(batch, magnitude=batch.magnitude * gains, stems=stems, template=template)
-    return batch
+    shape, device = batch.magnitude.shape[:2], batch.magnitude.device
+    moves = torch.randint(-semitones, semitones + 1, shape[:1], generator=generator) if semitones else None
+    gains = equaliser(shape, decibels, bin_width, generator).to(device) if decibels else None
+    if moves is not None:  # gains come with it: a pass over all magnitudes is saved
+        return transpose(batch, moves, [instrument.pitched for instrument in instruments], gains)
+    return batch if gains is None else equalise(batch, gains)
 
 
-def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool]) -> Batch:
+def equalise(batch: Batch, gains: Tensor) -> Batch:
+    """Multiply the magnitudes of clip b at bin f by gains[b, f], float32 (B, F)."""
+    return replace(
+        batch,
+        magnitude=batch.magnitude * gains[..., None],
+        stems=None if batch.stems is None else batch.stems * gains[:, None, :, None],
+        template=None if batch.template is None else batch.template * gains[:, None, None],
+    )
+
+
+def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool], gains: Tensor | None = None) -> Batch:
     """Move clip b up by semitones[b] (int64 (B,)): the spectrum is stretched, rolls are shifted, masks are stretched.
 
     Rolls of instruments that are not `pitched` (N) stay: a drum keeps its name when it sounds higher. Stretching
-    moves partials and resonances together, as playing a recording faster would, but keeps the tempo.
+    moves partials and resonances together, as playing a recording faster would, but keeps the tempo. Where there are
+    `gains`, the result is equalised by them (`equalise`).
     """
     bins, device = batch.magnitude.shape[1], batch.magnitude.device
     source = torch.arange(bins)[None] / 2.0 ** (semitones[:, None] / 12.0)
@@ -54,26 +63,25 @@ def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool]) -> Batch
     high = (low + 1).clamp(max=bins - 1)
     share = (source.to(device) - low).clamp(0, 1).float()
     inside = (source <= bins - 1).to(device)
-
-    def stretch(magnitude: Tensor) -> Tensor:
-        """(B, ..., F, T) -> the same."""
-        weight, kept = (aligned(values, magnitude.ndim - 1)[..., None] for values in (share, inside))
-        return torch.lerp(take_rows(magnitude, low), take_rows(magnitude, high), weight).mul_(kept)
+    gain = inside.float() if gains is None else inside * gains
+    near, weights = torch.stack([low, high], dim=-1), torch.stack([(1 - share) * gain, share * gain], dim=-1)
 
     def stretch_last(template: Tensor) -> Tensor:
         """(B, ..., F) -> the same."""
-        below, above, weight, kept = (aligned(values, template.ndim) for values in (low, high, share, inside))
-        near = (template.gather(-1, places.expand_as(template)) for places in (below, above))
-        return torch.lerp(*near, weight).mul_(kept)
+        return sum(
+            template.gather(-1, aligned(near[..., k], template.ndim).expand_as(template))
+            * aligned(weights[..., k], template.ndim)
+            for k in range(2)
+        )
 
     nearest = source.round().long().clamp(max=bins - 1).to(device)
     return replace(
         batch,
-        magnitude=stretch(batch.magnitude),
+        magnitude=blend_rows(batch.magnitude, near, weights),
         roll=shift_pitch(batch.roll, semitones, pitched),
         onset=shift_pitch(batch.onset, semitones, pitched),
         harmonic=take_rows(batch.harmonic, nearest).logical_and_(inside[:, None, :, None]),
-        stems=None if batch.stems is None else stretch(batch.stems),
+        stems=None if batch.stems is None else blend_rows(batch.stems, near, weights),
         template=None if batch.template is None else stretch_last(batch.template),
     )
 
@@ -86,9 +94,27 @@ def aligned(values: Tensor, axes: int) -> Tensor:
 def take_rows(values: Tensor, rows: Tensor) -> Tensor:
     """Rows of clips (B, ..., F, T), rows[b] (int64 (B, R)) of clip b: (B, ..., R, T), whole rows copied at once."""
     *lead, height, width = values.shape
-    block = torch.arange(lead[0] * prod(lead[1:]), device=values.device).view(lead)
-    index = block[..., None] * height + aligned(rows, len(lead) + 1)
+    index = flat_rows(rows, lead, height)
     return values.reshape(-1, width).index_select(0, index.flatten()).view(*lead, rows.shape[1], width)
+
+
+def blend_rows(values: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sums of rows of clips, float32 (B, ..., F, T), in one pass over them.
+
+    Row r of clip b is the sum over k of weights[b, r, k] (float32 (B, R, K)) times row rows[b, r, k] (int64 (B, R, K)).
+    """
+    *lead, height, width = values.shape
+    count, terms = rows.shape[1:]
+    index = flat_rows(rows.flatten(1), lead, height).view(-1, terms)
+    shares = aligned(weights.flatten(1), len(lead) + 1).expand(*lead, -1).reshape(-1, terms)
+    table = values.reshape(-1, width)
+    return embedding_bag(index, table, mode="sum", per_sample_weights=shares).view(*lead, count, width)
+
+
+def flat_rows(rows: Tensor, lead: Sequence[int], height: int) -> Tensor:
+    """Places of rows[b] (int64 (B, R)) of clips (*lead, F, T) among the rows of all, F = `height`: int64 (*lead, R)."""
+    block = torch.arange(prod(lead), device=rows.device).view(*lead, 1)
+    return block * height + aligned(rows, len(lead) + 1)
 
 
 def shift_pitch(roll: Tensor, semitones: Tensor, pitched: Sequence[bool]) -> Tensor:
@@ -106,11 +132,11 @@ def shift_pitch(roll: Tensor, semitones: Tensor, pitched: Sequence[bool]) -> Ten
 
 
 def equaliser(shape: torch.Size, decibels: float, bin_width: float, generator: torch.Generator) -> Tensor:
-    """Smooth random gains for (B, F): float32 (B, F, 1), between -decibels and +decibels, in octave-like bands."""
+    """Smooth random gains, float32 (B, F), between -decibels and +decibels, in octave-like bands."""
     count, bins = shape
     points = (2 * torch.rand(count, BANDS, generator=generator) - 1) * decibels
     octaves = torch.log2((torch.arange(bins) * bin_width).clamp_min(LOWEST_BAND_HZ) / LOWEST_BAND_HZ)
     place = octaves / octaves[-1] * (BANDS - 1)
     low = place.floor().long().clamp(max=BANDS - 2)
     curve = torch.lerp(points[:, low], points[:, low + 1], (place - low)[None])
-    return (10.0 ** (curve / 20.0))[..., None]
+    return 10.0 ** (curve / 20.0)

@@ -10,7 +10,7 @@ import torch
 
 from scoresep.instruments import choose
 from scoresep.losses import shares
-from scoresep.training.augment import equaliser, shift_pitch, transpose, vary
+from scoresep.training.augment import blend_rows, equalise, equaliser, shift_pitch, transpose, vary
 from scoresep.training.shards import DATASETS, ShardClips
 from scoresep.training.stream import Batch, stream
 from scoresep.training.teacher import TEACHER, parts
@@ -108,7 +108,7 @@ def test_nothing_comes_from_beyond_the_spectrum(batch):
 def test_gains_are_smooth_and_within_bounds():
     gains = equaliser(torch.Size((20, 1025)), 6.0, 7.8125, torch.Generator().manual_seed(0))
     decibels = 20 * torch.log10(gains)
-    assert gains.shape == (20, 1025, 1) and gains.dtype == torch.float32
+    assert gains.shape == (20, 1025) and gains.dtype == torch.float32
     assert decibels.abs().max() <= 6.0 + 1e-4 and decibels.abs().max() > 3.0
     assert decibels[:, 200:].diff(dim=1).abs().max() < 0.2
 
@@ -118,6 +118,33 @@ def test_equalising_touches_the_magnitudes_only(batch):
     assert not torch.equal(varied.magnitude, batch.magnitude)
     assert torch.equal(varied.roll, batch.roll) and torch.equal(varied.harmonic, batch.harmonic)
     assert varied.crops == batch.crops
+
+
+def test_gains_that_come_with_a_transposition_are_those_after_it(batch):
+    semitones = torch.tensor([-3, 0, 2])
+    gains = equaliser(batch.magnitude.shape[:2], 6.0, 7.8125, torch.Generator().manual_seed(0))
+    taught = replace(
+        batch,
+        stems=batch.magnitude[:, None].repeat(1, 2, 1, 1),
+        template=batch.magnitude.mT[:, None].repeat(1, 2, 1, 1),
+    )
+    once, after = transpose(taught, semitones, PITCHED, gains), equalise(transpose(taught, semitones, PITCHED), gains)
+    assert same(replace(once, magnitude=after.magnitude), after)
+    for name in ("magnitude", "stems", "template"):
+        torch.testing.assert_close(getattr(once, name), getattr(after, name), rtol=1e-6, atol=1e-7)
+
+
+def test_rows_are_blended_clip_by_clip():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(3, 2, 7, 4, generator=generator)
+    rows = torch.randint(7, (3, 5, 2), generator=generator)
+    weights = torch.rand(3, 5, 2, generator=generator)
+    found = blend_rows(values, rows, weights)
+    wanted = [
+        [[sum(weights[b, r, k] * values[b, n, rows[b, r, k]] for k in range(2)) for r in range(5)] for n in range(2)]
+        for b in range(3)
+    ]
+    torch.testing.assert_close(found, torch.stack([torch.stack([torch.stack(x) for x in y]) for y in wanted]))
 
 
 def test_variation_follows_its_generator(batch):
