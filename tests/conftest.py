@@ -25,8 +25,9 @@ from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.corpora.slakh import open_slakh
+from scoresep.models.model import Model
 from scoresep.models.tcn import TrunkSettings
-from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
+from scoresep.training.checkpoint import Checkpoint, save_checkpoint
 from scoresep.training.recipe import Recipe
 from scoresep.training.recipe_files import load_recipe
 

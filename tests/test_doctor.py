@@ -14,8 +14,9 @@ from scoresep.cache.check import check_cache
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.instruments import choose
+from scoresep.models.model import Model
 from scoresep.models.tcn import TrunkSettings
-from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
+from scoresep.training.checkpoint import Checkpoint, save_checkpoint
 
 
 def flip(path: Path, offset: int) -> None:

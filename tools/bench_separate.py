@@ -129,7 +129,8 @@ def scoresep(job: str, given: argparse.Namespace) -> Work:
     from scoresep.inference.separate import separate_file
     from scoresep.inference.transcribe import transcribe_file
     from scoresep.instruments import choose
-    from scoresep.training.checkpoint import Model, load_checkpoint
+    from scoresep.models.model import Model
+    from scoresep.training.checkpoint import load_checkpoint
     from scoresep.training.recipe_files import load_recipe
 
     if given.ckpt:

@@ -24,7 +24,7 @@ from turns import synchronise
 
 from scoresep.cache.reader import Cache
 from scoresep.machine import choose_device, keep_freed_memory
-from scoresep.training.checkpoint import Model
+from scoresep.models.model import Model
 from scoresep.training.log import RunLog, read_log
 from scoresep.training.loop import train_stage
 from scoresep.training.precision import autocast

@@ -28,7 +28,8 @@ from scoresep.inference.guide import ScoreGuide
 from scoresep.inference.notes import decode_notes
 from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.transcribe import posteriors, transcribe_array
-from scoresep.training.checkpoint import Model, load_checkpoint
+from scoresep.models.model import Model
+from scoresep.training.checkpoint import load_checkpoint
 
 
 def main() -> None:

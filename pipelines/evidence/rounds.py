@@ -31,7 +31,8 @@ from scoresep.errors import ScoresepError
 from scoresep.features.factorisation import Begun, FactoriseSettings, Factors, begin, search, with_peaks_of_one
 from scoresep.grid import Grid
 from scoresep.machine import available_cores
-from scoresep.training.checkpoint import Model, load_checkpoint
+from scoresep.models.model import Model
+from scoresep.training.checkpoint import load_checkpoint
 
 LEAST = np.float32(1e-6)
 """Activation that an entry keeps, in track levels: multiplicative updates bring nothing back from zero."""

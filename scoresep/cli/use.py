@@ -25,7 +25,7 @@ from scoresep.machine import available_cores
 if TYPE_CHECKING:
     from scoresep.inference.songs import Song
     from scoresep.inference.source import Progress
-    from scoresep.training.checkpoint import Model
+    from scoresep.models.model import Model
 
 Audio = Annotated[
     list[Path],

@@ -44,7 +44,7 @@ from scoresep.inference.transcribe import (
     transcribe_array,
     transcribe_stream,
 )
-from scoresep.training.checkpoint import Model
+from scoresep.models.model import Model
 
 MODEL = "model"
 """Name of the checkpoint's own row beside those of `BASELINES`."""

@@ -25,7 +25,8 @@ from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.records import evaluate_track
 from scoresep.files import write_json
 from scoresep.machine import available_cores
-from scoresep.training.checkpoint import Model, load_checkpoint
+from scoresep.models.model import Model
+from scoresep.training.checkpoint import load_checkpoint
 
 JOBS_ON_A_DEVICE = 4
 """Most processes that share one GPU unless told otherwise: each holds a context and a model there."""

@@ -16,7 +16,7 @@ from scoresep.errors import ScoresepError
 from scoresep.evaluation.metrics import ONSET_TOLERANCE, Counts, scores
 from scoresep.inference.notes import decode_notes
 from scoresep.inference.transcribe import posteriors
-from scoresep.training.checkpoint import Model
+from scoresep.models.model import Model
 
 CANDIDATES = tuple(round(0.02 * step, 2) for step in range(1, 50))
 """Thresholds tried for frames."""

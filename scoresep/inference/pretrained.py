@@ -11,8 +11,9 @@ from scoresep.inference.guide import read_guide
 from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.transcribe import Transcription, transcribe_array, write_midi
 from scoresep.machine import choose_device
+from scoresep.models.model import Model
 from scoresep.shipped import MODEL
-from scoresep.training.checkpoint import Model, load_checkpoint
+from scoresep.training.checkpoint import load_checkpoint
 
 
 class Pretrained:

@@ -32,7 +32,7 @@ from scoresep.features.percussion import frames_in
 from scoresep.grid import PITCHES
 from scoresep.inference.guide import ScoreGuide
 from scoresep.inference.stream import PIECE_SECONDS, network_blocks
-from scoresep.training.checkpoint import Model
+from scoresep.models.model import Model
 
 OVERLAP_SECONDS = 4.0
 """Least overlap of two pieces."""

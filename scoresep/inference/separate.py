@@ -31,7 +31,7 @@ from scoresep.inference.stream import (
 from scoresep.inference.synthesis import MaskMap, OverlapAdd, native_grid
 from scoresep.inference.write import SUBTYPES, WORKING, Format, check_fits, write_stems
 from scoresep.instruments import nearest
-from scoresep.training.checkpoint import Model
+from scoresep.models.model import Model
 
 if TYPE_CHECKING:
     from scoresep.inference.guide import ScoreGuide

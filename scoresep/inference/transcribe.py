@@ -29,7 +29,7 @@ from scoresep.inference.stream import (
     network_blocks,
 )
 from scoresep.instruments import Instrument, nearest
-from scoresep.training.checkpoint import Model
+from scoresep.models.model import Model
 
 RESOLUTION = 480
 """Ticks per quarter note; at the default tempo of 120 a tick is about 1 ms."""

@@ -16,8 +16,8 @@ from scoresep.features.spectrogram import stft
 from scoresep.inference.separate import PLAIN, Options, mask_blocks, separate_array
 from scoresep.inference.transcribe import transcribe_array
 from scoresep.instruments import Instrument
+from scoresep.models.model import Model
 from scoresep.reporting.tables import merit
-from scoresep.training.checkpoint import Model
 
 SECONDS = 12.0
 """Length of an excerpt, unless told otherwise."""

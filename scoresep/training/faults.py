@@ -7,7 +7,7 @@ from torch import Tensor
 
 from scoresep.cache.reader import Cache
 from scoresep.losses import Objective, cross_entropy
-from scoresep.training.checkpoint import Model
+from scoresep.models.model import Model
 from scoresep.training.stages import only
 from scoresep.training.stream import Batch
 from scoresep.training.terms import TERMS, Pass

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from scoresep.errors import ScoresepError
 from scoresep.losses import OBJECTIVES, different_clips
+from scoresep.models.model import Model
 from scoresep.training import faults
 from scoresep.training.augment import vary
-from scoresep.training.checkpoint import Model
 from scoresep.training.players import schedule
 from scoresep.training.precision import autocast
 from scoresep.training.ranks import Ranks

@@ -16,7 +16,8 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.schema import difference
 from scoresep.errors import ScoresepError
 from scoresep.files import replacing
-from scoresep.training.checkpoint import Checkpoint, Model, identity, load_checkpoint, load_newest, previous
+from scoresep.models.model import Model, identity
+from scoresep.training.checkpoint import Checkpoint, load_checkpoint, load_newest, previous
 from scoresep.training.log import RunLog
 from scoresep.training.loop import train_stage
 from scoresep.training.ranks import ALONE, Ranks

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
+from scoresep.models.model import Model
+from scoresep.training.checkpoint import Checkpoint, save_checkpoint
 from scoresep.training.log import RunLog
 from scoresep.training.players import Player
 from scoresep.training.precision import choose_precision

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from scoresep.training.checkpoint import Model
+from scoresep.models.model import Model
 from scoresep.training.shards import DATASETS, STEMS
 from scoresep.training.teacher import TEACHER
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from scoresep import losses
+from scoresep.models.model import Model
 from scoresep.models.transcriptor import Rolls
 from scoresep.training import teacher
-from scoresep.training.checkpoint import Model
 from scoresep.training.stream import Batch
 
 

@@ -17,8 +17,9 @@ from scoresep.cache.schema import CacheSettings
 from scoresep.corpora.base import Corpus, Stem, Track
 from scoresep.grid import Grid
 from scoresep.instruments import choose
+from scoresep.models.model import Model
 from scoresep.models.tcn import TrunkSettings
-from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
+from scoresep.training.checkpoint import Checkpoint, save_checkpoint
 
 GRID = Grid(8000, 1024, 256)
 SECONDS = 3.0

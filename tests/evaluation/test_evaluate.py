@@ -21,7 +21,7 @@ from scoresep.grid import Grid
 from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.transcribe import transcribe_array
 from scoresep.instruments import choose
-from scoresep.training.checkpoint import Model
+from scoresep.models.model import Model
 
 INSTRUMENTS = ("piano", "guitar", "bass")
 

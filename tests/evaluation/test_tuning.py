@@ -6,7 +6,7 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.metrics import frame_counts, note_counts, scores
 from scoresep.evaluation.tuning import CANDIDATES, Tally, best_threshold, matched_notes, tune_thresholds
-from scoresep.training.checkpoint import Model
+from scoresep.models.model import Model
 
 RNG = np.random.default_rng(0)
 

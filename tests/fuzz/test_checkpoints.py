@@ -14,9 +14,10 @@ import torch
 from scoresep.errors import ScoresepError
 from scoresep.grid import Grid
 from scoresep.instruments import choose
+from scoresep.models.model import Model
 from scoresep.models.tcn import TrunkSettings
 from scoresep.training.archive import look_through
-from scoresep.training.checkpoint import Checkpoint, Model, load_checkpoint, save_checkpoint
+from scoresep.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 GRID = Grid(8000, 256, 64)
 

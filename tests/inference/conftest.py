@@ -9,8 +9,8 @@ import torch
 
 from scoresep.grid import Grid
 from scoresep.instruments import choose
+from scoresep.models.model import Model
 from scoresep.models.tcn import TrunkSettings
-from scoresep.training.checkpoint import Model
 
 INSTRUMENTS = choose(["piano", "guitar", "bass"])
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
+from scoresep.models.model import Model
+from scoresep.training.checkpoint import Checkpoint, save_checkpoint
 
 RATE = 44100
 SHORT, LONG = 10, 60

@@ -9,7 +9,8 @@ import pytest
 import scoresep
 from scoresep.errors import ScoresepError
 from scoresep.inference.pretrained import Pretrained
-from scoresep.training.checkpoint import Checkpoint, Model, save_checkpoint
+from scoresep.models.model import Model
+from scoresep.training.checkpoint import Checkpoint, save_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,8 @@ from scoresep.inference.refine import (
 )
 from scoresep.inference.separate import Options, separate_array
 from scoresep.instruments import choose
+from scoresep.models.model import Model
 from scoresep.models.tcn import TrunkSettings
-from scoresep.training.checkpoint import Model
 
 GRID = Grid()
 SHARES = (0.5, 0.3, 0.2)

@@ -16,8 +16,8 @@ from scoresep.inference.guide import ScoreGuide
 from scoresep.inference.separate import RESIDUAL, Options, file_names, separate_array, separate_file
 from scoresep.inference.write import choose_format
 from scoresep.instruments import Instrument, choose
+from scoresep.models.model import Model
 from scoresep.models.tcn import TrunkSettings
-from scoresep.training.checkpoint import Model
 
 
 def noise(*shape: int) -> np.ndarray:

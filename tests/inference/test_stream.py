@@ -18,7 +18,7 @@ from scoresep.inference.stream import (
     network_blocks,
     resampled,
 )
-from scoresep.training.checkpoint import Model
+from scoresep.models.model import Model
 
 GRID = Grid()
 

@@ -14,8 +14,8 @@ from scoresep.inference.notes import decode_notes
 from scoresep.inference.refine import refined_blocks
 from scoresep.inference.transcribe import key_strength, transcribe_array, transcribe_file, write_midi
 from scoresep.instruments import INSTRUMENTS, choose
+from scoresep.models.model import Model
 from scoresep.models.tcn import TrunkSettings
-from scoresep.training.checkpoint import Model
 
 
 def noise(*shape: int) -> np.ndarray:

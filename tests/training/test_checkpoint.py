@@ -13,12 +13,12 @@ import torch
 from scoresep.errors import ScoresepError
 from scoresep.grid import Grid
 from scoresep.instruments import choose
+from scoresep.models.model import Model
 from scoresep.models.tcn import TrunkSettings
 from scoresep.training.checkpoint import (
     PLAIN,
     VERSION,
     Checkpoint,
-    Model,
     digest_of,
     is_checkpoint,
     load_checkpoint,

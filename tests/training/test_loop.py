@@ -9,7 +9,8 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.training.checkpoint import Model, load_checkpoint
+from scoresep.models.model import Model
+from scoresep.training.checkpoint import load_checkpoint
 from scoresep.training.log import TIMING_NAME, RunLog, read_log
 from scoresep.training.loop import train_stage, train_step
 from scoresep.training.players import schedule

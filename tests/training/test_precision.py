@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from scoresep.models.model import Model
 from scoresep.training import precision
-from scoresep.training.checkpoint import Model
 from scoresep.training.precision import autocast, choose_precision
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

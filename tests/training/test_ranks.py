@@ -15,7 +15,8 @@ from torch import distributed, nn
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.training.checkpoint import Model, load_checkpoint
+from scoresep.models.model import Model
+from scoresep.training.checkpoint import load_checkpoint
 from scoresep.training.log import NoLog, read_log
 from scoresep.training.loop import train_stage, train_step
 from scoresep.training.ranks import ALONE, Ranks, SharedNorm, SumOverRanks

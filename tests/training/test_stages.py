@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scoresep.training.checkpoint import Model
+from scoresep.models.model import Model
 from scoresep.training.log import RunLog
 from scoresep.training.loop import train_stage
 from scoresep.training.session import Session

@@ -10,7 +10,7 @@ import torch
 
 from scoresep import losses
 from scoresep.features.factorisation import masks
-from scoresep.training.checkpoint import Model
+from scoresep.models.model import Model
 from scoresep.training.shards import DATASETS, STEMS, ShardClips
 from scoresep.training.stream import Batch, stream
 from scoresep.training.teacher import TEACHER

@@ -8,10 +8,11 @@ import torch
 from scoresep.errors import ScoresepError
 from scoresep.grid import Grid
 from scoresep.instruments import choose
+from scoresep.models.compact import compact, expand
+from scoresep.models.model import Model
 from scoresep.models.tcn import TrunkSettings
 from scoresep.training import checkpoint as checkpoints
-from scoresep.training.checkpoint import Checkpoint, Model, load_checkpoint, save_checkpoint
-from scoresep.training.compact import compact, expand
+from scoresep.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 
 def test_a_weight_is_off_by_half_a_step_of_its_channel_at_most():
