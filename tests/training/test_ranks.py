@@ -200,9 +200,8 @@ def test_torchrun_trains_all_stages_and_one_process_writes(prepared, tmp_path):
     sets = [word for setting in settings.split() for word in ("--set", setting)]
     runner = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     line = ["-m", "scoresep", "train", "--cache", str(prepared), "--recipe", "mini", "--steps", "2", *sets]
-    ended = subprocess.run(
-        [*runner, *line], cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    ended = subprocess.run([*runner, *line], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("ckpt.pt: stage 3") == 1
     assert load_checkpoint(tmp_path / "ckpt.pt").stage == 3
