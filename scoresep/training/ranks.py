@@ -200,5 +200,5 @@ def joined(device: torch.device | None = None) -> Iterator[Ranks]:
         torch.cuda.set_device(device if device and device.index is not None else int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
     yield Ranks(distributed.get_rank(), count, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    distributed.barrier()  # nobody leaves while another is at work, nor with work of its own on the way
+    distributed.barrier()  # for gloo's threads, too: one that drops its tensors after the interpreter's end aborts
     distributed.destroy_process_group()  # after a fault this waits for the others, whom torchrun ends
