@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import TypeVar
 
 import numba
 import numpy as np
@@ -15,16 +16,15 @@ import torch
 from numba import types
 from torch import Tensor
 
-SHARD, FIRST, ROWS = range(3)
-"""Columns of a table of tracks: the shard, the track's first row in it, and how many rows it has."""
-FILE, ENTRY, PIECES, PIECE_ROWS = range(4)
-"""Columns of a table of shards: the open file, its first entry among all pieces, their number, and the rows of each."""
 DONE, LACKING, UNREAD = range(3)
 """What came of reading: all is there, a shard has not the rows, or the system did not give them."""
 
 _pread = types.ExternalFunction("pread", types.intp(types.int32, types.uintp, types.uintp, types.int64))
 _memset = types.ExternalFunction("memset", types.uintp(types.uintp, types.int32, types.uintp))
 _memcpy = types.ExternalFunction("memcpy", types.uintp(types.uintp, types.uintp, types.uintp))
+
+
+Number = TypeVar("Number", int, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Span:
     step: int = 1
     window: int = 1
 
-    def rows(self, frames: int) -> int:
+    def rows(self, frames: Number) -> Number:
         """Rows that so many frames need."""
         return (frames - 1) * self.step + self.window
 
-    def first(self, frame: int) -> int:
-        """The row at which the clip that begins with `frame` begins; below zero before the track."""
+    def first(self, frame: Number) -> Number:
+        """The rows at which clips that begin with these frames begin; below zero before the track."""
         return frame * self.step - self.window // 2
 
 
@@ -80,7 +80,7 @@ class Pieces:
         shape: a row's.
         dtype: of its values.
         span: which rows a clip needs.
-        tracks: int64 (R, 3), see `SHARD`; shards are counted from 0.
+        tracks: int64 (R, 3): each track's shard, counted from 0, its first row there, and how many rows it has.
         shards: how many there are.
     """
 
@@ -88,13 +88,13 @@ class Pieces:
         self.shape, self.span = shape, span
         self.type = torch_type(dtype)
         self._width = prod(shape) * dtype.itemsize
-        self._tracks, self._shards, self._offsets = tracks, np.zeros((shards, 4), np.int64), np.zeros(0, np.int64)
+        self._tracks, self._offsets = tracks, np.zeros(0, np.int64)
+        self._shards = np.zeros((shards, 4), np.int64)  # file, first of its offsets, their number, rows of a piece
 
     def add(self, shard: int, file: int, layout: Layout) -> None:
         """A shard has been opened as `file`."""
-        row = file, len(self._offsets), len(layout.offsets), layout.rows
+        self._shards[shard] = file, len(self._offsets), len(layout.offsets), layout.rows
         self._offsets = np.append(self._offsets, layout.offsets).astype(np.int64)
-        self._shards[shard] = row
 
     def read(self, rows: np.ndarray, firsts: np.ndarray, clips: Tensor) -> tuple[int, int, int]:
         """Read the clips of tracks `rows` from frames `firsts` on (int64 (B,) each) into `clips` (B, T, ...).
@@ -103,10 +103,8 @@ class Pieces:
             What came of it (`DONE`, `LACKING` or `UNREAD`); where it was not done, the shard and the first byte that
             could not be read.
         """
-        size, width = clips.shape[1], self._width
-        step, half = self.span.step, self.span.window // 2
         tables = self._tracks, self._shards, self._offsets
-        return read_clips(clips.data_ptr(), size, width, rows, firsts, step, half, *tables)
+        return read_clips(clips.data_ptr(), clips.shape[1], self._width, rows, self.span.first(firsts), *tables)
 
 
 def torch_type(dtype: np.dtype) -> torch.dtype:
@@ -120,17 +118,15 @@ def read_clips(
     size: int,
     width: int,
     rows: np.ndarray,
-    firsts: np.ndarray,
-    step: int,
-    half: int,
+    begins: np.ndarray,
     tracks: np.ndarray,
     shards: np.ndarray,
     offsets: np.ndarray,
 ) -> tuple[int, int, int]:
-    """`Pieces.read` to address `memory`: `size` rows of `width` bytes a clip, `step` a frame, twice `half` a window."""
+    """`Pieces.read` to the address `memory`: clips of `size` rows of `width` bytes; `begins` as for `copy_clips`."""
     for b in range(len(rows)):
         shard, start, there = tracks[rows[b]]
-        before, row, left = _part(firsts[b] * step - half, there, size)
+        before, row, left = _part(begins[b], there, size)
         target = memory + b * size * width
         _silence(target, before * width, left * width, size * width)
         file, entry, pieces, piece_rows = shards[shard]
@@ -157,7 +153,7 @@ def copy_clips(memory: int, size: int, begins: np.ndarray, tracks: np.ndarray, h
     Args:
         memory: the address to copy to.
         size: rows of a clip.
-        begins: the clips' first rows counted from their tracks' first, int64 (B,).
+        begins: the clips' first rows counted from their tracks' first, int64 (B,); below zero before it.
         tracks: first row in `held` and number of rows of each clip's track, int64 (B, 2).
         held: where from, uint8 (all rows, width), in one piece.
     """

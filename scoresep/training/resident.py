@@ -52,18 +52,16 @@ class ResidentClips:
         """What the frames of all tracks need, one track after another, and a row of silence after the last."""
         source = ShardClips(self.cache, 1, [name], stemmed=self.stemmed)
         pieces = source.pieces[name]
-        held_rows = [row for row in rows if name != STEMS or row in self.stemmed]
-        frames = {row: int(self.cache.tracks["frames"][row]) for row in held_rows}
-        lengths = {row: pieces.span.rows(count) for row, count in frames.items()}
-        firsts = dict(zip(held_rows, np.cumsum([0, *lengths.values()]).tolist(), strict=False))
-        self._tracks[name] = np.zeros((len(self.cache.tracks["frames"]), 2), np.int64)  # first row held, number of rows
-        for row in held_rows:
-            self._tracks[name][row] = firsts[row], lengths[row]
+        frames = self.cache.tracks["frames"].astype(np.int64)
+        own = np.array([row for row in rows if name != STEMS or row in self.stemmed], dtype=np.int64)
+        lengths = pieces.span.rows(frames[own])
+        self._tracks[name] = table = np.zeros((len(frames), 2), np.int64)  # first row held, number of rows
+        table[own] = np.stack([np.cumsum(lengths) - lengths, lengths], axis=1)
         try:
-            held = torch.empty((sum(lengths.values()) + 1, *pieces.shape), dtype=pieces.type, device=self.device)
-            for row in held_rows:
-                source.frames = frames[row]
-                held[firsts[row] : firsts[row] + lengths[row]] = source([(row, 0)])[name][0].to(self.device)
+            held = torch.empty((int(lengths.sum()) + 1, *pieces.shape), dtype=pieces.type, device=self.device)
+            for row, (first, length) in zip(own.tolist(), table[own].tolist(), strict=True):
+                source.frames = int(frames[row])
+                held[first : first + length] = source([(row, 0)])[name][0].to(self.device)
         except (RuntimeError, MemoryError) as fault:  # torch has an error of its own for a GPU, a bare one for a CPU
             raise ScoresepError(f"{self.cache.path} does not fit in memory; leave --resident out") from fault
         held[-1] = 0

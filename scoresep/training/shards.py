@@ -22,7 +22,7 @@ from scoresep.cache.plain import plain_dataset
 from scoresep.cache.reader import SHARD_REMEDY, Cache, existing_shard, open_shard, shard_faults
 from scoresep.cache.schema import DATASET_SPAN, FACTORS, shard_datasets
 from scoresep.errors import ScoresepError
-from scoresep.training.pieces import DONE, LACKING, ROWS, Layout, Pieces, Span
+from scoresep.training.pieces import DONE, LACKING, Layout, Pieces, Span
 from scoresep.training.teacher import TEACHER, Excerpt, Rows, collate, excerpt
 
 Crop = tuple[int, int]
@@ -141,13 +141,12 @@ class ShardClips:
         }
 
     def _table(self, name: str) -> np.ndarray:
-        """Where the tracks' rows of a dataset are (`pieces.SHARD`), int64 (R, 3); no stems that are not to be read."""
-        rows = DATASET_SPAN[name]
-        columns = [self.cache.tracks[column] for column in (f"first_{rows.rstrip('s')}", rows)]
-        table = np.stack([self._places, *columns], axis=1).astype(np.int64)
+        """Where the tracks' rows of a dataset are (`Pieces`), int64 (R, 3); none of stems that are not to be read."""
+        tracks, rows = self.cache.tracks, DATASET_SPAN[name]
+        lengths = tracks[rows].astype(np.int64)
         if name == STEMS:
-            table[[row not in self.stemmed for row in range(len(table))], ROWS] = 0
-        return table
+            lengths[[row not in self.stemmed for row in range(len(lengths))]] = 0
+        return np.stack([self._places, tracks[f"first_{rows.rstrip('s')}"], lengths], axis=1).astype(np.int64)
 
     def __call__(self, crops: Sequence[Crop]) -> dict[str, Tensor]:
         """The clips as stored: dataset -> (B, rows, ...), and what `about` says."""

@@ -12,8 +12,8 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.training.pieces import Layout, Span
-from scoresep.training.resident import ResidentClips
+from scoresep.training.pieces import Layout, Span, copy_clips
+from scoresep.training.resident import ResidentClips, places
 from scoresep.training.shards import DATASETS, STEMS, ShardClips
 
 
@@ -161,3 +161,14 @@ def test_stems_are_those_of_the_cache_with_silence_around(cache, frames):
             assert np.array_equal(clips[STEMS][place].numpy(), padded * (row != 1)), (row, first)
             assert float(clips["scale"][place]) == np.float32(cache.tracks["scale"][row])
             assert np.array_equal(clips["magnitude"][place, :1].numpy(), cache.magnitude(row, first, 1))
+
+
+def test_a_device_gathers_what_is_copied_in_memory():
+    """Clips within a track, over its end, after it, and of a track of which nothing is held; the last row is silent."""
+    held = torch.arange(1, 22, dtype=torch.int32).reshape(7, 3)
+    held[-1] = 0
+    begins, tracks = np.array([0, 2, 1, 5, 0]), np.array([[0, 4], [0, 4], [4, 2], [4, 2], [0, 0]])
+    copied = torch.full((5, 3, 3), -1, dtype=torch.int32)
+    copy_clips(copied.data_ptr(), 3, begins, tracks, held.numpy().view(np.uint8))
+    assert torch.equal(held[places(begins, tracks, 3, 6)], copied)
+    assert copied[1].tolist() == [[7, 8, 9], [10, 11, 12], [0, 0, 0]] and not copied[3:].any()
