@@ -1,4 +1,4 @@
-"""What this machine offers. Called by the command line and by what runs in parallel or on a device."""
+"""What this machine offers: cores, threads, devices, memory; and how to share it with other work."""
 
 from __future__ import annotations
 
@@ -14,11 +14,40 @@ if TYPE_CHECKING:
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of mallopt(3): freed bytes at the heap's end that go back; pieces that are taken from the system."""
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""Variables by which a user may say how OpenMP's threads wait (OpenMP 5.2, section 21.2.8; libgomp; LLVM)."""
+
+
+def wait_passively() -> None:
+    """Have threads sleep at barriers instead of spinning, unless the environment says how to wait.
+
+    Threads that spin keep the cores from the work they wait for, wherever another program runs: two trainings on two
+    cores take three times as long (tools/bench_shared.py). OpenMP reads the variable when torch loads it, so this comes
+    first.
+    """
+    if not any(name in os.environ for name in WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores this process may use: those of the machine, or fewer by its affinity or its control group's quota."""
+    import joblib
+
+    return joblib.cpu_count()
+
+
+def use_threads(processes: int = 1) -> None:
+    """Have torch compute on this process's part of the cores; a user's OMP_NUM_THREADS wins.
+
+    Args:
+        processes: how many of ours share the cores; `torchrun` sets OMP_NUM_THREADS to 1 for several, which is not a
+            user's wish.
+    """
+    import torch
+
+    wish = os.environ.get("OMP_NUM_THREADS", "")
+    if not wish or (wish == "1" and processes > 1):
+        torch.set_num_threads(max(1, available_cores() // processes))
 
 
 def keep_freed_memory() -> None:

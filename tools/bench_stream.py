@@ -19,10 +19,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from scoresep.cache.reader import Cache  # before torch, whose threads it tells how to wait
+
+# isort: split
 import torch
 from turns import synchronise
 
-from scoresep.cache.reader import Cache
 from scoresep.cache.track import compile_track
 from scoresep.corpora.slakh import open_slakh
 from scoresep.grid import Grid

@@ -18,11 +18,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from scoresep.cache.reader import Cache  # before torch, whose threads it tells how to wait
+
+# isort: split
 import torch
 from torch import Tensor
 from turns import synchronise
 
-from scoresep.cache.reader import Cache
 from scoresep.machine import choose_device, keep_freed_memory
 from scoresep.models.model import Model
 from scoresep.training.log import RunLog, read_log

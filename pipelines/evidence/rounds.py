@@ -17,11 +17,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from scoresep.cache.plain import text_attribute  # before torch, whose threads it tells how to wait
+
+# isort: split
 import h5py
 import numpy as np
 import torch
 
-from scoresep.cache.plain import text_attribute
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import TRACK_COLUMNS, Excluded, shard_datasets, shard_folder, shard_name
 from scoresep.cache.track import Compiled, song_of, with_factors
@@ -30,7 +32,7 @@ from scoresep.console import meter
 from scoresep.errors import ScoresepError
 from scoresep.features.factorisation import Begun, FactoriseSettings, Factors, begin, search, with_peaks_of_one
 from scoresep.grid import Grid
-from scoresep.machine import available_cores
+from scoresep.machine import use_threads
 from scoresep.models.model import Model
 from scoresep.training.checkpoint import load_checkpoint
 
@@ -126,7 +128,7 @@ def main() -> int:
     options.add_argument("checkpoint", type=Path, help="whose separator begins")
     options.add_argument("--out", type=Path, required=True, help="index file of the cache to write")
     chosen = options.parse_args()
-    torch.set_num_threads(available_cores())
+    use_threads()
     try:
         next_cache(Cache(chosen.cache), chosen.checkpoint, chosen.out)
     except ScoresepError as fault:

@@ -15,18 +15,21 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from results import Results, other_songs, own_songs
 from rows import choose_rows, load_rows, stage_folder, write_recipes
 
 from scoresep.cache.reader import Cache
 from scoresep.console import console, losses_line, meter
 from scoresep.errors import ScoresepError
-from scoresep.machine import available_cores, choose_device, keep_freed_memory
+from scoresep.machine import choose_device, keep_freed_memory, use_threads
 from scoresep.training.log import RunLog
 from scoresep.training.recipe import Recipe
 from scoresep.training.run import Stopped, default_recipe, publish, stage_path, train
+
+if TYPE_CHECKING:
+    import torch
 
 HERE = Path(__file__).parent
 
@@ -66,7 +69,7 @@ def arguments() -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> None:
     """Train and evaluate the rows asked for, seed by seed, and write all results there are after each."""
-    torch.set_num_threads(available_cores())
+    use_threads()
     keep_freed_memory()
     device = choose_device(options.device)
     cache, rows = Cache(options.cache), load_rows(options.table)

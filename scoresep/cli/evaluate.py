@@ -12,7 +12,6 @@ import typer
 from scoresep.cli.options import DEFAULT_CHECKPOINT, DEFAULT_METRICS, Device, Jobs, by_comma
 from scoresep.console import console, meter
 from scoresep.errors import ScoresepError
-from scoresep.machine import available_cores
 
 if TYPE_CHECKING:
     from scoresep.evaluation.evaluate import Evaluation
@@ -52,17 +51,15 @@ def evaluate(
 
     Example: scoresep evaluate old.pt new.pt --cache cache.h5 --bss
     """
-    import torch
-
     from scoresep.evaluation.baselines import BASELINES
     from scoresep.evaluation.picture import plot_track
     from scoresep.evaluation.terminal import result_tables
-    from scoresep.machine import choose_device
+    from scoresep.machine import choose_device, use_threads
 
     ckpts = ckpt or [DEFAULT_CHECKPOINT]
     if len(ckpts) > 2:
         raise ScoresepError(f"{len(ckpts)} checkpoints were given; give one to evaluate or two to compare")
-    torch.set_num_threads(available_cores())
+    use_threads()
     chosen = str(choose_device(device))
     rows = tuple(BASELINES) if references == ALL else () if references == NONE else by_comma(references)
 

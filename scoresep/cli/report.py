@@ -11,7 +11,6 @@ import typer
 from scoresep.cli.options import Device, by_comma
 from scoresep.console import console, meter
 from scoresep.errors import ScoresepError
-from scoresep.machine import available_cores
 
 DEFAULT_REPORT = Path("report.html")
 
@@ -40,14 +39,12 @@ def report(
 
     Example: scoresep report run metrics.json --out report.html
     """
-    import torch
-
-    from scoresep.machine import choose_device
+    from scoresep.machine import choose_device, use_threads
     from scoresep.reporting.media import size_text
     from scoresep.reporting.page import write_report
     from scoresep.reporting.sources import gather
 
-    torch.set_num_threads(available_cores())
+    use_threads()
     chosen = str(choose_device(device))
     material = gather(source or [], ckpt, cache, split)
     for note in material.notes:

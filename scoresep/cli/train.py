@@ -10,7 +10,6 @@ import typer
 from scoresep.cli.options import DEFAULT_CACHE, DEFAULT_CHECKPOINT, DEFAULT_RUN, Device
 from scoresep.console import console, errors, losses_line, meter
 from scoresep.errors import ScoresepError
-from scoresep.machine import available_cores
 
 
 def train(
@@ -40,10 +39,8 @@ def train(
 
     Example: scoresep train --stage 3 --set stage2.separator.harmonic_mixture=1.0
     """
-    import torch
-
     from scoresep.cache.reader import Cache
-    from scoresep.machine import choose_device, keep_freed_memory
+    from scoresep.machine import choose_device, keep_freed_memory, use_threads
     from scoresep.training.log import NoLog, RunLog
     from scoresep.training.ranks import joined
     from scoresep.training.recipe_files import load_recipe
@@ -59,7 +56,7 @@ def train(
     wanted = load_recipe(name, [*step_settings(steps), *(settings or [])])
     data = Cache(cache)
     with joined(chosen) as ranks, meter("steps") as progress:
-        torch.set_num_threads(max(1, available_cores() // ranks.local))
+        use_threads(ranks.local)
         console.quiet = not ranks.first
         console.print(f"{cache}: {data.corpus}, {', '.join(data.names)}; recipe {name}; device {chosen}", markup=False)
         show = lambda title, done, total, losses: progress(title, done, total, losses_line(losses))  # noqa: E731

@@ -20,7 +20,7 @@ from scoresep.cli.options import (
 )
 from scoresep.console import console, errors, meter
 from scoresep.errors import ScoresepError
-from scoresep.machine import available_cores
+from scoresep.machine import use_threads
 
 if TYPE_CHECKING:
     from scoresep.inference.songs import Song
@@ -176,11 +176,9 @@ def each_song(
 
 def load_model(ckpt: Path | None, device: str) -> Model:
     """The networks of a checkpoint on a device, with all cores at work; None: of this folder's, or the shipped one."""
-    import torch
-
     from scoresep import load
 
-    torch.set_num_threads(available_cores())
+    use_threads()
     if ckpt is None and DEFAULT_CHECKPOINT.exists():
         ckpt = DEFAULT_CHECKPOINT
         console.print(f"with {ckpt} of this folder", markup=False)
