@@ -57,6 +57,17 @@ def test_reading_is_timed(tmp_path, cache, corpus):
     assert sum(line.startswith("(b)") and "times (c)" in line for line in lines) == 4
 
 
+def test_a_shared_machine_is_timed(tmp_path, cache):
+    line = f"bench_shared.py {cache.path} --stages 1 --steps 1 --seconds 0.5 --threads 1 --repeats 1"
+    ended = run(tmp_path, line)
+    assert ended.returncode == 0, ended.stderr
+    rows = [row.strip("| ").split(" | ") for row in ended.stdout.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [
+        [job, waiting] for job in ("stage 1", "separate") for waiting in ("spinning", "passive")
+    ]
+    assert all(float(cell) > 0 for row in rows for cell in row[3:])
+
+
 def test_use_is_measured(tmp_path, cache, make):
     make.checkpoint(tmp_path / "ckpt.pt", cache, loud=8)
     ended = run(tmp_path, "measure_use.py ckpt.pt --tracks 1")
