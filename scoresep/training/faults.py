@@ -10,7 +10,7 @@ from scoresep.losses import Objective, cross_entropy
 from scoresep.models.model import Model
 from scoresep.training.stages import only
 from scoresep.training.stream import Batch
-from scoresep.training.terms import TERMS, Pass
+from scoresep.training.terms import LOSSES, Pass
 
 
 def describe(cache: Cache, batch: Batch, found: list[tuple[str, int]], frames: int) -> tuple[list[str], list[str]]:
@@ -50,7 +50,7 @@ def _sound(model: Model, clip: Batch, player: str, loss: str, objective: Objecti
     with only(model, player) as network:
         network.zero_grad(set_to_none=True)
         shifts = torch.zeros(len(model.instruments), dtype=torch.int64)
-        value = TERMS[player][loss](Pass(model, clip, shifts, objective=objective))
+        value = LOSSES[player][loss].function(Pass(model, clip, shifts, objective=objective))
         value.backward()
         gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
         network.zero_grad(set_to_none=True)

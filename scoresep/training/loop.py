@@ -66,7 +66,7 @@ def batches(session: Session) -> Iterator[Batch]:
     data, cache, device = session.recipe.data, session.cache, session.model.device
     seed = session.recipe.seed * 10 + session.stage.number
     order = ClipOrder(cache, "train", data.clip_frames, data.batch, seed)
-    names, stemmed = datasets(session.losses), session.stemmed("train")
+    names, stemmed = datasets(session.reads), session.stemmed("train")
     source = open_source(cache, "train", data.clip_frames, device, names, session.resident, stemmed)
     crops = (order.crops(step)[session.own] for step in range(session.step, session.settings.steps))
     return stream(cache, data.clip_frames, crops, data.workers, device, source)
@@ -94,7 +94,7 @@ def train_step(session: Session, batch: Batch) -> dict[str, float]:
     for name, player in session.players.items():
         with only(session.model, name):
             with autocast(session.model.device, session.precision):
-                losses = player.losses(view, share)
+                losses = player.values(view, share)
             norm = player.gradient(player.total(losses), session.recipe.gradient_clip)
         clock.enter("optimiser")
         found = torch.stack([*losses.values(), norm]).detach()
@@ -159,7 +159,7 @@ def validate(session: Session) -> None:
     if not len(cache.rows("validation")) or not data.validation_clips:
         return
     order = ClipOrder(cache, "validation", data.clip_frames, data.batch, seed=0)
-    chosen, stemmed = datasets(session.losses), session.stemmed("validation")
+    chosen, stemmed = datasets(session.reads), session.stemmed("validation")
     source = open_source(cache, "validation", data.clip_frames, model.device, chosen, stemmed=stemmed)
     names = [f"{name}/{loss}" for name, player in session.players.items() for loss in player.weights]
     sums = torch.zeros(len(names) + 1, dtype=torch.float64)  # and the number of clips

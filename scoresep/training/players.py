@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from scoresep.training.ranks import Ranks
-from scoresep.training.terms import TERMS, Pass
+from scoresep.training.terms import LOSSES, Loss, Pass
 
 WARM_UP = 0.05
 """Share of a stage's steps in which the learning rate rises from zero."""
-
-BY_MAGNITUDE = {"clip_mixture", "frame_mixture", "harmonic_mixture", "literal_harmonic_mixture", "stem", "teacher"}
-"""Losses that are divided by the batch's total magnitude; the others are means over its clips."""
 
 
 class Objective(nn.Module):
     """A player's losses as a function of its network alone: one call a step, whatever the losses ask of it."""
 
-    def __init__(self, player: str, network: nn.Module, losses: list[str]) -> None:
+    def __init__(self, network: nn.Module, losses: Iterable[Loss]) -> None:
         super().__init__()
-        self.player, self.network, self.losses = player, network, losses
+        self.network, self.losses = network, tuple(losses)
 
     def forward(self, view: Pass) -> dict[str, Tensor]:
         """The losses, unweighted, by name."""
-        return {name: TERMS[self.player][name](view) for name in self.losses}
+        return {loss.name: loss.function(view) for loss in self.losses}
 
 
 @dataclass
@@ -37,13 +34,15 @@ class Player:
     Attributes:
         name: `transcriptor` or `separator`.
         network: the network.
-        weights: weights of its losses by name, none of them 0.
+        losses: its losses by name.
+        weights: their weights by name, none of them 0.
         objective: its losses; over several ranks, with gradients averaged.
         optimiser: of its parameters.
     """
 
     name: str
     network: nn.Module
+    losses: dict[str, Loss]
     weights: dict[str, float]
     objective: nn.Module
     optimiser: torch.optim.Optimizer
@@ -54,23 +53,24 @@ class Player:
     ) -> Player:
         """A player with a fresh optimiser; the learning rate is set at every step."""
         chosen = {loss: weight for loss, weight in weights.items() if weight}
+        losses = {loss: LOSSES[name][loss] for loss in chosen}
         optimiser = torch.optim.AdamW(network.parameters(), weight_decay=weight_decay, fused=True)
-        objective = Objective(name, network, list(chosen))
-        return cls(name, network, chosen, ranks.spread(objective) if chosen else objective, optimiser)
+        objective = Objective(network, losses.values())
+        return cls(name, network, losses, chosen, ranks.spread(objective) if chosen else objective, optimiser)
 
-    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+    def total(self, values: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum that the player minimises."""
-        return sum((losses[name] * weight for name, weight in self.weights.items()), torch.zeros(()))
+        return sum((values[name] * weight for name, weight in self.weights.items()), torch.zeros(()))
 
-    def losses(self, view: Pass, share: Tensor) -> dict[str, Tensor]:
-        """The losses by name, unweighted, such that their mean over the ranks is that of the whole batch.
+    def values(self, view: Pass, share: Tensor) -> dict[str, Tensor]:
+        """The losses' values by name, unweighted, such that their mean over the ranks is that of the whole batch.
 
         Args:
             view: the rank's clips.
             share: the rank's part of the whole batch's magnitude, times the number of ranks.
         """
         found = self.objective(view)
-        return {name: value * share if name in BY_MAGNITUDE else value for name, value in found.items()}
+        return {name: value * share if self.losses[name].by_magnitude else value for name, value in found.items()}
 
     def gradient(self, total: Tensor, largest: float) -> Tensor:
         """Set the gradient of `total`, clipped to the norm `largest`; returns the norm that it had."""

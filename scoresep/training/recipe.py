@@ -5,7 +5,7 @@ The dataclasses below are the one home of defaults; they are the `paper` recipe.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,47 +15,11 @@ from scoresep.losses import OBJECTIVES
 from scoresep.models.separator import MASKS
 from scoresep.models.tcn import TrunkSettings
 from scoresep.training.precision import PRECISIONS
-from scoresep.training.supervision import SUPERVISIONS, refused_losses
+from scoresep.training.supervision import SUPERVISIONS, refused
+from scoresep.training.terms import LOSSES
 
-
-@dataclass(frozen=True)
-class TranscriptorWeights:
-    """Weights of the transcriptor's losses; 0 is off.
-
-    Attributes:
-        score: H(y, T(X)).
-        onset: the same for onsets.
-        adversarial_mixture: H(0, T(X~)).
-        adversarial_transcription: track i hides part i and shows the others.
-    """
-
-    score: float = 0.0
-    onset: float = 0.0
-    adversarial_mixture: float = 0.0
-    adversarial_transcription: float = 0.0
-
-
-@dataclass(frozen=True)
-class SeparatorWeights:
-    """Weights of the separator's losses; 0 is off.
-
-    Attributes:
-        transcription: L_tr, track i transcribes to part i and to nothing else.
-        clip_mixture, frame_mixture, harmonic_mixture: L_mix at the three resolutions of activity.
-        literal_harmonic_mixture: the last with silence wanted in bins that no harmonic mask covers.
-        adversarial_mixture: H(y~, T(X~)).
-        stem: distance to the true stems, for supervision by them.
-        teacher: distance to what the teacher makes of mixture and score, for supervision by it.
-    """
-
-    transcription: float = 0.0
-    clip_mixture: float = 0.0
-    frame_mixture: float = 0.0
-    harmonic_mixture: float = 0.0
-    literal_harmonic_mixture: float = 0.0
-    adversarial_mixture: float = 0.0
-    stem: float = 0.0
-    teacher: float = 0.0
+Weights = dict[str, float]
+"""Weights of a player's losses (`terms.LOSSES`) by name; 0 is off."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +29,38 @@ class StageRecipe:
     Attributes:
         steps: optimiser steps.
         learning_rate: its peak, held between a warm-up and a fall to zero (`players.schedule`).
-        transcriptor, separator: loss weights of the networks that the stage trains.
+        transcriptor, separator: loss weights of the networks that the stage trains; losses not named are off.
         keep: which weights the stage ends with: `last`, or `best` by the validation loss (never by stems).
         objective: what the adversarial losses measure (`losses.OBJECTIVES`).
     """
 
     steps: int = 0
     learning_rate: float = 1e-3
-    transcriptor: TranscriptorWeights = field(default_factory=TranscriptorWeights)
-    separator: SeparatorWeights = field(default_factory=SeparatorWeights)
+    transcriptor: Weights = field(default_factory=dict)
+    separator: Weights = field(default_factory=dict)
     keep: str = "last"
     objective: str = "cross-entropy"
+
+    def __post_init__(self) -> None:
+        for player in LOSSES:
+            object.__setattr__(self, player, all_weights(player, self.weights[player]))
+
+    @property
+    def weights(self) -> dict[str, Weights]:
+        """Loss weights by player."""
+        return {"transcriptor": self.transcriptor, "separator": self.separator}
+
+
+def all_weights(player: str, named: Mapping[str, float]) -> Weights:
+    """Weights of all losses of a player, in the table's order: 0 for those that are not named.
+
+    Raises:
+        ScoresepError: a loss that is not in the table.
+    """
+    for name in named:
+        if name not in LOSSES[player]:
+            raise ScoresepError(f"the {player} has no loss '{name}'{nearest(name, LOSSES[player])}")
+    return {name: named.get(name, 0.0) for name in LOSSES[player]}
 
 
 @dataclass(frozen=True)
@@ -129,20 +114,18 @@ class Recipe:
     trunk: TrunkSettings = field(default_factory=TrunkSettings)
     data: DataRecipe = field(default_factory=DataRecipe)
     stage1: StageRecipe = StageRecipe(
-        steps=60_000, learning_rate=2e-3, transcriptor=TranscriptorWeights(score=1.0, onset=1.0), keep="best"
+        steps=60_000, learning_rate=2e-3, transcriptor={"score": 1.0, "onset": 1.0}, keep="best"
     )
     stage2: StageRecipe = StageRecipe(
         steps=40_000,
         learning_rate=1e-3,
-        separator=SeparatorWeights(transcription=20.0, clip_mixture=0.5, harmonic_mixture=5.0),
+        separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0},
     )
     stage3: StageRecipe = StageRecipe(
         steps=20_000,
         learning_rate=2e-4,
-        transcriptor=TranscriptorWeights(
-            score=1.0, onset=1.0, adversarial_mixture=0.05, adversarial_transcription=0.005
-        ),
-        separator=SeparatorWeights(transcription=20.0, clip_mixture=0.5, harmonic_mixture=5.0, adversarial_mixture=4.0),
+        transcriptor={"score": 1.0, "onset": 1.0, "adversarial_mixture": 0.05, "adversarial_transcription": 0.005},
+        separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0, "adversarial_mixture": 4.0},
     )
 
     def __post_init__(self) -> None:
@@ -173,7 +156,7 @@ class Recipe:
                 yield f"stage{number}.keep is '{stage.keep}', not 'last' or 'best'"
             if stage.objective not in OBJECTIVES:
                 yield f"stage{number}.objective '{stage.objective}' is unknown{nearest(stage.objective, OBJECTIVES)}"
-            if min((*asdict(stage.transcriptor).values(), *asdict(stage.separator).values())) < 0:
+            if any(weight < 0 for weights in stage.weights.values() for weight in weights.values()):
                 yield f"stage{number} has a negative loss weight"
             yield from self._refused(number)
         if self.gradient_clip <= 0:
@@ -195,12 +178,11 @@ class Recipe:
 
     def _refused(self, number: int) -> Iterable[str]:
         """Losses of a stage that have a weight and no meaning under the supervision."""
-        for player in ("transcriptor", "separator") if self.supervision in SUPERVISIONS else ():
-            weights = asdict(getattr(self.stages[number], player))
-            for loss in refused_losses(self.supervision, weights):
-                yield (
-                    f"stage{number}.{player}.{loss} has no meaning with supervision '{self.supervision}', set it to 0"
-                )
+        for player, weights in self.stages[number].weights.items() if self.supervision in SUPERVISIONS else ():
+            for loss in refused(self.supervision, player):
+                if weights[loss]:
+                    name = f"stage{number}.{player}.{loss}"
+                    yield f"{name} has no meaning with supervision '{self.supervision}', set it to 0"
 
     @property
     def stages(self) -> dict[int, StageRecipe]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -17,8 +16,8 @@ from typing import Any, get_type_hints
 from scoresep.errors import ScoresepError
 from scoresep.files import existing_file
 from scoresep.instruments import nearest
-from scoresep.training.recipe import Recipe, SeparatorWeights, TranscriptorWeights
-from scoresep.training.supervision import SUPERVISIONS
+from scoresep.training.recipe import Recipe, Weights
+from scoresep.training.supervision import SUPERVISIONS, refused
 
 
 def shipped_recipes() -> list[str]:
@@ -91,17 +90,18 @@ def starting_point(supervision: Any) -> Recipe:
         return recipe  # `build` says what is wrong
     changes: dict[str, Any] = {}
     for number, stage in recipe.stages.items():
-        weights = asdict(stage.separator) | (row.weights if any(asdict(stage.separator).values()) else {})
+        separator = stage.separator | (row.weights if any(stage.separator.values()) else {})
         changes[f"stage{number}"] = dataclasses.replace(
             stage,
-            separator=SeparatorWeights(**_allowed(weights, row.refused)),
-            transcriptor=TranscriptorWeights(**_allowed(asdict(stage.transcriptor), row.refused)),
+            separator=without(separator, refused(supervision, "separator")),
+            transcriptor=without(stage.transcriptor, refused(supervision, "transcriptor")),
         )
     return dataclasses.replace(recipe, supervision=supervision, **changes)
 
 
-def _allowed(weights: Mapping[str, float], refused: Iterable[str]) -> dict[str, float]:
-    return {name: 0.0 if name in refused else weight for name, weight in weights.items()}
+def without(weights: Weights, losses: Collection[str]) -> Weights:
+    """Weights with those of some losses set to 0."""
+    return {name: 0.0 if name in losses else weight for name, weight in weights.items()}
 
 
 def assign(values: dict[str, Any], assignment: str) -> None:
@@ -129,13 +129,24 @@ def build(kind: type, values: Mapping[str, Any], base: Any, prefix: str) -> Any:
     for name, value in values.items():
         if name not in known:
             raise ScoresepError(f"unknown setting '{prefix}{name}'{nearest(name, known)}")
-        if dataclasses.is_dataclass(hints[name]):
-            if not isinstance(value, Mapping):
-                raise ScoresepError(f"setting '{prefix}{name}' is a table, not {value!r}")
+        table = hints[name] == Weights or dataclasses.is_dataclass(hints[name])
+        if table and not isinstance(value, Mapping):
+            raise ScoresepError(f"setting '{prefix}{name}' is a table, not {value!r}")
+        if hints[name] == Weights:
+            changes[name] = build_weights(value, getattr(base, name), f"{prefix}{name}.")
+        elif table:
             changes[name] = build(hints[name], value, getattr(base, name), f"{prefix}{name}.")
         else:
             changes[name] = coerce(value, hints[name], f"{prefix}{name}")
     return dataclasses.replace(base, **changes)
+
+
+def build_weights(values: Mapping[str, Any], base: Weights, prefix: str) -> Weights:
+    """Loss weights from plain values; what they leave out comes from `base`, which names all losses there are."""
+    for name in values:
+        if name not in base:
+            raise ScoresepError(f"unknown setting '{prefix}{name}'{nearest(name, base)}")
+    return base | {name: coerce(value, float, f"{prefix}{name}") for name, value in values.items()}
 
 
 def coerce(value: Any, kind: type, name: str) -> Any:

@@ -26,6 +26,7 @@ from scoresep.training.recipe_files import overlay
 from scoresep.training.session import Session, restore, save
 from scoresep.training.stages import STAGES, Stage, inherit_trunk
 from scoresep.training.supervision import SUPERVISIONS, check_known
+from scoresep.training.terms import LOSSES
 
 CPU_RECIPE, GPU_RECIPE = "mini", "paper"
 
@@ -143,6 +144,8 @@ def relevant(recipe: dict[str, Any], stage: Stage) -> dict[str, Any]:
     if stage.number == 1 or row.stems != "some":
         ignored.add("stems_fraction")
     kept = {name: value for name, value in recipe.items() if name not in ignored}
+    for player in LOSSES:  # a loss that is off is as good as one that there was not
+        kept[own][player] = {name: weight for name, weight in kept[own][player].items() if weight}
     if stage.number == 1:
         kept["supervision"] = row.critic
     return {**kept, "data": {name: value for name, value in kept["data"].items() if name != "workers"}}

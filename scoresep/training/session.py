@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,11 @@ from scoresep.training.players import Player
 from scoresep.training.precision import choose_precision
 from scoresep.training.ranks import ALONE, Ranks
 from scoresep.training.recipe import Recipe, StageRecipe
+from scoresep.training.shards import STEMS
 from scoresep.training.stages import Stage
 from scoresep.training.supervision import check_known, stemmed_tracks
+from scoresep.training.teacher import TEACHER
+from scoresep.training.terms import Loss
 from scoresep.training.timing import Clock
 
 
@@ -74,8 +77,7 @@ class Session:
         network = self.model.networks[name]
         if self.stage.statistics:
             self.ranks.join_statistics(network)
-        weights = asdict(getattr(self.settings, name))
-        return Player.of(name, network, weights, self.recipe.weight_decay, self.ranks)
+        return Player.of(name, network, self.settings.weights[name], self.recipe.weight_decay, self.ranks)
 
     def _check(self) -> None:
         """Refuse settings with which the stage cannot learn."""
@@ -83,22 +85,28 @@ class Session:
         if silent and self.settings.steps:
             raise ScoresepError(f"recipe: stage{self.stage.number}.{silent[0]} has no loss with a weight above 0")
         count, batch = len(self.model.instruments), self.recipe.data.batch
-        if "adversarial_mixture" in self.losses and batch < count:
+        exchanging = [loss.name for loss in self.losses if loss.exchanges]
+        if exchanging and batch < count:
             raise ScoresepError(
-                f"recipe: data.batch is {batch}; adversarial_mixture needs a clip for each of {count} instruments"
+                f"recipe: data.batch is {batch}; {exchanging[0]} needs a clip for each of {count} instruments"
             )
-        if self.losses & {"stem", "teacher"}:
+        if self.reads & {STEMS, TEACHER}:
             check_known(self.cache, self.recipe.supervision, self.recipe.stems_fraction)
 
     @property
-    def losses(self) -> set[str]:
-        """Names of all losses of the stage."""
-        return {name for player in self.players.values() for name in player.weights}
+    def losses(self) -> list[Loss]:
+        """All losses of the stage."""
+        return [loss for player in self.players.values() for loss in player.losses.values()]
+
+    @property
+    def reads(self) -> set[str]:
+        """The datasets that they look at besides magnitudes and rolls."""
+        return {name for loss in self.losses for name in loss.reads}
 
     def stemmed(self, split: str) -> frozenset[int]:
         """Tracks whose stems the stage reads: none unless one of its losses looks at stems."""
         recipe = self.recipe
-        if "stem" not in self.losses:
+        if STEMS not in self.reads:
             return frozenset()
         return stemmed_tracks(self.cache, split, recipe.supervision, recipe.stems_fraction, recipe.seed)
 

@@ -5,7 +5,7 @@ Called by the training loop, which is the same for all. Losses and their weights
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -45,19 +45,13 @@ STAGES: dict[int, Stage] = {
 }
 
 
-READERS = {
-    "onset": {"onset"},
-    "harmonic": {"harmonic_mixture", "literal_harmonic_mixture"},
-    STEMS: {"stem"},
-    TEACHER: {"teacher"},
-}
-"""Datasets that only some losses look at, and those losses; the other datasets are read in every stage."""
+ALWAYS = {"magnitude", "roll"}
+"""Datasets that every stage reads."""
 
 
-def datasets(losses: Iterable[str]) -> list[str]:
-    """The datasets that a stage with these losses reads."""
-    wanted = set(losses)
-    return [name for name in (*DATASETS, STEMS, TEACHER) if name not in READERS or wanted & READERS[name]]
+def datasets(reads: Set[str]) -> list[str]:
+    """The datasets that a stage reads whose losses look at `reads`, in the order in which they are stored."""
+    return [name for name in (*DATASETS, STEMS, TEACHER) if name in ALWAYS | reads]
 
 
 def enter(stage: Stage, model: Model) -> None:

@@ -6,20 +6,17 @@ with which weights, and which tracks' stems are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
+from scoresep.training.terms import LOSSES
 
-ADVERSARIAL = {"adversarial_mixture", "adversarial_transcription"}
-HARMONIC = {"harmonic_mixture", "literal_harmonic_mixture"}
-NO_KEYS = {"stem", "teacher", "onset", *HARMONIC, *ADVERSARIAL}
-"""Losses that a critic of who plays cannot have: they need pitches, or a score to play against."""
-CRITICAL = {"transcription", "clip_mixture", "frame_mixture", *HARMONIC, *ADVERSARIAL}
-"""Losses by which a score, through the critic, teaches the separator."""
+KEYS = frozenset({"critic", "keys", "frames"})
+"""What a score gives through a transcriptor as the critic: which keys sound, and who plays in which frame."""
 
 
 @dataclass(frozen=True)
@@ -27,40 +24,42 @@ class Supervision:
     """One row.
 
     Attributes:
+        gives: what losses may need (`terms.Loss.needs`): `critic`, that the transcriptor judges the separator's tracks;
+            `keys`, that it knows notes; `frames`, that it knows who plays when; `stems`; `teacher`. Losses that need
+            more have no meaning: their weights are 0, and a recipe that gives them another is refused.
         critic: what the critic tells apart (`models.classifier.CRITICS`).
-        refused: losses that have no meaning; their weights are 0, and a recipe that gives them another is refused.
         weights: default weights of the separator's losses in stages 2 and 3, in place of the recipe's own defaults.
         stems: whose stems are read: `none`, `some` (the recipe's `stems_fraction` of the tracks) or `all`.
-        teacher: whether the separator learns from the cache's teacher (`training.teacher`).
     """
 
+    gives: frozenset[str]
     critic: str = "keys"
-    refused: frozenset[str] = frozenset()
     weights: Mapping[str, float] = field(default_factory=dict)
     stems: str = "none"
-    teacher: bool = False
+
+    @property
+    def teacher(self) -> bool:
+        """Whether the separator learns from the cache's teacher (`training.teacher`)."""
+        return "teacher" in self.gives
 
 
 SUPERVISIONS: dict[str, Supervision] = {
-    "score": Supervision(refused=frozenset({"stem", "teacher"})),
+    "score": Supervision(KEYS),
     "score+teacher": Supervision(
-        refused=frozenset({"stem"}),
+        KEYS | {"teacher"},
         weights={"teacher": 10.0, "transcription": 5.0, "clip_mixture": 0.5, "harmonic_mixture": 0.0},
-        teacher=True,
     ),
-    "teacher": Supervision(refused=frozenset({"stem", *CRITICAL}), weights={"teacher": 1.0}, teacher=True),
+    "teacher": Supervision(frozenset({"keys", "teacher"}), weights={"teacher": 1.0}),
     "class-frame": Supervision(
+        frozenset({"critic", "frames"}),
         critic="frames",
-        refused=frozenset(NO_KEYS),
         weights={"transcription": 1.0, "clip_mixture": 0.5, "frame_mixture": 0.5},
     ),
     "class-clip": Supervision(
-        critic="clips",
-        refused=frozenset({*NO_KEYS, "frame_mixture"}),
-        weights={"transcription": 1.0, "clip_mixture": 0.5},
+        frozenset({"critic"}), critic="clips", weights={"transcription": 1.0, "clip_mixture": 0.5}
     ),
-    "stems": Supervision(refused=frozenset({"teacher", *CRITICAL}), weights={"stem": 1.0}, stems="all"),
-    "semi": Supervision(refused=frozenset({"teacher"}), weights={"stem": 5.0}, stems="some"),
+    "stems": Supervision(frozenset({"keys", "stems"}), weights={"stem": 1.0}, stems="all"),
+    "semi": Supervision(KEYS | {"stems"}, weights={"stem": 5.0}, stems="some"),
 }
 """By name, as a recipe's `supervision` names them."""
 
@@ -101,6 +100,7 @@ def check_known(cache: Cache, supervision: str, fraction: float) -> None:
         )
 
 
-def refused_losses(supervision: str, weights: Mapping[str, float]) -> Iterable[str]:
-    """Losses that have a weight and no meaning."""
-    return (name for name, weight in weights.items() if weight and name in SUPERVISIONS[supervision].refused)
+def refused(supervision: str, player: str) -> list[str]:
+    """Losses of a player that have no meaning under a supervision."""
+    gives = SUPERVISIONS[supervision].gives
+    return [name for name, loss in LOSSES[player].items() if loss.needs - gives]

@@ -1,17 +1,25 @@
-"""The losses by name, bound to what a step has at hand. Called by the training loop; the formulas are in `losses`."""
+"""The table of losses: who minimises each, from what, and what it reads and needs. The formulas are in `losses`.
+
+A loss of another package is a `Loss`, too, given by an entry point of the group `scoresep.losses` (`plugins`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Set
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from scoresep import losses
+from scoresep.errors import ScoresepError
+from scoresep.instruments import nearest
 from scoresep.models.model import Model
 from scoresep.models.transcriptor import Rolls
+from scoresep.plugins import plugins
 from scoresep.training import teacher
+from scoresep.training.shards import DATASETS, STEMS
 from scoresep.training.stream import Batch
 
 
@@ -88,34 +96,129 @@ class Pass:
         return self.model.transcriptor(mixture).frame, roll
 
 
-Term = Callable[[Pass], Tensor]
+PLAYERS = ("transcriptor", "separator")
+"""The networks that learn."""
+READABLE = frozenset({*DATASETS, STEMS, teacher.TEACHER})
+"""What a loss may look at."""
 
-TERMS: dict[str, dict[str, Term]] = {
-    "transcriptor": {
-        "score": lambda p: losses.score_loss(p.rolls.frame, p.labels),
-        "onset": lambda p: losses.score_loss(p.rolls.onset, p.batch.onset),
-        "adversarial_mixture": lambda p: losses.adversarial_mixture_transcriptor_loss(p.crossed[0], p.objective),
-        "adversarial_transcription": lambda p: losses.adversarial_transcription_loss(
-            p.track_logits, p.labels, p.objective
-        ),
-    },
-    "separator": {
-        "transcription": lambda p: losses.transcription_loss(p.track_logits, p.labels, p.by_score),
-        "clip_mixture": lambda p: losses.clip_mixture_loss(
-            p.batch.magnitude, p.separated, p.labels, p.unscored, p.by_score
-        ),
-        "frame_mixture": lambda p: losses.frame_mixture_loss(
-            p.batch.magnitude, p.separated, p.labels, p.unscored, p.by_score
-        ),
-        "harmonic_mixture": lambda p: losses.harmonic_mixture_loss(
-            p.batch.magnitude, p.separated, p.batch.harmonic, p.by_score
-        ),
-        "literal_harmonic_mixture": lambda p: losses.literal_harmonic_mixture_loss(
-            p.batch.magnitude, p.separated, p.batch.harmonic, p.by_score
-        ),
-        "adversarial_mixture": lambda p: losses.adversarial_mixture_separator_loss(*p.crossed, p.objective),
-        "teacher": lambda p: losses.teacher_loss(p.batch.magnitude, p.separated, p.taught),
-        "stem": lambda p: losses.stem_loss(p.batch.magnitude, p.separated, p.batch.stems, p.batch.stemmed),
-    },
-}
-"""By network and by name, as `recipe.TranscriptorWeights` and `recipe.SeparatorWeights` weight them."""
+
+@dataclass(frozen=True)
+class Loss:
+    """A row of `LOSSES`.
+
+    Attributes:
+        name: as recipes and logs call it; unique for its player.
+        player: the network that minimises it, `transcriptor` or `separator`.
+        function: its value, a scalar, from what a step has at hand.
+        needs: what the supervision must give for it to have a meaning (`supervision.Supervision.gives`).
+        reads: datasets that it looks at besides magnitudes and rolls, of `READABLE`.
+        by_magnitude: whether it is divided by the batch's total magnitude; else it is a mean over the batch's clips.
+        exchanges: whether it takes tracks from different clips: a batch then needs a clip for each instrument.
+    """
+
+    name: str
+    player: str
+    function: Callable[[Pass], Tensor]
+    needs: Set[str] = frozenset()
+    reads: Set[str] = frozenset()
+    by_magnitude: bool = False
+    exchanges: bool = False
+
+    def __post_init__(self) -> None:
+        if self.player not in PLAYERS:
+            raise ScoresepError(f"loss '{self.name}' is of no network '{self.player}'{nearest(self.player, PLAYERS)}")
+        for name in sorted(self.reads - READABLE):
+            raise ScoresepError(f"loss '{self.name}' reads no dataset '{name}'{nearest(name, READABLE)}")
+
+
+def _mixture_loss(name: str, formula: Callable[..., Tensor], *more: str) -> Loss:
+    """One by which active tracks add up and the others are silent; the critic's labels say who is active."""
+
+    def function(p: Pass) -> Tensor:
+        return formula(p.batch.magnitude, p.separated, p.labels, p.unscored, p.by_score)
+
+    return Loss(name, "separator", function, needs={"critic", *more}, by_magnitude=True)
+
+
+def _harmonic_loss(name: str, formula: Callable[..., Tensor]) -> Loss:
+    """The same bin by bin, by the instruments' harmonic masks."""
+
+    def function(p: Pass) -> Tensor:
+        return formula(p.batch.magnitude, p.separated, p.batch.harmonic, p.by_score)
+
+    return Loss(name, "separator", function, needs={"critic", "keys"}, reads={"harmonic"}, by_magnitude=True)
+
+
+ROWS = (
+    Loss("score", "transcriptor", lambda p: losses.score_loss(p.rolls.frame, p.labels)),
+    Loss(
+        "onset",
+        "transcriptor",
+        lambda p: losses.score_loss(p.rolls.onset, p.batch.onset),
+        needs={"keys"},
+        reads={"onset"},
+    ),
+    Loss(
+        "adversarial_mixture",
+        "transcriptor",
+        lambda p: losses.adversarial_mixture_transcriptor_loss(p.crossed[0], p.objective),
+        needs={"critic", "keys"},
+        exchanges=True,
+    ),
+    Loss(
+        "adversarial_transcription",
+        "transcriptor",
+        lambda p: losses.adversarial_transcription_loss(p.track_logits, p.labels, p.objective),
+        needs={"critic", "keys"},
+    ),
+    Loss(
+        "transcription",
+        "separator",
+        lambda p: losses.transcription_loss(p.track_logits, p.labels, p.by_score),
+        needs={"critic"},
+    ),
+    _mixture_loss("clip_mixture", losses.clip_mixture_loss),
+    _mixture_loss("frame_mixture", losses.frame_mixture_loss, "frames"),
+    _harmonic_loss("harmonic_mixture", losses.harmonic_mixture_loss),
+    _harmonic_loss("literal_harmonic_mixture", losses.literal_harmonic_mixture_loss),
+    Loss(
+        "adversarial_mixture",
+        "separator",
+        lambda p: losses.adversarial_mixture_separator_loss(*p.crossed, p.objective),
+        needs={"critic", "keys"},
+        exchanges=True,
+    ),
+    Loss(
+        "stem",
+        "separator",
+        lambda p: losses.stem_loss(p.batch.magnitude, p.separated, p.batch.stems, p.batch.stemmed),
+        needs={"stems"},
+        reads={STEMS},
+        by_magnitude=True,
+    ),
+    Loss(
+        "teacher",
+        "separator",
+        lambda p: losses.teacher_loss(p.batch.magnitude, p.separated, p.taught),
+        needs={"teacher"},
+        reads={teacher.TEACHER},
+        by_magnitude=True,
+    ),
+)
+
+
+def table(rows: Iterable[Loss]) -> dict[str, dict[str, Loss]]:
+    """Rows by player and name.
+
+    Raises:
+        ScoresepError: two have one player and one name.
+    """
+    found: dict[str, dict[str, Loss]] = {player: {} for player in PLAYERS}
+    for row in rows:
+        if found[row.player].setdefault(row.name, row) is not row:
+            raise ScoresepError(f"two losses of the {row.player} are called '{row.name}'; rename or uninstall one")
+    return found
+
+
+LOSSES = table((*ROWS, *plugins("scoresep.losses", Loss)))
+"""By player and by name, as recipes weight them."""

@@ -150,13 +150,13 @@ ON = {
 def test_rows_differ_in_their_losses_alone(row):
     recipe, mini = load_recipe(str(FOLDER / f"{row}.toml")), load_recipe("mini")
     assert (recipe.trunk, recipe.data, recipe.stage2.steps) == (mini.trunk, mini.data, mini.stage2.steps)
-    weights = {name: weight for name, weight in vars(recipe.stage2.separator).items() if weight}
+    weights = {name: weight for name, weight in recipe.stage2.separator.items() if weight}
     assert set(weights) == ON.get(row, ON["clip_harmonic"])
     third = recipe.stage3
     adversarial = (
-        bool(third.transcriptor.adversarial_mixture),
-        bool(third.separator.adversarial_mixture),
-        bool(third.transcriptor.adversarial_transcription),
+        bool(third.transcriptor["adversarial_mixture"]),
+        bool(third.separator["adversarial_mixture"]),
+        bool(third.transcriptor["adversarial_transcription"]),
     )
     expected = {
         "joint": (False, False, False),

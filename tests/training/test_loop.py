@@ -16,7 +16,7 @@ from scoresep.training.loop import train_stage, train_step
 from scoresep.training.players import schedule
 from scoresep.training.session import Session, restore, save
 from scoresep.training.stages import STAGES, datasets, inherit_trunk
-from scoresep.training.terms import TERMS
+from scoresep.training.terms import LOSSES, Loss
 from scoresep.training.timing import PARTS
 
 
@@ -142,14 +142,14 @@ def test_a_loss_that_is_no_number_is_refused_and_touches_nothing(make, begin, ca
 
 def test_a_gradient_that_is_no_number_is_refused_and_touches_nothing(make, begin, cache, monkeypatch, read):
     """The loss of the second clip alone has an infinite slope at its value 0."""
-    session = begin(1, make.recipe())
     batch = read(cache, [(0, 0), (1, 40)])
 
     def root(view):
         guilty = torch.tensor([[[[float(crop == (1, 40))]]] for crop in view.batch.crops])
         return (view.rolls.onset * 0.0 * guilty + (1 - guilty)).abs().sqrt().sum()
 
-    monkeypatch.setitem(TERMS, "transcriptor", {**TERMS["transcriptor"], "onset": root})
+    monkeypatch.setitem(LOSSES["transcriptor"], "onset", Loss("onset", "transcriptor", root))
+    session = begin(1, make.recipe())
     before = state(session.model)
     message = (
         r"the gradient of loss transcriptor/onset is not finite in step 1 of stage 1, clip Track00002 from 1.3 to 2.3 s"
@@ -160,10 +160,9 @@ def test_a_gradient_that_is_no_number_is_refused_and_touches_nothing(make, begin
 
 
 def test_a_fault_of_no_single_clip_is_laid_on_the_batch(make, begin, cache, monkeypatch, read):
+    endless = Loss("score", "transcriptor", lambda v: v.rolls.frame.sum() / (2 - len(v.rolls[0])))
+    monkeypatch.setitem(LOSSES["transcriptor"], "score", endless)
     session = begin(1, make.recipe())
-    monkeypatch.setitem(
-        TERMS, "transcriptor", {**TERMS["transcriptor"], "score": lambda v: v.rolls.frame.sum() / (2 - len(v.rolls[0]))}
-    )
     with pytest.raises(ScoresepError, match=r"loss transcriptor/score is not finite .* clip of the whole batch; "):
         train_step(session, read(cache, [(0, 0), (1, 0)]))
 
@@ -270,9 +269,10 @@ def test_times_are_written_beside_the_losses_and_add_up(make, begin, tmp_path):
 
 
 def test_datasets_that_no_loss_looks_at_are_not_read():
-    assert datasets(["score", "onset"]) == ["magnitude", "roll", "onset"]
-    assert datasets(["transcription", "harmonic_mixture"]) == ["magnitude", "roll", "harmonic"]
-    assert datasets(["score"]) == ["magnitude", "roll"]
+    transcriptor, separator = LOSSES["transcriptor"], LOSSES["separator"]
+    assert datasets(transcriptor["score"].reads | transcriptor["onset"].reads) == ["magnitude", "roll", "onset"]
+    assert datasets(separator["harmonic_mixture"].reads) == ["magnitude", "roll", "harmonic"]
+    assert datasets(transcriptor["score"].reads) == datasets(separator["transcription"].reads) == ["magnitude", "roll"]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

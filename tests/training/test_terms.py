@@ -14,7 +14,7 @@ from scoresep.models.model import Model
 from scoresep.training.shards import DATASETS, STEMS, ShardClips
 from scoresep.training.stream import Batch, stream
 from scoresep.training.teacher import TEACHER
-from scoresep.training.terms import TERMS, Pass
+from scoresep.training.terms import LOSSES, Pass
 
 
 @pytest.fixture
@@ -68,14 +68,14 @@ def test_terms_are_the_losses(view):
             "adversarial_mixture": losses.adversarial_mixture_separator_loss(crossed, parts),
         },
     }
-    named = {player: set(terms) for player, terms in TERMS.items()}
+    named = {player: set(terms) for player, terms in LOSSES.items()}
     assert {player: set(terms) for player, terms in expected.items()} == {
         **named,
         "separator": named["separator"] - {"stem", "teacher"},
     }
     for player, terms in expected.items():
         for name, value in terms.items():
-            assert torch.isclose(TERMS[player][name](view), value, rtol=1e-4), name
+            assert torch.isclose(LOSSES[player][name].function(view), value, rtol=1e-4), name
 
 
 def test_a_detached_view_passes_no_gradient_to_the_separator(view):
@@ -85,7 +85,7 @@ def test_a_detached_view_passes_no_gradient_to_the_separator(view):
 
 
 def test_a_view_passes_the_gradient_through_the_transcriptor_to_the_separator(view):
-    TERMS["separator"]["transcription"](view).backward()
+    LOSSES["separator"]["transcription"].function(view).backward()
     assert any(p.grad is not None and p.grad.any() for p in view.model.separator.parameters())
 
 
@@ -109,7 +109,7 @@ def test_clips_with_stems_are_judged_by_them_and_the_others_by_the_score(view, c
         * louder[True],
     }
     for name, value in expected.items():
-        assert torch.isclose(TERMS["separator"][name](masked), value, rtol=1e-4), name
+        assert torch.isclose(LOSSES["separator"][name].function(masked), value, rtol=1e-4), name
 
 
 def test_the_teachers_loss_is_that_of_its_masks(view, cache):
@@ -119,7 +119,9 @@ def test_the_teachers_loss_is_that_of_its_masks(view, cache):
     shares = [masks(cache.factors(row).crop(first, 32), power=1.0) for row, first in batch.crops]
     estimates = torch.from_numpy(np.stack(shares)) * batch.magnitude.unsqueeze(1)
     expected = losses.stem_loss(batch.magnitude, view.separated, estimates)
-    assert torch.isclose(TERMS["separator"]["teacher"](Pass(view.model, batch, view.shifts)), expected, rtol=1e-4)
+    assert torch.isclose(
+        LOSSES["separator"]["teacher"].function(Pass(view.model, batch, view.shifts)), expected, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize(("critic", "shape"), [("frames", (4, 3, 1, 32)), ("clips", (4, 3, 1, 1))])
@@ -140,4 +142,4 @@ def test_a_critic_of_who_plays_sees_no_pitches(view, cache, critic, shape):
         ("separator", "clip_mixture"),
         ("separator", "frame_mixture"),
     ):
-        assert torch.equal(TERMS[player][name](seen), TERMS[player][name](other)), name
+        assert torch.equal(LOSSES[player][name].function(seen), LOSSES[player][name].function(other)), name
