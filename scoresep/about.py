@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -75,10 +76,17 @@ def describe_checkpoint(path: Path) -> Lines:
     return [
         ("checkpoint", str(path)),
         ("stage", f"{checkpoint.stage}, {checkpoint.steps} steps, {state}"),
-        ("networks", f"{', '.join(sizes)}; trunk {model.trunk.to_dict()}; masks {model.mask}"),
+        *((role, written(settings)) for role, settings in model.architecture.to_dict().items()),
+        ("networks", f"{', '.join(sizes)}; masks {model.mask}"),
         ("instruments", ", ".join(model.names)),
         ("grid", f"{grid.sample_rate} Hz, window {grid.n_fft}, hop {grid.hop}: {grid.frame_rate:g} frames/s"),
         ("thresholds", ", ".join(thresholds)),
         ("seed", str(checkpoint.recipe.get("seed"))),
         ("cache", f"{checkpoint.cache or 'not said'} (digest {checkpoint.cache_digest[:12]})"),
     ]
+
+
+def written(settings: Mapping[str, object]) -> str:
+    """A network's name and settings as text: `tcn: channels 384, hidden 256`."""
+    name, *sizes = settings.items()
+    return f"{name[1]}: {', '.join(f'{key} {value}' for key, value in sizes)}"

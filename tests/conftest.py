@@ -26,17 +26,18 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.corpora.slakh import open_slakh
 from scoresep.models.model import Model
-from scoresep.models.tcn import TrunkSettings
+from scoresep.models.networks import Architecture
+from scoresep.models.tcn import TCNSettings
 from scoresep.training.checkpoint import Checkpoint, save_checkpoint
 from scoresep.training.recipe import Recipe
 from scoresep.training.recipe_files import load_recipe
 
 RATE = 16000
 TINY = (
-    "trunk.channels=8",
-    "trunk.hidden=16",
-    "trunk.blocks=2",
-    "trunk.repeats=1",
+    "network.channels=8",
+    "network.hidden=16",
+    "network.blocks=2",
+    "network.repeats=1",
     "data.clip_frames=32",
     "data.batch=4",
     "data.validation_clips=4",
@@ -193,7 +194,7 @@ class Make:
     def checkpoint(path: Path, cache: Cache, seed: int = 0, loud: float = 1.0) -> Path:
         """A checkpoint of untrained networks that fit a cache; the transcriptor of a `loud` one finds many notes."""
         torch.manual_seed(seed)
-        model = Model(cache.grid, cache.instruments, TrunkSettings(8, 16, 2, 1), "softmax").eval()
+        model = Model(cache.grid, cache.instruments, Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax").eval()
         with torch.no_grad():
             model.transcriptor.head.weight.mul_(loud)
         save_checkpoint(path, Checkpoint(model, 3, 7, True, {"seed": seed}, str(cache.path), cache.digest))

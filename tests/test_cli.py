@@ -120,7 +120,7 @@ OPTIONS = {
 """Every command with its options and arguments. A change here is a change of what users type: docs and README too."""
 
 TINY = (
-    "--set trunk.channels=8 --set trunk.hidden=16 --set trunk.blocks=2 --set trunk.repeats=1 "
+    "--set network.channels=8 --set network.hidden=16 --set network.blocks=2 --set network.repeats=1 "
     "--set data.clip_frames=32 --set data.batch=4"
 )
 
@@ -251,12 +251,12 @@ def test_train_says_what_it_does_and_what_comes_next(command, prepared):
 
 def test_recipes_may_be_files(command, here, prepared):
     (here / "my.toml").write_text(
-        "[trunk]\nchannels = 8\nhidden = 16\nblocks = 2\nrepeats = 1\n"
+        "[network]\nchannels = 8\nhidden = 16\nblocks = 2\nrepeats = 1\n"
         "[data]\nclip_frames = 32\nbatch = 4\nworkers = 0\n"
     )
     ended = command(f"scoresep train --stage 1 --recipe my.toml --steps 1 --cache {prepared}")
     assert ended.status == 0 and "recipe my.toml" in ended.out
-    assert load_checkpoint("ckpt.pt").model.trunk.channels == 8
+    assert load_checkpoint("ckpt.pt").model.architecture.separator.channels == 8
 
 
 def test_info_tells_caches_and_checkpoints(command, prepared, trained):

@@ -15,7 +15,8 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.instruments import choose
 from scoresep.models.model import Model
-from scoresep.models.tcn import TrunkSettings
+from scoresep.models.networks import Architecture
+from scoresep.models.tcn import TCNSettings
 from scoresep.training.checkpoint import Checkpoint, save_checkpoint
 
 
@@ -65,7 +66,7 @@ def test_what_is_no_cache_and_no_checkpoint_is_bad(tmp_path):
 
 @pytest.mark.parametrize("complete", [True, False])
 def test_a_checkpoint_says_whether_it_is_finished(tmp_path, cache, complete):
-    model = Model(cache.grid, choose(["piano", "bass"]), TrunkSettings(8, 16, 2, 1), "softmax")
+    model = Model(cache.grid, choose(["piano", "bass"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
     resume = {} if complete else {"optimisers": {}, "best": {}, "precision": "float32"}
     path = tmp_path / "c.pt"
     save_checkpoint(path, Checkpoint(model, 2, 7, complete, {}, "cache.h5", "d", "", [], resume))

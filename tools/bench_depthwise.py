@@ -29,9 +29,9 @@ def main() -> None:
     torch.set_num_threads(options.parse_args().threads)
     for name in ("mini", "paper"):
         recipe = load_recipe(name)
-        x = torch.randn(recipe.data.batch, recipe.trunk.hidden, recipe.data.clip_frames, requires_grad=True)
-        for dilation in (2**b for b in range(recipe.trunk.blocks)):
-            ours = DepthwiseConv(recipe.trunk.hidden, dilation)
+        x = torch.randn(recipe.data.batch, recipe.separator.hidden, recipe.data.clip_frames, requires_grad=True)
+        for dilation in (2**b for b in range(recipe.separator.blocks)):
+            ours = DepthwiseConv(recipe.separator.hidden, dilation)
             ratio = compare(partial(plain, x, ours), partial(ours, x))
             print(f"{name}: {tuple(x.shape)}, dilation {dilation:3d}: conv1d / ours = {ratio:.2f}")
 

@@ -138,7 +138,7 @@ def scoresep(job: str, given: argparse.Namespace) -> Work:
     else:
         torch.manual_seed(0)
         recipe = load_recipe(given.recipe, [])
-        model = Model(Grid(), choose(INSTRUMENTS), recipe.trunk, recipe.mask).eval()
+        model = Model(Grid(), choose(INSTRUMENTS), recipe.architecture, recipe.mask).eval()
     model.to(given.device)
     if job == "separate":
         return lambda song, out: separate_file(song, model, out)

@@ -147,7 +147,7 @@ def time_steps(path: Path, recipe_name: str, number: int, steps: int) -> None:
     settings = [f"stage{number}.steps={WARM_UP + steps}", "validate_every=1000000", "data.validation_clips=0"]
     cache, recipe = Cache(path), load_recipe(recipe_name, settings)
     torch.manual_seed(0)
-    model = Model(cache.grid, cache.instruments, recipe.trunk, recipe.mask)
+    model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask)
     began = [0.0]
 
     def after(title: str, done: int, total: int, losses: object) -> None:

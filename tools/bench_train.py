@@ -62,7 +62,7 @@ def main() -> None:
         ]
         recipe = load_recipe(given.recipe, [*steps, *given.set])
         torch.manual_seed(0)
-        model = Model(cache.grid, cache.instruments, recipe.trunk, recipe.mask).to(device)
+        model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask).to(device)
         with tempfile.TemporaryDirectory() as folder:
             log = RunLog(Path(folder))
             session = Session(STAGES[number], recipe, model, cache, Path(folder) / "s.pt", log, resident=given.resident)
@@ -110,11 +110,12 @@ def measure(work: Callable[[], None], device: torch.device, calls: int) -> float
 
 def bare_step(session: Session) -> Callable[[], None]:
     """The networks' part of a step of the session's stage, on random tensors, with a network of the same kind."""
-    data, stage, device = session.recipe.data, session.stage, session.model.device
-    model = Model(session.cache.grid, session.cache.instruments, session.recipe.trunk, session.recipe.mask).to(device)
+    recipe, cache, stage, device = session.recipe, session.cache, session.stage, session.model.device
+    data = recipe.data
+    model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask).to(device)
     enter(stage, model)
     count = len(model.instruments)
-    mixture = torch.rand(data.batch, session.cache.grid.bins, data.clip_frames, device=device)
+    mixture = torch.rand(data.batch, cache.grid.bins, data.clip_frames, device=device)
     losses = {name: set(player.weights) for name, player in session.players.items()}
 
     def transcribe(*inputs: Tensor) -> list[tuple[Tensor, Tensor]]:

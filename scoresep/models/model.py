@@ -15,10 +15,9 @@ from torch import nn
 
 from scoresep.grid import PITCHES, Grid
 from scoresep.instruments import Instrument, checked
-from scoresep.models.classifier import CRITICS, Critic
+from scoresep.models.base import Separator, Transcriptor
 from scoresep.models.compact import expand
-from scoresep.models.separator import Separator
-from scoresep.models.tcn import TrunkSettings
+from scoresep.models.networks import Architecture
 
 LARGEST_BLOCK = 2**28
 """Values of one kind that a model from a file may need at a time (1 GiB); the `paper` recipe needs a fortieth."""
@@ -33,27 +32,27 @@ class Model:
     Attributes:
         grid: the frame grid they were trained on.
         instruments: the groups, in the order of axis N.
-        trunk: size of both trunks.
-        mask: how the separator's logits become masks (`models.separator.MASKS`).
-        critic: what the transcriptor tells apart (`models.classifier.CRITICS`): `keys`, or only who plays.
+        architecture: which networks they are, and their sizes.
+        mask: how the separator's logits become masks (`models.base.MASKS`).
+        critic: what the transcriptor tells apart (`models.base.Network.critics`): `keys`, or only who plays.
         threshold: probability per instrument above which a key counts as sounding; tuned on validation data.
         onset_threshold: the same for onsets.
     """
 
     grid: Grid
     instruments: tuple[Instrument, ...]
-    trunk: TrunkSettings
+    architecture: Architecture
     mask: str
     critic: str = "keys"
-    transcriptor: Critic = field(init=False)
+    transcriptor: Transcriptor = field(init=False)
     separator: Separator = field(init=False)
     threshold: list[float] = field(init=False)
     onset_threshold: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
         count = len(self.instruments)
-        self.transcriptor = CRITICS[self.critic](self.grid.bins, count, self.trunk)
-        self.separator = Separator(self.grid.bins, count, self.trunk, self.mask)
+        self.transcriptor = self.architecture.make_transcriptor(self.grid.bins, count, self.critic)
+        self.separator = self.architecture.make_separator(self.grid.bins, count, self.mask)
         self.threshold = [0.5] * count
         self.onset_threshold = [0.5] * count
 
@@ -91,7 +90,7 @@ class Model:
         return {
             "grid": self.grid.to_dict(),
             "instruments": [instrument.to_dict() for instrument in self.instruments],
-            "trunk": self.trunk.to_dict(),
+            "architecture": self.architecture.to_dict(),
             "mask": self.mask,
             "critic": self.critic,
             "threshold": list(self.threshold),
@@ -110,7 +109,7 @@ class Model:
             model = cls(
                 Grid.from_dict(values["grid"]),
                 checked(tuple(Instrument.from_dict(instrument) for instrument in values["instruments"])),
-                TrunkSettings(**values["trunk"]),
+                Architecture.from_dict(values["architecture"]),
                 values["mask"],
                 values.get("critic", "keys"),  # there was no other once
             )
@@ -129,8 +128,8 @@ class Model:
     @property
     def block_values(self) -> int:
         """Values of the widest layer for a block of usual length with its context."""
-        count, frames = len(self.instruments), BLOCK_FRAMES + 2 * self.trunk.context
-        return frames * max(count * self.grid.bins, 2 * count * PITCHES, 2 * self.trunk.channels, self.trunk.hidden)
+        count, frames = len(self.instruments), BLOCK_FRAMES + 2 * self.architecture.context
+        return frames * max(count * self.grid.bins, 2 * count * PITCHES, self.architecture.width)
 
 
 def _kinds(weights: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:

@@ -1,31 +1,39 @@
-"""The temporal convolutional network that transcriptor and separator share. Called by `separator` and `transcriptor`.
+"""`tcn`: a temporal convolutional network, as a separator, a transcriptor and a critic that only knows who plays.
 
 Shape after Conv-TasNet's separator (Luo and Mesgarani 2019): 1x1 bottleneck, `repeats` times `blocks` residual blocks
 whose depthwise convolutions are dilated by 1, 2, 4, ..., skip connections summed to the output. Batch normalisation
-and LeakyReLU in place of global layer normalisation and PReLU: faster, and better early on (docs/decisions.md).
+and LeakyReLU in place of global layer normalisation and PReLU: faster, and better early on (docs/decisions.md). All of
+them have the same trunk and one layer more; those of one size can start from each other's.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from scoresep.errors import ScoresepError
+from scoresep.grid import PITCHES
+from scoresep.models.base import LONGEST_CONTEXT, Network, Rolls, Separator, Transcriptor
 
 KERNEL = 3
 SLOPE = 0.1
 LEVEL_GAIN = 1000.0
 """Magnitudes relative to the track's level enter as log(1 + LEVEL_GAIN m): linear near silence, so the gradient that a
 critic sends back stays finite there, logarithmic above -60 dB, so that the decay of a piano note stays visible."""
-LONGEST_CONTEXT = 10_000
-"""Frames on either side that a trunk may depend on; the `paper` recipe's has 381."""
+RARE = -4.0
+"""Starting bias of a roll's output: a key sounds in about 2 % of frames, so learning need not begin by finding that
+out."""
+LARGEST_WEIGHT = 2**24
+"""Values of a layer's weight, at most: some hundred times what the `paper` recipe takes."""
 
 
 @dataclass(frozen=True)
-class TrunkSettings:
+class TCNSettings:
     """Size of a trunk.
 
     Attributes:
@@ -41,12 +49,17 @@ class TrunkSettings:
     repeats: int = 3
 
     def __post_init__(self) -> None:
-        for name, size in self.to_dict().items():
+        for name, size in asdict(self).items():
             if type(size) is not int or size < 1:
-                raise ScoresepError(f"impossible trunk: {name} is {size}, too small or no whole number")
+                raise ScoresepError(f"impossible network: {name} is {size}, too small or no whole number")
+        if self.channels * self.hidden > LARGEST_WEIGHT:
+            raise ScoresepError(
+                f"impossible network: channels times hidden is {self.channels * self.hidden}, beyond any memory; "
+                f"{LARGEST_WEIGHT} is the most"
+            )
         if self.blocks > LONGEST_CONTEXT.bit_length() or self.context > LONGEST_CONTEXT:
             raise ScoresepError(
-                f"impossible trunk: {self.repeats} repeats of {self.blocks} blocks depend on more than "
+                f"impossible network: {self.repeats} repeats of {self.blocks} blocks depend on more than "
                 f"{LONGEST_CONTEXT} frames either way"
             )
 
@@ -55,8 +68,10 @@ class TrunkSettings:
         """Frames on either side that an output frame depends on."""
         return self.repeats * (2**self.blocks - 1) * (KERNEL // 2)
 
-    def to_dict(self) -> dict[str, int]:
-        return asdict(self)
+    @property
+    def width(self) -> int:
+        """Values a frame of its widest layer."""
+        return max(2 * self.channels, self.hidden)
 
 
 class DepthwiseConv(nn.Module):
@@ -87,7 +102,7 @@ class DepthwiseConv(nn.Module):
 class Block(nn.Module):
     """One residual block: widen, convolve over time, narrow to a residual and a skip output."""
 
-    def __init__(self, settings: TrunkSettings, dilation: int) -> None:
+    def __init__(self, settings: TCNSettings, dilation: int) -> None:
         super().__init__()
         channels, hidden = settings.channels, settings.hidden
         self.widen = nn.Conv1d(channels, hidden, 1, bias=False)
@@ -107,19 +122,13 @@ class Block(nn.Module):
 class Trunk(nn.Module):
     """Magnitudes to features."""
 
-    def __init__(self, bins: int, settings: TrunkSettings) -> None:
+    def __init__(self, bins: int, settings: TCNSettings) -> None:
         super().__init__()
-        self.settings = settings
         self.norm_input = nn.BatchNorm1d(bins)
         self.bottleneck = nn.Conv1d(bins, settings.channels, 1)
         dilations = [2**b for _ in range(settings.repeats) for b in range(settings.blocks)]
         self.blocks = nn.ModuleList(Block(settings, dilation) for dilation in dilations)
         self.norm_output = nn.BatchNorm1d(settings.channels)
-
-    @property
-    def context(self) -> int:
-        """Frames on either side that an output frame depends on."""
-        return self.settings.context
 
     def forward(self, magnitude: Tensor) -> Tensor:
         """Magnitudes relative to the track's level (B, F, T), float32 >= 0 -> features (B, C, T)."""
@@ -129,3 +138,80 @@ class Trunk(nn.Module):
             x, skip = block(x)
             skips = skips + skip
         return functional.leaky_relu(self.norm_output(x + skips), SLOPE)
+
+
+class TCNSeparator(Separator):
+    """A trunk and N x F logits."""
+
+    def __init__(self, bins: int, instruments: int, settings: TCNSettings, mask: str) -> None:
+        super().__init__(bins, instruments, settings.context, mask)
+        self.trunk = Trunk(bins, settings)
+        self.head = nn.Conv1d(settings.channels, instruments * bins, 1)
+
+    def logits(self, magnitude: Tensor) -> Tensor:
+        """See `Separator.logits`."""
+        return self.head(self.trunk(magnitude)).unflatten(1, (self.instruments, self.bins))
+
+
+class TCNTranscriptor(Transcriptor):
+    """A trunk and N x 88 logits for sounding keys, with as many for onsets beside them."""
+
+    def __init__(self, bins: int, instruments: int, settings: TCNSettings) -> None:
+        super().__init__(settings.context)
+        self.instruments = instruments
+        self.trunk = Trunk(bins, settings)
+        self.head = nn.Conv1d(settings.channels, 2 * instruments * PITCHES, 1)
+        nn.init.constant_(self.head.bias, RARE)
+
+    def forward(self, magnitude: Tensor) -> Rolls:
+        """See `Transcriptor.forward`."""
+        logits = self.head(self.trunk(magnitude)).float()
+        frame, onset = logits.unflatten(1, (2, self.instruments, PITCHES)).unbind(1)
+        return Rolls(frame, onset)
+
+
+class TCNClassifier(Transcriptor):
+    """A critic that tells who plays, not which notes: a trunk and N logits a frame; `pooled`, a clip.
+
+    After Pishdadian, Wichern and Le Roux, "Finding Strength in Weakness: Learning to Separate Sounds With Weak
+    Supervision" (2020, arXiv 1911.02182): the separator's critic is a classifier that learns from temporal labels
+    alone. The trunk is the transcriptor's, so that rows of supervision differ in their labels and in nothing else.
+
+    Over a clip the frames' logits are joined by the logarithm of their mean exponential: a maximum (a clip has an
+    instrument if any of its frames has) through which every frame gets a gradient.
+    """
+
+    def __init__(self, bins: int, instruments: int, settings: TCNSettings, *, pooled: bool) -> None:
+        super().__init__(settings.context)
+        self.pooled = pooled
+        self.trunk = Trunk(bins, settings)
+        self.head = nn.Conv1d(settings.channels, instruments, 1)
+
+    def forward(self, magnitude: Tensor) -> Rolls:
+        """Magnitudes (B, F, T) -> logits (B, N, 1, T), `pooled` (B, N, 1, 1); there are no onsets: (B, 0, 1, ...)."""
+        logits = self.head(self.trunk(magnitude)).float().unsqueeze(2)
+        if self.pooled:
+            logits = torch.logsumexp(logits, 3, keepdim=True) - math.log(logits.shape[3])
+        return Rolls(logits, logits[:, :0])
+
+    def labels(self, roll: Tensor) -> Tensor:
+        """What it learns of a score: roll (B, N, P, T) -> float 0 or 1 (B, N, 1, T), `pooled` (B, N, 1, 1)."""
+        return roll.amax((2, 3) if self.pooled else 2, keepdim=True)
+
+
+def inherit_trunk(separator: nn.Module, transcriptor: nn.Module) -> None:
+    """Start the separator's trunk from the transcriptor's: it already hears notes and instruments."""
+    separator.trunk.load_state_dict(transcriptor.trunk.state_dict())
+
+
+TCN = Network(
+    "tcn",
+    TCNSettings,
+    TCNSeparator,
+    {
+        "keys": TCNTranscriptor,
+        "frames": partial(TCNClassifier, pooled=False),
+        "clips": partial(TCNClassifier, pooled=True),
+    },
+    inherit_trunk,
+)

@@ -21,10 +21,13 @@ from scoresep.errors import ScoresepError, first_line
 from scoresep.files import existing_file, replacing
 from scoresep.models.compact import compact
 from scoresep.models.model import Model
+from scoresep.models.networks import ROLES, UnknownNetwork
 from scoresep.training.archive import look_through
 
 FORMAT = "scoresep-checkpoint"
-VERSION = 2
+VERSION = 3
+OLDER = {2}
+"""Versions that are read, too (`upgraded`)."""
 
 
 @dataclass
@@ -181,16 +184,31 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
                 raise TypeError(f"{name} is no {kind.__name__}")
         if "\0" in content["cache"]:
             raise ValueError("the cache's name is none of a file")
+        content = upgraded(content)
         model = Model.from_dict(content["model"])
         return Checkpoint(model=model.eval(), **{name: content[name] for name in PLAIN})
+    except UnknownNetwork as fault:
+        raise ScoresepError(f"{path} has an {fault}; install the package that it comes from") from fault
     except Exception as fault:  # whatever comes of values of the wrong type, out of range, or missing
         raise ScoresepError(f"{path} is damaged: its parts do not fit together; train it anew") from fault
+
+
+def upgraded(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a checkpoint of an older version as this one has it: version 2 had one trunk for both networks."""
+    if content["version"] == VERSION:
+        return content
+    model, recipe = dict(content["model"]), dict(content["recipe"])
+    trunk = {"network": "tcn", **model.pop("trunk")}
+    model["architecture"] = dict.fromkeys(ROLES, trunk)
+    if recipe.pop("trunk", None) is not None:
+        recipe |= model["architecture"]
+    return {**content, "model": model, "recipe": recipe}
 
 
 def _check_kind(about: Any, path: Path) -> None:
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise ScoresepError(f"{path} is not a checkpoint of scoresep; give one made with `scoresep train`")
-    if about.get("version") != VERSION:
+    if about.get("version") not in (VERSION, *OLDER):
         raise ScoresepError(
             f"{path} is a checkpoint of version {about.get('version')}, this scoresep reads version {VERSION}; "
             f"train it anew or use the scoresep that made it ({about.get('scoresep', 'unknown')})"

@@ -12,8 +12,9 @@ from typing import Any
 from scoresep.errors import ScoresepError
 from scoresep.instruments import nearest
 from scoresep.losses import OBJECTIVES
-from scoresep.models.separator import MASKS
-from scoresep.models.tcn import TrunkSettings
+from scoresep.models.base import MASKS, Settings
+from scoresep.models.networks import Architecture
+from scoresep.models.tcn import TCNSettings
 from scoresep.training.precision import PRECISIONS
 from scoresep.training.supervision import SUPERVISIONS, refused
 from scoresep.training.terms import LOSSES
@@ -92,13 +93,14 @@ class Recipe:
         seed: of initial weights, clip order, cross-clip mixtures and the choice of tracks with stems.
         supervision: what the separator learns from (`training.supervision.SUPERVISIONS`): `score` is the method.
         stems_fraction: share of the tracks whose stems are known, for supervision `semi`.
-        mask: `softmax` or `sigmoid` (`models.separator.MASKS`).
-        share_trunk: start the separator's trunk from the transcriptor's.
+        mask: `softmax` or `sigmoid` (`models.base.MASKS`).
+        share_trunk: start the separator from the transcriptor where both are of one network and size that can.
         weight_decay: of AdamW.
         gradient_clip: largest norm of a network's gradient.
         precision: `float32`, `bfloat16` or `auto` (`training.precision`).
         validate_every: steps between validations; checkpoints are written then too.
-        trunk, data: sizes.
+        transcriptor, separator: which networks they are, by their settings (`models.networks.NETWORKS`).
+        data: how clips are drawn.
         stage1, stage2, stage3: the stages.
     """
 
@@ -111,7 +113,8 @@ class Recipe:
     gradient_clip: float = 5.0
     precision: str = "auto"
     validate_every: int = 1000
-    trunk: TrunkSettings = field(default_factory=TrunkSettings)
+    transcriptor: Settings = field(default_factory=TCNSettings)
+    separator: Settings = field(default_factory=TCNSettings)
     data: DataRecipe = field(default_factory=DataRecipe)
     stage1: StageRecipe = StageRecipe(
         steps=60_000, learning_rate=2e-3, transcriptor={"score": 1.0, "onset": 1.0}, keep="best"
@@ -142,7 +145,7 @@ class Recipe:
             yield f"stems_fraction is {self.stems_fraction}, not between 0 and 1"
         if self.precision not in PRECISIONS:
             yield f"precision '{self.precision}' is unknown{nearest(self.precision, PRECISIONS)}"
-        sizes = {"validate_every": self.validate_every, **asdict(self.trunk), **asdict(self.data)}
+        sizes = {"validate_every": self.validate_every, **asdict(self.data)}
         for name, value in sizes.items():
             if value < (0 if name in ("workers", "validation_clips", "transpose", "equalise") else 1):
                 yield f"{name} is {value}, too small"
@@ -168,9 +171,8 @@ class Recipe:
 
     def extents(self) -> dict[str, tuple[int, int]]:
         """What decides the memory of a run, and the most of it: some hundred times what the `paper` recipe takes."""
-        trunk, data = self.trunk, self.data
+        data = self.data
         return {
-            "trunk.channels times hidden": (trunk.channels * trunk.hidden, 2**24),
             "data.batch times clip_frames": (data.batch * data.clip_frames, 2**20),
             "data.validation_clips": (data.validation_clips, 2**20),
             "data.workers": (data.workers, 2**10),
@@ -185,8 +187,13 @@ class Recipe:
                     yield f"{name} has no meaning with supervision '{self.supervision}', set it to 0"
 
     @property
+    def architecture(self) -> Architecture:
+        """Both networks."""
+        return Architecture(self.transcriptor, self.separator)
+
+    @property
     def stages(self) -> dict[int, StageRecipe]:
         return {1: self.stage1, 2: self.stage2, 3: self.stage3}
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | self.architecture.to_dict()

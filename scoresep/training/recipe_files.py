@@ -16,6 +16,8 @@ from typing import Any, get_type_hints
 from scoresep.errors import ScoresepError
 from scoresep.files import existing_file
 from scoresep.instruments import nearest
+from scoresep.models.base import Settings
+from scoresep.models.networks import ROLES, network_called, network_of
 from scoresep.training.recipe import Recipe, Weights
 from scoresep.training.supervision import SUPERVISIONS, refused
 
@@ -37,6 +39,7 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
     values = read_values(name)
     for assignment in assignments:
         assign(values, assignment)
+    values = with_both_networks(values)
     return build(Recipe, values, starting_point(values.get("supervision", "score")), "")
 
 
@@ -71,6 +74,26 @@ def read_values(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(base, str) or path.resolve() in [file.resolve() for file in above]:
         raise ScoresepError(f"recipe {name}: base = {base!r} is not the name of another recipe")
     return overlay(read_values(base, (*above, path)), values)
+
+
+def with_both_networks(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The table `network`, which means both networks, beneath those of `transcriptor` and `separator`.
+
+    It says nothing of one that is another network.
+    """
+    both, rest = values.get("network"), {name: value for name, value in values.items() if name != "network"}
+    if both is None:
+        return rest
+    if not isinstance(both, Mapping):
+        raise ScoresepError(f"setting 'network' is a table, not {both!r}")
+    name = both.get("network", network_of(Recipe().separator).name)
+    meant = [role for role in ROLES if network_name(rest.get(role), name) == name]
+    return overlay(dict.fromkeys(meant, both), rest)
+
+
+def network_name(table: Any, default: Any) -> Any:
+    """The network that a table of a recipe names."""
+    return table.get("network", default) if isinstance(table, Mapping) else default
 
 
 def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,16 +152,25 @@ def build(kind: type, values: Mapping[str, Any], base: Any, prefix: str) -> Any:
     for name, value in values.items():
         if name not in known:
             raise ScoresepError(f"unknown setting '{prefix}{name}'{nearest(name, known)}")
-        table = hints[name] == Weights or dataclasses.is_dataclass(hints[name])
+        table = hints[name] in (Weights, Settings) or dataclasses.is_dataclass(hints[name])
         if table and not isinstance(value, Mapping):
             raise ScoresepError(f"setting '{prefix}{name}' is a table, not {value!r}")
         if hints[name] == Weights:
             changes[name] = build_weights(value, getattr(base, name), f"{prefix}{name}.")
+        elif hints[name] is Settings:
+            changes[name] = build_network(value, getattr(base, name), f"{prefix}{name}.")
         elif table:
             changes[name] = build(hints[name], value, getattr(base, name), f"{prefix}{name}.")
         else:
             changes[name] = coerce(value, hints[name], f"{prefix}{name}")
     return dataclasses.replace(base, **changes)
+
+
+def build_network(values: Mapping[str, Any], base: Settings, prefix: str) -> Settings:
+    """A network's settings from plain values, `network` among them; of the same network they leave out `base`'s."""
+    row = network_called(values["network"]) if "network" in values else network_of(base)
+    start = base if isinstance(base, row.settings) else row.settings()
+    return build(row.settings, {key: value for key, value in values.items() if key != "network"}, start, prefix)
 
 
 def build_weights(values: Mapping[str, Any], base: Weights, prefix: str) -> Weights:

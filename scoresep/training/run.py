@@ -24,7 +24,7 @@ from scoresep.training.ranks import ALONE, Ranks
 from scoresep.training.recipe import Recipe
 from scoresep.training.recipe_files import overlay
 from scoresep.training.session import Session, restore, save
-from scoresep.training.stages import STAGES, Stage, inherit_trunk
+from scoresep.training.stages import STAGES, Stage
 from scoresep.training.supervision import SUPERVISIONS, check_known
 from scoresep.training.terms import LOSSES
 
@@ -72,7 +72,7 @@ def train(
         for number in range(1, last + 1):
             stage, path = STAGES[number], stage_path(folder, number)
             anew = force and number == last
-            found = None if anew else find_stage(path, cache, recipe, parent, log.note, ranks)
+            found = None if anew else find_stage(stage, path, cache, recipe, parent, log.note, ranks)
             if found and found.complete and (number < last or same_settings(found, recipe, stage, path)):
                 log.note(f"stage {number}: {path} is there")
                 checkpoint, parent = found, identity(found.model)
@@ -108,7 +108,7 @@ def tidy(folder: Path) -> None:
 
 
 def find_stage(
-    path: Path, cache: Cache, recipe: Recipe, parent: str, note: Callable[[str], None], ranks: Ranks
+    stage: Stage, path: Path, cache: Cache, recipe: Recipe, parent: str, note: Callable[[str], None], ranks: Ranks
 ) -> Checkpoint | None:
     """The checkpoint of a stage, or None if there is none; refuses one of other data, networks or stage before it."""
     found = ranks.from_first(lambda: load_newest(path, note))
@@ -117,8 +117,11 @@ def find_stage(
     if found.cache_digest != cache.digest:
         raise ScoresepError(f"{path} was trained on another cache ({found.cache}); give another --run")
     model = found.model
-    wanted = {"trunk": recipe.trunk.to_dict(), "mask": recipe.mask, "critic": SUPERVISIONS[recipe.supervision].critic}
-    if changed := difference({"trunk": model.trunk.to_dict(), "mask": model.mask, "critic": model.critic}, wanted):
+    wanted = {**recipe.architecture.to_dict(), "mask": recipe.mask, "critic": SUPERVISIONS[recipe.supervision].critic}
+    there = {**model.architecture.to_dict(), "mask": model.mask, "critic": model.critic}
+    if "separator" not in stage.players:  # so it has learnt nothing, and any other may take its place
+        del wanted["separator"], there["separator"]
+    if changed := difference(there, wanted):
         raise ScoresepError(f"{path} holds networks of another kind: {changed}; give another --run")
     if found.parent != parent:
         raise ScoresepError(f"{path} began from another stage before it; delete it or give another --run")
@@ -148,6 +151,7 @@ def relevant(recipe: dict[str, Any], stage: Stage) -> dict[str, Any]:
         kept[own][player] = {name: weight for name, weight in kept[own][player].items() if weight}
     if stage.number == 1:
         kept["supervision"] = row.critic
+        del kept["separator"]
     return {**kept, "data": {name: value for name, value in kept["data"].items() if name != "workers"}}
 
 
@@ -178,12 +182,16 @@ def begin(
 def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, recipe: Recipe) -> Model:
     """The model that a stage starts from."""
     torch.manual_seed(recipe.seed)
-    if before is None:
-        critic = SUPERVISIONS[recipe.supervision].critic
-        return Model(cache.grid, cache.instruments, recipe.trunk, recipe.mask, critic)
-    if stage.number == 2 and recipe.share_trunk:
-        inherit_trunk(before.model)
-    return before.model
+    if before is not None and stage.number > 2:
+        return before.model
+    critic = SUPERVISIONS[recipe.supervision].critic
+    model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask, critic)
+    if before is not None:
+        model.transcriptor.load_state_dict(before.model.transcriptor.state_dict())
+        model.threshold, model.onset_threshold = before.model.threshold, before.model.onset_threshold
+        if recipe.share_trunk:
+            recipe.architecture.inherit(model.separator, model.transcriptor)
+    return model
 
 
 def end(session: Session) -> Checkpoint:

@@ -70,8 +70,3 @@ def only(model: Model, player: str) -> Iterator[nn.Module]:
     finally:
         for network in model.networks.values():
             network.requires_grad_(True)
-
-
-def inherit_trunk(model: Model) -> None:
-    """Start the separator's trunk from the transcriptor's: it already hears notes and instruments."""
-    model.separator.trunk.load_state_dict(model.transcriptor.trunk.state_dict())

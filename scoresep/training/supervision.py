@@ -27,7 +27,7 @@ class Supervision:
         gives: what losses may need (`terms.Loss.needs`): `critic`, that the transcriptor judges the separator's tracks;
             `keys`, that it knows notes; `frames`, that it knows who plays when; `stems`; `teacher`. Losses that need
             more have no meaning: their weights are 0, and a recipe that gives them another is refused.
-        critic: what the critic tells apart (`models.classifier.CRITICS`).
+        critic: what the critic tells apart (`models.base.Network.critics`).
         weights: default weights of the separator's losses in stages 2 and 3, in place of the recipe's own defaults.
         stems: whose stems are read: `none`, `some` (the recipe's `stems_fraction` of the tracks) or `all`.
     """

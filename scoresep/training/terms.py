@@ -15,8 +15,8 @@ from torch import Tensor
 from scoresep import losses
 from scoresep.errors import ScoresepError
 from scoresep.instruments import nearest
+from scoresep.models.base import Rolls
 from scoresep.models.model import Model
-from scoresep.models.transcriptor import Rolls
 from scoresep.plugins import plugins
 from scoresep.training import teacher
 from scoresep.training.shards import DATASETS, STEMS

@@ -18,7 +18,8 @@ from scoresep.corpora.base import Corpus, Stem, Track
 from scoresep.grid import Grid
 from scoresep.instruments import choose
 from scoresep.models.model import Model
-from scoresep.models.tcn import TrunkSettings
+from scoresep.models.networks import Architecture
+from scoresep.models.tcn import TCNSettings
 from scoresep.training.checkpoint import Checkpoint, save_checkpoint
 
 GRID = Grid(8000, 1024, 256)
@@ -88,7 +89,7 @@ def cache(cache_path: Path) -> Cache:
 
 def build(grid: Grid = GRID, instruments: tuple[str, ...] = ("piano", "guitar", "bass")) -> Model:
     torch.manual_seed(0)
-    return Model(grid, choose(instruments), TrunkSettings(16, 32, 3, 1), "softmax").eval()
+    return Model(grid, choose(instruments), Architecture.both(TCNSettings(16, 32, 3, 1)), "softmax").eval()
 
 
 @pytest.fixture

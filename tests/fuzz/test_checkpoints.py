@@ -15,7 +15,8 @@ from scoresep.errors import ScoresepError
 from scoresep.grid import Grid
 from scoresep.instruments import choose
 from scoresep.models.model import Model
-from scoresep.models.tcn import TrunkSettings
+from scoresep.models.networks import Architecture
+from scoresep.models.tcn import TCNSettings
 from scoresep.training.archive import look_through
 from scoresep.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
@@ -26,7 +27,7 @@ GRID = Grid(8000, 256, 64)
 def whole(tmp_path_factory) -> Path:
     """A checkpoint that can go on: all that training keeps is in it."""
     torch.manual_seed(0)
-    model = Model(GRID, choose(["bass", "organ"]), TrunkSettings(8, 16, 2, 1), "sigmoid")
+    model = Model(GRID, choose(["bass", "organ"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "sigmoid")
     optimiser = torch.optim.AdamW(model.separator.parameters())
     model.separator(torch.rand(1, GRID.bins, 9)).sum().backward()
     optimiser.step()
@@ -165,19 +166,27 @@ def replaced(**changes: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def sized(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    """Settings of the separator's network."""
+    return lambda content: content["model"]["architecture"]["separator"].update(changes)
+
+
 def instrument(**changes: Any) -> Callable[[dict[str, Any]], None]:
     return lambda content: content["model"]["instruments"][0].update(changes)
 
 
 FORGED: dict[str, Callable[[dict[str, Any]], None]] = {
-    "channels": replaced(trunk={"channels": 10**6, "hidden": 10**6}),
-    "hidden": replaced(trunk={"hidden": 10**9}),
-    "endless channels": replaced(trunk={"channels": 10**30}),
-    "blocks": replaced(trunk={"blocks": 60}),
-    "more blocks": replaced(trunk={"blocks": 10**9}),
-    "repeats": replaced(trunk={"repeats": 10**9}),
-    "half a channel": replaced(trunk={"channels": 7.5}),
-    "no channels": replaced(trunk={"channels": 0}),
+    "channels": sized(channels=10**6, hidden=10**6),
+    "hidden": sized(hidden=10**9),
+    "endless channels": sized(channels=10**30),
+    "blocks": sized(blocks=60),
+    "more blocks": sized(blocks=10**9),
+    "repeats": sized(repeats=10**9),
+    "half a channel": sized(channels=7.5),
+    "no channels": sized(channels=0),
+    "an unknown network": sized(network="rnn"),
+    "a network that is no name": sized(network=["tcn"]),
+    "a network without settings": lambda content: content["model"].update(architecture={"separator": 3}),
     "bins": replaced(grid={"n_fft": 1 << 34, "hop": 1 << 32}),
     "a rate of 10^12 Hz": replaced(grid={"sample_rate": 10**12}),
     "a rate of 1 Hz": replaced(grid={"sample_rate": 1}),
@@ -228,13 +237,18 @@ def test_forged_settings_are_refused_before_they_take_memory(tmp_path, whole, fu
     content.pop("digest")  # a forger would leave it out, or make his own
     FORGED[case](content)
     torch.save(content, tmp_path / "a.pt")
-    refused(tmp_path / "a.pt", fuzz, case, "a.pt is (damaged|not a checkpoint|not a readable|a checkpoint of version)")
+    refused(
+        tmp_path / "a.pt",
+        fuzz,
+        case,
+        "a.pt (is (damaged|not a checkpoint|not a readable|a checkpoint of version)|has an unknown network)",
+    )
 
 
 def test_a_small_file_of_a_large_model_is_refused(tmp_path, fuzz):
     """All its weights are there, and so few that the file is small; what they would make of a song is not."""
     groups = choose(["bass", "organ", "piano", "guitar"])
-    model = Model(Grid(16000, 16384, 256), groups, TrunkSettings(1, 1, 13, 1), "sigmoid")
+    model = Model(Grid(16000, 16384, 256), groups, Architecture.both(TCNSettings(1, 1, 13, 1)), "sigmoid")
     save_checkpoint(tmp_path / "a.pt", Checkpoint(model, 3, 1, True, {}, "", ""))
     assert (tmp_path / "a.pt").stat().st_size < 1 << 20
     refused(tmp_path / "a.pt", fuzz, "wide", "a.pt is damaged")

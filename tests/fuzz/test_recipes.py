@@ -16,7 +16,7 @@ from scoresep.training.recipe_files import load_recipe
 RECIPE = """base = "mini"
 seed = 3
 weight_decay = 1e-2
-[trunk]
+[network]
 channels = 64
 [data]
 batch = 8
@@ -29,9 +29,9 @@ FORGED = {
     "a number of 6000 digits": "seed = " + "9" * 6000,
     "a number beyond floats": "weight_decay = " + "9" * 400,
     "steps without end": "stage1.learning_rate = -" + "9" * 400,
-    "a network of 4 TB": "trunk.channels = 1000000000\ntrunk.hidden = 1000000000",
-    "a context of 2^40 frames": "trunk.blocks = 40",
-    "blocks without end": "trunk.repeats = 10000000000",
+    "a network of 4 TB": "network.channels = 1000000000\nnetwork.hidden = 1000000000",
+    "a context of 2^40 frames": "network.blocks = 40",
+    "blocks without end": "network.repeats = 10000000000",
     "clips without end": "data.batch = 1000000000",
     "a clip without end": "data.clip_frames = 1000000000",
     "threads without end": "data.workers = 1000000000",

@@ -10,14 +10,15 @@ import torch
 from scoresep.grid import Grid
 from scoresep.instruments import choose
 from scoresep.models.model import Model
-from scoresep.models.tcn import TrunkSettings
+from scoresep.models.networks import Architecture
+from scoresep.models.tcn import TCNSettings
 
 INSTRUMENTS = choose(["piano", "guitar", "bass"])
 
 
 def build(mask: str) -> Model:
     torch.manual_seed(0)
-    model = Model(Grid(), INSTRUMENTS, TrunkSettings(16, 32, 3, 1), mask).eval()
+    model = Model(Grid(), INSTRUMENTS, Architecture.both(TCNSettings(16, 32, 3, 1)), mask).eval()
     with torch.no_grad():  # spread the outputs: masks near 1/3, and rolls without a note, would show little
         model.separator.head.weight.mul_(3)
         model.transcriptor.head.weight.mul_(8)

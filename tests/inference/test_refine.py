@@ -31,7 +31,8 @@ from scoresep.inference.refine import (
 from scoresep.inference.separate import Options, separate_array
 from scoresep.instruments import choose
 from scoresep.models.model import Model
-from scoresep.models.tcn import TrunkSettings
+from scoresep.models.networks import Architecture
+from scoresep.models.tcn import TCNSettings
 
 GRID = Grid()
 SHARES = (0.5, 0.3, 0.2)
@@ -110,7 +111,7 @@ def test_a_unison_goes_to_whom_it_is_heard_from(constant_model: Callable, make: 
 
 
 def test_masks_are_the_formula() -> None:
-    model = Model(GRID, choose(["piano", "guitar", "bass"]), TrunkSettings(8, 16, 2, 1), "softmax")
+    model = Model(GRID, choose(["piano", "guitar", "bass"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
     heard = heard_at_random(3, 30)
     notes = notes_of(heard, 0, model, None)
     np.testing.assert_array_equal(notes.likelihood, heard.frame)
@@ -121,7 +122,7 @@ def test_masks_are_the_formula() -> None:
 
 @pytest.mark.parametrize("mask", ["softmax", "sigmoid"])
 def test_what_has_no_notes_keeps_its_mask(mask: str) -> None:
-    model = Model(GRID, choose(["piano", "other", "bass"]), TrunkSettings(8, 16, 2, 1), mask)
+    model = Model(GRID, choose(["piano", "other", "bass"]), Architecture.both(TCNSettings(8, 16, 2, 1)), mask)
     heard = heard_at_random(3, 30)
     if mask == "sigmoid":
         heard = replace(heard, masks=np.minimum(2 * heard.masks, 1))
@@ -137,7 +138,7 @@ def test_what_has_no_notes_keeps_its_mask(mask: str) -> None:
 
 
 def test_frames_in_which_nothing_is_heard_keep_their_masks() -> None:
-    model = Model(GRID, choose(["piano", "guitar", "bass"]), TrunkSettings(8, 16, 2, 1), "softmax")
+    model = Model(GRID, choose(["piano", "guitar", "bass"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
     heard = heard_at_random(3, 60)
     heard.frame[..., 20:] = heard.onset[..., 20:] = 0
     found = refined(heard, notes_of(heard, 0, model, None), model)
@@ -181,7 +182,9 @@ def test_a_score_that_lacks_notes_is_helped_by_what_is_heard(
 
 def test_a_model_without_notes_needs_a_score(song: dict[str, np.ndarray]) -> None:
     torch.manual_seed(0)
-    model = Model(GRID, choose(["piano", "guitar", "bass"]), TrunkSettings(16, 32, 3, 1), "softmax", "clips").eval()
+    model = Model(
+        GRID, choose(["piano", "guitar", "bass"]), Architecture.both(TCNSettings(16, 32, 3, 1)), "softmax", "clips"
+    ).eval()
     mixture = sum(song.values())
     with pytest.raises(ScoresepError, match="knows no notes to refine by; give a score"):
         separate_array(mixture, 16000, model, Options(refine=True))
@@ -192,14 +195,14 @@ def test_a_model_without_notes_needs_a_score(song: dict[str, np.ndarray]) -> Non
 
 
 def test_a_model_of_drums_alone_has_nothing_to_refine(song: dict[str, np.ndarray]) -> None:
-    model = Model(GRID, choose(["drums", "other"]), TrunkSettings(16, 32, 3, 1), "softmax").eval()
+    model = Model(GRID, choose(["drums", "other"]), Architecture.both(TCNSettings(16, 32, 3, 1)), "softmax").eval()
     with pytest.raises(ScoresepError, match="separates drums, other, none of which has pitches to refine by"):
         separate_array(song["bass"], 16000, model, Options(refine=True))
     assert separate_array(song["bass"], 16000, model, Options()).keys() == {"drums", "other"}
 
 
 def test_drums_sound_on_after_their_strokes() -> None:
-    model = Model(GRID, choose(["piano", "drums"]), TrunkSettings(8, 16, 2, 1), "softmax")
+    model = Model(GRID, choose(["piano", "drums"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
     nothing = np.zeros((2, PITCHES, 40), dtype=np.float32)
     heard = Heard(np.ones((40, GRID.bins), np.float32), np.full((2, GRID.bins, 40), 0.5, np.float32), nothing, nothing)
     heard.onset[1, 17, 20] = 0.7
@@ -211,7 +214,7 @@ def test_drums_sound_on_after_their_strokes() -> None:
 
 
 def test_drums_keep_their_mask_unless_a_score_has_them() -> None:
-    model = Model(GRID, choose(["piano", "drums"]), TrunkSettings(8, 16, 2, 1), "softmax")
+    model = Model(GRID, choose(["piano", "drums"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
     heard = heard_at_random(2, 60)
     assert notes_of(heard, 0, model, None).told.tolist() == [True, False]
     np.testing.assert_array_equal(refined(heard, notes_of(heard, 0, model, None), model)[1], heard.masks[1])
@@ -222,7 +225,7 @@ def test_drums_keep_their_mask_unless_a_score_has_them() -> None:
 
 
 def test_a_model_of_drums_alone_keeps_all_its_masks() -> None:
-    model = Model(GRID, choose(["drums", "other"]), TrunkSettings(8, 16, 2, 1), "softmax")
+    model = Model(GRID, choose(["drums", "other"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
     heard = heard_at_random(2, 30)
     np.testing.assert_array_equal(refined(heard, notes_of(heard, 0, model, None), model), heard.masks)
 

@@ -17,7 +17,8 @@ from scoresep.inference.separate import RESIDUAL, Options, file_names, separate_
 from scoresep.inference.write import choose_format
 from scoresep.instruments import Instrument, choose
 from scoresep.models.model import Model
-from scoresep.models.tcn import TrunkSettings
+from scoresep.models.networks import Architecture
+from scoresep.models.tcn import TCNSettings
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -156,7 +157,7 @@ def test_an_instrument_that_the_model_does_not_know(model: Model) -> None:
 @pytest.mark.parametrize("name", ["../piano", "a/b", ".hidden", RESIDUAL])
 def test_names_of_a_strangers_checkpoint_never_become_paths(name: str) -> None:
     instruments = (Instrument(name), *choose(["guitar", "bass"]))
-    model = Model(Grid(), instruments, TrunkSettings(16, 32, 3, 1), "softmax")
+    model = Model(Grid(), instruments, Architecture.both(TCNSettings(16, 32, 3, 1)), "softmax")
     with pytest.raises(ScoresepError, match="no name for a file"):
         file_names(model)
 

@@ -15,7 +15,8 @@ from scoresep.inference.refine import refined_blocks
 from scoresep.inference.transcribe import key_strength, transcribe_array, transcribe_file, write_midi
 from scoresep.instruments import INSTRUMENTS, choose
 from scoresep.models.model import Model
-from scoresep.models.tcn import TrunkSettings
+from scoresep.models.networks import Architecture
+from scoresep.models.tcn import TCNSettings
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -74,7 +75,9 @@ def test_midi_of_every_instrument_has_drums_alone_on_the_drum_channel(tmp_path: 
 
 
 def test_what_has_no_score_is_not_transcribed(tmp_path: Path) -> None:
-    model = Model(Grid(), choose(["piano", "drums", "other"]), TrunkSettings(16, 32, 3, 1), "softmax").eval()
+    model = Model(
+        Grid(), choose(["piano", "drums", "other"]), Architecture.both(TCNSettings(16, 32, 3, 1)), "softmax"
+    ).eval()
     assert list(transcribe_array(noise(16000), 16000, model).notes) == ["piano", "drums"]
 
 

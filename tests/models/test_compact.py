@@ -10,7 +10,8 @@ from scoresep.grid import Grid
 from scoresep.instruments import choose
 from scoresep.models.compact import compact, expand
 from scoresep.models.model import Model
-from scoresep.models.tcn import TrunkSettings
+from scoresep.models.networks import Architecture
+from scoresep.models.tcn import TCNSettings
 from scoresep.training import checkpoint as checkpoints
 from scoresep.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
@@ -34,7 +35,9 @@ def test_silent_channels_and_what_is_small_stay_as_they_are():
 @pytest.fixture
 def checkpoint() -> Checkpoint:
     torch.manual_seed(0)
-    model = Model(Grid(8000, 256, 64), choose(["bass", "organ"]), TrunkSettings(64, 64, 3, 1), "softmax")
+    model = Model(
+        Grid(8000, 256, 64), choose(["bass", "organ"]), Architecture.both(TCNSettings(64, 64, 3, 1)), "softmax"
+    )
     return Checkpoint(model.eval(), 2, 17, True, {}, "", "")
 
 

@@ -12,7 +12,8 @@ from scoresep.grid import Grid
 from scoresep.instruments import choose
 from scoresep.models import model as models
 from scoresep.models.model import Model, identity
-from scoresep.models.tcn import TrunkSettings
+from scoresep.models.networks import Architecture
+from scoresep.models.tcn import TCNSettings
 
 GRID = Grid(8000, 256, 64)
 
@@ -20,7 +21,7 @@ GRID = Grid(8000, 256, 64)
 @pytest.fixture
 def model() -> Model:
     torch.manual_seed(0)
-    made = Model(GRID, choose(["bass", "organ"]), TrunkSettings(8, 16, 2, 1), "sigmoid")
+    made = Model(GRID, choose(["bass", "organ"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "sigmoid")
     made.threshold = [0.25, 0.75]
     return made.eval()
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from scoresep.models.tcn import DepthwiseConv, Trunk, TrunkSettings
+from scoresep.models.tcn import DepthwiseConv, TCNSettings, Trunk
 
-SMALL = TrunkSettings(channels=8, hidden=16, blocks=3, repeats=2)
+SMALL = TCNSettings(channels=8, hidden=16, blocks=3, repeats=2)
 
 
 @pytest.mark.parametrize("dilation", [1, 2, 8, 64])
@@ -33,11 +33,12 @@ def test_features_have_one_column_a_frame():
 def test_context_is_the_reach_of_an_output_frame():
     torch.manual_seed(0)
     trunk = Trunk(33, SMALL).eval()
-    assert trunk.context == 2 * (1 + 2 + 4)
+    context = SMALL.context
+    assert context == 2 * (1 + 2 + 4)
     x = torch.rand(1, 33, 61, requires_grad=True)
     trunk(x)[0, :, 30].sum().backward()
     touched = x.grad.abs().sum((0, 1)).nonzero().flatten()
-    assert (int(touched.min()), int(touched.max())) == (30 - trunk.context, 30 + trunk.context)
+    assert (int(touched.min()), int(touched.max())) == (30 - context, 30 + context)
 
 
 def test_output_in_evaluation_does_not_depend_on_the_batch():
@@ -52,7 +53,3 @@ def test_gradient_at_silence_is_finite():
     x = torch.zeros(1, 33, 20, requires_grad=True)
     trunk(x).sum().backward()
     assert torch.isfinite(x.grad).all() and x.grad.any()
-
-
-def test_settings_are_plain_values():
-    assert TrunkSettings(**SMALL.to_dict()) == SMALL

@@ -19,9 +19,9 @@ from scoresep.training.recipe_files import load_recipe
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "pipelines" / "paper"
 TINY = (
-    "trunk.channels=8",
-    "trunk.hidden=16",
-    "trunk.blocks=2",
+    "network.channels=8",
+    "network.hidden=16",
+    "network.blocks=2",
     "data.clip_frames=32",
     "data.batch=4",
     "data.validation_clips=4",
@@ -149,7 +149,7 @@ ON = {
 @pytest.mark.parametrize("row", list(tomllib.loads((FOLDER / "rows.toml").read_text())))
 def test_rows_differ_in_their_losses_alone(row):
     recipe, mini = load_recipe(str(FOLDER / f"{row}.toml")), load_recipe("mini")
-    assert (recipe.trunk, recipe.data, recipe.stage2.steps) == (mini.trunk, mini.data, mini.stage2.steps)
+    assert (recipe.architecture, recipe.data, recipe.stage2.steps) == (mini.architecture, mini.data, mini.stage2.steps)
     weights = {name: weight for name, weight in recipe.stage2.separator.items() if weight}
     assert set(weights) == ON.get(row, ON["clip_harmonic"])
     third = recipe.stage3

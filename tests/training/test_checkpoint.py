@@ -14,7 +14,8 @@ from scoresep.errors import ScoresepError
 from scoresep.grid import Grid
 from scoresep.instruments import choose
 from scoresep.models.model import Model
-from scoresep.models.tcn import TrunkSettings
+from scoresep.models.networks import Architecture
+from scoresep.models.tcn import TCNSettings
 from scoresep.training.checkpoint import (
     PLAIN,
     VERSION,
@@ -28,7 +29,7 @@ from scoresep.training.checkpoint import (
 )
 
 GRID = Grid(8000, 256, 64)
-TRUNK = TrunkSettings(8, 16, 2, 1)
+TRUNK = Architecture.both(TCNSettings(8, 16, 2, 1))
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_everything_comes_back(tmp_path, checkpoint):
     for name in PLAIN:
         assert getattr(found, name) == getattr(checkpoint, name), name
     model = found.model
-    assert (model.grid, model.instruments, model.trunk, model.mask) == (
+    assert (model.grid, model.instruments, model.architecture, model.mask) == (
         GRID,
         choose(["bass", "organ"]),
         TRUNK,
@@ -141,8 +142,9 @@ def test_missing_file_is_named(tmp_path):
 DAMAGES = {
     "no model": lambda content: content.pop("model"),
     "no stage": lambda content: content.pop("stage"),
-    "other trunk": lambda content: content["model"]["trunk"].update(channels=9),
-    "unknown trunk setting": lambda content: content["model"]["trunk"].update(width=9),
+    "other size": lambda content: content["model"]["architecture"]["separator"].update(channels=9),
+    "unknown setting": lambda content: content["model"]["architecture"]["separator"].update(width=9),
+    "unknown network": lambda content: content["model"]["architecture"]["separator"].update(network="x"),
     "other instruments": lambda content: content["model"]["instruments"].append("piano"),
     "lost network": lambda content: content["model"]["networks"].pop("separator"),
     "other grid": lambda content: content["model"]["grid"].update(n_fft=512),

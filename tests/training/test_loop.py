@@ -15,7 +15,7 @@ from scoresep.training.log import TIMING_NAME, RunLog, read_log
 from scoresep.training.loop import train_stage, train_step
 from scoresep.training.players import schedule
 from scoresep.training.session import Session, restore, save
-from scoresep.training.stages import STAGES, datasets, inherit_trunk
+from scoresep.training.stages import STAGES, datasets
 from scoresep.training.terms import LOSSES, Loss
 from scoresep.training.timing import PARTS
 
@@ -41,7 +41,7 @@ def begin(cache, tmp_path):
         number: int, recipe, name: str = "run", data: Cache = cache, model: Model | None = None
     ) -> Session:
         torch.manual_seed(recipe.seed)
-        model = model or Model(data.grid, data.instruments, recipe.trunk, recipe.mask)
+        model = model or Model(data.grid, data.instruments, recipe.architecture, recipe.mask)
         log = RunLog(tmp_path / name)
         logs.append(log)
         return Session(STAGES[number], recipe, model, data, tmp_path / name / f"stage{number}.pt", log)
@@ -56,7 +56,7 @@ LEARNING = (
     "data.validation_clips=0",
     "data.transpose=0",
     "data.equalise=0.0",
-    "trunk.channels=16",
+    "network.channels=16",
     "stage1.steps=150",
     "stage1.learning_rate=0.01",
     "stage2.steps=100",
@@ -83,7 +83,7 @@ def test_stages_1_and_2_learn(make, begin):
     first = begin(1, recipe)
     seen = learn(first)
     assert fall(seen, "transcriptor/score") < 0.25 and fall(seen, "transcriptor/onset") < 0.25
-    inherit_trunk(first.model)
+    first.model.architecture.inherit(first.model.separator, first.model.transcriptor)
     seen = learn(begin(2, recipe, model=first.model))
     assert fall(seen, "separator/transcription") < 0.75 and fall(seen, "separator/harmonic_mixture") < 0.2
 

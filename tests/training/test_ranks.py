@@ -69,7 +69,7 @@ def trained(index: Path, make, folder: Path, number: int, ranks: Ranks, *setting
     recipe = make.recipe(*EXACT, *weights, *settings)
     cache = Cache(index)
     torch.manual_seed(0)
-    model = Model(cache.grid, cache.instruments, recipe.trunk, recipe.mask)
+    model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask)
     session = Session(STAGES[number], recipe, model, cache, folder / f"s{ranks.count}.pt", NoLog(), ranks=ranks)
     for player in session.players.values():
         player.optimiser.param_groups[0]["eps"] = EPSILON
@@ -176,7 +176,7 @@ def test_a_fault_on_one_rank_is_named_on_all_and_steps_nowhere(together, prepare
         recipe = make.recipe(*EXACT)
         cache = Cache(prepared)
         torch.manual_seed(0)
-        model = Model(cache.grid, cache.instruments, recipe.trunk, recipe.mask)
+        model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask)
         session = Session(STAGES[1], recipe, model, cache, tmp_path / "x.pt", NoLog(), ranks=ranks)
         batch = read(cache, [(ranks.rank, 0), (2, 10), (0, 20)])
         if ranks.rank == 1:
@@ -196,7 +196,7 @@ def test_a_fault_on_one_rank_is_named_on_all_and_steps_nowhere(together, prepare
 
 def test_torchrun_trains_all_stages_and_one_process_writes(prepared, tmp_path):
     """The real command, two steps a stage; what it writes is one run's, and one process can go on with it."""
-    settings = "trunk.channels=8 trunk.hidden=16 trunk.blocks=2 data.clip_frames=32 data.batch=6 data.workers=1"
+    settings = "network.channels=8 network.hidden=16 network.blocks=2 data.clip_frames=32 data.batch=6 data.workers=1"
     sets = [word for setting in settings.split() for word in ("--set", setting)]
     runner = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     line = ["-m", "scoresep", "train", "--cache", str(prepared), "--recipe", "mini", "--steps", "2", *sets]

@@ -75,7 +75,7 @@ def test_the_last_setting_wins():
         ("stage1.keep=first", r"stage1\.keep is 'first'"),
         ("mask=softmx", "mask 'softmx' is unknown; did you mean 'softmax'"),
         ("data.batch=0", "batch is 0, too small"),
-        ("trunk.channels=0", "channels is 0, too small"),
+        ("network.channels=0", "channels is 0, too small"),
         ("gradient_clip=0", "gradient_clip must be positive"),
         ("weight_decay=-1", "weight_decay"),
         ("seed=-1", "seed"),
@@ -130,7 +130,7 @@ def test_a_recipe_changes_its_base(tmp_path):
         'base = "../base.toml"\n[stage2.separator]\nstem = 0\nharmonic_mixture = 0\n'
     )
     recipe = load_recipe(str(tmp_path / "rows" / "row.toml"), ["data.batch=5"])
-    assert (recipe.stage2.steps, recipe.data.batch, recipe.trunk) == (7, 5, load_recipe("mini").trunk)
+    assert (recipe.stage2.steps, recipe.data.batch, recipe.architecture) == (7, 5, load_recipe("mini").architecture)
     assert (recipe.stage2.separator["clip_mixture"], recipe.stage2.separator["harmonic_mixture"]) == (3.0, 0.0)
 
 

@@ -24,7 +24,7 @@ from scoresep.training.log import LOG_NAME, RunLog
 from scoresep.training.recipe_files import load_recipe
 from scoresep.training.run import stage_path, train
 
-TINY = ("trunk.channels=8", "trunk.hidden=16", "trunk.blocks=2", "data.clip_frames=32", "data.batch=4")
+TINY = ("network.channels=8", "network.hidden=16", "network.blocks=2", "data.clip_frames=32", "data.batch=4")
 RECIPE = ("stage1.keep=best", "validate_every=2", "stage1.steps=5", "stage2.steps=5", "stage3.steps=5")
 
 

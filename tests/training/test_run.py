@@ -112,10 +112,12 @@ def test_settings_of_other_stages_and_of_the_machine_do_not_matter(run):
     assert run(1, "stage2.steps=99", "stage3.learning_rate=1", "data.workers=1")[0].endswith("is there")
 
 
-def test_another_trunk_is_refused_and_named(run):
+def test_another_size_is_refused_and_named(run):
     run(1)
-    with pytest.raises(ScoresepError, match=r"stage1\.pt holds networks of another kind: trunk\.channels is 8, not 12"):
-        run(2, "trunk.channels=12")
+    with pytest.raises(
+        ScoresepError, match=r"stage1\.pt holds networks of another kind: transcriptor\.channels is 8, not 12"
+    ):
+        run(2, "network.channels=12")
     with pytest.raises(ScoresepError, match=r"networks of another kind: mask is .softmax., not .sigmoid."):
         run(2, "mask=sigmoid")
 

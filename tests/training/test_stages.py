@@ -9,14 +9,14 @@ from scoresep.models.model import Model
 from scoresep.training.log import RunLog
 from scoresep.training.loop import train_stage
 from scoresep.training.session import Session
-from scoresep.training.stages import STAGES, enter, inherit_trunk, only
+from scoresep.training.stages import STAGES, enter, only
 
 PLAYERS = {1: {"transcriptor"}, 2: {"separator"}, 3: {"transcriptor", "separator"}}
 
 
 def make_model(cache, recipe) -> Model:
     torch.manual_seed(recipe.seed)
-    return Model(cache.grid, cache.instruments, recipe.trunk, recipe.mask)
+    return Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask)
 
 
 def snapshot(tensors) -> dict[str, torch.Tensor]:
@@ -82,7 +82,7 @@ def test_frozen_networks_thaw_after_a_fault(cache, make):
 
 def test_the_separator_inherits_the_trunk_and_shares_nothing(cache, make):
     model = make_model(cache, make.recipe())
-    inherit_trunk(model)
+    assert model.architecture.inherit(model.separator, model.transcriptor)
     for mine, theirs in zip(model.separator.trunk.parameters(), model.transcriptor.trunk.parameters(), strict=True):
         assert torch.equal(mine, theirs) and mine is not theirs and mine.data_ptr() != theirs.data_ptr()
 

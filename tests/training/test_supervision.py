@@ -255,7 +255,7 @@ def test_rows_learn(run, tmp_path, supervision, falling):
     """A separator from stems; a classifier that learns who plays when."""
     stage = {"separator": 2, "transcriptor": 1}[falling.split("/")[0]]
     fast = (f"stage{stage}.steps=60", f"stage{stage}.learning_rate=0.01", "validate_every=30", "data.equalise=0.0")
-    run(supervision, *fast, "trunk.channels=16", "data.transpose=0", last=stage)
+    run(supervision, *fast, "network.channels=16", "data.transpose=0", last=stage)
     values = [
         record[falling]
         for record in read_log(tmp_path / "run")

@@ -21,7 +21,7 @@ from scoresep.training.terms import LOSSES, Pass
 def view(cache, make) -> Pass:
     torch.manual_seed(0)
     recipe = make.recipe()
-    model = Model(cache.grid, cache.instruments, recipe.trunk, recipe.mask).eval()
+    model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask).eval()
     return Pass(model, read(cache, ()), torch.tensor([0, 1, 3]))
 
 
@@ -126,7 +126,7 @@ def test_the_teachers_loss_is_that_of_its_masks(view, cache):
 
 @pytest.mark.parametrize(("critic", "shape"), [("frames", (4, 3, 1, 32)), ("clips", (4, 3, 1, 1))])
 def test_a_critic_of_who_plays_sees_no_pitches(view, cache, critic, shape):
-    model = Model(cache.grid, cache.instruments, view.model.trunk, "softmax", critic).eval()
+    model = Model(cache.grid, cache.instruments, view.model.architecture, "softmax", critic).eval()
     seen = Pass(model, view.batch, view.shifts)
     roll = view.batch.roll
     expected = roll.any(2, keepdim=True) if critic == "frames" else roll.flatten(2).any(2)[:, :, None, None]

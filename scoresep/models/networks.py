@@ -1,0 +1,133 @@
+"""The table of networks, and which of them a model has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import nn
+
+from scoresep.errors import ScoresepError
+from scoresep.instruments import nearest
+from scoresep.models.base import Network, Separator, Settings, Transcriptor
+from scoresep.models.tcn import TCN
+from scoresep.plugins import plugins
+
+ROLES = ("transcriptor", "separator")
+"""What a network is used as."""
+
+
+def table(rows: Iterable[Network]) -> dict[str, Network]:
+    """Rows by name.
+
+    Raises:
+        ScoresepError: two have one name, or one class of settings.
+    """
+    found: dict[str, Network] = {}
+    for row in rows:
+        if row.name in found or row.settings in [other.settings for other in found.values()]:
+            raise ScoresepError(f"two networks are called '{row.name}' or share their settings; uninstall one")
+        found[row.name] = row
+    return found
+
+
+NETWORKS = table((TCN, *plugins("scoresep.networks", Network)))
+"""By name, as recipes and checkpoints call them."""
+
+
+class UnknownNetwork(ScoresepError):
+    """A network that is not in the table: a slip, or one of a package that is not installed."""
+
+
+def network_called(name: Any) -> Network:
+    """A row by its name.
+
+    Raises:
+        UnknownNetwork: there is none.
+    """
+    if name not in NETWORKS:
+        raise UnknownNetwork(f"unknown network '{name}'{nearest(str(name), NETWORKS)}")
+    return NETWORKS[name]
+
+
+def network_of(settings: Settings) -> Network:
+    """The row whose settings these are."""
+    return next(row for row in NETWORKS.values() if type(settings) is row.settings)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Which networks a model has, by their settings."""
+
+    transcriptor: Settings
+    separator: Settings
+
+    @classmethod
+    def both(cls, settings: Settings) -> Architecture:
+        """The same for both."""
+        return cls(settings, settings)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Mapping[str, Any]]) -> Architecture:
+        """From plain values, which may be a stranger's.
+
+        Raises:
+            ScoresepError, TypeError, KeyError: there is no such network, or it has no such settings.
+        """
+        made = []
+        for role in ROLES:
+            settings = dict(values[role])
+            made.append(network_called(settings.pop("network")).settings(**settings))
+        return cls(*made)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Plain values: name and settings of each."""
+        return {role: described(getattr(self, role)) for role in ROLES}
+
+    @property
+    def context(self) -> int:
+        """Frames on either side that an output frame of either depends on."""
+        return max(self.transcriptor.context, self.separator.context)
+
+    @property
+    def width(self) -> int:
+        """Values a frame of the widest layer of either."""
+        return max(self.transcriptor.width, self.separator.width)
+
+    def make_transcriptor(self, bins: int, instruments: int, critic: str) -> Transcriptor:
+        """A transcriptor that tells apart what `critic` says (`base.Network.critics`).
+
+        Raises:
+            ScoresepError: its network cannot.
+        """
+        row = network_of(self.transcriptor)
+        if critic not in row.critics:
+            raise ScoresepError(
+                f"network '{row.name}' is no transcriptor of '{critic}'{nearest(critic, row.critics)}; choose another"
+            )
+        return row.critics[critic](bins, instruments, self.transcriptor)
+
+    def make_separator(self, bins: int, instruments: int, mask: str) -> Separator:
+        """A separator with masks of a kind (`base.MASKS`).
+
+        Raises:
+            ScoresepError: its network is none, or there are no such masks.
+        """
+        row = network_of(self.separator)
+        if row.separator is None:
+            raise ScoresepError(f"network '{row.name}' is no separator; choose another")
+        return row.separator(bins, instruments, self.separator, mask)
+
+    def inherit(self, separator: nn.Module, transcriptor: nn.Module) -> bool:
+        """Start a separator from a transcriptor, if they are of one network and size that can; whether it did."""
+        start = network_of(self.separator).inherit
+        if start is None or self.separator != self.transcriptor:
+            return False
+        start(separator, transcriptor)
+        return True
+
+
+def described(settings: Settings) -> dict[str, Any]:
+    """A network's name and settings as plain values."""
+    return {"network": network_of(settings).name, **asdict(settings)}
