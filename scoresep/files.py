@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import ScoresepError, described
 
 
 @contextmanager
@@ -77,11 +77,38 @@ def existing_file(path: str | Path, what: str, remedy: str) -> Path:
     Raises:
         ScoresepError: it is missing, a folder or unreadable; `what` says what it should have been, `remedy` what to do.
     """
-    path = Path(path)
-    if not path.exists():
+    path = as_path(path, what)
+    if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a name that is too long
         raise ScoresepError(f"{what} {path} does not exist; {remedy}")
     if not path.is_file():
         raise ScoresepError(f"{what} {path} is not a file; {remedy}")
     if not os.access(path, os.R_OK):
         raise ScoresepError(f"{what} {path} cannot be read; check its permissions")
+    return path
+
+
+def as_path(path: object, what: str) -> Path:
+    """The path that a program gave for `what`.
+
+    Raises:
+        ScoresepError: it is neither a string nor a path, is empty, or cannot be a path.
+    """
+    named = isinstance(path, (str, os.PathLike)) and isinstance(name := os.fspath(path), str) and name
+    if not named or "\0" in name:
+        raise ScoresepError(f"the {what} is {described(path)}; give a path, as a string or a Path")
+    return Path(name)
+
+
+def as_target(path: object, what: str) -> Path:
+    """The path of a file to write.
+
+    Raises:
+        ScoresepError: as `as_path`, or there is a folder of this name, or a file where its folder should be.
+    """
+    path = as_path(path, what)
+    if path.is_dir():
+        raise ScoresepError(f"the {what} cannot be written to {path}, which is a folder; give the name of a file in it")
+    for folder in path.parents:
+        if folder.exists() and not folder.is_dir():
+            raise ScoresepError(f"the {what} cannot be written to {path}: {folder} is a file; give another place")
     return path

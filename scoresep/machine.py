@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import ScoresepError, described
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str | torch.device) -> torch.device:
     """The device called `name`; `auto` is a GPU where there is one, of its own for each process of `torchrun`.
 
     Raises:
@@ -70,13 +70,15 @@ def choose_device(name: str) -> torch.device:
     """
     import torch
 
+    if not isinstance(name, (str, torch.device)):
+        raise ScoresepError(f"the device is {described(name)}; give its name: auto, cpu, cuda, cuda:1, ...")
     if name == "auto" and torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun numbers the processes of a node
     if name == "auto":
         return torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as fault:
+        torch.zeros(1, device=device).item()  # a device without memory, `meta`, has no values
+    except (RuntimeError, AssertionError, ImportError) as fault:
         raise ScoresepError(f"device '{name}' is not to be had here; auto and cpu always are") from fault
     return device

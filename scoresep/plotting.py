@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scoresep.errors import ScoresepError
-from scoresep.files import replacing
+from scoresep.files import as_target, replacing
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 
 if TYPE_CHECKING:
@@ -43,6 +43,18 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure  # not pyplot: no global state, no display
 
     return Figure(figsize=(width, height), dpi=DOTS, layout="constrained")
+
+
+def check_picture(path: str | Path) -> Path:
+    """The path of a picture that is going to be drawn, perhaps after long work.
+
+    Raises:
+        ScoresepError: as `files.as_target`, or the suffix is none of a picture.
+    """
+    path = as_target(path, "picture")
+    if path.suffix[1:].lower() not in new_figure(1, 1).canvas.get_supported_filetypes():
+        raise ScoresepError(f"{path} is no name of a picture; give one that ends in .png, .svg or .pdf")
+    return path
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import mir_eval.transcription
 import numpy as np
 
+from scoresep.errors import ScoresepError
+
 LIMIT_DB = 100.0
 """Ratios are kept within +-LIMIT_DB: a perfect or an empty estimate stays finite."""
 SILENT_DB = -60.0
@@ -74,8 +76,15 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
     """Scale-invariant signal-to-distortion ratio of (L,) signals in dB; means are not removed.
 
     Computed in float64, within +-`LIMIT_DB`; NaN for a reference that is zero throughout.
+
+    Raises:
+        ScoresepError: the signals have not the same shape (L,).
     """
-    reference, estimate = reference.astype(np.float64), estimate.astype(np.float64)
+    reference, estimate = np.asarray(reference, np.float64), np.asarray(estimate, np.float64)
+    if reference.ndim != 1 or reference.shape != estimate.shape:
+        raise ScoresepError(
+            f"SI-SDR of the shapes {reference.shape} and {estimate.shape}; give one channel of each, (L,)"
+        )
     energy = _energy(reference)
     if not energy:
         return float("nan")

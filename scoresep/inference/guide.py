@@ -11,6 +11,7 @@ import numpy as np
 from scoresep.errors import ScoresepError
 from scoresep.features.roll import rasterise
 from scoresep.features.score import Part, read_midi
+from scoresep.files import as_path
 from scoresep.grid import Grid
 from scoresep.instruments import Instrument, group_of
 
@@ -57,7 +58,7 @@ def read_guide(path: str | Path, instruments: Sequence[Instrument], grid: Grid) 
     Raises:
         ScoresepError: it is missing or not MIDI, or has no part of any of the instruments.
     """
-    guide = ScoreGuide(read_midi(path), instruments, grid)
+    guide = ScoreGuide(read_midi(as_path(path, "score")), instruments, grid)
     if guide.empty:
         names = ", ".join(instrument.name for instrument in instruments if instrument.scored)
         raise ScoresepError(f"{path} has no part of {names}; give a score whose programs or track names say so")

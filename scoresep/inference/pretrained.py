@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scoresep.inference.guide import read_guide
 from scoresep.inference.separate import Options, separate_array
@@ -41,34 +42,34 @@ class Pretrained:
 
     def separate(
         self,
-        audio: np.ndarray,
+        audio: ArrayLike,
         rate: int,
-        instruments: Sequence[str] = (),
+        instruments: str | Iterable[str] = (),
         score: str | Path | None = None,
         refine: bool = False,
     ) -> dict[str, np.ndarray]:
         """One stem per instrument; together they add up to the audio.
 
         Args:
-            audio: samples (L,) or (L, C), any real type in full scale +-1 (integers are not rescaled).
+            audio: samples (L,) or (L, C), in full scale +-1: an array, a tensor on any device, or nested lists.
             rate: its sample rate, Hz.
-            instruments: those wanted; none for all.
+            instruments: those wanted, also by comma in one string; none for all.
             score: MIDI file aligned with the audio, to help.
             refine: learn the sounds of this recording from the notes that the model hears in it (docs/teacher.md):
                 better on sounds unlike those of training. With a score this is always done.
 
         Returns:
-            name -> float32 of the shape of `audio`. If some instruments are left out, or the model's masks are
+            name -> float32 array of the shape of `audio`. If some instruments are left out, or the model's masks are
             independent of one another (sigmoid), the rest of the audio is `residual`.
 
         Raises:
-            ScoresepError: no samples, samples that are not numbers, an unknown instrument, an unreadable score, or
-                `refine` without notes: neither a score nor a model that hears any.
+            ScoresepError: audio or a rate that is none (`arguments.as_audio`, `as_rate`), an unknown instrument, an
+                unreadable score, or `refine` without notes: neither a score nor a model that hears any.
         """
         guide = read_guide(score, self.model.instruments, self.model.grid) if score is not None else None
         return separate_array(audio, rate, self.model, Options(instruments, guide, refine=refine))
 
-    def transcribe(self, audio: np.ndarray, rate: int, listen: str = "mixture") -> Transcription:
+    def transcribe(self, audio: ArrayLike, rate: int, listen: str = "mixture") -> Transcription:
         """What each instrument plays.
 
         Args:
@@ -81,19 +82,23 @@ class Pretrained:
             `roll`: keys that sound, bool (T, N, P), frame t at `model.grid.seconds(t)`, key 0 is MIDI pitch 21.
 
         Raises:
-            ScoresepError: no samples, samples that are not numbers, or a model that knows no notes.
+            ScoresepError: audio or a rate that is none, as in `separate`, nothing of the name `listen`, or a model that
+                knows no notes.
         """
         return transcribe_array(audio, rate, self.model, listen=listen)
 
     def write_midi(self, path: str | Path, notes: Mapping[str, np.ndarray]) -> None:
         """Write notes as `transcribe` gives them to a MIDI file, a track and a program for each instrument.
 
+        Folders that are missing are made. A note that is shorter than 1.5 ms is written as long as that.
+
         Raises:
-            ScoresepError: `path` cannot be written.
+            ScoresepError: `path` cannot be written, an unknown instrument, or notes that MIDI cannot say
+                (`arguments.as_notes`).
         """
         write_midi(path, notes, self.model.instruments)
 
 
 def load(checkpoint: str | Path | None = None, device: str = "auto") -> Pretrained:
     """See `scoresep.load`."""
-    return Pretrained(load_checkpoint(checkpoint or MODEL).model.to(choose_device(device)))
+    return Pretrained(load_checkpoint(MODEL if checkpoint is None else checkpoint).model.to(choose_device(device)))

@@ -17,6 +17,8 @@ import soundfile
 
 from scoresep.errors import ScoresepError
 from scoresep.features.spectrogram import frames_to_spectrum
+from scoresep.files import as_path
+from scoresep.inference.arguments import as_choice, as_model, as_names, as_seconds
 from scoresep.inference.source import ArraySource, FileSource, Progress, Recorder, Source
 from scoresep.inference.stream import (
     BLOCK_SECONDS,
@@ -61,6 +63,13 @@ class Options:
     refine: bool = False
     piece_seconds: float = PIECE_SECONDS
 
+    def __post_init__(self) -> None:
+        """Raises ScoresepError for values of other kinds."""
+        object.__setattr__(self, "instruments", as_names(self.instruments))
+        object.__setattr__(self, "refine", as_choice(self.refine, (True, False), "refine"))
+        for name in ("block_seconds", "piece_seconds"):
+            object.__setattr__(self, name, as_seconds(getattr(self, name), name))
+
     @property
     def refines(self) -> bool:
         """Whether the recording is factorised."""
@@ -100,19 +109,20 @@ def separate_array(mixture: np.ndarray, rate: int, model: Model, options: Option
     """Separate audio in memory.
 
     Args:
-        mixture: (L,) or (L, C), any real type in full scale +-1.
+        mixture: (L,) or (L, C), full scale +-1 (`arguments.as_audio`).
         rate: its sample rate, Hz.
 
     Returns:
         name (`stem_names`) -> float32 of the shape of `mixture`.
 
     Raises:
-        ScoresepError: no samples, samples that are not numbers, or an instrument that the model does not know.
+        ScoresepError: as `ArraySource`, or an instrument that the model does not know.
     """
+    model = as_model(model)
     names = stem_names(model, options.instruments)
-    pieces = separate_stream(ArraySource(mixture, rate), model, options)
-    stems = np.concatenate([piece.stems for piece in pieces], axis=1)
-    return {name: stem.reshape(np.shape(mixture)) for name, stem in zip(names, stems, strict=True)}
+    source = ArraySource(mixture, rate)
+    stems = np.concatenate([piece.stems for piece in separate_stream(source, model, options)], axis=1)
+    return {name: stem.reshape(source.shape) for name, stem in zip(names, stems, strict=True)}
 
 
 def separate_file(
@@ -133,7 +143,8 @@ def separate_file(
         ScoresepError: the audio cannot be read, the format cannot hold it, stems are there already (without `force`),
             they cannot be written, or an instrument that the model does not know.
     """
-    names, folder = file_names(model, options.instruments), Path(folder)
+    model = as_model(model)
+    names, folder = file_names(model, options.instruments), as_path(folder, "folder of stems")
     earlier = earlier_stems(folder, model)
     if earlier and not force:
         raise ScoresepError(f"{earlier[0]} is there already; --force replaces it, or give another --out")

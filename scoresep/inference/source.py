@@ -16,6 +16,7 @@ import soundfile
 from scoresep.errors import ScoresepError, first_line
 from scoresep.features.audio import check_header, check_whole
 from scoresep.files import existing_file
+from scoresep.inference.arguments import as_audio, as_rate
 
 CHUNK = 1 << 16
 """Samples read at a time; fewer where there are more than two channels."""
@@ -74,18 +75,16 @@ class FileSource:
 
 
 class ArraySource:
-    """Audio in memory: (L,) or (L, C), turned to float32.
+    """Audio in memory: (L,) or (L, C), turned to float32; `shape` is as given.
 
     Raises:
-        ScoresepError: no samples, or samples that are not numbers.
+        ScoresepError: as `arguments.as_audio` and `arguments.as_rate`.
     """
 
     def __init__(self, samples: np.ndarray, rate: int) -> None:
-        if not np.size(samples):
-            raise ScoresepError("the audio is empty: it holds no samples")
-        self._samples = np.asarray(samples, dtype=np.float32).reshape(len(samples), -1)
-        _check_finite(self._samples, "the audio")
-        self.rate, (self.samples, self.channels) = rate, self._samples.shape
+        self.rate, self._samples = as_rate(rate), as_audio(samples)
+        self.shape = np.shape(samples)
+        self.samples, self.channels = self._samples.shape
 
     def chunks(self) -> Iterator[np.ndarray]:
         """See `Source.chunks`."""

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from scoresep.errors import ScoresepError
-from scoresep.files import replacing
+from scoresep.files import as_target, replacing
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
+from scoresep.inference.arguments import TICKS_A_SECOND, as_choice, as_model, as_notes
 from scoresep.inference.notes import Note, NoteDecoder, sort_notes
 from scoresep.inference.picture import draw_roll
 from scoresep.inference.separate import Options, mask_blocks
@@ -28,11 +29,14 @@ from scoresep.inference.stream import (
     model_samples,
     network_blocks,
 )
-from scoresep.instruments import Instrument, nearest
+from scoresep.instruments import Instrument
 from scoresep.models.model import Model
+from scoresep.plotting import check_picture
 
-RESOLUTION = 480
+RESOLUTION = TICKS_A_SECOND // 2
 """Ticks per quarter note; at the default tempo of 120 a tick is about 1 ms."""
+SHORTEST = 1.5 / TICKS_A_SECOND
+"""Seconds: a shorter note is written as long as this, because rounded to ticks it might have no length."""
 LISTEN = ("mixture", "separated", "refined")
 """What can be listened to: the recording; its separated tracks, instrument i on track i; or these refined."""
 PARTIALS = 3
@@ -89,8 +93,11 @@ def transcribe_file(
         ScoresepError: the audio cannot be read, a file cannot be written or is there already, or the model knows no
             notes.
     """
-    for path in (out_path, plot):
-        if path is not None and Path(path).exists() and not force:
+    model, paths = as_model(model), [as_target(out_path, "MIDI file")]
+    if plot is not None:
+        paths.append(check_picture(plot))
+    for path in paths:
+        if path.exists() and not force:
             raise ScoresepError(f"{path} is there already; --force replaces it, or give another --out")
     source = FileSource(audio)
     blocks = posterior_stream(source, model, block_seconds, listen, progress)
@@ -105,7 +112,7 @@ def transcribe_array(
     mixture: np.ndarray, rate: int, model: Model, block_seconds: float = BLOCK_SECONDS, listen: str = "mixture"
 ) -> Transcription:
     """Transcribe audio in memory, (L,) or (L, C) at `rate` Hz; also gives the roll of all frames."""
-    source = ArraySource(mixture, rate)
+    model, source = as_model(model), ArraySource(mixture, rate)
     rolls: list[np.ndarray] = []
 
     def noted() -> Iterator[Posteriors]:
@@ -154,8 +161,7 @@ def check_listen(listen: str) -> None:
     Raises:
         ScoresepError: `listen` is not one of `LISTEN`.
     """
-    if listen not in LISTEN:
-        raise ScoresepError(f"unknown --from '{listen}'{nearest(listen, LISTEN)}")
+    as_choice(listen, LISTEN, "--from")
 
 
 def posteriors(
@@ -238,16 +244,17 @@ def write_midi(path: str | Path, notes: Mapping[str, np.ndarray], instruments: S
     """Write notes (K, 4) as MIDI: one named track an instrument that has any entry in `notes`, 120 beats per minute.
 
     Raises:
-        ScoresepError: `path` cannot be written.
+        ScoresepError: `path` cannot be written, or the notes are none that MIDI can say (`arguments.as_notes`).
     """
+    path, notes = as_target(path, "MIDI file"), as_notes(notes, instruments)
     midi = pretty_midi.PrettyMIDI(resolution=RESOLUTION)
     for instrument in instruments:
         if instrument.name not in notes:
             continue
         part = pretty_midi.Instrument(instrument.midi_program, not instrument.pitched, instrument.name)
         part.notes = [
-            pretty_midi.Note(int(velocity), int(pitch), float(onset), float(offset))
-            for onset, offset, pitch, velocity in notes[instrument.name]
+            pretty_midi.Note(int(velocity), int(pitch), onset, max(offset, onset + SHORTEST))
+            for onset, offset, pitch, velocity in notes[instrument.name].tolist()
         ]
         midi.instruments.append(part)
     try:
