@@ -35,7 +35,7 @@ def train(
     """Train the transcriptor (1), the separator with the transcriptor as critic (2), both against each other (3).
 
     Stages before the one asked for are trained first where their checkpoints are missing from the run's folder.
-    Ctrl-C saves; the same command goes on. Several GPUs or machines: `torchrun ... -m scoresep train ...`.
+    Ctrl-C saves; the same command goes on. Several GPUs or machines: `torchrun ... -m -- scoresep train ...`.
 
     Example: scoresep train --stage 3 --set stage2.separator.harmonic_mixture=1.0
     """
