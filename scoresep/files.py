@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,3 +113,29 @@ def as_target(path: object, what: str) -> Path:
         if folder.exists() and not folder.is_dir():
             raise ScoresepError(f"the {what} cannot be written to {path}: {folder} is a file; give another place")
     return path
+
+
+def check_writable(path: Path, what: str) -> None:
+    """Refuse a file that will not be written, before the work whose result it is; nothing is left behind.
+
+    Raises:
+        ScoresepError: as `as_target`, or the folder, or the nearest that is there, takes no file.
+    """
+    path = as_target(path, what)
+    folder = next(folder for folder in path.absolute().parents if folder.is_dir())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as fault:
+        raise ScoresepError(
+            f"the {what} cannot be written to {path} ({fault.strerror}); check {folder} or give another place"
+        ) from fault
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """The first bytes of a file, fewer where it has not so many; none of what cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError:
+        return b""

@@ -62,6 +62,18 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def memory(device: torch.device) -> int | None:
+    """Bytes that a GPU has free, or that this machine has in all; None where that cannot be told."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    names = ("SC_PAGE_SIZE", "SC_PHYS_PAGES")
+    if device.type != "cpu" or not set(names) <= set(getattr(os, "sysconf_names", ())):
+        return None
+    return os.sysconf(names[0]) * os.sysconf(names[1])
+
+
 def choose_device(name: str | torch.device) -> torch.device:
     """The device called `name`; `auto` is a GPU where there is one, of its own for each process of `torchrun`.
 

@@ -24,6 +24,7 @@ from scoresep.cache.reader import Cache
 from scoresep.console import console, losses_line, meter
 from scoresep.errors import ScoresepError
 from scoresep.machine import choose_device, keep_freed_memory, use_threads
+from scoresep.training.checks import check_stages
 from scoresep.training.log import RunLog
 from scoresep.training.recipe import Recipe
 from scoresep.training.run import Stopped, default_recipe, publish, stage_path, train
@@ -78,6 +79,8 @@ def run(options: argparse.Namespace) -> None:
     seeds = [whole_number(seed) for seed in options.seeds.split(",")]
     results = Results(options.out, cache, options.cache, rows, tuple(options.set))
     write_recipes(options.table, results.recipes, options.size or default_recipe(device))
+    for name in names:  # all of them before the first is trained
+        check_stages(cache, range(1, rows[name].stage + 1), results.recipe(name, seeds[0]))
     for seed in seeds:
         for name in names:
             if missing := [songs for songs in judged if results.found(songs, name, seed) is None]:

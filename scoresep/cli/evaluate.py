@@ -12,9 +12,11 @@ import typer
 from scoresep.cli.options import DEFAULT_CHECKPOINT, DEFAULT_METRICS, Device, Jobs, by_comma
 from scoresep.console import console, meter
 from scoresep.errors import ScoresepError
+from scoresep.files import check_writable, first_bytes
 
 if TYPE_CHECKING:
     from scoresep.evaluation.evaluate import Evaluation
+    from scoresep.evaluation.tasks import Settings
 
 ALL, NONE = "all", "none"
 
@@ -52,7 +54,9 @@ def evaluate(
     Example: scoresep evaluate old.pt new.pt --cache cache.h5 --bss
     """
     from scoresep.evaluation.baselines import BASELINES
+    from scoresep.evaluation.evaluate import known_references
     from scoresep.evaluation.picture import plot_track
+    from scoresep.evaluation.tasks import Settings
     from scoresep.evaluation.terminal import result_tables
     from scoresep.machine import choose_device, use_threads
 
@@ -62,6 +66,8 @@ def evaluate(
     use_threads()
     chosen = str(choose_device(device))
     rows = tuple(BASELINES) if references == ALL else () if references == NONE else by_comma(references)
+    check_places([out] if len(ckpts) == 1 else places(ckpts, out), plot)
+    check_data(ckpts, cache, Settings(split, known_references(rows), bss, refine))
 
     def result_of(checkpoint: Path, path: Path, other: Evaluation | None = None) -> Evaluation:
         found = evaluated(checkpoint, path, cache, split, chosen, rows, bss, refine, jobs, force, other)
@@ -129,16 +135,50 @@ def evaluated(
     return result
 
 
+def places(ckpts: list[Path], out: Path) -> list[Path]:
+    """Where the figures of two checkpoints and of their comparison go."""
+    from scoresep.evaluation.compare import distinct_names
+
+    return [out.with_name(f"{out.stem}-{name}{out.suffix}") for name in (*distinct_names(ckpts), "comparison")]
+
+
+def check_places(outs: list[Path], plot: Path | None) -> None:
+    """Refuse places for the results before the work.
+
+    Raises:
+        ScoresepError: they cannot be written, hold something else than figures, or are none for a picture.
+    """
+    from scoresep.plotting import check_picture
+
+    for out in outs:
+        check_writable(out, "figures' file")
+        if out.exists() and first_bytes(out, 1) not in (b"", b"{"):
+            raise ScoresepError(f"{out} is there and holds no figures; give another --out")
+    if plot:
+        check_writable(check_picture(plot), "picture")
+
+
+def check_data(ckpts: list[Path], cache: Path | None, settings: Settings) -> None:
+    """Refuse checkpoints that cannot be evaluated, or not be compared, before the first of them is.
+
+    Raises:
+        ScoresepError: as `evaluation.evaluate.evaluate` and `evaluation.compare.compare`.
+    """
+    from scoresep.evaluation.compare import check_same_cache
+    from scoresep.evaluation.evaluate import opened
+
+    caches = [opened(ckpt, cache, settings)[1] for ckpt in ckpts]
+    check_same_cache(ckpts, [(found.path, found.digest) for found in caches])
+
+
 def compared(ckpts: list[Path], out: Path, result_of: Callable[..., Evaluation]) -> None:
     """Evaluate both, the references once, compare them, write and print what comes out."""
-    from scoresep.evaluation.compare import compare, distinct_names
+    from scoresep.evaluation.compare import compare
     from scoresep.evaluation.terminal import comparison_table
 
-    names = distinct_names(ckpts)
-    paths = [out.with_name(f"{out.stem}-{name}{out.suffix}") for name in names]
+    *paths, path = places(ckpts, out)
     a = result_of(ckpts[0], paths[0])
     comparison = compare(a, result_of(ckpts[1], paths[1], a))
-    path = out.with_name(f"{out.stem}-comparison{out.suffix}")
     comparison.save(path)
     console.print(comparison_table(comparison))
     console.print(f"comparison: {path}", markup=False)

@@ -80,14 +80,24 @@ def check_same(a: Evaluation, b: Evaluation) -> None:
         ScoresepError: as said.
     """
     paths = [evaluation.about["checkpoint"]["path"] for evaluation in (a, b)]
-    if a.about["cache"]["digest"] != b.about["cache"]["digest"]:
-        raise ScoresepError(
-            f"{paths[0]} was evaluated on {a.about['cache']['path']}, {paths[1]} on {b.about['cache']['path']}, whose "
-            "content differs; name one cache for both with --cache"
-        )
+    caches = [evaluation.about["cache"] for evaluation in (a, b)]
+    check_same_cache(paths, [(cache["path"], cache["digest"]) for cache in caches])
     ids = [[record["track"] for record in evaluation.tracks] for evaluation in (a, b)]
     if ids[0] != ids[1] or any(a.about[name] != b.about[name] for name in SAME):
         raise ScoresepError(f"{paths[0]} and {paths[1]} were evaluated on other tracks; evaluate both with one split")
+
+
+def check_same_cache(checkpoints: Sequence[Any], caches: Sequence[tuple[Any, str]]) -> None:
+    """Refuse checkpoints to compare whose caches, path and digest each, differ.
+
+    Raises:
+        ScoresepError: as said.
+    """
+    if len({digest for _, digest in caches}) > 1:
+        raise ScoresepError(
+            f"{checkpoints[0]} is evaluated on {caches[0][0]}, {checkpoints[1]} on {caches[1][0]}, whose content "
+            "differs; name one cache for both with --cache"
+        )
 
 
 def _checkpoint(evaluation: Evaluation) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from scoresep import __version__
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.baselines import BASELINES
-from scoresep.evaluation.bss import FILTER, WINDOW_SECONDS
+from scoresep.evaluation.bss import FILTER, WINDOW_SECONDS, museval_metrics
 from scoresep.evaluation.metrics import ALONE_DB, REST_SECONDS, SILENT_DB
 from scoresep.evaluation.records import MODEL
 from scoresep.evaluation.statistics import CONFIDENCE, RESAMPLES, SEED
 from scoresep.evaluation.summary import summarise
 from scoresep.evaluation.tasks import Settings, Task, parts_folder, run_tasks
 from scoresep.files import write_json
+from scoresep.inference.separate import Options, check_refinable
 from scoresep.instruments import nearest
 from scoresep.training.checkpoint import Checkpoint, load_checkpoint
 
@@ -84,12 +85,10 @@ def evaluate(
     Raises:
         ScoresepError: unreadable checkpoint or cache, a cache that is not there, one of other instruments or another
             grid, or without tracks in `split`; nothing to compare with (no stems, and a critic that knows no notes); an
-            unknown reference.
+            unknown reference; no museval for `bss`, or no notes to `refine` by.
     """
     settings = Settings(split, known_references(references), bss, refine)
-    checkpoint = load_checkpoint(checkpoint_path)
-    cache = open_cache(checkpoint, checkpoint_path, cache_path)
-    check_comparable(cache, checkpoint, checkpoint_path, split)
+    checkpoint, cache = opened(checkpoint_path, cache_path, settings)
     about = _about(checkpoint, checkpoint_path, cache, settings)
     parts = parts_folder(keep, about)
     task = Task(str(checkpoint_path), str(cache.path), about["checkpoint"]["sha256"], device, settings, parts)
@@ -98,6 +97,21 @@ def evaluate(
     summary = summarise(records, checkpoint.model.instruments, (MODEL, *settings.references))
     notes = remarks(checkpoint, checkpoint_path, cache)
     return Evaluation(about, [*notes, REFINED] if refine else notes, summary, records)
+
+
+def opened(checkpoint_path: str | Path, cache_path: str | Path | None, settings: Settings) -> tuple[Checkpoint, Cache]:
+    """A checkpoint and the cache to evaluate it on, once it is sure that they can be.
+
+    Raises:
+        ScoresepError: as `evaluate`.
+    """
+    checkpoint = load_checkpoint(checkpoint_path)
+    cache = open_cache(checkpoint, checkpoint_path, cache_path)
+    check_comparable(cache, checkpoint, checkpoint_path, settings.split)
+    check_refinable(checkpoint.model, Options(refine=settings.refine))
+    if settings.bss:
+        museval_metrics()
+    return checkpoint, cache
 
 
 def deciding(about: dict[str, Any]) -> list[Any]:

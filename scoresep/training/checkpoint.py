@@ -18,7 +18,7 @@ import torch
 
 from scoresep import __version__
 from scoresep.errors import ScoresepError, first_line
-from scoresep.files import existing_file, replacing
+from scoresep.files import existing_file, first_bytes, replacing
 from scoresep.models.compact import compact
 from scoresep.models.model import Model
 from scoresep.models.networks import ROLES, UnknownNetwork
@@ -217,8 +217,4 @@ def _check_kind(about: Any, path: Path) -> None:
 
 def is_checkpoint(path: str | Path) -> bool:
     """Whether `path` looks like a file that `torch.save` wrote (a ZIP archive)."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) == b"PK\x03\x04"
-    except OSError:
-        return False
+    return first_bytes(Path(path), 4) == b"PK\x03\x04"

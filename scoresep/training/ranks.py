@@ -51,10 +51,14 @@ class Ranks:
         Raises:
             ScoresepError: the clips cannot be shared out evenly.
         """
-        if batch % self.count:
-            raise ScoresepError(f"recipe: data.batch is {batch}, which {self.count} processes cannot share evenly")
+        for fault in self.uneven(batch):
+            raise ScoresepError(f"recipe: {fault}")
         size = batch // self.count
         return slice(self.rank * size, (self.rank + 1) * size)
+
+    def uneven(self, batch: int) -> list[str]:
+        """What is wrong with sharing `batch` clips out, if anything."""
+        return [f"data.batch is {batch}, which {self.count} processes cannot share evenly"] * bool(batch % self.count)
 
     def total(self, values: Tensor) -> Tensor:
         """The sum of `values` over all ranks, on all of them; no gradient."""

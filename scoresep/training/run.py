@@ -18,6 +18,7 @@ from scoresep.errors import ScoresepError
 from scoresep.files import replacing
 from scoresep.models.model import Model, identity
 from scoresep.training.checkpoint import Checkpoint, load_checkpoint, load_newest, previous
+from scoresep.training.checks import check_resident, check_run, check_stages
 from scoresep.training.log import RunLog
 from scoresep.training.loop import train_stage
 from scoresep.training.ranks import ALONE, Ranks
@@ -25,7 +26,7 @@ from scoresep.training.recipe import Recipe
 from scoresep.training.recipe_files import overlay
 from scoresep.training.session import Session, restore, save
 from scoresep.training.stages import STAGES, Stage
-from scoresep.training.supervision import SUPERVISIONS, check_known
+from scoresep.training.supervision import SUPERVISIONS
 from scoresep.training.terms import LOSSES
 
 CPU_RECIPE, GPU_RECIPE = "mini", "paper"
@@ -66,14 +67,19 @@ def train(
     """
     checkpoint: Checkpoint | None = None
     parent = ""
-    check_known(cache, recipe.supervision, recipe.stems_fraction)
     ranks.from_first(lambda: tidy(folder))
+    there = find_stages(cache, last, recipe, folder, log.note, force, ranks)
+    left = [number for number in range(1, last + 1) if not (there[number] and there[number].complete)]
+    check_stages(cache, left, recipe, ranks)
+    kept = [stage_path(folder, number) for number in range(1, last)]
+    if resident:
+        check_resident(cache, left, recipe, device if resident == "device" else torch.device("cpu"))
+    ranks.from_first(lambda: check_run(cache, left, recipe, out, kept, log.note))
     with stop_signals() as stopped:
         for number in range(1, last + 1):
-            stage, path = STAGES[number], stage_path(folder, number)
-            anew = force and number == last
-            found = None if anew else find_stage(stage, path, cache, recipe, parent, log.note, ranks)
-            if found and found.complete and (number < last or same_settings(found, recipe, stage, path)):
+            stage, path, found = STAGES[number], stage_path(folder, number), there[number]
+            check_parent(found, parent, path)
+            if found and found.complete:
                 log.note(f"stage {number}: {path} is there")
                 checkpoint, parent = found, identity(found.model)
                 continue
@@ -107,10 +113,35 @@ def tidy(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def find_stages(
+    cache: Cache,
+    last: int,
+    recipe: Recipe,
+    folder: Path,
+    note: Callable[[str], None],
+    force: bool,
+    ranks: Ranks,
+) -> dict[int, Checkpoint | None]:
+    """The checkpoint of each stage up to `last`, None where there is none or, by `force`, the last is not wanted.
+
+    Raises:
+        ScoresepError: one is of other data, networks or, where it is to be gone on from, settings.
+    """
+    there: dict[int, Checkpoint | None] = {}
+    for number in range(1, last + 1):
+        stage, path = STAGES[number], stage_path(folder, number)
+        there[number] = found = (
+            None if force and number == last else find_stage(stage, path, cache, recipe, note, ranks)
+        )
+        if found and (number == last or not found.complete):
+            check_settings(found, recipe, stage, path)
+    return there
+
+
 def find_stage(
-    stage: Stage, path: Path, cache: Cache, recipe: Recipe, parent: str, note: Callable[[str], None], ranks: Ranks
+    stage: Stage, path: Path, cache: Cache, recipe: Recipe, note: Callable[[str], None], ranks: Ranks
 ) -> Checkpoint | None:
-    """The checkpoint of a stage, or None if there is none; refuses one of other data, networks or stage before it."""
+    """The checkpoint of a stage, or None if there is none; refuses one of other data or networks."""
     found = ranks.from_first(lambda: load_newest(path, note))
     if found is None:
         return None
@@ -123,16 +154,19 @@ def find_stage(
         del wanted["separator"], there["separator"]
     if changed := difference(there, wanted):
         raise ScoresepError(f"{path} holds networks of another kind: {changed}; give another --run")
-    if found.parent != parent:
-        raise ScoresepError(f"{path} began from another stage before it; delete it or give another --run")
     return found
 
 
-def same_settings(found: Checkpoint, recipe: Recipe, stage: Stage, path: Path) -> bool:
-    """True if the stage was trained with the settings asked for; refuses to overwrite it otherwise."""
+def check_parent(found: Checkpoint | None, parent: str, path: Path) -> None:
+    """Refuse a checkpoint that did not begin from the stage before it, whose model has the identity `parent`."""
+    if found and found.parent != parent:
+        raise ScoresepError(f"{path} began from another stage before it; delete it or give another --run")
+
+
+def check_settings(found: Checkpoint, recipe: Recipe, stage: Stage, path: Path) -> None:
+    """Refuse a stage that was trained with other settings than those asked for."""
     if changed := difference(relevant(found.recipe, stage), relevant(recipe.to_dict(), stage)):
         raise ScoresepError(f"{path} was trained with other settings: {changed}; give another --run, or --force")
-    return True
 
 
 def relevant(recipe: dict[str, Any], stage: Stage) -> dict[str, Any]:
@@ -167,7 +201,7 @@ def begin(
     ranks: Ranks,
 ) -> Session:
     """A session that goes on from `found`, else starts from the stage before, else from fresh weights."""
-    if found and not found.complete and same_settings(found, recipe, stage, path):
+    if found and not found.complete:
         session = Session(stage, recipe, found.model.to(device), cache, path, log, ranks=ranks)
         restore(session, found)
         log.note(f"stage {stage.number}: goes on after step {session.step}")

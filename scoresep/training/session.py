@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from scoresep.cache.reader import Cache
-from scoresep.errors import ScoresepError
 from scoresep.models.model import Model
 from scoresep.training.checkpoint import Checkpoint, save_checkpoint
+from scoresep.training.checks import check_stages
 from scoresep.training.log import RunLog
 from scoresep.training.players import Player
 from scoresep.training.precision import choose_precision
@@ -22,9 +22,8 @@ from scoresep.training.ranks import ALONE, Ranks
 from scoresep.training.recipe import Recipe, StageRecipe
 from scoresep.training.shards import STEMS
 from scoresep.training.stages import Stage
-from scoresep.training.supervision import check_known, stemmed_tracks
-from scoresep.training.teacher import TEACHER
-from scoresep.training.terms import Loss
+from scoresep.training.supervision import stemmed_tracks
+from scoresep.training.terms import Loss, reads
 from scoresep.training.timing import Clock
 
 
@@ -71,27 +70,13 @@ class Session:
         self.clock = Clock(self.model.device)
         self.own = self.ranks.share(self.recipe.data.batch)
         self.players = {name: self._player(name) for name in self.stage.players}
-        self._check()
+        check_stages(self.cache, [self.stage.number], self.recipe, self.ranks)
 
     def _player(self, name: str) -> Player:
         network = self.model.networks[name]
         if self.stage.statistics:
             self.ranks.join_statistics(network)
         return Player.of(name, network, self.settings.weights[name], self.recipe.weight_decay, self.ranks)
-
-    def _check(self) -> None:
-        """Refuse settings with which the stage cannot learn."""
-        silent = [name for name, player in self.players.items() if not player.weights]
-        if silent and self.settings.steps:
-            raise ScoresepError(f"recipe: stage{self.stage.number}.{silent[0]} has no loss with a weight above 0")
-        count, batch = len(self.model.instruments), self.recipe.data.batch
-        exchanging = [loss.name for loss in self.losses if loss.exchanges]
-        if exchanging and batch < count:
-            raise ScoresepError(
-                f"recipe: data.batch is {batch}; {exchanging[0]} needs a clip for each of {count} instruments"
-            )
-        if self.reads & {STEMS, TEACHER}:
-            check_known(self.cache, self.recipe.supervision, self.recipe.stems_fraction)
 
     @property
     def losses(self) -> list[Loss]:
@@ -101,7 +86,7 @@ class Session:
     @property
     def reads(self) -> set[str]:
         """The datasets that they look at besides magnitudes and rolls."""
-        return {name for loss in self.losses for name in loss.reads}
+        return reads(self.losses)
 
     def stemmed(self, split: str) -> frozenset[int]:
         """Tracks whose stems the stage reads: none unless one of its losses looks at stems."""

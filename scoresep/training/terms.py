@@ -220,5 +220,10 @@ def table(rows: Iterable[Loss]) -> dict[str, dict[str, Loss]]:
     return found
 
 
+def reads(losses: Iterable[Loss]) -> set[str]:
+    """The datasets that losses look at besides magnitudes and rolls."""
+    return {name for loss in losses for name in loss.reads}
+
+
 LOSSES = table((*ROWS, *plugins("scoresep.losses", Loss)))
 """By player and by name, as recipes weight them."""

@@ -92,7 +92,7 @@ def test_json_and_table(both: tuple[Evaluation, Evaluation], tmp_path: Path) -> 
 def test_other_data_is_refused(both: tuple[Evaluation, Evaluation]) -> None:
     a, b = both
     other = replace(b, about={**b.about, "cache": {**b.about["cache"], "digest": "x"}})
-    with pytest.raises(ScoresepError, match=r"a\.pt was evaluated on .* whose content differs; .* --cache"):
+    with pytest.raises(ScoresepError, match=r"a\.pt is evaluated on .* whose content differs; .* --cache"):
         compare(a, other)
     with pytest.raises(ScoresepError, match="on other tracks"):
         compare(a, replace(b, tracks=b.tracks[1:]))

@@ -1,0 +1,141 @@
+"""What makes a run impossible, found before its first step and not hours later, in the stage that it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scoresep.cache.reader import Cache
+from scoresep.errors import ScoresepError
+from scoresep.files import as_target, check_writable
+from scoresep.machine import memory
+from scoresep.training.checkpoint import is_checkpoint
+from scoresep.training.ranks import ALONE, Ranks
+from scoresep.training.recipe import Recipe
+from scoresep.training.shards import STEMS, ShardClips
+from scoresep.training.stages import STAGES, datasets
+from scoresep.training.stream import ClipOrder
+from scoresep.training.supervision import check_known, stemmed_tracks
+from scoresep.training.teacher import TEACHER
+from scoresep.training.terms import LOSSES, Loss, reads
+
+
+def stage_losses(number: int, recipe: Recipe) -> list[Loss]:
+    """The losses of a stage: those of its players that have a weight."""
+    weights = recipe.stages[number].weights
+    return [LOSSES[player][name] for player in STAGES[number].players for name, w in weights[player].items() if w]
+
+
+def stage_faults(number: int, recipe: Recipe, instruments: int) -> Iterable[str]:
+    """Settings with which a stage cannot learn to tell so many instruments apart, if it has any steps."""
+    if not recipe.stages[number].steps:
+        return
+    losses = stage_losses(number, recipe)
+    for player in sorted({*STAGES[number].players} - {loss.player for loss in losses}):
+        yield f"stage{number}.{player} has no loss with a weight above 0"
+    crossed = [f"stage{number}.{loss.player}.{loss.name}" for loss in losses if loss.exchanges]
+    if crossed and recipe.data.batch < instruments:
+        yield (
+            f"data.batch is {recipe.data.batch}, and {' and '.join(crossed)} need a clip for each of {instruments} "
+            "instruments; raise the batch, or set the weights to 0"
+        )
+    if STAGES[number].statistics and recipe.data.batch * recipe.data.clip_frames < 2:
+        yield f"stage{number} cannot normalise one frame; raise data.batch or data.clip_frames"
+
+
+def check_stages(cache: Cache, numbers: Sequence[int], recipe: Recipe, ranks: Ranks = ALONE) -> None:
+    """Refuse a recipe with which one of the stages cannot be trained on this cache.
+
+    Raises:
+        ScoresepError: all faults of the recipe, or what the cache lacks.
+    """
+    if not numbers:
+        return
+    faults = [fault for number in numbers for fault in stage_faults(number, recipe, len(cache.instruments))]
+    if faults := [*faults, *ranks.uneven(recipe.data.batch)]:
+        raise ScoresepError(f"recipe: {'; '.join(faults)}")
+    check_known(cache, recipe.supervision, recipe.stems_fraction)
+    ClipOrder(cache, "train", recipe.data.clip_frames, recipe.data.batch, recipe.seed)
+
+
+def check_shards(cache: Cache, numbers: Sequence[int], recipe: Recipe) -> None:
+    """Open every shard that training and validation read, for all that the stages' losses look at.
+
+    Raises:
+        ScoresepError: one is missing, foreign, or lacks a dataset.
+    """
+    names = datasets(reads(loss for number in numbers for loss in stage_losses(number, recipe)))
+    rows = np.concatenate([cache.rows(split) for split in ("train", "validation")])
+    for shard in np.unique(cache.tracks["shard"][rows]):
+        ShardClips(cache, 1, names).shard(int(shard))  # a reader each: files are closed as they go
+
+
+def check_resident(cache: Cache, numbers: Iterable[int], recipe: Recipe, device: torch.device) -> None:
+    """Refuse to hold the training split on a device that has not the memory for it.
+
+    Raises:
+        ScoresepError: it has less than the largest stage would hold.
+    """
+    stemmed = stemmed_tracks(cache, "train", recipe.supervision, recipe.stems_fraction, recipe.seed)
+    needs = [_held_bytes(cache, stage_losses(number, recipe), stemmed) for number in numbers]
+    has = memory(device)
+    if needs and has is not None and max(needs) > has:
+        raise ScoresepError(
+            f"the training split of {cache.path} takes {max(needs) / 1e9:.1f} GB and {device} has {has / 1e9:.1f} GB; "
+            "leave --resident out"
+        )
+
+
+def _held_bytes(cache: Cache, losses: Iterable[Loss], stemmed: frozenset[int]) -> int:
+    """Bytes of the training split that `resident.ResidentClips` holds for these losses."""
+    names = [name for name in datasets(reads(losses)) if name != TEACHER]
+    frames, total = cache.tracks["frames"].astype(np.int64), 0
+    for name, pieces in ShardClips(cache, 1, names, stemmed=stemmed).pieces.items():
+        rows = [int(row) for row in cache.rows("train") if name != STEMS or row in stemmed]
+        width = int(np.prod(pieces.shape)) * torch.empty(0, dtype=pieces.type).element_size()
+        total += int(np.sum(pieces.span.rows(frames[rows]))) * width
+    return total
+
+
+def check_output(out: Path, kept: Iterable[Path]) -> None:
+    """Refuse a place for the last checkpoint that cannot take it, or that holds something else.
+
+    Raises:
+        ScoresepError: a folder, another kind of file, one of the files `kept`, or no permission to write.
+    """
+    out = as_target(out, "checkpoint")
+    if out.resolve() in [path.resolve() for path in kept]:
+        raise ScoresepError(f"{out} is the checkpoint of an earlier stage of this run; give another --out")
+    if out.exists() and out.stat().st_size and not is_checkpoint(out):
+        raise ScoresepError(f"{out} is there and no checkpoint; give another --out")
+    check_writable(out, "checkpoint")
+
+
+def missing_validation(cache: Cache, numbers: Iterable[int], recipe: Recipe) -> Iterable[str]:
+    """A line for each stage that wants its best weights and has nothing to tell them by."""
+    if len(cache.rows("validation")) and recipe.data.validation_clips:
+        return
+    for number in (number for number in numbers if recipe.stages[number].keep == "best"):
+        yield f"stage {number} ends with its last weights, not its best: there is nothing to validate on"
+
+
+def check_run(
+    cache: Cache,
+    numbers: Sequence[int],
+    recipe: Recipe,
+    out: Path,
+    kept: Iterable[Path],
+    note: Callable[[str], None],
+) -> None:
+    """Refuse what would end the training of these stages, or keep its result from being written.
+
+    Raises:
+        ScoresepError: as `check_shards` and `check_output`.
+    """
+    check_output(out, kept)
+    check_shards(cache, numbers, recipe)
+    for line in missing_validation(cache, numbers, recipe):
+        note(line)
