@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import h5py
 import pytest
 
 from scoresep.cache.reader import Cache
@@ -97,3 +98,32 @@ def test_a_stopped_command_goes_on(command, here: Path, monkeypatch: pytest.Monk
     assert command("scoresep evaluate ckpt.pt --split train")[0] == 0
     assert len(rows) == 3 == len(set(rows))
     assert not (here / "metrics.parts").exists()
+
+
+def test_what_cannot_end_well_is_refused_before_the_work(
+    command, here: Path, make, cache_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*arguments: object) -> None:
+        raise AssertionError("a track is evaluated")
+
+    monkeypatch.setattr(tasks, "run_tasks", never)
+    monkeypatch.setattr("scoresep.evaluation.evaluate.run_tasks", never)
+    (here / "folder").mkdir()
+    with h5py.File(cache_copy, "a") as file:
+        file.attrs["digest"] = "another"
+    make.checkpoint(here / "other.pt", Cache(cache_copy))
+    for options, words in (
+        ("ckpt.pt --plot a.xyz", ["a.xyz", ".png"]),
+        ("ckpt.pt --plot folder", ["folder", "give"]),
+        ("ckpt.pt --plot ckpt.pt/a.png", ["ckpt.pt is a file"]),
+        ("ckpt.pt --out folder", ["folder", "give"]),
+        ("ckpt.pt --out new.pt", ["new.pt is there and holds no figures", "--out"]),
+        ("ckpt.pt new.pt --out ckpt.pt/a.json", ["ckpt.pt is a file"]),
+        ("ckpt.pt none.pt", ["none.pt does not exist"]),
+        ("ckpt.pt other.pt", ["content differs", "--cache"]),
+        ("ckpt.pt new.pt --split tset", ["tset", "test"]),
+    ):
+        status, out, err = command(f"scoresep evaluate {options}")
+        assert (status, out) == (2, "") and len(err.splitlines()) == 1, (options, err)
+        assert all(word in err for word in words), (options, err)
+    assert not (here / "metrics.json").exists() and not (here / "metrics.parts").exists()
