@@ -33,7 +33,7 @@ def test_every_step_is_a_command_with_its_options(shipped, unknown_options):
 
 def test_its_recipe_learns_from_scores_alone(shipped):
     recipe = load_recipe(str(shipped.HERE / "recipe.toml"), [])
-    assert recipe.supervision == "score+teacher" and not recipe.stage2.separator.stem
+    assert recipe.supervision == "score+teacher" and not recipe.stage2.separator["stem"]
 
 
 def test_a_shrunk_checkpoint_keeps_the_model_and_no_folder(shipped, make, cache, tmp_path):

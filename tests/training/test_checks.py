@@ -21,6 +21,7 @@ from scoresep.training.resident import ResidentClips
 from scoresep.training.run import stage_path, train
 from scoresep.training.stages import datasets
 from scoresep.training.supervision import stemmed_tracks
+from scoresep.training.terms import reads
 
 CPU = torch.device("cpu")
 NO_SEPARATOR = [
@@ -129,7 +130,7 @@ def test_the_memory_of_resident_tracks_is_what_they_take(cache: Cache, make: typ
     recipe = make.recipe(*settings)
     losses = stage_losses(3, recipe)
     stemmed = stemmed_tracks(cache, "train", recipe.supervision, recipe.stems_fraction, recipe.seed)
-    names = datasets(loss for own in losses.values() for loss in own)
+    names = datasets(reads(losses))
     held = ResidentClips(cache, 32, cache.rows("train").tolist(), CPU, names, stemmed=stemmed)._held
     taken = sum(tensor[:-1].numel() * tensor.element_size() for tensor in held.values())
     assert taken > 0 and checks._held_bytes(cache, losses, stemmed) == taken
