@@ -1,25 +1,16 @@
-"""Audio files to arrays and rates to rates. Called by corpora, cache and inference.
-
-Whole files are decoded: libFLAC 1.4.0-1.4.2 seeks wrongly, and a corpus is read front to back anyway.
-"""
+"""Audio files to arrays and rates to rates."""
 
 from __future__ import annotations
 
-import re
 from math import gcd
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
-from scoresep.errors import ScoresepError, first_line
-from scoresep.grid import HIGHEST_RATE, LOWEST_RATE
+from scoresep.decoding.recording import open_recording
+from scoresep.errors import ScoresepError
 
-MOST_SAMPLES_A_BYTE = 5000
-"""FLAC holds 65535 samples of silence in 14 bytes; no other format holds more."""
-LONGEST_OGG_PAGE = 65307
-"""Bytes."""
 SILENCE_BLOCK = 0.25
 """Seconds of digital silence that stay on either side of a sound that is resampled (soxr's filter reaches 11 ms at
 8 kHz), and the unit in which silence is looked for."""
@@ -39,65 +30,16 @@ def read_audio(path: str | Path, sample_rate: int | None = None, channels: int |
         ScoresepError: the file cannot be decoded to its end, is empty, holds NaN or infinite samples, or has another
             number of channels than `channels`.
     """
-    try:
-        with soundfile.SoundFile(path) as file:
-            expected, rate, integers = file.frames, file.samplerate, file.subtype.startswith("PCM_")
-            check_header(path, expected, rate)
-            samples = file.read(dtype="float32", always_2d=True)
-            check_whole(path, file.format, file.extra_info)
-    except (soundfile.LibsndfileError, OSError, ValueError, MemoryError) as fault:
-        raise ScoresepError(f"{path} is not readable audio ({first_line(fault)}); replace or remove it") from fault
-    if len(samples) != expected or not len(samples):
-        raise ScoresepError(f"{path} is truncated: {len(samples)} of {expected} samples; replace it")
-    if channels is not None and samples.shape[1] != channels:
-        raise ScoresepError(f"{path} has {samples.shape[1]} channels where {channels} is expected; replace it")
-    mono = average(samples)
-    if not integers and not np.isfinite(mono).all():
+    recording = open_recording(path)
+    if channels is not None and recording.channels != channels:
+        raise ScoresepError(f"{path} has {recording.channels} channels where {channels} is expected; replace it")
+    mono = np.concatenate([average(block) for block in recording.blocks()])
+    if not recording.integers and not np.isfinite(mono).all():
         raise ScoresepError(f"{path} holds samples that are not numbers; replace it")
+    rate = recording.rate
     if sample_rate is not None:
         return resample(mono, rate, sample_rate), sample_rate
     return mono, rate
-
-
-def check_header(path: str | Path, samples: int, rate: int) -> None:
-    """Refuse a file whose header promises what it cannot hold, before memory is taken for it.
-
-    Raises:
-        ScoresepError: it says so many samples for its size, or such a rate, that it must be damaged or forged.
-    """
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise ScoresepError(f"{path} is damaged: its header says {rate} Hz; replace it")
-    if samples > MOST_SAMPLES_A_BYTE * Path(path).stat().st_size:
-        raise ScoresepError(f"{path} is damaged: its header says {samples} samples, more than it can hold; replace it")
-
-
-def check_whole(path: str | Path, kind: str, said: str) -> None:
-    """Refuse a WAV or Ogg file that ends too early or is damaged within, which libsndfile reads without a word.
-
-    Args:
-        kind: libsndfile's name of the format.
-        said: its notes on the file, after reading. Programs that write into a pipe leave a WAV file's length open, all
-            bits set.
-
-    Raises:
-        ScoresepError: it is cut or damaged.
-    """
-    if damage := re.search(r"^Ogg.*(unexpected|Corrupt|a hole at|Junk|lacks).*", said, re.MULTILINE):
-        raise ScoresepError(f"{path} is damaged ({damage[0].strip()}); replace it")
-    if kind == "OGG" and not ends_its_stream(Path(path)):
-        raise ScoresepError(f"{path} is truncated: its last page is missing; replace it")
-    if (cut := re.search(r"^data : (\d+) \(should be (\d+)\)", said, re.MULTILINE)) and int(cut[1]) != 0xFFFFFFFF:
-        raise ScoresepError(f"{path} is truncated: {cut[2]} of {cut[1]} bytes of sound; replace it")
-
-
-def ends_its_stream(path: Path) -> bool:
-    """Whether the last page of an Ogg file is whole and marked as the last one (RFC 3533, section 6)."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - LONGEST_OGG_PAGE))
-        tail = file.read()
-    page = tail[max(tail.rfind(b"OggS"), 0) :]
-    segments = page[27 : 27 + page[26]] if len(page) > 27 else b""
-    return bool(segments) and bool(page[5] & 4) and len(page) >= 27 + len(segments) + sum(segments)
 
 
 def average(samples: np.ndarray) -> np.ndarray:

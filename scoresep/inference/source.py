@@ -1,7 +1,7 @@
-"""Where the audio comes from: a file or an array, read front to back in chunks. Called by `separate` and `transcribe`.
+"""Where the audio comes from: a file or an array, read front to back in chunks.
 
-A source can be read more than once (the level of a recording is measured before it is used) and never seeks, because
-libFLAC 1.4.0-1.4.2 seeks wrongly. Unlike `features.audio.read_audio` it never holds the whole recording.
+A source can be read more than once (the level of a recording is measured before it is used). Unlike
+`features.audio.read_audio` it never holds the whole recording.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import soundfile
 
-from scoresep.errors import ScoresepError, first_line
-from scoresep.features.audio import check_header, check_whole
-from scoresep.files import existing_file
+from scoresep.decoding.recording import open_recording
+from scoresep.errors import ScoresepError
 from scoresep.inference.arguments import as_audio, as_rate
 
 CHUNK = 1 << 16
@@ -32,46 +30,28 @@ class Source(Protocol):
     channels: int
     samples: int
 
-    def chunks(self) -> Iterator[np.ndarray]:
-        """The audio from its beginning, float32 (n, C) at a time, L samples together."""
+    def chunks(self, dtype: type = np.float32) -> Iterator[np.ndarray]:
+        """The audio from its beginning, (n, C) at a time, L samples together; float64 holds 32-bit samples exactly."""
         ...
 
 
 class FileSource:
-    """An audio file of any format that libsndfile reads.
+    """An audio file.
 
     Raises:
-        ScoresepError: no such file, not audio, no samples, a header that cannot be true; while reading: truncated or
-            damaged, or samples that are not numbers.
+        ScoresepError: as `open_recording`; while reading: truncated or damaged, or samples that are not numbers.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = existing_file(path, "audio file", "check the name")
-        try:
-            with soundfile.SoundFile(self.path) as file:
-                self.rate, self.channels, self.samples = file.samplerate, file.channels, file.frames
-        except (soundfile.LibsndfileError, OSError, ValueError) as fault:
-            raise ScoresepError(
-                f"{path} is not readable audio ({first_line(fault)}); convert it to WAV or FLAC"
-            ) from fault
-        check_header(path, self.samples, self.rate)
-        if not self.samples:
-            raise ScoresepError(f"{path} is empty: it holds no samples; leave it out")
+        self._recording = open_recording(path)
+        self.path, self.rate, self.channels = self._recording.path, self._recording.rate, self._recording.channels
+        self.samples = self._recording.samples
 
-    def chunks(self) -> Iterator[np.ndarray]:
+    def chunks(self, dtype: type = np.float32) -> Iterator[np.ndarray]:
         """See `Source.chunks`."""
-        count, size = 0, max(2 * CHUNK // max(self.channels, 2), 1)
-        try:
-            with soundfile.SoundFile(self.path) as file:
-                while len(chunk := file.read(size, dtype="float32", always_2d=True)):
-                    count += len(chunk)
-                    _check_finite(chunk, self.path)
-                    yield chunk
-                check_whole(self.path, file.format, file.extra_info)
-        except (soundfile.LibsndfileError, OSError) as fault:
-            raise ScoresepError(f"{self.path} cannot be read to its end ({first_line(fault)}); replace it") from fault
-        if count != self.samples:
-            raise ScoresepError(f"{self.path} is truncated: {count} of {self.samples} samples; replace it")
+        for chunk in self._recording.blocks(dtype, CHUNK):
+            _check_finite(chunk, self.path)
+            yield chunk
 
 
 class ArraySource:
@@ -86,10 +66,10 @@ class ArraySource:
         self.shape = np.shape(samples)
         self.samples, self.channels = self._samples.shape
 
-    def chunks(self) -> Iterator[np.ndarray]:
+    def chunks(self, dtype: type = np.float32) -> Iterator[np.ndarray]:
         """See `Source.chunks`."""
         for first in range(0, self.samples, CHUNK):
-            yield self._samples[first : first + CHUNK]
+            yield self._samples[first : first + CHUNK].astype(dtype, copy=False)
 
 
 class Recorder:

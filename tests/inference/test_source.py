@@ -52,7 +52,7 @@ def test_folder(tmp_path: Path) -> None:
 def test_file_that_is_not_audio(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "text.wav"
     path.write_bytes(content)
-    with pytest.raises(ScoresepError, match=r"text\.wav is not readable audio \(.*\); convert it") as caught:
+    with pytest.raises(ScoresepError, match=r"text\.wav is not readable audio \(.*\); (convert|replace)") as caught:
         FileSource(path)
     assert "\n" not in str(caught.value)
 

@@ -1,0 +1,55 @@
+"""Which audio is read, and which is known and is not: the one home of file suffixes."""
+
+from __future__ import annotations
+
+READ = {
+    "WAV": (".wav", ".wave", ".bwf", ".rf64"),
+    "W64": (".w64",),
+    "AIFF": (".aiff", ".aif", ".aifc"),
+    "AU": (".au", ".snd"),
+    "CAF": (".caf",),
+    "FLAC": (".flac",),
+    "OGG": (".ogg", ".oga"),
+    "Opus": (".opus",),
+    "MP3": (".mp3", ".mp2", ".mpga"),
+}
+"""What is read, and the suffixes that such files have in folders. A file's content decides how it is read."""
+AUDIO_SUFFIXES = tuple(suffix for suffixes in READ.values() for suffix in suffixes)
+FORMATS = ", ".join(list(READ)[:-1]) + f" or {list(READ)[-1]}"
+"""For messages and help."""
+UNREAD_SUFFIXES = (
+    *(".m4a", ".m4b", ".m4p", ".mp4", ".aac", ".3gp", ".alac", ".wma", ".asf", ".mka", ".webm", ".ape", ".wv", ".mpc"),
+    *(".tta", ".ac3", ".dts", ".amr", ".ra", ".dsf", ".dff", ".spx", ".voc", ".8svx", ".sph", ".sd2", ".gsm"),
+)
+"""Audio that is not read; in folders it is named."""
+UNREAD = (
+    (4, b"ftyp", "MP4 (M4A: AAC or ALAC)"),
+    (0, b"\xff\xf1", "AAC"),
+    (0, b"\xff\xf9", "AAC"),
+    (0, b"ADIF", "AAC"),
+    (0, b"\x30\x26\xb2\x75", "Windows Media (WMA)"),
+    (0, b"\x1a\x45\xdf\xa3", "Matroska or WebM"),
+    (0, b"MAC ", "Monkey's Audio"),
+    (0, b"wvpk", "WavPack"),
+    (0, b"MPCK", "Musepack"),
+    (0, b"MP+", "Musepack"),
+    (0, b"TTA1", "True Audio"),
+    (0, b"DSD ", "DSD"),
+    (0, b"FRM8", "DSD"),
+    (0, b"#!AMR", "AMR"),
+    (0, b"\x0b\x77", "AC-3"),
+    (0, b"Creative Voice File", "VOC"),
+    (0, b"NIST_1A", "NIST Sphere"),
+    (0, b"MThd", "MIDI, which is a score and no sound"),
+)
+"""Offset, magic bytes and name of formats that are not read."""
+
+
+def unread_format(head: bytes) -> str:
+    """The name of a format that is not read, by a file's first bytes; '' if they tell nothing."""
+    return next((name for at, magic, name in UNREAD if head[at : at + len(magic)] == magic), "")
+
+
+def remedy(name: str) -> str:
+    """How a file of that name becomes one that is read."""
+    return f'convert it: ffmpeg -i "{name}" "{name.rpartition(".")[0] or name}.wav"'
