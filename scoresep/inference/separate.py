@@ -268,11 +268,11 @@ def mask_blocks(
 
 
 def _adding_up(stems: np.ndarray, mixture: np.ndarray, complete: bool) -> np.ndarray:
-    """Stems (S, n, C) that add up to the mixture (n, C): what is missing is a residual or, if only rounding, the last
-    stem's."""
-    missing = mixture - stems.sum(axis=0)
+    """Stems (S, n, C) that add up to the mixture (n, C), but for a rounding of the last one: what is missing is a
+    residual or, if only rounding, the last stem's."""
+    missing = mixture - stems.sum(axis=0, dtype=np.float64)
     if not complete:
-        return np.concatenate([stems, missing[None]])
+        return np.concatenate([stems, missing[None].astype(np.float32)])
     stems[-1] += missing
     return stems
 

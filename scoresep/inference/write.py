@@ -1,4 +1,4 @@
-"""Stems to files: formats, rounding that keeps the sum, one gain for all. Called by `separate.separate_file`."""
+"""Stems to files: formats, rounding that keeps the sum, one gain for all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import soundfile
 
 from scoresep.errors import ScoresepError, first_line
 from scoresep.files import remove_stale, replacing
-from scoresep.inference.source import CHUNK, Progress, Source
+from scoresep.inference.source import Progress, Source
 from scoresep.instruments import nearest
 
 SUBTYPES = {
@@ -29,7 +29,8 @@ LARGEST_WAV = 4_000_000_000
 LOSSY_TOP = 0.95
 """Full scale of formats that change samples: what they do to a peak stays below 1 (a tone came back 3 % higher)."""
 HEADROOM = 1e-6
-"""By how much a common gain stays below full scale, so that rounding cannot reach beyond it."""
+"""By how much a common gain stays below full scale, so that rounding cannot reach beyond it, and by how much a stem may
+be beyond it without a gain: a mask of one takes a sample at full scale there by rounding alone."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def write_stems(
 
     Args:
         pieces: float32 (S, n, C) at a time, S as many as names.
-        source: what they were separated from: rate, channels and length.
+        source: what they were separated from and add up to.
 
     Returns:
         the files, and the gain that all of them were given so that none clips (1.0 if none would).
@@ -143,20 +144,31 @@ def common_gain(highest: float, lowest: float, form: Format) -> float:
     if not form.clips:
         return 1.0
     top = 1.0 - 1.0 / form.steps if form.steps else LOSSY_TOP
-    if highest <= top and lowest >= (-1.0 if form.steps else -top):
+    if highest <= top + HEADROOM and lowest >= (-1.0 if form.steps else -top) - HEADROOM:
         return 1.0
     return top / max(highest, -lowest) * (1.0 - HEADROOM)
 
 
-def to_steps(stems: np.ndarray, form: Format) -> np.ndarray:
-    """Round stems (S, ...) to integers whose sum is the rounded sum: int64 of the same shape.
+def to_steps(stems: np.ndarray, total: np.ndarray, form: Format) -> np.ndarray:
+    """Round stems (S, ...) to integers whose sum is the rounded total: int64 of the same shape.
 
     The sums of the first one, two, three ... stems are rounded, and a stem is the difference of two of them: less than
-    one step from its value, and never beyond full scale if the value was not (`common_gain`).
+    one step from its value, but for what rounding took beyond full scale, which goes to the quietest stem.
+
+    Args:
+        total: float64 (...), what the stems add up to, exactly: sums of float32 may be a step off at 24 bits.
     """
+    sums = np.cumsum(stems, axis=0, dtype=np.float64)
+    sums[-1] = total
     # halves upwards, always: halves to even could take a stem one step beyond full scale
-    sums = np.floor(np.cumsum(stems, axis=0, dtype=np.float64) * form.steps + 0.5).astype(np.int64)
-    return np.diff(sums, axis=0, prepend=0)
+    steps = np.diff(np.floor(sums * form.steps + 0.5).astype(np.int64), axis=0, prepend=0)
+    beyond = steps - np.clip(steps, -form.steps, form.steps - 1)
+    if beyond.any():
+        steps -= beyond
+        quietest = np.abs(steps).argmin(axis=0)[None]
+        moved = np.take_along_axis(steps, quietest, axis=0) + beyond.sum(axis=0)
+        np.put_along_axis(steps, quietest, np.clip(moved, -form.steps, form.steps - 1), axis=0)
+    return steps
 
 
 def _converted(
@@ -166,13 +178,11 @@ def _converted(
     done = 0
     with ExitStack() as stack:
         files = [stack.enter_context(soundfile.SoundFile(path)) for path in floats]
-        while done < source.samples:
-            read = [file.read(CHUNK // max(source.channels, 1) + 1, dtype="float32", always_2d=True) for file in files]
-            stems = np.stack(read)
-            if gain != 1.0:
-                stems = stems * gain
-            yield _as_integers(to_steps(stems, form), form) if form.steps else stems.astype(np.float32)
-            done += stems.shape[1]
+        for total in source.chunks(np.float64):
+            read = [file.read(len(total), dtype="float32", always_2d=True) for file in files]
+            stems = np.stack(read) * gain
+            yield _as_integers(to_steps(stems, total * gain, form), form) if form.steps else stems.astype(np.float32)
+            done += len(total)
             if progress:
                 progress("writing", done / source.rate, source.samples / source.rate)
 

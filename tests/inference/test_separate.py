@@ -162,19 +162,70 @@ def test_names_of_a_strangers_checkpoint_never_become_paths(name: str) -> None:
         file_names(model)
 
 
+def rounded(song: Path, bits: int, gain: float = 1.0) -> np.ndarray:
+    """The samples of a file as integers of so many bits: int64, halves upwards. float64 holds 32 bits exactly."""
+    return np.floor(soundfile.read(song)[0] * gain * 2.0 ** (bits - 1) + 0.5).astype(np.int64)
+
+
+def sum_of_stems(files: Sequence[Path], bits: int) -> np.ndarray:
+    assert {soundfile.info(path).subtype for path in files} == {f"PCM_{bits}"}
+    return sum(soundfile.read(path, dtype="int32")[0].astype(np.int64) >> 32 - bits for path in files)
+
+
 @pytest.mark.parametrize(("name", "bits"), [("wav", "16"), ("wav", "24"), ("flac", "16"), ("flac", "24")])
-@pytest.mark.parametrize("instruments", [(), ("bass",)])
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "PCM_32"), ("flac", "PCM_24"), ("aiff", "PCM_24"), ("wav", "FLOAT")],
+)
 def test_integer_stems_add_up_to_the_last_bit(
-    model: Model, sigmoid_model: Model, tmp_path: Path, name: str, bits: str, instruments: tuple[str, ...]
+    model: Model, sigmoid_model: Model, tmp_path: Path, name: str, bits: str, suffix: str, subtype: str
 ) -> None:
-    song = write_song(tmp_path / "song.wav", noise(40000, 2), 44100, f"PCM_{bits}")
-    for number, used in enumerate((model, sigmoid_model)):
-        folder = tmp_path / str(number)
-        written = separate_file(song, used, folder, Options(instruments), choose_format(name, bits))
+    """To the input, or where that has more bits to the input rounded."""
+    song = write_song(tmp_path / f"song.{suffix}", 3 * noise(40000, 2), 44100, subtype)
+    for number, (used, options) in enumerate(((model, Options()), (sigmoid_model, Options()), (model, ONE))):
+        written = separate_file(song, used, tmp_path / str(number), options, choose_format(name, bits))
         assert written.gain == 1.0
-        assert {soundfile.info(path).subtype for path in written.files} == {f"PCM_{bits}"}
-        stems = np.stack([soundfile.read(path, dtype="int32")[0] for path in written.files]).astype(np.int64)
-        np.testing.assert_array_equal(stems.sum(axis=0), soundfile.read(song, dtype="int32")[0])
+        np.testing.assert_array_equal(sum_of_stems(written.files, int(bits)), rounded(song, int(bits)))
+
+
+ONE = Options(instruments=("bass",))
+REFINED = Options(refine=True)
+
+
+@pytest.mark.parametrize("options", [ONE, REFINED], ids=["one", "refined"])
+@pytest.mark.parametrize("bits", ["16", "24"])
+def test_integer_stems_add_up_however_they_are_made(model: Model, tmp_path: Path, options: Options, bits: str) -> None:
+    song = write_song(tmp_path / "song.flac", noise(48000), 16000, "PCM_24")
+    written = separate_file(song, model, tmp_path / "out", options, choose_format("flac", bits))
+    np.testing.assert_array_equal(sum_of_stems(written.files, int(bits)), rounded(song, int(bits)))
+
+
+@pytest.mark.parametrize("shares", [(1 - 2e-7, 1e-7, 1e-7), (0.6, 0.3, 0.1)])
+def test_a_recording_at_full_scale_needs_no_gain(
+    constant_model: Callable[..., Model], tmp_path: Path, shares: tuple[float, ...]
+) -> None:
+    loud = np.repeat(np.where(np.random.default_rng(3).random(1500) < 0.5, -(1 << 31), (1 << 31) - 256), 16)
+    song = write_song(tmp_path / "song.wav", loud.astype(np.int32), 16000, "PCM_24")
+    written = separate_file(song, constant_model(shares), tmp_path / "out", form=choose_format("wav", "24"))
+    assert written.gain == 1.0
+    np.testing.assert_array_equal(sum_of_stems(written.files, 24), loud >> 8)
+
+
+def test_with_a_gain_the_sum_is_the_input_with_that_gain(constant_model: Callable[..., Model], tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.wav", 20 * noise(20000))
+    written = separate_file(song, constant_model((0.6, 0.3, 0.1)), tmp_path / "out", form=choose_format("wav", "24"))
+    assert written.gain < 0.9
+    np.testing.assert_array_equal(sum_of_stems(written.files, 24), rounded(song, 24, written.gain))
+
+
+@pytest.mark.parametrize("options", [Options(), ONE], ids=["all", "one"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_float_stems_add_up_but_for_one_rounding(model: Model, tmp_path: Path, options: Options, subtype: str) -> None:
+    song = write_song(tmp_path / "song.wav", 3 * noise(40000, 2), 44100, subtype)
+    files = separate_file(song, model, tmp_path / "out", options).files
+    stems = np.stack([soundfile.read(path)[0] for path in files])
+    rounding = np.spacing(np.abs(stems[-1]).astype(np.float32))
+    assert (np.abs(stems.sum(axis=0) - soundfile.read(song)[0]) <= rounding).all()
 
 
 def test_one_gain_for_all_if_anything_would_clip(constant_model: Callable[..., Model], tmp_path: Path) -> None:

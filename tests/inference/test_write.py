@@ -43,22 +43,41 @@ def test_what_a_format_cannot_hold(name: str, channels: int, rate: int) -> None:
 @pytest.mark.parametrize("bits", ["16", "24"])
 def test_rounding_keeps_the_sum_and_stays_within_a_step(bits: str) -> None:
     form = choose_format("wav", bits)
-    stems = noise(5, 3000, 2)
-    steps = to_steps(stems, form)
-    np.testing.assert_array_equal(steps.sum(axis=0), np.floor(stems.astype(np.float64).sum(axis=0) * form.steps + 0.5))
-    assert np.abs(steps - stems.astype(np.float64) * form.steps).max() < 1.0
+    stems = noise(5, 3000, 2).astype(np.float64)
+    steps = to_steps(stems, stems.sum(axis=0), form)
+    np.testing.assert_array_equal(steps.sum(axis=0), np.floor(stems.sum(axis=0) * form.steps + 0.5))
+    assert np.abs(steps - stems * form.steps).max() < 1.0
+
+
+@pytest.mark.parametrize("bits", ["16", "24"])
+@pytest.mark.parametrize("stems", [2, 5])
+def test_what_rounding_takes_beyond_full_scale_goes_to_another_stem(bits: str, stems: int) -> None:
+    form = choose_format("wav", bits)
+    full = np.array([1 - 1 / form.steps, -1.0] * 500)
+    values = np.zeros((stems, len(full)))
+    values[0] = full * (1 + 9e-7)
+    steps = to_steps(values, full, form)
+    np.testing.assert_array_equal(steps.sum(axis=0), full * form.steps)
+    assert -form.steps <= steps.min() and steps.max() < form.steps
+    assert np.abs(steps - values * form.steps).max() <= 9
+
+
+def test_one_stem_beyond_full_scale_is_at_full_scale() -> None:
+    form = choose_format("wav", "24")
+    loud = np.array([1.0, -1.0 - 1e-7])
+    assert to_steps(loud[None], loud, form).tolist() == [[form.steps - 1, -form.steps]]
 
 
 @pytest.mark.parametrize("bits", ["16", "24"])
 def test_no_gain_and_any_gain_stay_within_the_integers(bits: str) -> None:
     form = choose_format("wav", bits)
     rng = np.random.default_rng(5)
-    for highest in (1 - 1 / form.steps, 1.0, 1.7):
+    for highest in (1 - 1 / form.steps, 1.00001, 1.7):
         stems = rng.uniform(-1, highest, (3, 20000))
         stems[:, :2] = highest, -1.0
         gain = common_gain(stems.max(), stems.min(), form)
         assert (gain == 1.0) == (highest < 1.0)
-        steps = to_steps(stems * gain, form)
+        steps = to_steps(stems * gain, stems.sum(axis=0) * gain, form)
         assert -form.steps <= steps.min() and steps.max() < form.steps
         assert gain == 1.0 or np.abs(steps).max() > 0.9999 * (form.steps - 1)
 
