@@ -15,6 +15,7 @@ from pathlib import Path
 from scoresep import __version__
 from scoresep.cache.check import check_cache
 from scoresep.cache.reader import Cache
+from scoresep.decoding.formats import FORMATS
 from scoresep.errors import ScoresepError, first_line
 from scoresep.machine import available_cores
 
@@ -102,11 +103,11 @@ def graphics() -> Finding:
 
 
 def ffmpeg() -> Finding:
-    """ffmpeg, which nothing here needs."""
+    """ffmpeg, which nothing here needs: it turns other audio into audio that is read."""
     found = shutil.which("ffmpeg")
     if found:
         return Finding("ffmpeg", "good", found)
-    return Finding("ffmpeg", "good", "not there, and not needed: WAV, FLAC, OGG and MP3 are read without it")
+    return Finding("ffmpeg", "good", f"not there, and not needed: {FORMATS} is read without it, M4A and WMA are not")
 
 
 def soundfonts() -> Finding:

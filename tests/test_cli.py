@@ -528,6 +528,15 @@ def test_a_folder_of_songs_of_which_one_fails(command, here, music, trained):
             assert (music / verb / result.format(name)).is_file()
 
 
+@pytest.mark.parametrize("verb", ["transcribe", "separate"])
+def test_audio_of_a_folder_that_is_not_read_is_named_and_the_rest_done(command, here, music, trained, verb):
+    (music / "broken.ogg").rename(music / "song.m4a")
+    ended = command(f"scoresep {verb} music --out out --ckpt {trained}")
+    assert ended.status == 0 and len(list((here / "out").rglob("*.*"))) >= 3
+    (line,) = ended.err.splitlines()
+    assert line.startswith("1 file") and "song.m4a" in line and "ffmpeg" in line
+
+
 @pytest.mark.parametrize(("verb", "result"), [("transcribe", "one.mid"), ("separate", "one/bass.wav")])
 def test_a_folder_goes_on_where_it_was_stopped(command, here, music, trained, verb, result):
     """What is done is passed over, unless a file is named alone; what is half done is not."""

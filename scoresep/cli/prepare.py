@@ -10,6 +10,7 @@ import typer
 
 from scoresep.cli.options import DEFAULT_CACHE, Jobs, by_comma
 from scoresep.console import console, meter
+from scoresep.decoding.formats import FORMATS
 from scoresep.errors import ScoresepError
 from scoresep.instruments import DEFAULT_INSTRUMENTS, OTHER, Instrument, choose, read_instruments
 
@@ -95,7 +96,7 @@ def slakh(
 @prepare_app.command()
 def pairs(
     folder: Annotated[
-        Path, typer.Argument(help="Folder with recordings (WAV, FLAC, OGG, MP3) and MIDI of the same name.")
+        Path, typer.Argument(help=f"Folder with recordings ({FORMATS}) and MIDI files of the same name.")
     ],
     out: Out = DEFAULT_CACHE,
     instruments: Instruments = PAIRS_INSTRUMENTS,

@@ -19,6 +19,7 @@ from scoresep.cli.options import (
     by_comma,
 )
 from scoresep.console import console, errors, meter
+from scoresep.decoding.formats import FORMATS
 from scoresep.errors import ScoresepError
 from scoresep.machine import use_threads
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 Audio = Annotated[
     list[Path],
-    typer.Argument(help="WAV, FLAC, OGG or MP3 files, any rate, length and channels, or folders of them."),
+    typer.Argument(help=f"{FORMATS} files, any rate, length and channels, or folders of them."),
 ]
 Force = Annotated[
     bool,
@@ -74,6 +75,7 @@ def separate(
 
     chosen, stored = by_comma(instruments), choose_format(form, bits)
     songs = find_songs(audio, out)
+    tell_unread(audio)
     if score is not None and len(songs) > 1 and not score.is_dir():
         raise ScoresepError(f"{score} is the score of one of {len(songs)} files; give a folder of scores named alike")
     model = load_model(ckpt, device)
@@ -123,6 +125,7 @@ def transcribe(
 
     check_listen(listen)
     songs = find_songs(audio, out)
+    tell_unread(audio)
     model = load_model(ckpt, device)
 
     def files(song: Song) -> tuple[Path, Path | None]:
@@ -138,6 +141,14 @@ def transcribe(
         return [f"{target}: {counts} notes", *([str(picture)] if picture else [])]
 
     each_song(songs, work, None if force else there)
+
+
+def tell_unread(given: Sequence[Path]) -> None:
+    """Print a line on the audio in folders that is not read, if there is any."""
+    from scoresep.inference.songs import unread_note
+
+    if note := unread_note(given):
+        errors.print(one_line(note), markup=False)
 
 
 def each_song(

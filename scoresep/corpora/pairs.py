@@ -13,9 +13,9 @@ from pathlib import Path
 
 from scoresep.corpora.base import Corpus, Track
 from scoresep.corpora.splits import apply_split_file, assign_splits, deduplicated, read_split_csv
+from scoresep.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, remedy
 from scoresep.errors import ScoresepError
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 SCORE_SUFFIXES = (".mid", ".midi")
 
 
@@ -42,8 +42,7 @@ def open_pairs(root: str | Path, splits: str | Path | None = None, seed: int = 0
     if not any(track.mixture and track.score for track in tracks):
         first = f" ({tracks[0].problem})" if tracks else ""
         raise ScoresepError(
-            f"{root} holds no recording with its score{first}; "
-            "put song.wav (or .flac, .ogg, .mp3) and song.mid side by side"
+            f"{root} holds no recording with its score{first}; put song.wav (or {FORMATS}) and song.mid side by side"
         )
     if splits is None:
         tracks, split_set = assign_splits(tracks, salt=f"{seed}:"), f"seed-{seed}"
@@ -55,13 +54,14 @@ def open_pairs(root: str | Path, splits: str | Path | None = None, seed: int = 0
 
 
 def named_files(root: Path) -> dict[str, list[Path]]:
-    """Audio and MIDI files below `root` by their path from there without suffix, hidden ones left out.
+    """Audio and MIDI files below `root` by their path from there without suffix, hidden ones left out; audio that is
+    not read is among them, so that it can be named.
 
     Links to folders are followed, but no folder is visited twice.
     """
     found: dict[str, list[Path]] = {}
     for path in _walk(root):
-        if path.suffix.lower() in AUDIO_SUFFIXES + SCORE_SUFFIXES:
+        if path.suffix.lower() in AUDIO_SUFFIXES + UNREAD_SUFFIXES + SCORE_SUFFIXES:
             name = path.relative_to(root).with_suffix("").as_posix()
             found.setdefault(os.fsencode(name).decode("utf-8", errors="replace"), []).append(path)
     return found
@@ -87,7 +87,7 @@ def read_pair(name: str, files: list[Path]) -> Track:
     """The track of the files that share a name; what cannot be used comes back with its `problem` set."""
     audio = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
     scores = [path for path in files if path.suffix.lower() in SCORE_SUFFIXES]
-    if problem := problem_of(name, audio, scores):
+    if problem := problem_of(name, files, audio, scores):
         return Track(name, "", problem=problem)
     try:
         identity = hashlib.sha256(scores[0].read_bytes()).hexdigest()[:32]
@@ -96,13 +96,16 @@ def read_pair(name: str, files: list[Path]) -> Track:
     return Track(name, "", uuid=identity, mixture=audio[0], score=scores[0])
 
 
-def problem_of(name: str, audio: list[Path], scores: list[Path]) -> str:
-    """Why the files of one name are no pair, or ''."""
+def problem_of(name: str, files: list[Path], audio: list[Path], scores: list[Path]) -> str:
+    """Why the files of one name, recordings and scores among them, are no pair, or ''."""
     if "\N{REPLACEMENT CHARACTER}" in name:
         return "its file name is not UTF-8; rename it"
     for kind, paths in (("recordings", audio), ("scores", scores)):
         if len(paths) > 1:
             return f"{len(paths)} {kind} of one name ({', '.join(path.name for path in paths)}); keep one"
+    if not audio and len(files) > len(scores):
+        unread = next(path for path in files if path not in scores)
+        return f"{unread.name} is in a format that is not read; {remedy(unread.name)}"
     if not scores:
         return f"{audio[0].name} has no score; put {audio[0].stem}.mid beside it"
     if not audio:

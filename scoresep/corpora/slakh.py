@@ -37,7 +37,7 @@ USUAL_FOLDERS = (
 )
 """Names looked for in the working folder, in `data/` below it and in the home folder."""
 OMITTED_FOLDER = "omitted"
-AUDIO_SUFFIXES = (".flac", ".wav")
+STEM_SUFFIXES = (".flac", ".wav")
 SPLIT_SETS = ("orig", "split2", "redux")
 """The data set's own split sets (its utilities' documentation asks results to name one of them)."""
 
@@ -242,7 +242,7 @@ def read_stem(name: str, about: Any, audio: dict[str, Path], scores: dict[str, P
     """
     if "/" in name or "\\" in name:
         raise ValueError(f"stem name {name[:40]!r} is a path")
-    file = next((audio[name + suffix] for suffix in AUDIO_SUFFIXES if name + suffix in audio), None)
+    file = next((audio[name + suffix] for suffix in STEM_SUFFIXES if name + suffix in audio), None)
     if file is None:
         return None
     program, is_drum = program_of(name, about)

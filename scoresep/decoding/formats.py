@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+from shlex import quote
+
 READ = {
     "WAV": (".wav", ".wave", ".bwf", ".rf64"),
     "W64": (".w64",),
@@ -52,4 +55,6 @@ def unread_format(head: bytes) -> str:
 
 def remedy(name: str) -> str:
     """How a file of that name becomes one that is read."""
-    return f'convert it: ffmpeg -i "{name}" "{name.rpartition(".")[0] or name}.wav"'
+    path = PurePath(name)
+    wanted = f"{path.stem}{'.flac' if path.suffix.lower() == '.wav' else '.wav'}"
+    return f"convert it: ffmpeg -i {quote(name)} {quote(wanted)}"

@@ -86,7 +86,8 @@ def find_streams(name: str, data: bytes, start: int, end: int) -> list[Stream]:
     samples = max(found * _samples(data[first + 1]) - skip, 0)
     begin = spans[0][0]
     room = max(found * (frame_length(data, begin) + 1) - size, 0) + 4096  # for libsndfile's estimate, never read
-    return [Stream([*spans, room], samples, skip)]
+    seen = spans if found < CHAIN else []  # libsndfile wants more than one
+    return [Stream([*spans, *seen, room], samples, skip)]
 
 
 @cache

@@ -169,7 +169,7 @@ def _opened(path: Path, stream: Stream) -> Iterator[soundfile.SoundFile]:
             if file.subtype == "OPUS":
                 file.seek(0)  # else samples before the first are not left out where the stream's clock begins late
         except FAULTS as fault:
-            raise ScoresepError(f"{path} is not readable audio ({first_line(fault)}); {remedy(path.name)}") from fault
+            raise ScoresepError(f"{path} is not readable audio ({_said(fault)}); convert it to WAV or FLAC") from fault
         yield file
 
 
@@ -177,7 +177,12 @@ def _read(path: Path, file: soundfile.SoundFile, count: int, dtype: type) -> np.
     try:
         return file.read(count, dtype=np.dtype(dtype).name, always_2d=True)
     except FAULTS as fault:
-        raise ScoresepError(f"{path} cannot be read to its end ({first_line(fault)}); replace it") from fault
+        raise ScoresepError(f"{path} cannot be read to its end ({_said(fault)}); replace it") from fault
+
+
+def _said(fault: Exception) -> str:
+    """What libsndfile says, without soundfile's name for the object that it reads from."""
+    return fault.error_string if isinstance(fault, soundfile.LibsndfileError) else first_line(fault)
 
 
 def _goes_on(path: Path, file: soundfile.SoundFile) -> bool:

@@ -36,13 +36,10 @@ class Spliced(io.RawIOBase):
 
     def __init__(self, path: Path, parts: list[Part]) -> None:
         super().__init__()
-        self._path, self._parts = path, parts
+        self._parts = parts
         self._ends = list(accumulate(map(length_of, parts)))
         self._file: BinaryIO = path.open("rb", buffering=0)
         self._at = 0
-
-    def __repr__(self) -> str:  # soundfile puts it into its messages
-        return repr(str(self._path))
 
     def readable(self) -> bool:
         return True

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoresep.corpora.pairs import AUDIO_SUFFIXES, SCORE_SUFFIXES
+from scoresep.corpora.pairs import SCORE_SUFFIXES
+from scoresep.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, remedy
 from scoresep.errors import ScoresepError
 
 
@@ -44,7 +45,9 @@ def find_songs(given: Sequence[str | Path], out: str | Path) -> list[Song]:
             Song(file, file.relative_to(path).with_suffix("").as_posix()) for file in _audio_below(path, Path(out))
         ]
         if not found:
-            raise ScoresepError(f"{path} holds no audio; give a folder with {', '.join(AUDIO_SUFFIXES)} files")
+            raise ScoresepError(
+                f"{path} holds no audio; {unread_note([path]) or f'give a folder with {FORMATS} files'}"
+            )
         songs += found
     first: dict[str, Song] = {}
     for song in songs:
@@ -54,6 +57,22 @@ def find_songs(given: Sequence[str | Path], out: str | Path) -> list[Song]:
                 f"{known.path} and {song.path} would both be written as '{song.name}'; rename one or run them apart"
             )
     return songs
+
+
+def unread_note(given: Sequence[str | Path]) -> str:
+    """A line on the audio in the folders given that is not read, and what to do; '' if there is none."""
+    paths = [
+        Path(place, name)
+        for folder in given
+        for place, _, names in os.walk(folder)
+        for name in sorted(names)
+        if not name.startswith(".") and Path(name).suffix.lower() in UNREAD_SUFFIXES
+    ]
+    if not paths:
+        return ""
+    named = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
+    count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+    return f"{count} of a format that is not read passed over ({named}); {remedy(paths[0].name)}"
 
 
 def _audio_below(folder: Path, out: Path) -> Iterator[Path]:

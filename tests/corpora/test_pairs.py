@@ -184,3 +184,18 @@ def test_a_locked_folder_is_not_passed_over(put):
             open_pairs(root)
     finally:
         (root / "in").chmod(0o700)
+
+
+def test_every_format_that_is_read_makes_a_pair(put):
+    root = put(
+        "a.aiff", "a.mid", "b.au", "b.mid", "c.caf", "c.mid", "d.OGA", "d.mid", "e.opus", "e.mid", "f.mp2", "f.mid"
+    )
+    assert [track.problem for track in open_pairs(root).tracks] == [""] * 6
+
+
+def test_a_recording_that_is_not_read_is_named_with_the_remedy(put):
+    root = put("a.wav", "a.mid", "a.m4a", "b.M4A", "b.mid", "c.wma")
+    problems = {track.id: track.problem for track in open_pairs(root).tracks}
+    assert not problems["a"]
+    assert problems["b"].startswith("b.M4A ") and "ffmpeg -i b.M4A b.wav" in problems["b"]
+    assert problems["c"].startswith("c.wma ") and "ffmpeg" in problems["c"]

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from scoresep.decoding.formats import AUDIO_SUFFIXES, UNREAD_SUFFIXES
 from scoresep.errors import ScoresepError
-from scoresep.inference.songs import Song, find_score, find_songs
+from scoresep.inference.songs import Song, find_score, find_songs, unread_note
 
 
 @pytest.fixture
@@ -36,6 +37,31 @@ def test_two_songs_of_one_name(music: Path) -> None:
 
 def test_a_folder_without_audio(tmp_path: Path) -> None:
     with pytest.raises(ScoresepError, match="holds no audio"):
+        find_songs([tmp_path], tmp_path / "out")
+
+
+def test_a_folder_is_searched_for_all_that_is_read(tmp_path: Path) -> None:
+    for n, suffix in enumerate(AUDIO_SUFFIXES):
+        (tmp_path / f"{n:02d}{suffix}").touch()
+        (tmp_path / f"x{n:02d}{suffix.upper()}").touch()
+    assert len(find_songs([tmp_path], tmp_path / "out")) == 2 * len(AUDIO_SUFFIXES)
+    assert {".aif", ".aiff", ".opus", ".caf", ".oga", ".w64", ".au", ".mp2"} <= set(AUDIO_SUFFIXES)
+    assert not set(AUDIO_SUFFIXES) & set(UNREAD_SUFFIXES)
+
+
+def test_audio_that_is_not_read_is_named(music: Path) -> None:
+    assert not unread_note([music, music / "b.wav"])
+    for name in ("deep/z.M4A", "my song.aac", "b.wma", ".hidden.m4a"):
+        (music / name).touch()
+    note = unread_note([music])
+    assert note.startswith("3 files") and "z.M4A" in note and "b.wma" in note and "hidden" not in note
+    assert "ffmpeg -i b.wma b.wav" in note
+    assert len(find_songs([music], music / "out")) == 4
+
+
+def test_a_folder_of_nothing_that_is_read(tmp_path: Path) -> None:
+    (tmp_path / "z.m4a").touch()
+    with pytest.raises(ScoresepError, match=r"holds no audio; 1 file .*z\.m4a.*ffmpeg"):
         find_songs([tmp_path], tmp_path / "out")
 
 
