@@ -214,20 +214,20 @@ def after_tags(data: bytes, at: int, end: int) -> int:
 
 def read_head(data: bytes, at: int) -> Head | None:
     """What a Xing, Info or VBRI frame at `at` says, if it is one that tells the number of frames."""
-    second, mono = data[at + 1], data[at + 3] >> 6 == 3
+    frame = data[at : at + 256].ljust(256, b"\0")
+    second, mono = frame[1], frame[3] >> 6 == 3
     if second >> 1 & 3 != LAYER3:
         return None
-    if data[at + 36 : at + 40] == b"VBRI":
-        size, frames = struct.unpack(">II", data[at + 46 : at + 54])
+    if frame[36:40] == b"VBRI":
+        size, frames = struct.unpack(">II", frame[46:54])
         return Head(frames, size, None)
     side = (17 if mono else 32) if second >> 3 & 3 == MPEG1 else (9 if mono else 17)
-    tag = at + 4 + side + (0 if second & 1 else 2)  # two bytes of checksum
-    if data[tag : tag + 4] not in (b"Xing", b"Info"):
+    tag = frame[4 + side + (0 if second & 1 else 2) :]  # two bytes of checksum
+    if tag[:4] not in (b"Xing", b"Info"):
         return None
-    flags = data[tag + 7]
-    field = tag + 8
-    frames = int.from_bytes(data[field : field + 4], "big") if flags & 1 else 0
-    size = int.from_bytes(data[field + 4 : field + 8], "big") if flags & 3 == 3 else None
-    lame = field + 4 * (flags & 1) + 4 * (flags >> 1 & 1) + 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1)
-    delay = int.from_bytes(data[lame + 21 : lame + 23], "big") >> 4 if any(data[lame : lame + 9]) else None
+    flags = tag[7]
+    frames = int.from_bytes(tag[8:12], "big") if flags & 1 else 0
+    size = int.from_bytes(tag[12:16], "big") if flags & 3 == 3 else None
+    lame = tag[8 + 4 * (flags & 1) + 4 * (flags >> 1 & 1) + 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1) :]
+    delay = int.from_bytes(lame[21:23], "big") >> 4 if any(lame[:9]) else None
     return Head(frames, size, delay)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from scoresep.decoding.recording import open_recording
+from scoresep.decoding.recording import Recording, open_recording
 from scoresep.errors import ScoresepError
 
 SILENCE_BLOCK = 0.25
@@ -33,13 +33,25 @@ def read_audio(path: str | Path, sample_rate: int | None = None, channels: int |
     recording = open_recording(path)
     if channels is not None and recording.channels != channels:
         raise ScoresepError(f"{path} has {recording.channels} channels where {channels} is expected; replace it")
-    mono = np.concatenate([average(block) for block in recording.blocks()])
+    mono = _mono(recording)
     if not recording.integers and not np.isfinite(mono).all():
         raise ScoresepError(f"{path} holds samples that are not numbers; replace it")
     rate = recording.rate
     if sample_rate is not None:
         return resample(mono, rate, sample_rate), sample_rate
     return mono, rate
+
+
+def _mono(recording: Recording) -> np.ndarray:
+    try:
+        mono = np.empty(recording.samples, dtype=np.float32)
+    except MemoryError as fault:
+        raise ScoresepError(f"{recording.path} does not fit into memory ({fault}); cut it into pieces") from fault
+    done = 0
+    for block in recording.blocks():
+        mono[done : done + len(block)] = average(block)
+        done += len(block)
+    return mono
 
 
 def average(samples: np.ndarray) -> np.ndarray:
