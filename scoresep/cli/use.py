@@ -61,8 +61,9 @@ def separate(
 ) -> None:
     """Split recordings into one stem per instrument, which add up to the input. No score is needed.
 
-    Where stems cannot add up by themselves, a stem 'residual' holds the rest. If 16 or 24 bits, OGG or MP3 would clip,
-    all stems of a recording get one common gain. A file that fails does not stop the others.
+    Where stems cannot add up by themselves, a stem 'residual' holds the rest. Stems of 16 and 24 bits add up to the
+    last bit. If they, OGG or MP3 would clip, all stems of a recording get one common gain. A file that fails does not
+    stop the others.
 
     Example: scoresep separate song.flac --refine
 
