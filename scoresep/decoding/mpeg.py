@@ -33,6 +33,8 @@ CHAIN = 3
 """Frames in a row that are no chance."""
 SEARCHED = 1 << 20
 """Bytes in which a first or next frame is looked for."""
+MOST_FRAMES = (1 << 31) - 2
+"""More in a header were never filled in."""
 DECODER_DELAY = 529
 """Samples by which a decoder of layer III is late."""
 
@@ -54,11 +56,19 @@ class Walk:
 
 @dataclass(frozen=True)
 class Head:
-    """What the frame in front says: the number of frames, the bytes of all if known, samples of delay if known."""
+    """What the frame in front says.
+
+    Attributes:
+        frames: how many follow; 0 if that was not filled in.
+        size: bytes of all, if known.
+        delay: the encoder's, in samples, if known.
+        followed: whether libsndfile goes by it: not by VBRI.
+    """
 
     frames: int
-    size: int | None
-    delay: int | None
+    size: int | None = None
+    delay: int | None = None
+    followed: bool = True
 
 
 def find_streams(name: str, data: bytes, start: int, end: int) -> list[Stream]:
@@ -77,7 +87,7 @@ def find_streams(name: str, data: bytes, start: int, end: int) -> list[Stream]:
     if walk.cut or (more > 0 and not (more == 1 and head.size is not None and head.size <= size)):
         said = f"{found} of {head.frames} frames" if more > 0 else f"its last frame, after {found} others, is not whole"
         raise ScoresepError(f"{name} is truncated: {said}; replace it")
-    if head and not more:
+    if head and head.followed and not more:
         return [Stream(walk.spans)]
     spans: list[Part] = [*walk.spans]
     if head:
@@ -220,7 +230,7 @@ def read_head(data: bytes, at: int) -> Head | None:
         return None
     if frame[36:40] == b"VBRI":
         size, frames = struct.unpack(">II", frame[46:54])
-        return Head(frames, size, None)
+        return Head(_filled(frames), size, followed=False)
     side = (17 if mono else 32) if second >> 3 & 3 == MPEG1 else (9 if mono else 17)
     tag = frame[4 + side + (0 if second & 1 else 2) :]  # two bytes of checksum
     if tag[:4] not in (b"Xing", b"Info"):
@@ -230,4 +240,8 @@ def read_head(data: bytes, at: int) -> Head | None:
     size = int.from_bytes(tag[12:16], "big") if flags & 3 == 3 else None
     lame = tag[8 + 4 * (flags & 1) + 4 * (flags >> 1 & 1) + 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1) :]
     delay = int.from_bytes(lame[21:23], "big") >> 4 if any(lame[:9]) else None
-    return Head(frames, size, delay)
+    return Head(_filled(frames), size, delay)
+
+
+def _filled(frames: int) -> int:
+    return 0 if frames > MOST_FRAMES else frames

@@ -93,6 +93,37 @@ def test_a_header_that_counts_itself_is_right(tmp_path: Path, sound: Callable, r
     assert len(read(path)) >= 60_000
 
 
+@pytest.mark.parametrize("said", [0, 1, 20, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_header_that_was_not_filled_in_or_says_less(
+    tmp_path: Path, sound: Callable, read: Callable, said: int
+) -> None:
+    """Only the delay at the beginning is left out, of which the header tells too."""
+    path = tmp_path / "a.mp3"
+    content = bytearray(encode(path, sound(60_000)))
+    whole, count = read(path), len(list(frames(content))) - 1
+    at = content.index(b"Xing") + 8
+    content[at : at + 4] = struct.pack(">I", said)
+    path.write_bytes(content)
+    found = read(path)
+    assert len(found) == 1152 * count - DELAY
+    np.testing.assert_allclose(found[: len(whole)], whole, atol=1e-6)
+
+
+def test_a_vbri_header(tmp_path: Path, sound: Callable, read: Callable) -> None:
+    """libsndfile does not go by it; it is no sound."""
+    path = tmp_path / "a.mp3"
+    first, *rest = frames(encode(path, sound(60_000)))
+    fields = struct.pack(">4sHHHII", b"VBRI", 1, 0, 0, sum(map(len, (first, *rest))), len(rest))
+    head = (first[:4] + bytes(32) + fields).ljust(len(first), b"\0")
+    path.write_bytes(b"".join(rest))
+    whole = read(path)
+    path.write_bytes(head + b"".join(rest))
+    np.testing.assert_array_equal(read(path), whole)
+    path.write_bytes(head + b"".join(rest[:-1]))
+    with pytest.raises(ScoresepError, match=r"a\.mp3 is truncated"):
+        read(path)
+
+
 @pytest.mark.parametrize("tags", [b"", b"ID3\3\0\0\0\0\2\0" + bytes(256), b"TAG" + bytes(125)])
 def test_files_one_after_the_other(tmp_path: Path, sound: Callable, read: Callable, tags: bytes) -> None:
     """The header of the first tells of the first."""
