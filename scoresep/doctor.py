@@ -19,7 +19,7 @@ from scoresep.decoding.formats import FORMATS
 from scoresep.errors import ScoresepError, first_line
 from scoresep.machine import available_cores
 
-PACKAGES = ("torch", "numpy", "numba", "h5py", "soundfile", "soxr", "symusic", "pretty_midi", "museval", "mir_eval")
+PACKAGES = ("torch", "numpy", "numba", "h5py", "soundfile", "soxr", "mido", "pretty_midi", "museval", "mir_eval")
 PROBE_MIB = 64
 """Size of the file that disk speed is measured with."""
 SLOW_MIB_PER_S = 30.0

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import symusic
 
 from scoresep.errors import ScoresepError, first_line
+from scoresep.features.channels import bends_of, by_tick, notes_of, on_channel, pedal_spans, pedalled, programs_at
+from scoresep.features.midi import MidiFile, channels_of, read_file
 from scoresep.grid import LOWEST_PITCH, PITCHES
+from scoresep.text import decode_names
 
-DEFAULT_BEND_RANGE = 2.0
-"""Semitones of a full pitch bend until a file says otherwise (General MIDI)."""
+SHORTEST_NOTE = 0.03
+"""Seconds that a note must last to sound as more than a click; one without length is given these."""
 MAX_HOURS = 24.0
 """A note later than this is a broken file, not music."""
-SUSTAIN = 64
-"""Controller of the sustain pedal."""
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = 8 * 2**20
 """A larger MIDI file is no music; the largest of Slakh2100 is below 1 MB."""
 
 
@@ -78,7 +78,10 @@ def part_from_notes(notes: Sequence[tuple[float, float, int, int]], **fields: ob
 
 
 def read_midi(path: str | Path, longest_pedal: float = 0.0) -> list[Part]:
-    """Read every instrument of a MIDI file that has notes.
+    """Read every instrument of a MIDI file that has notes: a part is the notes of a track, channel and program.
+
+    A note without length, as pads and drum machines write them, lasts `SHORTEST_NOTE`. docs/data.md tells what is read
+    of what is found in the wild.
 
     Args:
         longest_pedal: seconds by which the sustain pedal may lengthen a note beyond the release of its key; by default
@@ -90,92 +93,63 @@ def read_midi(path: str | Path, longest_pedal: float = 0.0) -> list[Part]:
     try:
         if Path(path).stat().st_size > MAX_BYTES:
             raise ValueError("larger than any score")
-        content = Path(path).read_bytes()
-        check_chunks(content)
-        score = symusic.Score.from_midi(content, ttype="second")
-        if any(len(track.notes) and not track.notes.numpy()["duration"].any() for track in score.tracks):
-            raise ValueError("its notes have no length")
-    except Exception as fault:  # symusic raises many types on broken files: RuntimeError, ValueError, ...
+        parts = _parts(read_file(Path(path).read_bytes()), longest_pedal)
+    except (OSError, ValueError) as fault:
         reason = first_line(fault)
         raise ScoresepError(f"{path} is not a readable MIDI file ({reason}); replace or remove it") from fault
-    parts = [part for track in score.tracks if len(part := _part(track, longest_pedal))]
     if any(part.offset.max() > MAX_HOURS * 3600 for part in parts):
         raise ScoresepError(f"{path} is broken: it places a note after {MAX_HOURS:.0f} hours; replace or remove it")
     return parts
 
 
-def check_chunks(content: bytes) -> None:
-    """Refuse a MIDI file of fewer tracks than its header says, or of no time: symusic would read less, or silence.
+def _parts(file: MidiFile, longest_pedal: float) -> list[Part]:
+    """The parts of a file, by track, channel and program."""
+    names = decode_names([track.name for track in file.tracks])
+    playing = [channels_of(track) for track in file.tracks]
+    all_on = {channel: on_channel(file.tracks, channel) for own in playing for channel in own}
+    quiet_on = {
+        channel: on_channel([t for t, own in zip(file.tracks, playing, strict=True) if channel not in own], channel)
+        for channel in all_on
+    }
+    parts = []
+    for track, name, channels in zip(file.tracks, names, playing, strict=True):
+        for channel in channels:
+            own = on_channel([track], channel)
+            heard = by_tick([quiet_on[channel], own])
+            notes = notes_of(own, track.end)
+            programs = programs_at(notes[:, 0], heard, all_on[channel], channel, file.gs)
+            for program, is_drum in np.unique(programs, axis=0).tolist():
+                chosen = notes[(programs == (program, is_drum)).all(axis=1)]
+                kind = {"program": program, "is_drum": bool(is_drum), "name": name}
+                parts.append(_part(file, chosen, heard, longest_pedal, kind))
+    return parts
 
-    Raises:
-        ValueError: what is wrong with it.
-    """
-    if content[:4] != b"MThd" or len(content) < 14:
-        raise ValueError("it does not begin with a MIDI header")
-    tracks, division = int.from_bytes(content[10:12], "big"), content[12:14]
-    if not any(division):
-        raise ValueError("a beat has no ticks")
-    place, found = 8 + int.from_bytes(content[4:8], "big"), 0
-    while place + 8 <= len(content):
-        found += content[place : place + 4] == b"MTrk"
-        place += 8 + int.from_bytes(content[place + 4 : place + 8], "big")
-    if found < tracks or place > len(content):
-        raise ValueError(f"truncated: {found} of {tracks} tracks")
 
-
-def _part(track: symusic.Track, longest_pedal: float) -> Part:
-    notes, bends, changes = track.notes.numpy(), track.pitch_bends.numpy(), track.controls.numpy()
-    in_time = np.argsort(changes["time"], kind="stable")
-    changes = {name: values[in_time] for name, values in changes.items()}
-    onset = notes["time"].astype(np.float64)
-    offset = onset + notes["duration"]
-    if longest_pedal and not track.is_drum:
-        offset = pedalled(offset, *pedal_spans(changes, offset.max(initial=0.0)), longest_pedal)
-    order = np.lexsort((notes["velocity"], notes["pitch"], offset, onset))
-    order = order[(offset > onset)[order]]
-    bend_order = np.argsort(bends["time"], kind="stable")
+def _part(file: MidiFile, notes: np.ndarray, heard: np.ndarray, longest_pedal: float, kind: dict[str, object]) -> Part:
+    onset, offset = _seconds(file, notes[:, 0]), _seconds(file, notes[:, 1])
+    offset = onset + np.float32(offset - onset)
+    if kind["is_drum"]:
+        offset = np.where(notes[:, 4], offset, onset)  # of a stroke that is never released, only the onset is known
+    elif longest_pedal:
+        down, up = pedal_spans(heard, notes[:, 1].max())
+        offset = pedalled(offset, _seconds(file, down), _seconds(file, up), longest_pedal)
+    offset = np.where(offset > onset, offset, onset + SHORTEST_NOTE)
+    order = np.lexsort((notes[:, 3], notes[:, 2], offset, onset))
+    bend_tick, bend = bends_of(heard)
     return Part(
         onset=onset[order],
         offset=offset[order],
-        pitch=notes["pitch"].astype(np.int64)[order],
-        velocity=notes["velocity"].astype(np.int64)[order],
-        bend_time=bends["time"].astype(np.float64)[bend_order],
-        bend=_bend_range(changes) * bends["value"][bend_order] / 8192.0,
-        program=track.program,
-        is_drum=track.is_drum,
-        name=track.name,
+        pitch=notes[order, 2],
+        velocity=notes[order, 3],
+        bend_time=_seconds(file, bend_tick),
+        bend=bend,
+        **kind,  # type: ignore[arg-type]
     )
 
 
-def _bend_range(changes: dict[str, np.ndarray]) -> float:
-    """Semitones of a full bend: registered parameter 0 (controllers 101, 100, 6, 38) if the file sets it."""
-    selected = [127, 127]
-    semitones, cents = DEFAULT_BEND_RANGE, 0.0
-    chosen = np.isin(changes["number"], (6, 38, 100, 101))
-    for number, value in zip(changes["number"][chosen].tolist(), changes["value"][chosen].tolist(), strict=True):
-        if number in (100, 101):
-            selected[101 - number] = value
-        elif selected == [0, 0] and number == 6:
-            semitones = float(value)
-        elif selected == [0, 0] and number == 38:
-            cents = float(value)
-    return semitones + cents / 100.0
-
-
-def pedal_spans(changes: dict[str, np.ndarray], end: float) -> tuple[np.ndarray, np.ndarray]:
-    """When the sustain pedal goes down and up: float64 (S,) seconds each; one that stays down comes up at `end`."""
-    chosen = changes["number"] == SUSTAIN
-    down, time = changes["value"][chosen] >= 64, changes["time"][chosen].astype(np.float64)
-    turns = np.flatnonzero(np.diff(np.append(False, down)))  # down, up, down, ... as nothing repeats
-    moments = time[turns]
-    return moments[::2], np.append(moments[1::2], [end] * (len(moments) % 2))
-
-
-def pedalled(offset: np.ndarray, down: np.ndarray, up: np.ndarray, longest: float) -> np.ndarray:
-    """Offsets of notes whose keys come up at `offset` (K,): those that do so under the pedal last until it comes up."""
-    span = np.searchsorted(down, offset, side="right") - 1
-    held = (span >= 0) & (offset < np.append(up, -np.inf)[span])
-    return np.where(held, np.minimum(np.append(up, 0.0)[span], offset + longest), offset)
+def _seconds(file: MidiFile, ticks: np.ndarray) -> np.ndarray:
+    """Times of ticks, float64 rounded to float32: on this raster caches have always had their notes."""
+    return file.seconds(ticks).astype(np.float32).astype(np.float64)
 
 
 def sounding_notes(parts: Sequence[Part], tolerance: float) -> np.ndarray:

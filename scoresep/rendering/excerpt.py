@@ -6,6 +6,7 @@ sounds. Volume, expression and panning are dropped: a part faded to nothing woul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -67,8 +68,7 @@ def read_song(path: Path, source: str, seconds: float) -> Song:
     Raises:
         ScoresepError: the file is not MIDI or has no notes.
     """
-    parts = [tidied(part, float(part.offset.max())) for part in read_midi(path, LONGEST_PEDAL)]
-    parts = [part for part in parts if len(part)]
+    parts = [tidied(part, math.inf) for part in read_midi(path, LONGEST_PEDAL)]
     if not parts:
         raise ScoresepError(f"{path} has no notes; remove it")
     length = max(float(part.offset.max()) for part in parts)

@@ -15,12 +15,10 @@ from dataclasses import dataclass, field, replace
 import mido
 import numpy as np
 
-from scoresep.features.score import DEFAULT_BEND_RANGE, Part
+from scoresep.features.channels import DEFAULT_BEND_RANGE, DRUM_CHANNEL
+from scoresep.features.score import SHORTEST_NOTE, Part, first_strikes
 
 TICKS_PER_BEAT = 960
-DRUM_CHANNEL = 9
-SHORTEST_NOTE = 0.03
-"""Seconds; what is left of a note cut shorter than this is dropped: it would be a click with a label."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +56,19 @@ def tidied(part: Part, seconds: float) -> Part:
     """Make a part that MIDI can hold: notes inside [0, seconds], none overlapping another of its own pitch.
 
     A MIDI note-off names only a pitch, so of two overlapping notes of one pitch the first ends where the second starts.
+    Every note lasts `SHORTEST_NOTE` or more. What cannot is left out: notes of which less lies inside, and those whose
+    pitch is struck again sooner.
     """
     onset, offset = np.maximum(part.onset, 0.0), np.minimum(part.offset, seconds)
-    order = np.lexsort((offset, onset, part.pitch))
+    begun = (part.onset >= 0) | (offset >= SHORTEST_NOTE)
+    inside = np.flatnonzero(begun & (seconds - onset >= SHORTEST_NOTE) & (offset > 0))
+    order = inside[np.lexsort((offset[inside], onset[inside], part.pitch[inside]))]
     onset, offset, pitch, velocity = onset[order], offset[order], part.pitch[order], part.velocity[order]
     same = pitch[1:] == pitch[:-1]
     offset[:-1][same] = np.minimum(offset[:-1], onset[1:])[same]
-    keep = offset - onset >= SHORTEST_NOTE
-    onset, offset, pitch, velocity = onset[keep], offset[keep], pitch[keep], velocity[keep]
+    last = _last_strikes(onset, pitch)
+    onset, offset, pitch, velocity = onset[last], offset[last], pitch[last], velocity[last]
+    offset = np.where(offset - onset < SHORTEST_NOTE, onset + SHORTEST_NOTE, offset)
     order = np.lexsort((pitch, onset))
     return replace(
         part,
@@ -76,12 +79,18 @@ def tidied(part: Part, seconds: float) -> Part:
     )
 
 
+def _last_strikes(onset: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    """Of strikes ordered by pitch and onset, the last ones of those that follow each other too fast: indices."""
+    heads = first_strikes(-onset[::-1], pitch[::-1], np.nextafter(SHORTEST_NOTE, 0))
+    return len(onset) - 1 - heads[::-1]
+
+
 def midi_bytes(song: Song, parts: Sequence[Part], controls: Sequence[tuple[int, int]] = ()) -> bytes:
-    """A type 1 MIDI file of `parts` on the song's grid, one track each, as long as the song.
+    """A type 1 MIDI file of `parts` on the song's grid, one track each, named in UTF-8, as long as the song.
 
     Drums go to channel 10. `controls` are (controller, value) pairs set at time 0 on every track.
     """
-    file = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_BEAT)
+    file = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_BEAT, charset="utf-8")
     conductor = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(song.tempo), time=0)])
     file.tracks.append(conductor)
     ticks_per_second = 1e6 * TICKS_PER_BEAT / mido.bpm2tempo(song.tempo)
@@ -115,7 +124,8 @@ def _track(
         value = int(np.clip(round(8192 * semitones / full), -8192, 8191))
         events.append((tick(time), 2, mido.Message("pitchwheel", channel=channel, pitch=value)))
     events.sort(key=lambda event: event[:2])
-    track = mido.MidiTrack([mido.MetaMessage("track_name", name=part.name.encode("ascii", "replace").decode(), time=0)])
+    name = part.name.encode("utf-8", "replace").decode()  # no halves of a letter
+    track = mido.MidiTrack([mido.MetaMessage("track_name", name=name, time=0)])
     now = 0
     for time, _, message in events:
         track.append(message.copy(time=time - now))

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from scoresep.features.score import Part, part_from_notes, read_midi
+from scoresep.features.score import SHORTEST_NOTE, Part, part_from_notes, read_midi
 from scoresep.rendering.compose import CORE, REGISTERS, TEMPO_RANGE, Clock, compose
 from scoresep.rendering.harmony import Chord, near, scale_step, voice
 from scoresep.rendering.song import Song, fingerprint, midi_bytes, tidied
@@ -114,12 +114,29 @@ def test_wide_bends_set_their_range(tmp_path):
     np.testing.assert_allclose(read_midi(path)[0].bend, [-7.0, 3.5], atol=0.01)
 
 
-def test_tidied_cuts_overlaps_and_drops_clicks():
+def test_tidied_cuts_overlaps_and_leaves_the_end_out():
     part = tidied(
         part_from_notes([(0.0, 2.0, 60, 90), (1.0, 1.5, 60, 90), (3.99, 4.5, 64, 90), (1.0, 3.0, 62, 90)]), 4.0
     )
     assert part.pitch.tolist() == [60, 60, 62]
     np.testing.assert_allclose(part.offset, [1.0, 1.5, 3.0])
+
+
+def test_no_note_is_too_short():
+    """MMA writes strokes of 2 ms; of a note that sounded before the song begins, less than a click is left."""
+    rows = [(0.5, 0.502, 36, 90), (0.6, 0.6, 36, 90), (1.0, 1.002, 60, 90), (-1.0, 0.01, 62, 90), (3.9, 3.902, 36, 90)]
+    for is_drum in (True, False):
+        part = tidied(part_from_notes(rows, is_drum=is_drum), 4.0)
+        assert part.onset.tolist() == [0.5, 0.6, 1.0, 3.9]
+        np.testing.assert_allclose(part.offset, part.onset + SHORTEST_NOTE)
+
+
+def test_of_strikes_too_fast_to_tell_the_last_is_kept():
+    """Two at once, a flam, and a roll of which every second stroke fits."""
+    strokes = [0.0, 0.0, 1.0, 1.02, *(2.0 + 0.02 * n for n in range(5))]
+    part = tidied(part_from_notes([(time, time + 0.002, 38, 90) for time in strokes], is_drum=True), 4.0)
+    np.testing.assert_allclose(part.onset, [0.0, 1.02, 2.0, 2.04, 2.08])
+    assert (part.offset[:-1] <= part.onset[1:]).all()
 
 
 def test_fingerprint_ignores_programs_but_not_notes():
