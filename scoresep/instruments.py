@@ -11,11 +11,12 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from scoresep.errors import ScoresepError
+from scoresep.text import folded
 
 DRUM_PROGRAM = 128
 LONGEST_NAME = 100
@@ -34,7 +35,8 @@ class Instrument:
         programs: MIDI programs, 0-127; 128 stands for drums.
         midi_program: the program that a transcription of it is written with.
         kind: one of `KINDS`.
-        names: patterns of track names (`*cello*`; case does not matter), which count more than programs.
+        names: patterns of track names (`*cello*`; neither case nor form of letters matters), which count more than
+            programs.
     """
 
     name: str
@@ -141,10 +143,10 @@ def group_of(program: int, is_drum: bool, instruments: Sequence[Instrument], nam
     None if no instrument takes it. Names of drum tracks are compared with percussive instruments only, so that a
     "bass drum" is no bass.
     """
-    program = DRUM_PROGRAM if is_drum else program
+    program, spoken = DRUM_PROGRAM if is_drum else program, folded(name.strip())
     for n, instrument in enumerate(instruments):
         fits = program != DRUM_PROGRAM or instrument.kind == "percussive"
-        if fits and any(fnmatch(name.strip().lower(), pattern.lower()) for pattern in instrument.names):
+        if fits and any(fnmatchcase(spoken, folded(pattern)) for pattern in instrument.names):
             return n
     by_program = (n for n, instrument in enumerate(instruments) if program in instrument.programs)
     left_over = (n for n, instrument in enumerate(instruments) if not instrument.scored)

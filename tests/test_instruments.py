@@ -234,3 +234,20 @@ def test_a_missing_or_foreign_file_is_named(tmp_path):
 def test_nearest_suggests_or_lists():
     assert nearest("smal", ["small", "large"]) == "; did you mean 'small'?"
     assert nearest("q", ["small", "large"]) == "; known: small, large"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("*flöte*", "FLÖTE 1"),
+        ("*flöte*", "Flo\u0308te"),
+        ("*flo\u0308te*", "Flöte"),
+        ("große trommel", "GROSSE TROMMEL"),
+        ("*ピアノ*", "ﾋﾟｱﾉ 1"),
+        ("*ギター*", "キ\u3099ター"),
+        ("*бас*", "БАС"),
+    ],
+)
+def test_patterns_fit_whatever_the_form_of_letters(pattern, name):
+    groups = (Instrument("a", (0,)), Instrument("b", names=(pattern,)))
+    assert group_of(0, False, groups, name) == 1 and group_of(0, False, groups, "Oboe") == 0

@@ -32,6 +32,7 @@ from scoresep.inference.stream import (
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model
 from scoresep.plotting import check_picture
+from scoresep.text import latin_carrier
 
 RESOLUTION = TICKS_A_SECOND // 2
 """Ticks per quarter note; at the default tempo of 120 a tick is about 1 ms."""
@@ -241,7 +242,9 @@ def key_strength(magnitude: Tensor, grid: Grid) -> Tensor:
 
 
 def write_midi(path: str | Path, notes: Mapping[str, np.ndarray], instruments: Sequence[Instrument]) -> None:
-    """Write notes (K, 4) as MIDI: one named track an instrument that has any entry in `notes`, 120 beats per minute.
+    """Write notes (K, 4) as MIDI: one track an instrument that has any entry in `notes`, 120 beats per minute.
+
+    Tracks are named after their instruments, in UTF-8.
 
     Raises:
         ScoresepError: `path` cannot be written, or the notes are none that MIDI can say (`arguments.as_notes`).
@@ -251,7 +254,8 @@ def write_midi(path: str | Path, notes: Mapping[str, np.ndarray], instruments: S
     for instrument in instruments:
         if instrument.name not in notes:
             continue
-        part = pretty_midi.Instrument(instrument.midi_program, not instrument.pitched, instrument.name)
+        name = latin_carrier(instrument.name)
+        part = pretty_midi.Instrument(instrument.midi_program, not instrument.pitched, name)
         part.notes = [
             pretty_midi.Note(int(velocity), int(pitch), onset, max(offset, onset + SHORTEST))
             for onset, offset, pitch, velocity in notes[instrument.name].tolist()

@@ -1,5 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
 
+import mido
 import numpy as np
 import pretty_midi
 import pytest
@@ -8,6 +10,7 @@ import torch
 
 from scoresep.errors import ScoresepError
 from scoresep.features.level import level_of
+from scoresep.features.score import read_midi
 from scoresep.features.spectrogram import stft
 from scoresep.grid import LOWEST_PITCH, Grid
 from scoresep.inference.notes import decode_notes
@@ -72,6 +75,14 @@ def test_midi_of_every_instrument_has_drums_alone_on_the_drum_channel(tmp_path: 
     midi = pretty_midi.PrettyMIDI(str(tmp_path / "all.mid"))
     assert sorted(part.name for part in midi.instruments) == sorted(INSTRUMENTS)
     assert [part.name for part in midi.instruments if part.is_drum] == ["drums"]
+
+
+@pytest.mark.parametrize("name", ["Flöte", "ピアノ", "фортепиано", "a" * 100])
+def test_midi_has_names_of_all_letters(tmp_path: Path, name: str) -> None:
+    groups = [replace(INSTRUMENTS["pipe"], name=name), INSTRUMENTS["bass"]]
+    write_midi(tmp_path / "a.mid", {group.name: np.array([[0.5, 1.0, 60, 80]]) for group in groups}, groups)
+    assert [part.name for part in read_midi(tmp_path / "a.mid")] == [name, "bass"]
+    assert name in {track.name for track in mido.MidiFile(tmp_path / "a.mid", charset="utf-8").tracks}
 
 
 def test_what_has_no_score_is_not_transcribed(tmp_path: Path) -> None:
