@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from scoresep.cache.schema import Excluded, StemFinding
 from scoresep.corpora.splits import Leak
-from scoresep.files import replacing
+from scoresep.files import write_rows
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,4 @@ def lines(outcome: Outcome) -> list[str]:
 
 def write_csv(outcome: Outcome) -> None:
     """Write the table beside the index."""
-    with replacing(outcome.table) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(Row._fields)
-        table.writerows(rows(outcome))
+    write_rows(outcome.table, Row._fields, rows(outcome))

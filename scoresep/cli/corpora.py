@@ -35,6 +35,8 @@ def render(
 
     Example: scoresep render corpus --songs 60 --seed 1
     """
+    from scoresep.cli.prepare import SHOWN
+    from scoresep.rendering.left_out import summary
     from scoresep.rendering.render import RenderSettings, render_corpus
 
     banks = {"soundfonts": tuple(soundfont)} if soundfont else {}
@@ -54,8 +56,15 @@ def render(
             jobs=jobs or available_cores(),
             progress=lambda done, total, what: progress(what, done, total),
         )
-    for file, reason in report.skipped:
-        console.print(f"  skipped {file}: {reason}", markup=False)
+    told = [f"skipped {file}: {reason}" for file, reason in report.skipped]
+    for line in [
+        *told[:SHOWN],
+        *[f"skipped {len(told) - SHOWN} more"] * (len(told) > SHOWN),
+        *summary(report.left_out),
+    ]:
+        console.print(f"  {line}", markup=False)
+    if report.left_out:
+        console.print(f"  all of it: {report.table}", markup=False)
     for group, patches in sorted(report.held_out.items()):
         console.print(f"  {group}: only test songs use {', '.join(patches)}", markup=False)
     counts = ", ".join(f"{count} {split}" for split, count in report.tracks.items())

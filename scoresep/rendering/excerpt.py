@@ -7,6 +7,7 @@ sounds. Volume, expression and panning are dropped: a part faded to nothing woul
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from scoresep.errors import ScoresepError
 from scoresep.features.score import Part, read_midi
 from scoresep.instruments import DEFAULT_INSTRUMENTS, INSTRUMENTS, choose, group_of
+from scoresep.rendering.left_out import AGAIN, CUT, lost
 from scoresep.rendering.parallel import Progress, in_parallel
 from scoresep.rendering.song import Song, fingerprint, tidied
 
@@ -55,7 +57,7 @@ def _read_one(number: int, path: Path, folder: Path, seconds: float) -> tuple[in
     try:
         return number, read_song(path, _source(path, folder), seconds)
     except ScoresepError as fault:
-        return number, str(fault)
+        return number, str(fault).replace(f"{folder}{os.sep}", "")
 
 
 def _source(path: Path, folder: Path) -> str:
@@ -68,26 +70,33 @@ def read_song(path: Path, source: str, seconds: float) -> Song:
     Raises:
         ScoresepError: the file is not MIDI or has no notes.
     """
-    parts = [tidied(part, math.inf) for part in read_midi(path, LONGEST_PEDAL)]
-    if not parts:
+    read = read_midi(path, LONGEST_PEDAL)
+    if not read:
         raise ScoresepError(f"{path} has no notes; remove it")
+    parts = [tidied(part, math.inf) for part in read]
     length = max(float(part.offset.max()) for part in parts)
     start = best_start(parts, seconds, length)
     kept = min(seconds, length - start + TAIL_SECONDS)
-    cut = tuple(part for part in (_cut(part, start, kept) for part in parts) if len(part))
-    if not cut:
+    cut = [_cut(part, start, kept) for part in parts]
+    if not any(map(len, cut)):
         raise ScoresepError(f"{path} has no notes longer than a click; remove it")
-    return Song(cut, kept, 120.0, fingerprint(parts), source)
+    left_out = (*lost(source, read, parts, AGAIN), *lost(source, parts, cut, CUT))
+    return Song(tuple(filter(len, cut)), kept, 120.0, fingerprint(parts), source, left_out=left_out)
 
 
 def best_start(parts: Sequence[Part], seconds: float, length: float) -> float:
-    """Start of the `seconds` in which piano, guitar and bass sound together most (then: most of the three)."""
+    """Start of the `seconds` in which piano, guitar and bass sound together most (then: most of the three).
+
+    Where none of them plays, all parts count.
+    """
     if length <= seconds:
         return 0.0
     instruments = choose(DEFAULT_INSTRUMENTS)
+    groups = [group_of(part.program, part.is_drum, instruments) for part in parts]
+    if not any(group is not None for group in groups):
+        groups = [0] * len(groups)
     active = np.zeros((len(instruments), int(length / _RESOLUTION) + 1), dtype=bool)
-    for part in parts:
-        group = group_of(part.program, part.is_drum, instruments)
+    for part, group in zip(parts, groups, strict=True):
         if group is not None:
             for onset, offset in zip(part.onset, part.offset, strict=True):
                 active[group, int(onset / _RESOLUTION) : int(offset / _RESOLUTION) + 1] = True

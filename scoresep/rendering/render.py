@@ -1,6 +1,7 @@
 """Make a corpus in Slakh2100's layout, from the built-in composer or from users' MIDI files. Called by the CLI.
 
     OUT/render.json                                settings, so that a second run continues or refuses
+    OUT/left_out.csv                               what of the songs is not in it, if anything
     OUT/{train,validation,test}/TrackNNNNN/        metadata.yaml, mix.flac, all_src.mid, MIDI/SNN.mid, stems/SNN.flac
 
 Everything follows from the settings: same settings, same bytes, whatever the number of jobs and however often it was
@@ -19,9 +20,21 @@ import joblib
 import numpy as np
 
 from scoresep.errors import ScoresepError
+from scoresep.features.score import Part
 from scoresep.machine import available_cores
 from scoresep.rendering.compose import GROUPS, compose
 from scoresep.rendering.excerpt import group_name, read_folder
+from scoresep.rendering.left_out import (
+    BEYOND,
+    NO_PATCH,
+    SILENT,
+    TABLE,
+    UNWANTED,
+    Row,
+    part_name,
+    silent_stems,
+    write_table,
+)
 from scoresep.rendering.parallel import Progress, in_parallel
 from scoresep.rendering.patches import Patch, PatchPool, check_soundfonts, own_patch, patch_pool
 from scoresep.rendering.settings import (
@@ -53,6 +66,7 @@ class RenderReport:
         skipped: (file, reason) of MIDI files that gave no track.
         held_out: group to the labels of the patches that only test songs use.
         rejected: label to the reason why a preset was not used.
+        left_out: what of the songs is not in the corpus, skipped files included; also in `table`.
     """
 
     out: Path
@@ -63,6 +77,12 @@ class RenderReport:
     skipped: tuple[tuple[str, str], ...]
     held_out: dict[str, tuple[str, ...]]
     rejected: dict[str, str]
+    left_out: tuple[Row, ...] = ()
+
+    @property
+    def table(self) -> Path:
+        """The file that says what was left out; it exists if anything was."""
+        return self.out / TABLE
 
 
 @dataclass(frozen=True)
@@ -99,7 +119,7 @@ def render_corpus(
     if jobs < 1:
         raise ScoresepError(f"cannot render with {jobs} jobs; use at least 1")
     check_soundfonts(settings.soundfonts)
-    songs, skipped = _songs(settings, jobs, progress)
+    songs, beyond, skipped = _songs(settings, jobs, progress)
     pool = patch_pool(settings.soundfonts, _groups(songs), settings.seed)
     claim(out, settings, songs)
     tasks = [
@@ -112,6 +132,9 @@ def render_corpus(
         (song.source, reason) for task in missing if (reason := silent.get(task.number)) and (song := task.song)
     ]
     there = [task for task in tasks if task.number not in silent]
+    left_out = [row for task in there for row in _left_out(task, settings)]
+    left_out += [Row(song, "", "", reason) for song, reason in (*skipped, *((song, BEYOND) for song in beyond))]
+    write_table(out, left_out)
     return RenderReport(
         out=out,
         tracks={split: Counter(task.split for task in there)[split] for split in SPLITS},
@@ -121,16 +144,19 @@ def render_corpus(
         skipped=tuple(skipped),
         held_out={g: held for g, held in pool.held_out.items() if not settings.groups or g in settings.groups},
         rejected=pool.rejected,
+        left_out=tuple(left_out),
     )
 
 
 # Songs
 
 
-def _songs(settings: RenderSettings, jobs: int, progress: Progress) -> tuple[list[Song | None], list[tuple[str, str]]]:
-    """The songs in their order (None: to be composed) and the MIDI files that gave none."""
+def _songs(
+    settings: RenderSettings, jobs: int, progress: Progress
+) -> tuple[list[Song | None], list[str], list[tuple[str, str]]]:
+    """The songs in their order (None: to be composed), MIDI files that are not needed, and those that gave no song."""
     if settings.midi_dir is None:
-        return [None] * (settings.songs or DEFAULT_SONGS), []
+        return [None] * (settings.songs or DEFAULT_SONGS), [], []
     read, skipped = read_folder(settings.midi_dir, settings.seconds, jobs, progress)
     unique: dict[str, Song] = {}
     for song in read:
@@ -140,7 +166,8 @@ def _songs(settings: RenderSettings, jobs: int, progress: Progress) -> tuple[lis
             unique[song.uuid] = song
     # An order that says nothing about names and folders: splits follow it.
     order = sorted(unique.values(), key=lambda song: digest(f"{settings.seed} {song.uuid}".encode()))
-    return list(order[: settings.songs]), sorted(skipped)
+    count = len(order) if settings.songs is None else settings.songs
+    return list(order[:count]), sorted(song.source for song in order[count:]), sorted(skipped)
 
 
 def _groups(songs: Iterable[Song | None]) -> set[str]:
@@ -208,6 +235,30 @@ def draw_stems(song: Song, split: str, settings: RenderSettings, pool: PatchPool
             fresh = [patch for patch in choices if patch not in drawn.values()] or list(choices)
             drawn.setdefault(key, fresh[int(rng.integers(len(fresh)))])
             patch = drawn[key]
-        if patch is not None and (not settings.groups or group in settings.groups):
+        if patch is not None and not _against(part, settings):
             stems.append(Stem(part, patch, reverb, tone))
     return stems
+
+
+# What is left out
+
+
+def _against(part: Part, settings: RenderSettings) -> str:
+    """Why a part is not rendered, or ''."""
+    group = group_name(part)
+    if settings.groups and group not in settings.groups:
+        return UNWANTED
+    return NO_PATCH if group is None and own_patch(settings.soundfonts, part.program) is None else ""
+
+
+def _left_out(task: _Task, settings: RenderSettings) -> list[Row]:
+    """What a finished track has not of its song. Of composed songs only silent parts count: nobody wrote the others."""
+    silent = silent_stems(task.folder)
+    if task.song is None and not silent:
+        return []
+    song = task.song or _composed(settings, task.number)
+    reasons = [_against(part, settings) for part in song.parts]
+    drawn = [part for part, reason in zip(song.parts, reasons, strict=True) if not reason]
+    found = [(part, reason) for part, reason in zip(song.parts, reasons, strict=True) if reason and task.song]
+    found += [(drawn[number], SILENT) for number in silent]
+    return [*song.left_out, *(Row(song.source, part_name(part), len(part), reason) for part, reason in found)]

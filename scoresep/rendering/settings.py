@@ -22,6 +22,8 @@ SPLITS = ("train", "validation", "test")
 SETTINGS_FILE = "render.json"
 RENDER_VERSION = 2
 """Goes into a corpus's settings: raise it when the same music gives other audio."""
+MIDI_VERSION = 2
+"""The same of songs from MIDI files: raise it when the same file gives other music."""
 DEFAULT_SONGS = 60
 
 
@@ -138,6 +140,7 @@ def _described(settings: RenderSettings, songs: Sequence[Song | None]) -> dict[s
         "render_version": RENDER_VERSION,
         "composer_version": COMPOSER_VERSION,
         "source": "composer" if settings.midi_dir is None else "midi",
+        **({} if settings.midi_dir is None else {"midi_version": MIDI_VERSION}),
         "groups": list(settings.groups),
         "seed": settings.seed,
         "seconds": settings.seconds,

@@ -17,6 +17,7 @@ import numpy as np
 
 from scoresep.features.channels import DEFAULT_BEND_RANGE, DRUM_CHANNEL
 from scoresep.features.score import SHORTEST_NOTE, Part, first_strikes
+from scoresep.rendering.left_out import Row
 
 TICKS_PER_BEAT = 960
 
@@ -32,6 +33,7 @@ class Song:
         uuid: md5 of the composition (32 hex digits), equal for equal music whatever it is played on.
         source: where it comes from, like a path (Slakh's `lmd_midi_dir`).
         style: what the composer drew (key, mode, metre, patterns), for statistics.
+        left_out: what the source has and `parts` have not.
     """
 
     parts: tuple[Part, ...]
@@ -40,6 +42,7 @@ class Song:
     uuid: str = ""
     source: str = ""
     style: dict[str, object] = field(default_factory=dict)
+    left_out: tuple[Row, ...] = ()
 
 
 def fingerprint(parts: Sequence[Part]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import shutil
 from pathlib import Path
 
+import mido
 import numpy as np
 import pretty_midi
 import pytest
@@ -14,10 +16,17 @@ import soundfile
 import yaml
 
 from scoresep.errors import ScoresepError
+from scoresep.features.roll import rasterise
+from scoresep.features.score import SHORTEST_NOTE, part_from_notes, read_midi
+from scoresep.grid import Grid
 from scoresep.rendering import render
 from scoresep.rendering import track as track_module
+from scoresep.rendering.excerpt import read_song
+from scoresep.rendering.left_out import BEYOND, CUT, SILENT, UNWANTED, summary
 from scoresep.rendering.loudness import integrated_loudness
 from scoresep.rendering.render import RenderSettings, render_corpus, split_sequence
+from scoresep.rendering.song import Song
+from scoresep.rendering.synth import default_soundfont, render_part
 
 SMALL = RenderSettings(songs=4, seconds=6.0, sample_rate=16000, seed=5)
 REAL = Path(__file__).parents[3] / "shared" / "data" / "slakh-clip" / "slakh2100_flac_redux" / "train" / "Track00001"
@@ -243,6 +252,100 @@ def test_changed_midi_files_are_noticed(midi_folder, tmp_path):
     render_corpus(tmp_path / "c", settings, jobs=1)
     _write_midi(midi_folder / "song0.mid", 77)
     with pytest.raises(ScoresepError, match="other MIDI files"):
+        render_corpus(tmp_path / "c", settings, jobs=1)
+
+
+def _left_out(out: Path) -> list[list[str]]:
+    with (out / "left_out.csv").open(newline="", encoding="utf-8") as file:
+        header, *found = csv.reader(file)
+    assert header == ["song", "part", "notes", "reason"]
+    return found
+
+
+def test_what_is_left_out_is_counted_by_reason(midi_folder, tmp_path, capsys):
+    """What a score holds is in the track's, or in the table, or both parts and songs are named there."""
+    settings = RenderSettings(
+        midi_dir=midi_folder, seconds=6.0, sample_rate=8000, songs=3, groups=("piano", "guitar", "bass", "drums")
+    )
+    report = render_corpus(tmp_path / "c", settings, jobs=1)
+    found = _left_out(tmp_path / "c")
+    assert [list(map(str, row)) for row in report.left_out] == found and report.table == tmp_path / "c" / "left_out.csv"
+    rendered = {_metadata(track)["lmd_midi_dir"] for track in _tracks(tmp_path / "c")}
+    whole = {name: reason for name, part, _, reason in found if not part}
+    assert set(whole) == {
+        "broken.mid",
+        "song1.mid",
+        *({"song0.mid", "deep/copy.mid", "song2.mid", "deep/long.MIDI"} - rendered),
+    }
+    assert str(tmp_path) not in str(found)
+    assert {name for name, _, _, reason in found if reason == UNWANTED} == rendered
+    for track in _tracks(tmp_path / "c"):
+        name = _metadata(track)["lmd_midi_dir"]
+        read, kept = (sum(map(len, read_midi(path))) for path in (midi_folder / name, track / "all_src.mid"))
+        assert read == kept + sum(int(notes) for file, part, notes, _ in found if file == name and part)
+    again = render_corpus(tmp_path / "c", settings, jobs=2)
+    assert (again.made, again.left_out) == (0, report.left_out) and _left_out(tmp_path / "c") == found
+    lines = summary(report.left_out)
+    assert len(lines) == 3 and CUT in lines[0] and UNWANTED in lines[1] and BEYOND in lines[2]
+
+
+@pytest.mark.parametrize("ticks", [0, 4, 800])
+def test_strokes_of_any_length_are_rendered(tmp_path, ticks):
+    """As pads write drums, as MMA does (2 ms), as people do. All are in stem, score, roll and onsets."""
+    times, track = np.arange(0.5, 7.5, 0.5), mido.MidiTrack()
+    for n in range(len(times)):
+        track.append(mido.Message("note_on", channel=9, note=38, velocity=100, time=960 - (ticks if n else 0)))
+        track.append(mido.Message("note_off", channel=9, note=38, time=ticks))
+    (tmp_path / "m").mkdir()
+    mido.MidiFile(ticks_per_beat=960, tracks=[track]).save(tmp_path / "m" / "a.mid")
+    settings = RenderSettings(midi_dir=tmp_path / "m", seconds=8.0, sample_rate=16000)
+    report = render_corpus(tmp_path / "c", settings, jobs=1)
+    assert report.left_out == () and not report.table.exists()
+    (folder,) = _tracks(tmp_path / "c")
+    (part,) = read_midi(folder / "MIDI" / "S00.mid")
+    assert part.is_drum and (part.offset - part.onset > SHORTEST_NOTE - 1e-3).all()
+    np.testing.assert_allclose(part.onset, times, atol=1e-3)
+    roll, onset = rasterise([part], Grid(), 251)
+    assert onset.sum() == (roll & onset).sum() == len(times)
+    sound, _ = soundfile.read(folder / "stems" / "S00.flac")
+    heard = [np.square(sound[int(16000 * time) :][:3200]).sum() for time in times]
+    assert min(heard) > 0.5 * max(heard) > 0
+
+
+@pytest.mark.parametrize("key", [35, 36, 38, 40, 42, 45, 46, 49, 51])
+def test_the_shortest_stroke_is_as_loud_as_a_long_one(key):
+    """Within 2 dB: only cymbals ring less."""
+    energy = []
+    for length in (SHORTEST_NOTE, 0.5):
+        part = part_from_notes([(0.1, 0.1 + length, key, 100)], is_drum=True)
+        sound = render_part(default_soundfont(), Song((), 2.0), part, 16000, ((91, 0), (93, 0)))
+        energy.append(np.square(sound, dtype=np.float64).sum())
+    assert energy[0] > 10 ** (-2 / 10) * energy[1]
+
+
+def test_a_song_without_piano_guitar_or_bass_is_cut_where_it_plays(tmp_path):
+    midi = pretty_midi.PrettyMIDI()
+    midi.instruments.append(pretty_midi.Instrument(0, is_drum=True))
+    midi.instruments[0].notes = [pretty_midi.Note(90, 38, 30 + time, 30.1 + time) for time in range(4)]
+    midi.write(str(tmp_path / "late.mid"))
+    assert [len(part) for part in read_song(tmp_path / "late.mid", "late.mid", 6.0).parts] == [4]
+
+
+def test_parts_that_do_not_sound_are_counted(tmp_path):
+    """Drums on keys that no kit has, beside a bass. A second run tells the same."""
+    midi = pretty_midi.PrettyMIDI()
+    for is_drum, pitch in ((True, 3), (False, 40)):
+        midi.instruments.append(pretty_midi.Instrument(33, is_drum))
+        midi.instruments[-1].notes = [pretty_midi.Note(90, pitch, 0.5 * n, 0.5 * n + 0.4) for n in range(8)]
+    (tmp_path / "m").mkdir()
+    midi.write(str(tmp_path / "m" / "a.mid"))
+    settings = RenderSettings(midi_dir=tmp_path / "m", seconds=6.0, sample_rate=16000)
+    for _ in range(2):
+        report = render_corpus(tmp_path / "c", settings, jobs=1)
+        assert report.left_out == (("a.mid", "drums", 8, SILENT),)
+    (track,) = _tracks(tmp_path / "c")
+    (track / "metadata.yaml").unlink()
+    with pytest.raises(ScoresepError, match="Track00001 is no whole track"):
         render_corpus(tmp_path / "c", settings, jobs=1)
 
 
