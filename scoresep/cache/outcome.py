@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from scoresep.cache.schema import Excluded, StemFinding
+from scoresep.cache.schema import Excluded, StemFinding, Unused
 from scoresep.corpora.splits import Leak
 from scoresep.files import write_rows
 
@@ -23,6 +24,7 @@ class Outcome:
         leaks: compositions that lie in several splits.
         reused: shards that were there already.
         shards: shards in all, or in the part.
+        unused: what of usable tracks is not in the cache.
     """
 
     path: Path
@@ -32,6 +34,7 @@ class Outcome:
     leaks: tuple[Leak, ...]
     reused: int
     shards: int
+    unused: tuple[Unused, ...] = ()
 
     @property
     def table(self) -> Path:
@@ -49,7 +52,8 @@ class Row(NamedTuple):
 
     Attributes:
         what: `left out` (something is wrong with the track), `omitted` (somebody wants it so), `flagged` (a stem
-            contradicts its score, or the metadata is odd) or `leak` (the same music in several splits).
+            contradicts its score, or the metadata is odd), `leak` (the same music in several splits) or `not used`
+            (something of a track that is there).
         track, stem, split: what it is about; '' where it does not apply.
         kind: of a flag, such as `octave`.
         detail: in words.
@@ -72,11 +76,22 @@ def rows(outcome: Outcome) -> list[Row]:
         *(Row("flagged", item.track, item.stem, "", item.kind, item.detail) for item in outcome.findings),
         *(Row("leak", " ".join(leak.tracks), "", " ".join(leak.splits), "", leak.uuid) for leak in outcome.leaks),
         *(Row("omitted", item.track, "", item.split, "", item.reason) for item in wanted),
+        *(Row("not used", item.track, item.stems, "", "", f"{item.count} {item.reason}") for item in outcome.unused),
     ]
 
 
+def unused_lines(outcome: Outcome) -> list[str]:
+    """What of usable tracks is not in the cache: a line a reason, the most first."""
+    counts, tracks = Counter[str](), Counter[str]()
+    for item in outcome.unused:
+        counts[item.reason] += item.count
+        tracks[item.reason] += 1
+    order = sorted(counts, key=lambda reason: (-counts[reason], reason))
+    return [f"not used: {counts[reason]:,} {reason} (in {tracks[reason]:,} tracks)" for reason in order]
+
+
 def lines(outcome: Outcome) -> list[str]:
-    """The same as lines; leaks as one."""
+    """What is wrong, odd or omitted as lines; leaks as one. The rest is in `unused_lines`."""
     found = []
     for row in rows(outcome):
         if row.what in ("left out", "omitted"):

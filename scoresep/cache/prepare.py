@@ -136,6 +136,7 @@ def summarise(out: Path, summaries: Sequence[Summary], corpus: Corpus, reused: i
         tuple(leaks(used(corpus, summaries))),
         reused,
         len(summaries),
+        tuple(item for summary in summaries for item in summary.unused),
     )
 
 

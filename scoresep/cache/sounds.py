@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoresep.cache.schema import CacheSettings, StemFinding
+from scoresep.cache.schema import NO_AUDIO, NO_GROUP, NO_SCORE, CacheSettings, StemFinding, Unused
 from scoresep.corpora.base import Stem, Track
 from scoresep.errors import ScoresepError
 from scoresep.features.agreement import check_stem
@@ -37,12 +37,14 @@ class Sounds:
         stems: float32 (N, L), or None where only the mixture is known.
         parts: by instrument; none for what has no score.
         findings: stems that contradict their score.
+        unused: stems and parts that are in none of these.
     """
 
     mixture: np.ndarray
     stems: np.ndarray | None
     parts: Parts
     findings: tuple[StemFinding, ...] = ()
+    unused: tuple[Unused, ...] = ()
 
 
 def read_sounds(track: Track, settings: CacheSettings) -> Sounds:
@@ -63,20 +65,22 @@ def read_recording(track: Track, settings: CacheSettings) -> Sounds:
     """A recording and its one score, whose parts are grouped by track name or program."""
     assert track.mixture and track.score
     parts: Parts = [[] for _ in settings.instruments]
-    unclaimed = set()
+    unclaimed, unscored = set(), 0
     for part in read_midi(track.score):
         group = group_of(part.program, part.is_drum, settings.instruments, part.name)
         if group is None:
             unclaimed.add("drums" if part.is_drum else f"program {part.program}")
         elif settings.instruments[group].scored:
             parts[group].append(part)
+        else:
+            unscored += 1
     if unclaimed:
         names = ", ".join(sorted(unclaimed))
         raise ScoresepError(f"its score has parts of no chosen instrument ({names}); add 'other' to --instruments")
     if not any(parts):
         raise ScoresepError(f"its score has no part of {', '.join(settings.names)}")
     mixture, _ = read_audio(track.mixture, settings.grid.sample_rate)
-    return Sounds(mixture, None, parts)
+    return Sounds(mixture, None, parts, unused=(Unused(track.id, "", unscored, NO_SCORE),) * bool(unscored))
 
 
 def read_stems(track: Track, settings: CacheSettings) -> Sounds:
@@ -91,7 +95,22 @@ def read_stems(track: Track, settings: CacheSettings) -> Sounds:
     silence = np.zeros(reader.samples, dtype=np.float32)
     stacked = np.stack([silence if total is None else total for total in audio])
     remark = [StemFinding(track.id, "", "metadata", track.remark)] if track.remark else []
-    return Sounds(stacked.sum(axis=0), stacked, parts, (*remark, *reader.findings))
+    unused = unused_stems(track, groups, settings.instruments)
+    return Sounds(stacked.sum(axis=0), stacked, parts, (*remark, *reader.findings), unused)
+
+
+def unused_stems(
+    track: Track, groups: Sequence[Sequence[Stem]], instruments: Sequence[Instrument]
+) -> tuple[Unused, ...]:
+    """The stems of a track that are not in the mixture, and those whose score is not read, by reason."""
+    grouped_stems = [stem for group in groups for stem in group]
+    unscored = [group for group, instrument in zip(groups, instruments, strict=True) if not instrument.scored]
+    found = {
+        NO_GROUP: [stem.name for stem in track.stems if stem not in grouped_stems],
+        NO_AUDIO: track.unheard,
+        NO_SCORE: [stem.name for group in unscored for stem in group],
+    }
+    return tuple(Unused(track.id, " ".join(names), len(names), reason) for reason, names in found.items() if names)
 
 
 def grouped(stems: Sequence[Stem], instruments: Sequence[Instrument]) -> list[list[Stem]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scoresep.cache.reader import pack, unpack
-from scoresep.cache.schema import FULL_SCALE, CacheSettings, StemFinding
+from scoresep.cache.schema import FULL_SCALE, NO_KEY, ONE_NOTE, TOO_LATE, CacheSettings, StemFinding, Unused
 from scoresep.cache.sounds import Sounds, read_sounds
 from scoresep.corpora.base import Track
 from scoresep.errors import ScoresepError, first_line
@@ -22,7 +22,7 @@ from scoresep.features.level import level_of
 from scoresep.features.magnitude import half_magnitude
 from scoresep.features.percussion import percussive_mask
 from scoresep.features.roll import rasterise
-from scoresep.features.score import Part, sounding_notes
+from scoresep.features.score import Part, key_strikes, sounding_notes
 from scoresep.grid import PITCHES
 from scoresep.instruments import Instrument
 from scoresep.machine import choose_device
@@ -33,11 +33,13 @@ DOUBLE_STRIKE = 0.03
 
 @dataclass(frozen=True)
 class Compiled:
-    """A track's rows for every dataset of `schema.shard_datasets`, its row of the track table, and what is odd."""
+    """A track's rows for every dataset of `schema.shard_datasets`, its row of the track table, what is odd, what is not
+    used."""
 
     arrays: dict[str, np.ndarray]
     row: dict[str, object]
     findings: tuple[StemFinding, ...] = ()
+    unused: tuple[Unused, ...] = ()
 
 
 def compile_track(track: Track, settings: CacheSettings) -> Compiled:
@@ -69,7 +71,8 @@ def untaught(track: Track, settings: CacheSettings) -> Compiled:
         "scale": add_audio(arrays, sounds),
         "active": active(sounds, arrays["roll"], settings.instruments),
     }
-    return Compiled(arrays, row, sounds.findings)
+    seconds = len(sounds.mixture) / settings.grid.sample_rate
+    return Compiled(arrays, row, sounds.findings, (*sounds.unused, *unused_notes(track.id, sounds.parts, seconds)))
 
 
 def taught(tracks: Sequence[Compiled], settings: CacheSettings, device: str = "cpu") -> list[Compiled]:
@@ -179,6 +182,16 @@ def note_table(parts: Sequence[Sequence[Part]], seconds: float) -> np.ndarray:
     table = table[table[:, 0] < seconds]
     table[:, 1] = np.minimum(table[:, 1], np.float32(seconds))
     return table[np.lexsort((table[:, 2], table[:, 4], table[:, 0]))]
+
+
+def unused_notes(track: str, parts: Sequence[Sequence[Part]], seconds: float) -> list[Unused]:
+    """Notes of a track that `note_table` has not, by reason."""
+    written = sum(len(part) for group in parts for part in group)
+    on_keys = sum(len(key_strikes(group)) for group in parts)
+    onsets = np.concatenate([sounding_notes(group, DOUBLE_STRIKE)[:, 0] for group in parts])
+    late = int((onsets >= seconds).sum())
+    counts = {NO_KEY: written - on_keys, ONE_NOTE: on_keys - len(onsets), TOO_LATE: late}
+    return [Unused(track, "", count, reason) for reason, count in counts.items() if count]
 
 
 def add_audio(arrays: dict[str, np.ndarray], sounds: Sounds) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from scoresep.cache.schema import (
     Excluded,
     StemFinding,
     TrackTable,
+    Unused,
     shard_datasets,
 )
 from scoresep.cache.track import Compiled
@@ -69,12 +70,14 @@ class ShardWriter:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a finished shard says of itself: rows of the track table, tracks left out, oddities, digest of the data."""
+    """What a finished shard says of itself: rows of the track table, tracks left out, oddities, digest of the data, and
+    what of its tracks is not used."""
 
     rows: list[dict[str, Any]]
     excluded: list[Excluded]
     findings: list[StemFinding]
     digest: str
+    unused: list[Unused] = field(default_factory=list)
 
 
 def write_shard(path: Path, settings: CacheSettings, key: str, compiled: Iterable[Compiled | Excluded]) -> None:
@@ -87,12 +90,14 @@ def write_shard(path: Path, settings: CacheSettings, key: str, compiled: Iterabl
         writer = ShardWriter(file, settings)
         excluded: list[Excluded] = []
         findings: list[StemFinding] = []
+        unused: list[Unused] = []
         for item in compiled:
             if isinstance(item, Excluded):
                 excluded.append(item)
             else:
                 writer.append(item)
                 findings += item.findings
+                unused += item.unused
                 sink.check()
         file.attrs.update(
             format=SHARD_FORMAT,
@@ -102,6 +107,7 @@ def write_shard(path: Path, settings: CacheSettings, key: str, compiled: Iterabl
             rows=json.dumps(writer.rows),
             excluded=json.dumps([asdict(item) for item in excluded]),
             findings=json.dumps([asdict(item) for item in findings]),
+            unused=json.dumps([asdict(item) for item in unused]),
         )
 
 
@@ -117,6 +123,7 @@ def read_shard_summary(path: Path, key: str) -> Summary | None:
                 [Excluded(**item) for item in json.loads(attributes["excluded"])],
                 [StemFinding(**item) for item in json.loads(attributes["findings"])],
                 str(attributes["digest"]),
+                [Unused(**item) for item in json.loads(attributes.get("unused", "[]"))],  # older shards do not say
             )
     except (OSError, KeyError, ValueError, TypeError):
         return None

@@ -163,14 +163,16 @@ def compile_corpus(
 
 def say(outcome: Outcome, partial: bool) -> None:
     """Print what was left out and what is odd, then what there is."""
-    from scoresep.cache.outcome import lines
+    from scoresep.cache.outcome import lines, unused_lines
 
-    found = lines(outcome)
+    found, unused = lines(outcome), unused_lines(outcome)
     for line in found[:SHOWN]:
         console.print(f"  {line}", markup=False)
     if len(found) > SHOWN:
         console.print(f"  and {len(found) - SHOWN} more", markup=False)
-    if found and not partial:
+    for line in unused:
+        console.print(f"  {line}", markup=False)
+    if (found or unused) and not partial:
         console.print(f"  all of it: {outcome.table}", markup=False)
     counts = ", ".join(f"{count} {split}" for split, count in outcome.tracks.items()) or "no usable track"
     what = "part made" if partial else outcome.path

@@ -43,6 +43,7 @@ class Track:
         problem: why the track cannot be used, or ''.
         omitted: why it is left out although it could be used (the split set says so, a duplicate), or ''.
         remark: something odd about a track that can be used all the same, or ''.
+        unheard: names of parts that have no audio: stems that were never rendered.
         mixture, score: for a track without stems, its recording and the MIDI file of all that plays in it.
     """
 
@@ -55,6 +56,7 @@ class Track:
     remark: str = ""
     mixture: Path | None = None
     score: Path | None = None
+    unheard: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:

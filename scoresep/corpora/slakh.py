@@ -207,7 +207,8 @@ def read_track(folder: Path, split: str) -> Track:
     except ValueError as fault:
         return Track(folder.name, split, problem=f"metadata.yaml is unreadable ({fault})")
     problem = "" if stems else "no stem has audio"
-    return Track(folder.name, split, metadata.uuid, stems, problem, remark=remark_on(metadata, stems))
+    unheard = tuple(sorted(metadata.stems.keys() - {stem.name for stem in stems}))
+    return Track(folder.name, split, metadata.uuid, stems, problem, remark=remark_on(metadata, stems), unheard=unheard)
 
 
 def remark_on(metadata: Metadata, stems: Sequence[Stem]) -> str:

@@ -158,12 +158,7 @@ def sounding_notes(parts: Sequence[Part], tolerance: float) -> np.ndarray:
     The pitch is the nearest semitone at the onset, bend included; pitches outside the piano's range are dropped. Two
     parts that strike the same pitch within `tolerance` seconds give one note (one group sounds, not two players).
     """
-    tables = [
-        np.stack([part.onset, part.offset, np.rint(part.pitch + part.bend_at(part.onset)), part.velocity], axis=1)
-        for part in parts
-    ]
-    rows = np.concatenate([np.zeros((0, 4)), *tables])
-    rows = rows[(rows[:, 2] >= LOWEST_PITCH) & (rows[:, 2] < LOWEST_PITCH + PITCHES)]
+    rows = key_strikes(parts)
     rows = rows[np.lexsort((rows[:, 3], rows[:, 1], rows[:, 0], rows[:, 2]))]
     head = first_strikes(rows[:, 0], rows[:, 2], tolerance)
     notes = rows[head]
@@ -171,6 +166,16 @@ def sounding_notes(parts: Sequence[Part], tolerance: float) -> np.ndarray:
     if len(notes):
         notes[:, 1], notes[:, 3] = np.maximum.reduceat(rows[:, 1], head), np.maximum.reduceat(rows[:, 3], head)
     return notes[order].astype(np.float32)
+
+
+def key_strikes(parts: Sequence[Part]) -> np.ndarray:
+    """All notes of parts whose nearest semitone at the onset is a key: float64 (K, 4) as in `sounding_notes`."""
+    tables = [
+        np.stack([part.onset, part.offset, np.rint(part.pitch + part.bend_at(part.onset)), part.velocity], axis=1)
+        for part in parts
+    ]
+    rows = np.concatenate([np.zeros((0, 4)), *tables])
+    return rows[(rows[:, 2] >= LOWEST_PITCH) & (rows[:, 2] < LOWEST_PITCH + PITCHES)]
 
 
 def first_strikes(onset: np.ndarray, pitch: np.ndarray, tolerance: float) -> np.ndarray:

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import soundfile
@@ -16,10 +17,21 @@ from scoresep.cache.engine import Engine
 from scoresep.cache.outcome import Outcome, Row, lines, rows, table_of, write_csv
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
-from scoresep.cache.schema import CacheSettings, Excluded, StemFinding
+from scoresep.cache.schema import (
+    NO_AUDIO,
+    NO_GROUP,
+    NO_KEY,
+    NO_SCORE,
+    ONE_NOTE,
+    TOO_LATE,
+    CacheSettings,
+    Excluded,
+    StemFinding,
+)
 from scoresep.corpora.slakh import open_slakh
 from scoresep.corpora.splits import Leak
 from scoresep.errors import ScoresepError
+from scoresep.instruments import choose
 
 SETTINGS = CacheSettings(tracks_per_shard=2)
 OUTCOME = Outcome(
@@ -46,6 +58,11 @@ def table(path: Path) -> list[Row]:
         header, *found = csv.reader(file)
     assert header == ["what", "track", "stem", "split", "kind", "detail"]
     return [Row(*row) for row in found]
+
+
+def faults(path: Path) -> list[Row]:
+    """The rows of tracks, without what of them is not used: here the drums, which were not chosen."""
+    return [row for row in table(path) if row.what != "not used"]
 
 
 def test_rows_come_worst_first():
@@ -101,7 +118,7 @@ def odd_corpus(corpus_copy) -> Path:
 def test_what_is_wrong_with_a_corpus_is_told_everywhere_alike(odd_corpus, tmp_path, scoresep):
     ended = scoresep(f"scoresep prepare slakh {odd_corpus} --out c.h5 --jobs 1")
     assert ended.returncode == 0 and ended.stderr == "", ended
-    found = {row.track: row for row in table(tmp_path / "c.report.csv")}
+    found = {row.track: row for row in faults(tmp_path / "c.report.csv")}
     assert list(found) == ["Track00002", "Track00003", "Track00004", "Track00005 Track00006"]
     assert [row.what for row in found.values()] == ["left out"] * 3 + ["leak"]
     assert found["Track00002"].detail == "stem S00 has audio but no MIDI file"
@@ -122,15 +139,15 @@ def test_what_is_wrong_with_a_corpus_is_told_everywhere_alike(odd_corpus, tmp_pa
 def test_omitted_tracks_come_last_and_are_no_fault(odd_corpus, tmp_path):
     outcome = prepare(open_slakh(odd_corpus, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1))
     assert outcome.leaks == ()
-    assert [row.what for row in table(outcome.table)] == ["left out"] * 3 + ["omitted"]
-    assert table(outcome.table)[-1].detail == "same music (UUID uuid-of-Track00005) as Track00005 in test"
+    assert [row.what for row in faults(outcome.table)] == ["left out"] * 3 + ["omitted"]
+    assert faults(outcome.table)[-1].detail == "same music (UUID uuid-of-Track00005) as Track00005 in test"
 
 
 def test_strict_refuses_and_leaves_the_table_but_no_index(odd_corpus, tmp_path):
     with pytest.raises(ScoresepError, match=r"3 tracks cannot be used \(--strict\), the first is Track00002: stem S00"):
         prepare(open_slakh(odd_corpus, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1), strict=True)
     assert not (tmp_path / "c.h5").exists()
-    assert [row.what for row in table(tmp_path / "c.report.csv")] == ["left out"] * 3 + ["omitted"]
+    assert [row.what for row in faults(tmp_path / "c.report.csv")] == ["left out"] * 3 + ["omitted"]
     assert prepare(open_slakh(odd_corpus, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1)).reused == 3
 
 
@@ -162,5 +179,64 @@ def test_odd_metadata_is_flagged(corpus_copy, tmp_path):
     metadata["stems"]["S09"] = metadata["stems"]["S00"]
     path.write_text(yaml.safe_dump(metadata))
     outcome = prepare(open_slakh(corpus_copy), tmp_path / "c.h5", SETTINGS, Engine(1))
-    (row,) = table(outcome.table)
+    (row,) = faults(outcome.table)
     assert (row.what, row.track, row.stem) == ("flagged", "Track00001", "") and "S09" in row.detail
+
+
+# What of tracks is not used
+
+
+def counted(path: Path) -> set[tuple[str, str, str]]:
+    return {(row.track, row.stem, row.detail) for row in table(path) if row.what == "not used"}
+
+
+def test_what_of_a_track_is_not_used_is_counted(tmp_path, make, scoresep):
+    """Drums nobody chose, a stem without audio, a note no piano has, one struck twice, one after the end."""
+    notes = [(0.5, 1.0, 60), (1.5, 2.0, 64)]
+    odd = [*notes, (0.51, 1.0, 60), (1.0, 1.5, 19), (2.0, 2.5, 109), (9.0, 9.5, 60)]
+    stems = {
+        "S00": make.stem(0, notes, written=odd),
+        "S01": make.stem(25, notes),
+        "S02": make.stem(128, [(0.5, 0.6, 36)], is_drum=True),
+        "S03": make.stem(48, notes),
+    }
+    for n, split in enumerate(("train", "validation", "test"), start=1):
+        folder = make.track(tmp_path / "slakh" / split / f"Track0000{n}", stems, 3.0)
+        (folder / "stems" / "S03.flac").unlink()
+    wanted = {
+        (f"Track0000{n}", stem, detail)
+        for n in (1, 2, 3)
+        for stem, detail in (
+            ("S02", f"1 {NO_GROUP}"),
+            ("S03", f"1 {NO_AUDIO}"),
+            ("", f"2 {NO_KEY}"),
+            ("", f"1 {ONE_NOTE}"),
+            ("", f"1 {TOO_LATE}"),
+        )
+    }
+    for jobs in (1, 2, 1):  # the last two find the shards of the first
+        ended = scoresep(f"scoresep prepare slakh slakh --out c.h5 --instruments piano,guitar --jobs {jobs}")
+        assert ended.returncode == 0, ended
+        assert counted(tmp_path / "c.report.csv") == wanted
+        told = [line.strip() for line in ended.stdout.splitlines() if "not used" in line]
+        assert told[0] == f"not used: 6 {NO_KEY} (in 3 tracks)" and len(told) == 5
+    cache = Cache(tmp_path / "c.h5")
+    assert len(cache.tracks) == 3 and cache.tracks["notes"].tolist() == [4] * 3
+
+
+def test_the_score_of_other_is_counted(tmp_path, make):
+    stems = {"S00": make.stem(0, [(0.5, 1.0, 60)]), "S01": make.stem(48, [(0.5, 1.0, 64)])}
+    make.track(tmp_path / "slakh" / "train" / "Track00001", stems, 3.0)
+    settings = replace(SETTINGS, instruments=choose(["piano", "other"]))
+    outcome = prepare(open_slakh(tmp_path / "slakh"), tmp_path / "c.h5", settings, Engine(1))
+    assert counted(outcome.table) == {("Track00001", "S01", f"1 {NO_SCORE}")}
+
+
+def test_shards_of_before_are_read_though_they_count_nothing(corpus_copy, tmp_path):
+    outcome = prepare(open_slakh(corpus_copy), tmp_path / "c.h5", SETTINGS, Engine(1))
+    assert outcome.unused
+    for path in (tmp_path / "c.shards").glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            del file.attrs["unused"]
+    again = prepare(open_slakh(corpus_copy), tmp_path / "c.h5", SETTINGS, Engine(1))
+    assert again.reused == again.shards and again.unused == ()
