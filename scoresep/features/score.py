@@ -25,6 +25,9 @@ MAX_HOURS = 24.0
 MAX_BYTES = 8 * 2**20
 """A larger MIDI file is no music; the largest of Slakh2100 is below 1 MB."""
 
+MOST_MESSAGES = 4_000_000
+"""Messages by which tracks without notes set parts up, counted for each part; more would take minutes."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -106,11 +109,13 @@ def _parts(file: MidiFile, longest_pedal: float) -> list[Part]:
     """The parts of a file, by track, channel and program."""
     names = decode_names([track.name for track in file.tracks])
     playing = [channels_of(track) for track in file.tracks]
-    all_on = {channel: on_channel(file.tracks, channel) for own in playing for channel in own}
+    all_on = {channel: on_channel(file.tracks, channel) for channel in set().union(*playing)}
     quiet_on = {
         channel: on_channel([t for t, own in zip(file.tracks, playing, strict=True) if channel not in own], channel)
         for channel in all_on
     }
+    if sum(len(quiet_on[channel]) for own in playing for channel in own) > MOST_MESSAGES:
+        raise ValueError("more messages than any score has")
     parts = []
     for track, name, channels in zip(file.tracks, names, playing, strict=True):
         for channel in channels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import defaultdict, deque
 from pathlib import Path
 
 import mido
@@ -12,6 +13,7 @@ import pytest
 import symusic
 
 from scoresep.errors import ScoresepError
+from scoresep.features.channels import releases_of
 from scoresep.features.score import SHORTEST_NOTE, Part, part_from_notes, read_midi
 from scoresep.rendering.song import Song, midi_bytes
 
@@ -240,6 +242,28 @@ def test_notes_begin_and_end(tmp_path, case):
     events, expected = NOTES[case]
     (part,) = read(tmp_path, song(track(*events)))
     assert rows(part) == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_releases_end_the_first_strike_of_their_key(seed):
+    """Against the plain definition: a queue for each key."""
+    rng = np.random.default_rng(seed)
+    for _ in range(300):
+        count = int(rng.integers(0, 25))
+        pitch, strike = rng.integers(60, 64, count), rng.random(count) < rng.uniform(0.2, 0.8)
+        expected, held = np.full(count, -1), defaultdict(deque)
+        for n in range(count):
+            if strike[n]:
+                held[pitch[n]].append(n)
+            elif held[pitch[n]]:
+                expected[held[pitch[n]].popleft()] = n
+        assert np.array_equal(releases_of(pitch, strike), expected), (pitch, strike)
+
+
+def test_messages_for_too_many_parts_are_refused(tmp_path):
+    """A file of a megabyte that would take minutes."""
+    set_up = chunk(b"MTrk", b"\0" + bend(0) + b"\0\x01\x40" * 100_000 + b"\0\xff\x2f\0")
+    refused(tmp_path, header(51) + set_up + ONE * 50, "more messages")
 
 
 def test_strokes_without_length_are_kept(tmp_path):
