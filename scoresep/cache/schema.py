@@ -252,7 +252,7 @@ class Unused:
         track: its id.
         stems: names of the stems, by blanks; '' where it is about notes.
         count: how many.
-        reason: of what, and why: one of the constants below.
+        reason: of what, and why.
     """
 
     track: str
@@ -264,9 +264,6 @@ class Unused:
 NO_GROUP = "stems of no chosen instrument"
 NO_AUDIO = "stems without audio"
 NO_SCORE = "parts of 'other', whose score is not asked for"
-NO_KEY = "notes outside the 88 keys"
-ONE_NOTE = "notes struck again within 30 ms, which count as one"
-TOO_LATE = "notes after the end of the audio"
 
 RECORDS: dict[str, type] = {"excluded": Excluded, "findings": StemFinding}
 """Lists of the index besides the track table: a group each, its datasets the fields."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scoresep.cache.reader import pack, unpack
-from scoresep.cache.schema import FULL_SCALE, NO_KEY, ONE_NOTE, TOO_LATE, CacheSettings, StemFinding, Unused
+from scoresep.cache.schema import FULL_SCALE, CacheSettings, StemFinding, Unused
 from scoresep.cache.sounds import Sounds, read_sounds
 from scoresep.corpora.base import Track
 from scoresep.errors import ScoresepError, first_line
@@ -29,6 +29,9 @@ from scoresep.machine import choose_device
 
 DOUBLE_STRIKE = 0.03
 """Seconds within which two parts of a group that strike the same key count as one note."""
+NO_KEY = "notes outside the 88 keys"
+ONE_NOTE = f"notes struck again within {1000 * DOUBLE_STRIKE:.0f} ms, which count as one"
+TOO_LATE = "notes after the end of the audio"
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from scoresep.corpora.base import Corpus, Track
 from scoresep.corpora.splits import apply_split_file, assign_splits, deduplicated, read_split_csv
 from scoresep.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, remedy
 from scoresep.errors import ScoresepError
-
-SCORE_SUFFIXES = (".mid", ".midi")
+from scoresep.features.score import SCORE_SUFFIXES
 
 
 def open_pairs(root: str | Path, splits: str | Path | None = None, seed: int = 0, dedupe: bool = False) -> Corpus:

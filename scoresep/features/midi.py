@@ -21,7 +21,9 @@ NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, BEND, DRUM_PART = 0x80, 0x90, 0xB0, 0xC0, 0
 _SIZE = {status: 1 if status & 0xF0 in (PROGRAM, 0xD0) else 2 for status in range(0x80, 0xF0)}
 """Data bytes of a channel's message by its status."""
 _META, _EXCLUSIVE, _CONTINUED = 0xFF, 0xF0, 0xF7
-_NAME, _INSTRUMENT, _END, _TEMPO = 0x03, 0x04, 0x2F, 0x51
+NAME, INSTRUMENT = 0x03, 0x04
+"""Meta events that name a track, and its instrument."""
+_CHANNEL, _PORT, _END, _TEMPO = 0x20, 0x21, 0x2F, 0x51
 _SYSTEM_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 """Data bytes of system messages, which have no place in files; the others have none."""
 _GS_RESET = bytes.fromhex("421240007f00")
@@ -36,13 +38,15 @@ class Track:
     Attributes:
         events: int64 (E, 4) in order: tick, kind + channel (0-15), first and second data byte.
         tempos: (tick, microseconds a beat).
-        name: its bytes, encoded as nobody says; of several names the last, without any that of the instrument.
+        names: (NAME or INSTRUMENT, channel or -1 for all, bytes in an encoding that nobody says), in order.
+        port: which of several sets of sixteen channels it plays on.
         end: tick of its end.
     """
 
     events: np.ndarray
     tempos: list[tuple[int, int]]
-    name: bytes
+    names: list[tuple[int, int, bytes]]
+    port: int
     end: int
 
 
@@ -170,11 +174,13 @@ def _begins_chunk(content: bytes, place: int) -> bool:
 
 @dataclass
 class _Notes:
-    """What is noted of a track while it is read."""
+    """What is noted of a track while it is read; `prefix` is the tick and the channel of the latest channel prefix."""
 
     events: array[int] = field(default_factory=lambda: array("q"))
     tempos: list[tuple[int, int]] = field(default_factory=list)
-    names: dict[int, bytes] = field(default_factory=dict)
+    names: list[tuple[int, int, bytes]] = field(default_factory=list)
+    prefix: tuple[int, int] = (-1, -1)
+    port: int = 0
 
 
 def _read_track(content: bytes, place: int, said: int) -> tuple[Track, int]:
@@ -191,8 +197,7 @@ def _read_track(content: bytes, place: int, said: int) -> tuple[Track, int]:
     except KeyError:
         raise ValueError("a message without a status") from None
     events = np.array(found.events, dtype=np.int64).reshape(-1, 4)
-    name = found.names.get(_NAME) or found.names.get(_INSTRUMENT, b"")
-    return Track(events, found.tempos, name, tick), place
+    return Track(events, found.tempos, found.names, found.port, tick), place
 
 
 def _read_events(content: bytes, place: int, stop: int, found: _Notes) -> tuple[int, int]:
@@ -257,8 +262,12 @@ def _note(found: _Notes, tick: int, kind: int, body: bytes) -> None:
         if len(body) != 3:
             raise ValueError(f"a tempo of {len(body)} bytes")
         found.tempos.append((tick, int.from_bytes(body, "big")))
-    elif kind in (_NAME, _INSTRUMENT) and body.strip(b"\0 "):
-        found.names[kind] = body
+    elif kind in (NAME, INSTRUMENT) and body.strip(b"\0 "):
+        found.names.append((kind, found.prefix[1] if found.prefix[0] == tick else -1, body))
+    elif kind == _CHANNEL and body:
+        found.prefix = tick, body[0] & 15
+    elif kind == _PORT and body:
+        found.port = body[0]
 
 
 def drum_part(body: bytes) -> tuple[int, int] | None:

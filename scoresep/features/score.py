@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
 
 from scoresep.errors import ScoresepError, first_line
 from scoresep.features.channels import bends_of, by_tick, notes_of, on_channel, pedal_spans, pedalled, programs_at
-from scoresep.features.midi import MidiFile, channels_of, read_file
+from scoresep.features.midi import INSTRUMENT, NAME, MidiFile, Track, channels_of, read_file
 from scoresep.grid import LOWEST_PITCH, PITCHES
 from scoresep.text import decode_names
 
 SHORTEST_NOTE = 0.03
 """Seconds that a note must last to sound as more than a click; one without length is given these."""
+SCORE_SUFFIXES = (".mid", ".midi", ".rmi", ".kar", ".smf")
+"""Of files that `read_midi` reads."""
 MAX_HOURS = 24.0
 """A note later than this is a broken file, not music."""
 MAX_BYTES = 8 * 2**20
@@ -107,27 +110,50 @@ def read_midi(path: str | Path, longest_pedal: float = 0.0) -> list[Part]:
 
 def _parts(file: MidiFile, longest_pedal: float) -> list[Part]:
     """The parts of a file, by track, channel and program."""
-    names = decode_names([track.name for track in file.tracks])
+    names = iter(decode_names([text for track in file.tracks for *_, text in track.names]))
     playing = [channels_of(track) for track in file.tracks]
-    all_on = {channel: on_channel(file.tracks, channel) for channel in set().union(*playing)}
-    quiet_on = {
-        channel: on_channel([t for t, own in zip(file.tracks, playing, strict=True) if channel not in own], channel)
-        for channel in all_on
-    }
-    if sum(len(quiet_on[channel]) for own in playing for channel in own) > MOST_MESSAGES:
+    everyone, quiet = _messages(file.tracks, playing)
+    if sum(len(quiet[t.port, c]) for t, own in zip(file.tracks, playing, strict=True) for c in own) > MOST_MESSAGES:
         raise ValueError("more messages than any score has")
     parts = []
-    for track, name, channels in zip(file.tracks, names, playing, strict=True):
+    for track, channels in zip(file.tracks, playing, strict=True):
+        texts = list(islice(names, len(track.names)))
         for channel in channels:
             own = on_channel([track], channel)
-            heard = by_tick([quiet_on[channel], own])
+            heard = by_tick([quiet[track.port, channel], own])
             notes = notes_of(own, track.end)
-            programs = programs_at(notes[:, 0], heard, all_on[channel], channel, file.gs)
+            programs = programs_at(notes[:, 0], heard, everyone[track.port, channel], channel, file.gs)
+            name = _name(track, texts, channel, len(channels) > 1)
             for program, is_drum in np.unique(programs, axis=0).tolist():
                 chosen = notes[(programs == (program, is_drum)).all(axis=1)]
                 kind = {"program": program, "is_drum": bool(is_drum), "name": name}
                 parts.append(_part(file, chosen, heard, longest_pedal, kind))
     return parts
+
+
+Messages = dict[tuple[int, int], np.ndarray]
+"""Messages by port and channel."""
+
+
+def _messages(tracks: Sequence[Track], playing: Sequence[Sequence[int]]) -> tuple[Messages, Messages]:
+    """For each port and channel with notes, the messages of all tracks there, and of those that have no note on it."""
+    everyone, quiet = {}, {}
+    for port in {track.port for track in tracks}:
+        there = [(track, own) for track, own in zip(tracks, playing, strict=True) if track.port == port]
+        for channel in {channel for _, own in there for channel in own}:
+            everyone[port, channel] = on_channel([track for track, _ in there], channel)
+            quiet[port, channel] = on_channel([track for track, own in there if channel not in own], channel)
+    return everyone, quiet
+
+
+def _name(track: Track, texts: Sequence[str], channel: int, several: bool) -> str:
+    """The name of a part: that of its channel, else of its track; '' if `several` parts share different names."""
+    found = [(prefix, kind, text) for (kind, prefix, _), text in zip(track.names, texts, strict=True)]
+    for wanted in product((channel, -1), (NAME, INSTRUMENT)):
+        if fitting := [text for *place, text in found if tuple(place) == wanted]:
+            ambiguous = several and wanted[0] < 0 and len(set(fitting)) > 1
+            return "" if ambiguous else fitting[-1]
+    return ""
 
 
 def _part(file: MidiFile, notes: np.ndarray, heard: np.ndarray, longest_pedal: float, kind: dict[str, object]) -> Part:

@@ -16,7 +16,7 @@ import joblib
 import numpy as np
 
 from scoresep.errors import ScoresepError
-from scoresep.features.score import Part, read_midi
+from scoresep.features.score import SCORE_SUFFIXES, Part, read_midi
 from scoresep.instruments import DEFAULT_INSTRUMENTS, INSTRUMENTS, choose, group_of
 from scoresep.rendering.left_out import AGAIN, CUT, lost
 from scoresep.rendering.parallel import Progress, in_parallel
@@ -26,7 +26,6 @@ TAIL_SECONDS = 1.0
 """Sound left after the last note of a song that is not cut."""
 LONGEST_PEDAL = 8.0
 """Seconds that a pedal may lengthen a note: files exist whose pedal is never released."""
-_MIDI_SUFFIXES = (".mid", ".midi")
 _RESOLUTION = 0.1
 
 
@@ -36,9 +35,11 @@ def read_folder(
     """Every MIDI file below `folder` as a song, ordered by path, and (file, reason) of those that cannot be read."""
     if not folder.is_dir():
         raise ScoresepError(f"MIDI folder {folder} does not exist; name a folder with .mid files")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _MIDI_SUFFIXES and path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SCORE_SUFFIXES and path.is_file())
     if not files:
-        raise ScoresepError(f"MIDI folder {folder} has no .mid or .midi files; name another folder")
+        raise ScoresepError(
+            f"MIDI folder {folder} has no MIDI files ({', '.join(SCORE_SUFFIXES)}); name another folder"
+        )
     found: dict[int, Song | str] = {}
     calls = [joblib.delayed(_read_one)(number, path, folder, seconds) for number, path in enumerate(files)]
     for done, (number, song) in enumerate(in_parallel(calls, jobs), start=1):

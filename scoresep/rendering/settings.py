@@ -33,7 +33,7 @@ class RenderSettings:
 
     Attributes:
         songs: number of songs; None: 60 from the composer, or all of `midi_dir`.
-        midi_dir: folder searched recursively for *.mid and *.midi; None: compose.
+        midi_dir: folder searched recursively for MIDI files; None: compose.
         soundfonts: banks the patches come from.
         groups: instruments (`scoresep.instruments`) that are rendered; none: all that the music has.
         seed: of music, patches, splits and hold-out.

@@ -20,14 +20,12 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.schema import (
     NO_AUDIO,
     NO_GROUP,
-    NO_KEY,
     NO_SCORE,
-    ONE_NOTE,
-    TOO_LATE,
     CacheSettings,
     Excluded,
     StemFinding,
 )
+from scoresep.cache.track import NO_KEY, ONE_NOTE, TOO_LATE
 from scoresep.corpora.slakh import open_slakh
 from scoresep.corpora.splits import Leak
 from scoresep.errors import ScoresepError

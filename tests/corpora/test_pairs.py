@@ -12,6 +12,7 @@ import soundfile
 from scoresep.corpora.pairs import open_pairs
 from scoresep.corpora.splits import leaks
 from scoresep.errors import ScoresepError
+from scoresep.features.score import SCORE_SUFFIXES
 
 
 @pytest.fixture
@@ -199,3 +200,11 @@ def test_a_recording_that_is_not_read_is_named_with_the_remedy(put):
     assert not problems["a"]
     assert problems["b"].startswith("b.M4A ") and "ffmpeg -i b.M4A b.wav" in problems["b"]
     assert problems["c"].startswith("c.wma ") and "ffmpeg" in problems["c"]
+
+
+@pytest.mark.parametrize("suffix", SCORE_SUFFIXES)
+def test_every_kind_of_score_is_found(put, suffix):
+    root = put("a.wav", "a.mid")
+    (root / "a.mid").rename(root / f"a{suffix.upper()}")
+    (track,) = open_pairs(root).tracks
+    assert track.score and track.score.suffix.lower() == suffix and not track.problem

@@ -453,6 +453,26 @@ def test_a_track_without_a_name_has_that_of_its_instrument(tmp_path):
     assert [part.name for part in read(tmp_path, song(track(*events)))] == ["Flute"]
 
 
+def test_names_of_channels_are_told_by_prefix(tmp_path):
+    """A song of one track that was made of several. Without prefixes nobody knows which name is whose."""
+    title, names = (0, meta(3, b"Song")), [(0, meta(4, b"Flute")), (0, meta(3, b"Bass"))]
+    prefixed = [event for n, name in enumerate(names) for event in ((0, meta(0x20, bytes([n]))), name)]
+    notes = [*beat(72), *beat(40, channel=1)]
+    assert [part.name for part in read(tmp_path, song(track(title, *prefixed, *notes), kind=0))] == ["Flute", "Bass"]
+    loose = [(0, meta(3, b"Flute")), (0, meta(3, b"Bass"))]
+    assert [part.name for part in read(tmp_path, song(track(*loose, *notes), kind=0))] == ["", ""]
+    assert [part.name for part in read(tmp_path, song(track(title, *notes), kind=0))] == ["Song", "Song"]
+
+
+def test_ports_have_channels_of_their_own(tmp_path):
+    """More than sixteen channels: each set has its programs, and its drums on channel 10."""
+    ports = [(0, meta(0x21, bytes([n]))) for n in (0, 1)]
+    set_up = [track(ports[0], (0, program(33))), track(ports[1], (0, program(73)))]
+    notes = [track(port, *beat(40)) for port in ports]
+    assert [value for value, *_ in parts_of(tmp_path, *set_up, *notes)] == [33, 73]
+    assert [drums for _, drums, _ in parts_of(tmp_path, track(ports[1], *beat(36, 9)))] == [True]
+
+
 @pytest.mark.parametrize("name", ["ピアノ", "Flöte", "Flo\u0308te", "фортепиано", "🎹", "ﾋﾟｱﾉ"])
 def test_names_that_we_write_are_read_back(tmp_path, name):
     part = part_from_notes([(0.0, 1.0, 60, 90)], name=name)

@@ -210,6 +210,7 @@ def midi_folder(tmp_path) -> Path:
     folder = tmp_path / "midi"
     for number in range(3):
         _write_midi(folder / f"song{number}.mid", number)
+    (folder / "song2.mid").rename(folder / "song2.kar")
     _write_midi(folder / "deep" / "long.MIDI", 9, seconds=30.0, start=15.0)
     shutil.copy(folder / "song1.mid", folder / "deep" / "copy.mid")
     (folder / "broken.mid").write_bytes(b"MThd nonsense")
@@ -225,7 +226,7 @@ def test_a_folder_of_midi_becomes_a_corpus(midi_folder, tmp_path):
     assert "not a readable MIDI file" in report.skipped[0][1]
     assert report.skipped[1][1] == "the same music as deep/copy.mid"
     tracks = {_metadata(track)["lmd_midi_dir"]: track for track in _tracks(tmp_path / "c")}
-    assert set(tracks) == {"song0.mid", "deep/copy.mid", "song2.mid", "deep/long.MIDI"}
+    assert set(tracks) == {"song0.mid", "deep/copy.mid", "song2.kar", "deep/long.MIDI"}
     stems = _metadata(tracks["deep/long.MIDI"])["stems"]
     assert [stem["program_num"] // 8 for stem in stems.values()] == [0, 3, 4, 13, 16]
     assert stems["S03"]["program_num"] == 104  # outside all groups: kept
@@ -275,7 +276,7 @@ def test_what_is_left_out_is_counted_by_reason(midi_folder, tmp_path, capsys):
     assert set(whole) == {
         "broken.mid",
         "song1.mid",
-        *({"song0.mid", "deep/copy.mid", "song2.mid", "deep/long.MIDI"} - rendered),
+        *({"song0.mid", "deep/copy.mid", "song2.kar", "deep/long.MIDI"} - rendered),
     }
     assert str(tmp_path) not in str(found)
     assert {name for name, _, _, reason in found if reason == UNWANTED} == rendered
