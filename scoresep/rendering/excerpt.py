@@ -37,9 +37,7 @@ def read_folder(
         raise ScoresepError(f"MIDI folder {folder} does not exist; name a folder with .mid files")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SCORE_SUFFIXES and path.is_file())
     if not files:
-        raise ScoresepError(
-            f"MIDI folder {folder} has no MIDI files ({', '.join(SCORE_SUFFIXES)}); name another folder"
-        )
+        raise ScoresepError(f"MIDI folder {folder} has no {', '.join(SCORE_SUFFIXES)} files; name another folder")
     found: dict[int, Song | str] = {}
     calls = [joblib.delayed(_read_one)(number, path, folder, seconds) for number, path in enumerate(files)]
     for done, (number, song) in enumerate(in_parallel(calls, jobs), start=1):
