@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoresep.corpora.pairs import SCORE_SUFFIXES
 from scoresep.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, remedy
 from scoresep.errors import ScoresepError
+from scoresep.features.score import SCORE_SUFFIXES
 
 
 @dataclass(frozen=True)
