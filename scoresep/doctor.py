@@ -16,7 +16,9 @@ from scoresep import __version__
 from scoresep.cache.check import check_cache
 from scoresep.cache.reader import Cache
 from scoresep.decoding.formats import FORMATS
+from scoresep.compiled import cache_place
 from scoresep.errors import ScoresepError, first_line
+from scoresep.features.kernels import set_bits
 from scoresep.machine import available_cores
 
 PACKAGES = ("torch", "numpy", "numba", "h5py", "soundfile", "soxr", "mido", "pretty_midi", "museval", "mir_eval")
@@ -58,6 +60,7 @@ def examine(
     yield versions()
     yield processor()
     yield graphics()
+    yield compiled_code()
     yield ffmpeg()
     yield soundfonts()
     if ckpt is not None:
@@ -100,6 +103,19 @@ def graphics() -> Finding:
         remedy = "if there is one, install a CUDA build of torch"
         return Finding("GPU", "note", "this torch is built for CPUs alone", remedy)
     return Finding("GPU", "note", "torch sees none", "if there is one, check its driver with nvidia-smi")
+
+
+def compiled_code() -> Finding:
+    """Where numba keeps what it compiles."""
+    place = cache_place(set_bits)
+    if place:
+        return Finding("numba", "good", f"what it compiles is kept in {place}")
+    return Finding(
+        "numba",
+        "note",
+        "finds no place to keep what it compiles: every process compiles anew, for some seconds",
+        "set NUMBA_CACHE_DIR to a folder that you may write to",
+    )
 
 
 def ffmpeg() -> Finding:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from scoresep.cache.reader import Cache
+from scoresep.compiled import compiled
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.metrics import ONSET_TOLERANCE, Counts, scores
 from scoresep.inference.notes import decode_notes
@@ -140,7 +140,7 @@ def matched_notes(true: np.ndarray, estimated: np.ndarray, tolerance: float) -> 
     return int(_pair(tables[0][:, 0], tables[0][:, 2], tables[1][:, 0], tables[1][:, 2], tolerance))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _pair(
     true_onset: np.ndarray, true_pitch: np.ndarray, onset: np.ndarray, pitch: np.ndarray, tolerance: float
 ) -> int:

@@ -7,8 +7,9 @@ packed once, then whole bytes of it are written into the rows that it belongs to
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from scoresep.compiled import compiled
 
 SMALLEST_NORMAL, OVERFLOW, INFINITE = np.uint32(0x38800000), np.uint32(0x47800000), np.uint32(0x7F800000)
 """float32 bits of 2^-14, the smallest normal float16; of 65536, beyond float16; of infinity."""
@@ -36,7 +37,7 @@ def warm_up() -> None:
     to_half(np.zeros((1, 1), dtype=np.float32), np.zeros((1, 1), dtype=np.uint16))
 
 
-@numba.njit(cache=True)
+@compiled()
 def set_bits(row: np.ndarray, low: int, high: int) -> None:
     """Set bits low to high of one packed row, both included; none if high < low."""
     if high < low:
@@ -52,7 +53,7 @@ def set_bits(row: np.ndarray, low: int, high: int) -> None:
     row[last] |= np.uint8(tail)
 
 
-@numba.njit(cache=True)
+@compiled()
 def mark_range(patterns: np.ndarray, low: np.ndarray, high: np.ndarray, bins: int) -> None:
     """Set bits low[u] to high[u], both included, as far as there are bins, in pattern u.
 
@@ -62,7 +63,7 @@ def mark_range(patterns: np.ndarray, low: np.ndarray, high: np.ndarray, bins: in
         set_bits(patterns[u], max(low[u], 0), min(high[u], bins - 1))
 
 
-@numba.njit(cache=True)
+@compiled()
 def mark_partials(
     patterns: np.ndarray,
     pitches: np.ndarray,
@@ -88,7 +89,7 @@ def mark_partials(
             set_bits(patterns[u], max(int(np.ceil(centre - reach)), 0), min(int(np.floor(centre + reach)), bins - 1))
 
 
-@numba.njit(cache=True)
+@compiled()
 def merge_rows(mask: np.ndarray, first: np.ndarray, count: np.ndarray, which: np.ndarray, patterns: np.ndarray) -> None:
     """OR pattern which[r] into rows first[r] to first[r] + count[r] of `mask`, for every run r.
 
@@ -102,7 +103,7 @@ def merge_rows(mask: np.ndarray, first: np.ndarray, count: np.ndarray, which: np
                 row[b] |= pattern[b]
 
 
-@numba.njit(cache=True)
+@compiled()
 def to_half(values: np.ndarray, out: np.ndarray) -> None:
     """float16 bits of float32 values, rounded to nearest even: (T, F) -> `out`, uint16 (T, F).
 

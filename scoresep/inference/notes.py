@@ -8,9 +8,9 @@ so repeated notes stay apart.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from scoresep.compiled import compiled
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 
 VELOCITY = 80
@@ -140,7 +140,7 @@ def _velocity(strength: float) -> int:
     return int(np.clip(127 * 10 ** (decibels / 40), 1, 127))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _run(
     sounding: np.ndarray,
     attacked: np.ndarray,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from scoresep.compiled import compiled
 from scoresep.features.factorisation.kernels import FAINTEST
 from scoresep.one_pass import over_clips
 
@@ -47,7 +47,7 @@ class StemError(torch.autograd.Function):
         return None, gradient * outer, None, None, None
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@compiled(nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def clip_errors(
     mixture: np.ndarray,
     separated: np.ndarray,

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import TypeVar
 
-import numba
 import numpy as np
 import torch
 from numba import types
 from torch import Tensor
+
+from scoresep.compiled import compiled
 
 DONE, LACKING, UNREAD = range(3)
 """What came of reading: all is there, a shard has not the rows, or the system did not give them."""
@@ -112,7 +113,7 @@ def torch_type(dtype: np.dtype) -> torch.dtype:
     return torch.from_numpy(np.empty(0, dtype)).dtype
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def read_clips(
     memory: int,
     size: int,
@@ -146,7 +147,7 @@ def read_clips(
     return DONE, 0, 0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def copy_clips(memory: int, size: int, begins: np.ndarray, tracks: np.ndarray, held: np.ndarray) -> None:
     """Copy clips from memory.
 
@@ -166,7 +167,7 @@ def copy_clips(memory: int, size: int, begins: np.ndarray, tracks: np.ndarray, h
         _memcpy(target + before * width, held.ctypes.data + (start + row) * width, left * width)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _part(begin: int, there: int, size: int) -> tuple[int, int, int]:
     """Of a clip of `size` rows: silent ones before its track, that track's row that follows, rows from there."""
     row = max(begin, 0)
@@ -174,7 +175,7 @@ def _part(begin: int, there: int, size: int) -> tuple[int, int, int]:
     return before, row, max(min(size - before, there - row), 0)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _silence(target: int, before: int, there: int, size: int) -> None:
     """Clear a clip of `size` bytes but for those that are `there`, after `before` others."""
     _memset(target, 0, before)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from scoresep.compiled import compiled
 
 PARTIALS, DECAY, INHARMONICITY = 12, 0.65, 8e-5
 """A template: partial h weighs h ** -DECAY, in square roots of magnitudes, at h f0 sqrt(1 + INHARMONICITY h^2)."""
@@ -11,7 +12,7 @@ HALF_WIDTH, SPREAD = 2.0, 0.004
 """Bins on either side of a partial, and the share of its frequency by which they grow: vibrato, detuned strings."""
 
 
-@numba.njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def energies(samples: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean squares of samples (L,) and of their differences in steps of `step` samples."""
     count = len(samples) // step
@@ -30,7 +31,7 @@ def energies(samples: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
     return energy, edges
 
 
-@numba.njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def hits(rise: np.ndarray, steps: np.ndarray, longest: int) -> np.ndarray:
     """Mean of `rise` (T,) at steps + lag, for each lag from -longest to longest."""
     width = 2 * longest + 1
@@ -45,7 +46,7 @@ def hits(rise: np.ndarray, steps: np.ndarray, longest: int) -> np.ndarray:
     return total / max(len(steps), 1)
 
 
-@numba.njit(cache=True)
+@compiled()
 def loudest_steps(energy: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Maximum of energy[begin[k] : end[k]] for each k."""
     highest = np.zeros(len(begin), dtype=np.float32)
@@ -55,7 +56,7 @@ def loudest_steps(energy: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.
     return highest
 
 
-@numba.njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def windows(samples: np.ndarray, start: np.ndarray, step: int, smoothing: np.ndarray, window: np.ndarray) -> np.ndarray:
     """Every `step`-th sample of the smoothed signal from each start on, times `window` (W,): float32 (F, W)."""
     frames = np.empty((len(start), len(window)), dtype=np.float32)
@@ -69,7 +70,7 @@ def windows(samples: np.ndarray, start: np.ndarray, step: int, smoothing: np.nda
     return frames
 
 
-@numba.njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def salient(magnitude: np.ndarray, lowest: int, reach: int) -> tuple[np.ndarray, np.ndarray]:
     """What of sqrt(magnitude) (F, B) stands above its mean over `reach` bins on either side, scaled to norm 1, and
     its share of the whole (F,)."""
@@ -94,7 +95,7 @@ def salient(magnitude: np.ndarray, lowest: int, reach: int) -> tuple[np.ndarray,
     return salient, share
 
 
-@numba.njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def cosines(
     partials: np.ndarray,
     start: np.ndarray,

@@ -10,8 +10,9 @@ Axes: K components, E entries.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from scoresep.compiled import compiled
 
 FAST = {"reassoc", "contract", "arcp", "nsz"}
 """What sums and quotients may be rearranged to; infinite values and NaN keep their meaning."""
@@ -32,7 +33,7 @@ def warm_up() -> None:
     combine(project(spectra, spectra), spectra)
 
 
-@numba.njit(fastmath=FAST, cache=True)
+@compiled(fastmath=FAST)
 def sweep(
     magnitude: np.ndarray,
     templates: np.ndarray,
@@ -95,7 +96,7 @@ def sweep(
             activation[e] = height * fit
 
 
-@numba.njit(fastmath=FAST, cache=True)
+@compiled(fastmath=FAST)
 def share(
     templates: np.ndarray,
     instrument: np.ndarray,
@@ -132,7 +133,7 @@ def share(
                 masks[n, t, f] /= total
 
 
-@numba.njit(fastmath=FAST, cache=True)
+@compiled(fastmath=FAST)
 def project(values: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     """values (U, F) @ shapes (B, F) transposed: float32 (U, B).
 
@@ -148,7 +149,7 @@ def project(values: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     return found
 
 
-@numba.njit(fastmath=FAST, cache=True)
+@compiled(fastmath=FAST)
 def combine(weights: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     """weights (U, B) @ shapes (B, F): float32 (U, F), whatever the number of threads."""
     found = np.zeros((len(weights), shapes.shape[1]), np.float32)
@@ -160,7 +161,7 @@ def combine(weights: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     return found
 
 
-@numba.njit(cache=True)
+@compiled()
 def kullback_leibler(
     magnitude: np.ndarray, templates: np.ndarray, first: np.ndarray, component: np.ndarray, activation: np.ndarray
 ) -> float:
