@@ -15,8 +15,8 @@ from pathlib import Path
 from scoresep import __version__
 from scoresep.cache.check import check_cache
 from scoresep.cache.reader import Cache
-from scoresep.decoding.formats import FORMATS
 from scoresep.compiled import cache_place
+from scoresep.decoding.formats import FORMATS
 from scoresep.errors import ScoresepError, first_line
 from scoresep.features.kernels import set_bits
 from scoresep.machine import available_cores

@@ -6,11 +6,64 @@ Every module raises `ScoresepError` for what a person can put right (a file, a s
 
 from __future__ import annotations
 
+import errno
 import reprlib
+from collections.abc import Iterator
 
 
 class ScoresepError(Exception):
     """A fault outside the program: the message names the thing at fault and the remedy, in one line."""
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_FULL = "the disk is full{detail}; free some space and run the same command again"
+_LONG = "a file grows larger than is allowed{detail}; raise the limit (ulimit -f) or use another disk"
+_FORBIDDEN = "no permission to open or write{name}; change it, or choose another place"
+_IN_THE_WAY = "cannot write{name}: {said}; choose another place"
+WRITING = {
+    **dict.fromkeys(NO_ROOM, _FULL),
+    errno.EFBIG: _LONG,
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _FORBIDDEN),
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENOTEMPTY), _IN_THE_WAY),
+    errno.ENAMETOOLONG: "cannot use{name}: {said}; choose a shorter name",
+    errno.EIO: "the disk fails{detail}; check it, or use another one",
+    errno.EMFILE: "too many files are open{detail}; raise the limit (ulimit -n)",
+}
+"""What a system says when it will not write, and what to do about it."""
+
+
+class Unwritable(ScoresepError, OSError):
+    """A file that cannot be written. Made as an OSError is: number (of `WRITING`), the system's words, file."""
+
+    def __str__(self) -> str:
+        name = self.filename2 or self.filename
+        detail = f" ({name}: {self.strerror})" if name else f" ({self.strerror})"
+        return WRITING[self.errno].format(name=f" ({name})" if name else "", detail=detail, said=self.strerror)
+
+    @property
+    def no_room(self) -> bool:
+        """Whether the disk is full, or a quota used up: then no other file can be written there either."""
+        return self.errno in NO_ROOM
+
+
+def unwritable(fault: BaseException, name: str | None = None) -> Unwritable | None:
+    """What `fault` says of the disk, behind a library's words too; None if it is about something else.
+
+    Args:
+        name: the file that was being written, for where the fault names none.
+    """
+    for cause in _causes(fault):
+        if isinstance(cause, Unwritable):
+            return cause
+        if isinstance(cause, OSError) and cause.errno in WRITING:
+            return Unwritable(cause.errno, cause.strerror, name or cause.filename2 or cause.filename)
+    return None
+
+
+def _causes(fault: BaseException | None) -> Iterator[BaseException]:
+    while fault is not None:
+        yield fault
+        fault = fault.__cause__ or fault.__context__
 
 
 def first_line(fault: BaseException) -> str:

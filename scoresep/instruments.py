@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scoresep.errors import ScoresepError
+from scoresep.files import read_text
 from scoresep.text import folded
 
 DRUM_PROGRAM = 128
@@ -160,7 +161,7 @@ def read_instruments(path: str | Path) -> tuple[Instrument, ...]:
         ScoresepError: the file is missing or not TOML, or a group is impossible; the message names file and group.
     """
     try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as fault:  # ValueError: no TOML, no UTF-8, an endless number
         raise ScoresepError(f"{path} is not a readable TOML file of instruments ({fault}); correct it") from fault
     try:

@@ -6,14 +6,19 @@ commands need not spend.
 
 from __future__ import annotations
 
+import importlib
+import io
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scoresep.errors import ScoresepError
-from scoresep.files import as_target, replacing
+from scoresep.console import printable
+from scoresep.errors import ScoresepError, first_line
+from scoresep.files import as_target, write_bytes
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 
 if TYPE_CHECKING:
@@ -38,8 +43,34 @@ DOTS = 110
 """Dots per inch."""
 
 
+def load_matplotlib() -> None:
+    """Import matplotlib, whatever way of showing windows the environment asks of it: nothing is shown here.
+
+    A notebook passes its own on (`MPLBACKEND=module://matplotlib_inline.backend_inline`), also to where the package of
+    that name is missing; matplotlib then refuses to be imported at all.
+
+    Raises:
+        ScoresepError: it finds no place to write to.
+    """
+    try:
+        importlib.import_module("matplotlib")
+    except ValueError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            del sys.modules[name]  # half of it is there
+        wanted = os.environ.pop("MPLBACKEND", None)
+        try:
+            importlib.import_module("matplotlib")
+        finally:
+            os.environ.update({"MPLBACKEND": wanted} if wanted else {})
+    except OSError as fault:
+        raise ScoresepError(
+            f"matplotlib finds no folder to write to ({first_line(fault)}); name one with MPLCONFIGDIR"
+        ) from fault
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of this size in inches."""
+    load_matplotlib()
     from matplotlib.figure import Figure  # not pyplot: no global state, no display
 
     return Figure(figsize=(width, height), dpi=DOTS, layout="constrained")
@@ -57,17 +88,24 @@ def check_picture(path: str | Path) -> Path:
     return path
 
 
+def as_it_is(text: str) -> str:
+    """A text that matplotlib neither takes for a formula nor fails to write."""
+    return printable(text).replace("$", r"\$")
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure to `path`, PNG, SVG or PDF by its suffix, whole or not at all.
 
     Raises:
-        ScoresepError: the suffix is none of a picture, or the file cannot be written.
+        ScoresepError: the suffix is none of a picture.
+        Unwritable: the file cannot be written.
     """
+    picture = io.BytesIO()
     try:
-        with replacing(path) as temporary:
-            figure.savefig(temporary)
-    except (OSError, ValueError) as fault:
+        figure.savefig(picture, format=Path(path).suffix[1:].lower())
+    except ValueError as fault:
         raise ScoresepError(f"{path} cannot be drawn ({fault}); give a name that ends in .png, .svg or .pdf") from fault
+    write_bytes(path, picture.getvalue())
 
 
 def colours_of(names: Sequence[str]) -> dict[str, str]:
@@ -164,6 +202,7 @@ def log_rows(magnitude: np.ndarray, mask: np.ndarray, grid: Grid) -> tuple[np.nd
 
 def tinted(level: np.ndarray, inside: np.ndarray, covered: np.ndarray, colour: str) -> np.ndarray:
     """Colours of a spectrogram on white, float (T, ROWS, 3): levels 0 to 1 from background to ink."""
+    load_matplotlib()
     from matplotlib.colors import hsv_to_rgb, rgb_to_hsv, to_rgb
 
     pure = np.array(to_rgb(colour))

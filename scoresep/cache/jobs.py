@@ -14,7 +14,7 @@ from scoresep.cache.schema import CacheSettings, Excluded, shard_folder, shard_n
 from scoresep.cache.track import Compiled, taught, untaught
 from scoresep.cache.writer import write_shard
 from scoresep.corpora.base import Corpus, Track
-from scoresep.errors import ScoresepError
+from scoresep.errors import ScoresepError, Unwritable
 
 Part = tuple[int, int]
 """Which part of how many, from 1."""
@@ -62,6 +62,8 @@ def compile_shard(job: Job) -> tuple[Job, str]:
     """Compile the tracks of one shard and write it; returns the job and why there is no shard, or ''."""
     try:
         write_shard(job.path, job.settings, job.key, compiled_tracks(job))
+    except Unwritable:  # nor can the next shard be written
+        raise
     except ScoresepError as fault:
         return job, str(fault)
     return job, ""
@@ -95,14 +97,12 @@ def compiled(track: Track, job: Job) -> Compiled | Excluded:
 
 def shard_key(about: dict[str, Any], tracks: Sequence[Track]) -> str:
     """Identity of a shard's input: the settings, the tracks, and size and time of every file."""
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    said = [json.dumps(about, sort_keys=True)]
     for track in tracks:
-        digest.update(f"{track.id}|{track.split}|{track.uuid}|{track.problem}|{track.omitted}|".encode())
-        for stem in track.stems:
-            digest.update(f"{stem.name}|{stem.program}|{stem.is_drum}|{stem.transpose}|".encode())
-        for path in track.files:
-            digest.update(f"{path.name}|{stamp(path)}|".encode())
-    return digest.hexdigest()
+        said.append(f"{track.id}|{track.split}|{track.uuid}|{track.problem}|{track.omitted}|")
+        said += [f"{stem.name}|{stem.program}|{stem.is_drum}|{stem.transpose}|" for stem in track.stems]
+        said += [f"{path.name}|{stamp(path)}|" for path in track.files]
+    return hashlib.sha256("".join(said).encode(errors="surrogateescape")).hexdigest()
 
 
 def stamp(path: Path) -> str:

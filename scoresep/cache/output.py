@@ -1,77 +1,15 @@
-"""Making an HDF5 file on a disk that may be full. Called by `writer`.
-
-The HDF5 library crashes, often only when the process ends, if a write of its own fails (h5py issue 914). So it writes
-through `Sink`, which keeps such a fault to itself until it can be raised.
-"""
+"""Making an HDF5 file on a disk that may be full. Called by `writer`."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import h5py
 
+from scoresep.disk import Sink, new_sink
 from scoresep.files import replacing
-
-
-class Sink(io.RawIOBase):
-    """A file that seems to take everything. After the first fault nothing more is written to it.
-
-    Args:
-        file: opened for reading and writing, unbuffered.
-        path: name of the file for the fault's message.
-    """
-
-    def __init__(self, file: io.FileIO, path: Path) -> None:
-        self._file, self._path = file, path
-        self._fault: OSError | None = None
-
-    def check(self) -> None:
-        """Raise the fault, if there was one.
-
-        Raises:
-            OSError: something could not be written: the disk is full, a quota is used up, ...
-        """
-        if self._fault:
-            raise self._fault
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        try:
-            done = 0
-            while self._fault is None and done < len(view):
-                done += self._file.write(view[done:])
-        except OSError as fault:
-            self._fault = OSError(fault.errno, fault.strerror, str(self._path))
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return size or 0 if self._fault else self._file.truncate(size)
-        except OSError as fault:
-            self._fault = OSError(fault.errno, fault.strerror, str(self._path))
-            return size or 0
-
-    def readinto(self, buffer: Any) -> int:
-        return self._file.readinto(buffer) or 0
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
 
 @contextmanager
@@ -79,10 +17,7 @@ def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Sink]]:
     """Yield an empty HDF5 file, which comes to lie at `path` when the block ends well, and what it writes to.
 
     Raises:
-        OSError: it could not be written; ask the sink in between to know early.
+        Unwritable: it could not be written; ask the sink in between to know early.
     """
-    with replacing(path) as temporary, open(temporary, "w+b", buffering=0) as raw:
-        sink = Sink(raw, path)
-        with h5py.File(sink, "w", libver="latest") as file:
-            yield file, sink
-        sink.check()
+    with replacing(path) as temporary, new_sink(temporary, path) as sink, h5py.File(sink, "w", libver="latest") as file:
+        yield file, sink

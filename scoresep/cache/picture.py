@@ -17,6 +17,7 @@ from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import DRUM_PROGRAM, Instrument
 from scoresep.plotting import (
     RANGE_DB,
+    as_it_is,
     colours_of,
     draw_notes,
     frequency_axis,
@@ -82,7 +83,7 @@ def draw_excerpt(excerpt: Excerpt, instruments: tuple[Instrument, ...], grid: Gr
     figure = new_figure(WIDTH, sum(heights) + 0.34 * len(heights) + 1.3)
     absent = [i.name for n, i in enumerate(instruments) if n not in shown and (i.scored or excerpt.stems is not None)]
     silent = f"; silent here: {', '.join(absent)}" if absent else ""
-    figure.suptitle(title + silent, fontsize=14)
+    figure.suptitle(as_it_is(title + silent), fontsize=14)
     panels = list(np.atleast_1d(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)))
     rest = iter(panels)
     loudest = float(excerpt.mixture.max())

@@ -24,7 +24,7 @@ from scoresep.corpora.splits import leaks
 from scoresep.errors import ScoresepError
 from scoresep.features import agreement, kernels
 from scoresep.features.factorisation import kernels as factorisation_kernels
-from scoresep.files import remove_stale, write_json
+from scoresep.files import read_text, remove_stale, write_json
 from scoresep.instruments import Instrument, group_of
 
 Progress = Callable[[int, int], None]
@@ -208,7 +208,7 @@ def check_replaceable(out: Path) -> None:
 def check_same_settings(out: Path, about: dict[str, Any]) -> None:
     """Refuse to mix shards of different settings, or of another format version, under one name."""
     try:
-        made = dict(json.loads(settings_file(out).read_text(encoding="utf-8")))
+        made = dict(json.loads(read_text(settings_file(out))))
     except (OSError, ValueError, TypeError):
         return
     remedy = f"give another --out, or delete it and the folder {shard_folder(out).name}"

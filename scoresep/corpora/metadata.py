@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from scoresep.files import decoded
 from scoresep.instruments import DRUM_PROGRAM
 
 LARGEST_METADATA = 1 << 20
@@ -45,7 +46,7 @@ def read_metadata(path: Path) -> Metadata:
     # libyaml is 8 times faster, but overruns the stack where tens of thousands of brackets open
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if len(content) < SAFE_FOR_LIBYAML else yaml.SafeLoader
     try:
-        metadata = yaml.load(content.decode("utf-8"), loader)
+        metadata = yaml.load(decoded(content), loader)
     except Exception as fault:  # besides YAMLError: impossible dates and numbers, recursion, bytes that are no UTF-8
         raise ValueError(f"not YAML: {_said(fault)}") from fault
     if not isinstance(metadata, dict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import unicodedata
 from pathlib import Path
 
 from scoresep.corpora.base import Corpus, Track
@@ -16,6 +16,7 @@ from scoresep.corpora.splits import apply_split_file, assign_splits, deduplicate
 from scoresep.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, remedy
 from scoresep.errors import ScoresepError
 from scoresep.features.score import SCORE_SUFFIXES
+from scoresep.files import files_below
 
 
 def open_pairs(root: str | Path, splits: str | Path | None = None, seed: int = 0, dedupe: bool = False) -> Corpus:
@@ -59,27 +60,12 @@ def named_files(root: Path) -> dict[str, list[Path]]:
     Links to folders are followed, but no folder is visited twice.
     """
     found: dict[str, list[Path]] = {}
-    for path in _walk(root):
+    for path in files_below(root):
         if path.suffix.lower() in AUDIO_SUFFIXES + UNREAD_SUFFIXES + SCORE_SUFFIXES:
             name = path.relative_to(root).with_suffix("").as_posix()
-            found.setdefault(os.fsencode(name).decode("utf-8", errors="replace"), []).append(path)
+            text = os.fsencode(name).decode("utf-8", errors="replace")
+            found.setdefault(unicodedata.normalize("NFC", text), []).append(path)  # a Mac takes letters apart
     return found
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    visited = set()
-    for folder, inner, names in os.walk(root, onerror=_refuse, followlinks=True):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        real = os.path.realpath(folder)
-        if real in visited:
-            inner.clear()
-            continue
-        visited.add(real)
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _refuse(fault: OSError) -> None:
-    raise ScoresepError(f"folder {fault.filename} cannot be read ({fault.strerror}); check its permissions")
 
 
 def read_pair(name: str, files: list[Path]) -> Track:

@@ -7,7 +7,8 @@ Read are the FLAC edition with split folders, the 16 kHz WAV edition without, an
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from scoresep.corpora.splits import (
     read_split_file,
 )
 from scoresep.errors import ScoresepError
+from scoresep.files import is_folder
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, nearest
 
 ENVIRONMENT = "SLAKH_ROOT"
@@ -61,14 +63,22 @@ def find_root(root: str | Path | None) -> Path:
         if not Path(named).is_dir():
             raise ScoresepError(f"{ENVIRONMENT} names {named}, which is not a folder; set it to the folder of Slakh")
         return Path(named)
-    for place in (Path(), Path("data"), Path.home()):
+    for place in usual_places():
         for name in USUAL_FOLDERS:
-            if (place / name).is_dir():
+            if is_folder(place / name):
                 return place / name
     raise ScoresepError(
         f"no corpus found; give its folder (`scoresep prepare slakh FOLDER`), set {ENVIRONMENT}, "
         "or make one with `scoresep render FOLDER`"
     )
+
+
+def usual_places() -> Iterator[Path]:
+    """Where a corpus may be that nobody named."""
+    yield Path()
+    yield Path("data")
+    with suppress(RuntimeError):  # a user without a home
+        yield Path.home()
 
 
 def open_slakh(root: str | Path | None = None, split_set: str | Path | None = None, dedupe: bool = False) -> Corpus:

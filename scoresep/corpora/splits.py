@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 
 from scoresep.corpora.base import Corpus, Track
 from scoresep.errors import ScoresepError
+from scoresep.files import read_text
 from scoresep.instruments import nearest
 
 SPLITS = ("train", "validation", "test")
@@ -67,7 +70,7 @@ def read_split_file(path: str | Path) -> SplitFile:
     """
     path = Path(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
+        values = json.loads(read_text(path), object_pairs_hook=_without_repeats)
     except (OSError, ValueError, RecursionError) as fault:
         raise ScoresepError(f"split file {path} is not readable JSON ({fault}); {JSON_FORMS}") from fault
     try:
@@ -129,20 +132,19 @@ def read_split_csv(path: str | Path, known: Collection[str]) -> SplitFile:
     path = Path(path)
     places: dict[str, str] = {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin with a byte order mark
-            reader = csv.reader(file)
-            header = [cell.strip().lower() for cell in next(reader, [])]
-            if not {"name", "split"} <= set(header):
-                raise ScoresepError(f"split file {path}: its first line must name the columns: name,split")
-            for cells in reader:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-                name, split = row.get("name", ""), row.get("split", "")
-                if fault := _fault_of_line(name, split, known, places):
-                    raise ScoresepError(f"split file {path}, line {reader.line_num}: {fault}")
-                places[name] = split
-    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        reader = csv.reader(io.StringIO(read_text(path)))
+        header = [cell.strip().lower() for cell in next(reader, [])]
+        if not {"name", "split"} <= set(header):
+            raise ScoresepError(f"split file {path}: its first line must name the columns: name,split")
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
+            name, split = unicodedata.normalize("NFC", row.get("name", "")), row.get("split", "")
+            if fault := _fault_of_line(name, split, known, places):
+                raise ScoresepError(f"split file {path}, line {reader.line_num}: {fault}")
+            places[name] = split
+    except (OSError, ValueError, csv.Error) as fault:
         raise ScoresepError(
             f"split file {path} is not a readable CSV file ({fault}); give one with the columns name,split"
         ) from fault

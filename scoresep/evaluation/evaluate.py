@@ -19,7 +19,7 @@ from scoresep.evaluation.records import MODEL
 from scoresep.evaluation.statistics import CONFIDENCE, RESAMPLES, SEED
 from scoresep.evaluation.summary import summarise
 from scoresep.evaluation.tasks import Settings, Task, parts_folder, run_tasks
-from scoresep.files import write_json
+from scoresep.files import read_text, write_json
 from scoresep.inference.separate import Options, check_refinable
 from scoresep.instruments import nearest
 from scoresep.training.checkpoint import Checkpoint, load_checkpoint
@@ -52,7 +52,7 @@ class Evaluation:
     def load(cls, path: str | Path) -> Evaluation | None:
         """The result that `save` wrote to `path`; None if there is none."""
         try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+            return cls(**json.loads(read_text(path)))
         except (OSError, ValueError, TypeError, RecursionError):
             return None
 

@@ -23,7 +23,7 @@ from scoresep.cache.engine import Engine
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.records import evaluate_track
-from scoresep.files import write_json
+from scoresep.files import read_text, write_json
 from scoresep.machine import available_cores
 from scoresep.models.model import Model
 from scoresep.training.checkpoint import load_checkpoint
@@ -157,7 +157,7 @@ def read_part(path: Path | None, track: str) -> dict[str, Any] | None:
     if path is None:
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and record.get("track") == track else None

@@ -17,9 +17,11 @@ import numpy as np
 
 from scoresep.errors import ScoresepError
 from scoresep.features.score import SCORE_SUFFIXES, Part, read_midi
+from scoresep.files import files_below
 from scoresep.instruments import DEFAULT_INSTRUMENTS, INSTRUMENTS, choose, group_of
 from scoresep.rendering.left_out import AGAIN, CUT, lost
 from scoresep.rendering.parallel import Progress, in_parallel
+from scoresep.rendering.settings import SETTINGS_FILE
 from scoresep.rendering.song import Song, fingerprint, tidied
 
 TAIL_SECONDS = 1.0
@@ -32,10 +34,14 @@ _RESOLUTION = 0.1
 def read_folder(
     folder: Path, seconds: float, jobs: int, progress: Progress
 ) -> tuple[list[Song], list[tuple[str, str]]]:
-    """Every MIDI file below `folder` as a song, ordered by path, and (file, reason) of those that cannot be read."""
+    """Every MIDI file below `folder` as a song, ordered by path, and (file, reason) of those that cannot be read.
+
+    Hidden files and what lies in a corpus that was rendered do not count.
+    """
     if not folder.is_dir():
         raise ScoresepError(f"MIDI folder {folder} does not exist; name a folder with .mid files")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SCORE_SUFFIXES and path.is_file())
+    inside = files_below(folder, enter=lambda inner: not (inner / SETTINGS_FILE).is_file())  # not into rendered corpora
+    files = sorted(path for path in inside if path.suffix.lower() in SCORE_SUFFIXES)
     if not files:
         raise ScoresepError(f"MIDI folder {folder} has no {', '.join(SCORE_SUFFIXES)} files; name another folder")
     found: dict[int, Song | str] = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scoresep.errors import ScoresepError
-from scoresep.files import write_json
+from scoresep.files import read_text, write_json, writing
 from scoresep.instruments import INSTRUMENTS, nearest
 from scoresep.rendering.compose import COMPOSER_VERSION
 from scoresep.rendering.song import Song
@@ -94,6 +94,7 @@ def claim(out: Path, settings: RenderSettings, songs: Sequence[Song | None]) -> 
 
     Raises:
         ScoresepError: `out` is a file, holds something else, was made with another setting, or has more songs.
+        Unwritable: the disk refuses.
     """
     described = _described(settings, songs)
     path = out / SETTINGS_FILE
@@ -104,18 +105,16 @@ def claim(out: Path, settings: RenderSettings, songs: Sequence[Song | None]) -> 
         _compare(out, _read_settings(path, remedy), described, remedy)
     elif out.is_dir() and any(out.iterdir()):
         raise ScoresepError(f"{out} is not empty and holds no rendered corpus; {remedy}")
-    try:
+    with writing(out):
         write_json(path, described)
         for split in SPLITS:
             for stale in (out / split).glob(temporary_name(Path("Track*")).name):
                 shutil.rmtree(stale)
-    except OSError as fault:
-        raise ScoresepError(f"{out} cannot be written ({fault}); choose another folder") from fault
 
 
 def _read_settings(path: Path, remedy: str) -> dict[str, object]:
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(read_text(path))
     except (OSError, ValueError) as fault:
         raise ScoresepError(f"{path} is not readable ({fault}); {remedy}") from fault
     if not isinstance(settings, dict) or not isinstance(settings.get("songs"), int):

@@ -13,8 +13,10 @@ import pretty_midi
 import soundfile
 import yaml
 
+from scoresep.disk import new_sink
 from scoresep.errors import ScoresepError
 from scoresep.features.score import Part
+from scoresep.files import writing
 from scoresep.instruments import DRUM_PROGRAM
 from scoresep.rendering.loudness import STEM_LUFS, TARGET_PEAK_DB, integrated_loudness, mix_stems
 from scoresep.rendering.patches import Patch
@@ -45,19 +47,18 @@ def write_track(folder: Path, song: Song, stems: Sequence[Stem], sample_rate: in
 
     Raises:
         SilentSong: no stem gives any sound.
-        ScoresepError: the disk refuses.
+        Unwritable: the disk refuses.
     """
     temporary = temporary_name(folder)
     shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        (temporary / "MIDI").mkdir(parents=True)
-        (temporary / "stems").mkdir()
-        _write(temporary, folder.name, song, stems, sample_rate)
-        temporary.replace(folder)
-    except OSError as fault:
-        raise ScoresepError(f"{folder} cannot be written ({fault}); free the disk or choose another folder") from fault
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with writing(folder):
+        try:
+            (temporary / "MIDI").mkdir(parents=True)
+            (temporary / "stems").mkdir()
+            _write(temporary, folder.name, song, stems, sample_rate)
+            temporary.replace(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def temporary_name(folder: Path) -> Path:
@@ -105,7 +106,8 @@ def _written_part(stem: Stem) -> Part:
 
 
 def _write_flac(path: Path, samples: np.ndarray, sample_rate: int) -> None:
-    soundfile.write(path, samples, sample_rate, format="FLAC", subtype="PCM_16")
+    with new_sink(path, path) as sink:
+        soundfile.write(sink, samples, sample_rate, format="FLAC", subtype="PCM_16")
 
 
 def _instrument_class(stem: Stem) -> str:

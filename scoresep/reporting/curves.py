@@ -59,7 +59,7 @@ def read_curves(run: Path, recipes: Mapping[int, Mapping[str, Any]]) -> list[Sta
     """
     try:
         records = [record for record in read_log(run) if well_formed(record)]
-    except (OSError, UnicodeDecodeError) as fault:
+    except OSError as fault:
         raise ScoresepError(f"the log of {run} cannot be read ({fault}); give the folder of another run") from fault
     return [
         stage_curves(stage, [record for record in records if record["stage"] == stage], recipes.get(stage, {}))

@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 
 from scoresep.errors import ScoresepError
+from scoresep.plotting import load_matplotlib
 
 LEVELS = 64
 """Colours of a picture: more cannot be told apart, fewer show as bands."""
@@ -67,6 +68,7 @@ def common_gain(signals: Sequence[np.ndarray]) -> float:
 
 def picture_uri(values: np.ndarray, colours: str = "magma") -> str:
     """Values (T, R) from 0 to 1 as a PNG, time to the right, rows upwards, in a colour map of matplotlib."""
+    load_matplotlib()
     from matplotlib import colormaps
     from PIL import Image
 

@@ -68,9 +68,9 @@ def write_report(
     if not 0 <= seconds < math.inf:
         raise ScoresepError(f"excerpts cannot last {seconds} s; give --seconds a number from 0 on")
     page = render(material, tracks, seconds, audio_format(audio), device, progress)
-    page = page.replace(SIZE, size_text(len(page.encode())))
+    page = page.replace(SIZE, size_text(len(page.encode(errors="backslashreplace"))))
     write_text(path, page)
-    return len(page.encode())
+    return len(page.encode(errors="backslashreplace"))
 
 
 def render(

@@ -76,17 +76,11 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, keep: bool = Fa
         networks = content["model"]["networks"]
         content["model"]["networks"] = {name: compact(weights) for name, weights in networks.items()}
     content["digest"] = digest_of(content)
-    try:
-        with replacing(path) as temporary:
-            with open(temporary, "wb") as file:
-                torch.save(content, file)
-            if keep and Path(path).exists():
-                Path(path).replace(previous(path))
-    except (OSError, RuntimeError) as fault:  # torch hides what the disk said (full, ...) behind words of its own
-        cause = fault if isinstance(fault, OSError) else fault.__context__
-        if isinstance(cause, OSError):
-            raise OSError(cause.errno, cause.strerror, str(path)) from fault
-        raise
+    with replacing(path) as temporary:
+        with open(temporary, "wb") as file:
+            torch.save(content, file)
+        if keep and Path(path).exists():
+            Path(path).replace(previous(path))
 
 
 PLAIN: dict[str, type] = {

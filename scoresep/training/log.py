@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from scoresep.files import write_text
+from scoresep.errors import ScoresepError
+from scoresep.files import write_text, writing
 
 LOG_NAME, TIMING_NAME = "log.jsonl", "timing.jsonl"
 """What was computed, the same for the same run; and how long it took, which never is."""
@@ -20,6 +22,9 @@ class RunLog:
         folder: the run's folder; gets `log.jsonl`, `timing.jsonl` and `tensorboard/`.
         progress: called with (title, steps done, steps in all, losses) for the terminal.
         note: called with a line of text for the terminal.
+
+    Raises:
+        Unwritable: the disk refuses, now or in any method.
     """
 
     def __init__(
@@ -30,12 +35,14 @@ class RunLog:
     ) -> None:
         from torch.utils.tensorboard import SummaryWriter  # slow to import, and only training wants it
 
+        check_name(folder)
         self.folder = folder
         self.progress = progress or (lambda title, done, total, losses: None)
         self.note = note or (lambda text: None)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._board = SummaryWriter(str(folder / "tensorboard"))
-        self._files = {name: (folder / name).open("a", encoding="utf-8") for name in (LOG_NAME, TIMING_NAME)}
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._board = SummaryWriter(str(folder / "tensorboard"))
+            self._files = {name: (folder / name).open("a", encoding="utf-8") for name in (LOG_NAME, TIMING_NAME)}
 
     def rewind(self, stage: int, step: int) -> None:
         """Forget records of `stage` after `step`: they will be made again."""
@@ -49,8 +56,7 @@ class RunLog:
     def record(self, kind: str, stage: int, step: int, values: Mapping[str, float]) -> None:
         """Write one record; `kind` is `train` or `validation`, `values` are floats by slash-keyed name."""
         self._write(LOG_NAME, {"kind": kind, "stage": stage, "step": step, **values})
-        for name, value in values.items():
-            self._board.add_scalar(f"stage{stage}/{kind}/{name}", value, step)
+        self._show(f"stage{stage}/{kind}", values, step)
 
     def timing(self, stage: int, step: int, milliseconds: Mapping[str, float]) -> None:
         """Write down how long the steps since the last call took, by part (`timing.PARTS`) and in all (`step`)."""
@@ -59,17 +65,30 @@ class RunLog:
         shares = {f"ms/{name}": round(value, 3) for name, value in milliseconds.items()}
         shares["waiting"] = round(milliseconds["waiting"] / max(milliseconds["step"], 1e-9), 4)
         self._write(TIMING_NAME, {"stage": stage, "step": step, **shares})
-        for name, value in shares.items():
-            self._board.add_scalar(f"stage{stage}/time/{name}", value, step)
+        self._show(f"stage{stage}/time", shares, step)
 
     def _write(self, name: str, entry: Mapping[str, Any]) -> None:
-        self._files[name].write(json.dumps(entry) + "\n")
-        self._files[name].flush()
+        with writing(self.folder / name):
+            self._files[name].write(json.dumps(entry) + "\n")
+            self._files[name].flush()
+
+    def _show(self, group: str, values: Mapping[str, float], step: int) -> None:
+        with writing(self.folder / "tensorboard"):
+            for name, value in values.items():
+                self._board.add_scalar(f"{group}/{name}", value, step)
 
     def close(self) -> None:
-        for file in self._files.values():
-            file.close()
-        self._board.close()
+        with writing(self.folder), ExitStack() as all_of_them:
+            for written in (self._board, *self._files.values()):
+                all_of_them.callback(written.close)
+
+
+def check_name(folder: Path) -> None:
+    """Refuse a folder whose name is no text, which TensorBoard cannot write to."""
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError as fault:
+        raise ScoresepError(f"the name of the run's folder {folder} is no UTF-8; choose another --run") from fault
 
 
 class NoLog(RunLog):
@@ -96,7 +115,7 @@ def read_log(folder: Path, name: str = LOG_NAME) -> list[dict[str, Any]]:
     """All records of a run's log; a last line that a crash cut short is left out."""
     records = []
     try:
-        lines = (folder / name).read_text(encoding="utf-8").splitlines()
+        lines = (folder / name).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
     for line in lines:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from scoresep.errors import ScoresepError
-from scoresep.files import existing_file
+from scoresep.files import existing_file, read_text
 from scoresep.instruments import nearest
 from scoresep.models.base import Settings
 from scoresep.models.networks import ROLES, network_called, network_of
@@ -57,8 +57,8 @@ def read_values(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     elif name.endswith(".toml"):
         path = existing_file(folder / name, "recipe", f"or use a shipped one: {', '.join(shipped_recipes())}")
         try:
-            text = path.read_text("utf-8")
-        except UnicodeDecodeError as fault:
+            text = read_text(path)
+        except ValueError as fault:
             raise ScoresepError(f"recipe {name} is not valid TOML: {fault}") from fault
     else:
         raise ScoresepError(
