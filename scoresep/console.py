@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,8 +12,39 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-console = Console(highlight=False, soft_wrap=True, emoji=False)
-errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+LONGEST = 1000
+"""Characters of a message that are shown."""
+
+
+class Terminal(Console):
+    """A console on which names of files, printed without markup, cannot do anything."""
+
+    def print(self, *objects: Any, markup: bool | None = None, **options: Any) -> None:
+        if markup is False:
+            objects = tuple(printable(item) if isinstance(item, str) else item for item in objects)
+        super().print(*objects, markup=markup, **options)
+
+
+def printable(text: str) -> str:
+    """Lines of text in which what cannot be printed (in names of broken files, say) is written as its code."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
+
+
+def one_line(message: str) -> str:
+    """A message as one printable line."""
+    line = printable(" ".join(line.strip() for line in message.splitlines()))
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+
+
+def take_any_name() -> None:
+    """Have letters that the terminal's encoding lacks written as their codes, instead of failing for a file's name."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+console = Terminal(highlight=False, soft_wrap=True, emoji=False)
+errors = Terminal(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 SHORTEST = 0.5
 """Seconds that must have passed for a rate to mean something."""
 LINE_EVERY = 10.0
@@ -30,6 +63,7 @@ class Meter:
 
     def __call__(self, title: str, done: float, total: float, detail: str = "") -> None:
         """Show that `done` of `total` units of `title` are done."""
+        title = one_line(title)
         if title != self._title:
             self._begin(title, done, total)
         elapsed = time.monotonic() - self._began

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,13 +15,12 @@ from scoresep import __version__
 from scoresep.cli.corpora import info, render
 from scoresep.cli.doctor import doctor
 from scoresep.cli.evaluate import evaluate
-from scoresep.cli.lines import one_line
 from scoresep.cli.prepare import prepare_app
 from scoresep.cli.report import report
 from scoresep.cli.train import train
 from scoresep.cli.use import separate, transcribe
-from scoresep.console import console, errors
-from scoresep.errors import ScoresepError
+from scoresep.console import console, errors, one_line, take_any_name
+from scoresep.errors import ScoresepError, unwritable
 
 ORDER = ("render", "prepare", "train", "evaluate", "report", "separate", "transcribe", "info", "doctor")
 """The order of work, in which help lists the commands."""
@@ -55,32 +56,38 @@ for command in (train, evaluate, report, separate, transcribe, info, doctor):
 
 def main() -> None:
     """Run the command line; what a user can put right is one line on standard error and exit status 2."""
+    take_any_name()
+    threading.excepthook = tell_of_thread
     try:
+        check_working_folder()
         app()
     except ScoresepError as fault:
         fail(str(fault))
     except OSError as fault:
-        if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-            fail(f"the disk is full{named(fault)}; free some space and run the same command again")
-        if fault.errno == errno.EFBIG:
-            fail(f"a file grows larger than is allowed{named(fault)}; raise the limit (ulimit -f) or use another disk")
-        if fault.errno in (errno.EACCES, errno.EROFS):
-            fail(f"no permission to write{named(fault)}; choose another place")
-        if fault.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
-            fail(f"cannot write{named(fault)}: {fault.strerror}; choose another place")
+        if refused := unwritable(fault):
+            fail(str(refused))
         raise
+
+
+def check_working_folder() -> None:
+    """Refuse a working folder that is gone: libraries in C abort there."""
+    try:
+        Path.cwd()
+    except OSError as fault:
+        raise ScoresepError(f"the working folder cannot be used ({fault.strerror}); go to another one") from fault
+
+
+def tell_of_thread(fault: threading.ExceptHookArgs) -> None:
+    """Leave what a disk says against TensorBoard's thread to the main one, which is told by the next call."""
+    if fault.exc_value is None or unwritable(fault.exc_value) is None:
+        threading.__excepthook__(fault)
 
 
 def fail(message: str) -> None:
     """Print one line, whatever characters of broken files are in it, and exit with status 2."""
-    errors.print(f"error: {one_line(message)}", markup=False)
+    with suppress(OSError):  # a terminal that is gone, a log on a full disk
+        errors.print(f"error: {one_line(message)}", markup=False)
     sys.exit(2)
-
-
-def named(fault: OSError) -> str:
-    """The file of a fault, for a message: the name that was wanted rather than a temporary one."""
-    name = fault.filename2 or fault.filename
-    return f" ({name})" if name else ""
 
 
 @app.callback(invoke_without_command=True)

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from scoresep.cli.lines import one_line
 from scoresep.cli.options import Jobs, by_comma
-from scoresep.console import console, meter
+from scoresep.console import console, meter, one_line
 from scoresep.errors import ScoresepError
 from scoresep.machine import available_cores
 

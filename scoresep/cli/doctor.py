@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scoresep.cli.lines import one_line
-from scoresep.console import console, meter
+from scoresep.console import console, meter, one_line
 
 SIGNS = {"good": "[green]good[/]", "note": "[yellow]note[/]", "bad": "[red]bad [/]"}
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoresep.cli.lines import one_line
 from scoresep.cli.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_SCORES,
@@ -18,9 +17,9 @@ from scoresep.cli.options import (
     Device,
     by_comma,
 )
-from scoresep.console import console, errors, meter
+from scoresep.console import console, errors, meter, one_line
 from scoresep.decoding.formats import FORMATS
-from scoresep.errors import ScoresepError
+from scoresep.errors import ScoresepError, Unwritable
 from scoresep.machine import use_threads
 
 if TYPE_CHECKING:
@@ -70,9 +69,10 @@ def separate(
     Example: scoresep separate album --ckpt ckpt.pt --out stems --format flac
     """
     from scoresep.inference.guide import read_guide
-    from scoresep.inference.separate import Options, file_names, separate_file
-    from scoresep.inference.songs import find_score, find_songs
+    from scoresep.inference.separate import RESIDUAL, Options, file_names, separate_file
+    from scoresep.inference.songs import find_score, find_songs, without_results
     from scoresep.inference.write import choose_format
+    from scoresep.instruments import INSTRUMENTS, OTHER
 
     chosen, stored = by_comma(instruments), choose_format(form, bits)
     songs = find_songs(audio, out)
@@ -81,6 +81,7 @@ def separate(
         raise ScoresepError(f"{score} is the score of one of {len(songs)} files; give a folder of scores named alike")
     model = load_model(ckpt, device)
     stems = file_names(model, chosen)
+    songs = without_results(songs, lambda song: out / song.name, {*model.names, RESIDUAL, *INSTRUMENTS, OTHER.name})
 
     def there(song: Song) -> bool:
         return all((out / song.name / f"{stem}.{stored.name}").exists() for stem in stems)
@@ -121,6 +122,7 @@ def transcribe(
 
     Example: scoresep transcribe song.flac --plot
     """
+    from scoresep.files import folder_for_results
     from scoresep.inference.songs import find_songs
     from scoresep.inference.transcribe import check_listen, transcribe_file
 
@@ -137,7 +139,10 @@ def transcribe(
 
     def work(song: Song, progress: Progress) -> list[str]:
         target, picture = files(song)
-        found = transcribe_file(song.path, model, target, progress=progress, listen=listen, plot=picture, force=force)
+        with folder_for_results(target.parent):
+            found = transcribe_file(
+                song.path, model, target, progress=progress, listen=listen, plot=picture, force=force
+            )
         counts = ", ".join(f"{len(notes)} {instrument}" for instrument, notes in found.items())
         return [f"{target}: {counts} notes", *([str(picture)] if picture else [])]
 
@@ -162,7 +167,7 @@ def each_song(
             goes on after a stop; a file that was named alone goes to `work`, which refuses it. None: all are done anew.
 
     Raises:
-        ScoresepError: the only song failed.
+        ScoresepError: the only song failed, or the disk is full.
         typer.Exit: some of several songs failed (status 2).
     """
     left = [song for song in songs if song.alone or there is None or not there(song)]
@@ -174,13 +179,13 @@ def each_song(
             with meter("s of audio") as shown:
                 lines = work(song, lambda what, done, total, s=song: shown(f"{what} {s.name}", done, total))
         except ScoresepError as fault:
-            if len(songs) == 1:
+            if len(songs) == 1 or (isinstance(fault, Unwritable) and fault.no_room):
                 raise
             failed += 1
             errors.print(f"error: {one_line(str(fault))}", markup=False)
             continue
         for line in lines:
-            console.print(line, markup=False)
+            console.print(one_line(line), markup=False)
     if failed:
         console.print(f"{len(songs) - failed} of {len(songs)} files are done")
         raise typer.Exit(2)

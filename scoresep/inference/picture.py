@@ -14,6 +14,7 @@ from scoresep.plotting import (
     LOWEST_HZ,
     RANGE_DB,
     ROWS,
+    as_it_is,
     colours_of,
     draw_legend,
     draw_notes,
@@ -65,7 +66,7 @@ def draw_picture(
     stop = min(span[1], len(mixture) / grid.sample_rate)
     colours = colours_of(list(stems))
     figure = new_figure(WIDTH, HEIGHT)
-    figure.suptitle(title, fontsize=15)
+    figure.suptitle(as_it_is(title), fontsize=15)
     left, right = figure.subfigures(1, 2, width_ratios=(1.1, 1))
     _draw_spectrograms(left, mixture, stems, grid, (span[0], stop), colours)
     rolls = {"transcribed": notes} | ({"score (truth)": true_notes} if true_notes is not None else {})
@@ -155,7 +156,7 @@ def draw_roll(path: str | Path, notes: Mapping[str, np.ndarray], seconds: float,
     span = max(LINE_SECONDS, seconds / lines) if lines > 1 else max(seconds, 1.0)
     colours = colours_of(list(notes))
     figure = new_figure(WIDTH, LINE_HEIGHT * lines + 1.0)
-    figure.suptitle(_as_it_is(title), fontsize=15)
+    figure.suptitle(as_it_is(title), fontsize=15)
     low, high = pitch_range(list(notes.values()), (0.0, seconds))
     panels = figure.subplots(lines, 1, sharey=True, squeeze=False)[:, 0]
     for line, axes in enumerate(panels):
@@ -170,8 +171,3 @@ def draw_roll(path: str | Path, notes: Mapping[str, np.ndarray], seconds: float,
     panels[-1].set_xlabel("time / s", fontsize=12)
     draw_legend(figure, colours)
     save_figure(figure, path)
-
-
-def _as_it_is(text: str) -> str:
-    """A text that matplotlib does not take for a formula."""
-    return text.replace("$", r"\$")

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 
 from scoresep.errors import ScoresepError
 from scoresep.features.spectrogram import frames_to_spectrum
-from scoresep.files import as_path
+from scoresep.files import as_path, folder_for_results
 from scoresep.inference.arguments import as_choice, as_model, as_names, as_seconds
 from scoresep.inference.source import ArraySource, FileSource, Progress, Recorder, Source
 from scoresep.inference.stream import (
@@ -151,19 +150,10 @@ def separate_file(
     source = FileSource(audio)
     check_fits(form, source)
     pieces = (piece.stems for piece in separate_stream(source, model, options))
-    try:
-        fresh = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            written = Written(*write_stems(pieces, names, folder, source, form, options.progress))
-        except BaseException:
-            if fresh and not any(folder.iterdir()):
-                folder.rmdir()
-            raise
+    with folder_for_results(folder):
+        written = Written(*write_stems(pieces, names, folder, source, form, options.progress))
         for path in set(earlier) - set(written.files):
             path.unlink()
-    except (OSError, soundfile.LibsndfileError) as fault:
-        raise ScoresepError(f"{folder} cannot be written ({fault}); check the disk or give another --out") from fault
     return written
 
 

@@ -261,8 +261,5 @@ def write_midi(path: str | Path, notes: Mapping[str, np.ndarray], instruments: S
             for onset, offset, pitch, velocity in notes[instrument.name].tolist()
         ]
         midi.instruments.append(part)
-    try:
-        with replacing(path) as temporary:
-            midi.write(str(temporary))
-    except OSError as fault:
-        raise ScoresepError(f"{path} cannot be written ({fault}); check the disk or give another --out") from fault
+    with replacing(path) as temporary:
+        midi.write(str(temporary))

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from scoresep.disk import new_sink
 from scoresep.errors import ScoresepError, first_line
-from scoresep.files import remove_stale, replacing
+from scoresep.files import remove_stale, replacing, system_name, writing
 from scoresep.inference.source import Progress, Source
 from scoresep.instruments import nearest
 
@@ -121,13 +122,14 @@ def write_stems(
         the files, and the gain that all of them were given so that none clips (1.0 if none would).
 
     Raises:
-        OSError, soundfile.LibsndfileError: the folder or a file cannot be written.
+        Unwritable: the folder or a file cannot be written.
     """
     paths = [folder / f"{name}.{form.name}" for name in names]
     with ExitStack() as stack:
         for path in paths:
             remove_stale(path)
         final = [stack.enter_context(replacing(path)) for path in paths]
+        stack.enter_context(writing(folder))
         if form == WORKING:
             _write(pieces, final, source, form)
             return paths, 1.0
@@ -177,7 +179,7 @@ def _converted(
     """The stems in `floats` with a gain, as the samples of `form`: (S, n, C) at a time."""
     done = 0
     with ExitStack() as stack:
-        files = [stack.enter_context(soundfile.SoundFile(path)) for path in floats]
+        files = [stack.enter_context(soundfile.SoundFile(system_name(path))) for path in floats]
         for total in source.chunks(np.float64):
             read = [file.read(len(total), dtype="float32", always_2d=True) for file in files]
             stems = np.stack(read) * gain
@@ -197,15 +199,17 @@ def _write(pieces: Iterable[np.ndarray], paths: Sequence[Path], source: Source, 
     highest = lowest = 0.0
     container = form.container(source)
     with ExitStack() as stack:
+        sinks = [stack.enter_context(new_sink(path, path)) for path in paths]
         files = [
             stack.enter_context(
-                soundfile.SoundFile(path, "w", source.rate, source.channels, form.subtype, format=container)
+                soundfile.SoundFile(sink, "w", source.rate, source.channels, form.subtype, format=container)
             )
-            for path in paths
+            for sink in sinks
         ]
         for stems in pieces:
-            for file, samples in zip(files, stems, strict=True):
+            for file, sink, samples in zip(files, sinks, stems, strict=True):
                 file.write(samples)
+                sink.check()
             if stems.size:
                 highest, lowest = max(highest, float(stems.max())), min(lowest, float(stems.min()))
     return highest, lowest
