@@ -1,8 +1,20 @@
-"""Rows that other installed packages add to the project's tables, through Python entry points."""
+"""Tables whose rows can also come from other packages, through Python entry points.
+
+An entry point of the table's group names a row and the object that is the row::
+
+    [project.entry-points."scoresep.metrics"]
+    click_rate = "my_package:CLICK_RATE"
+
+https://packaging.python.org/en/latest/specifications/entry-points/
+"""
 
 from __future__ import annotations
 
-from importlib import metadata
+from collections import UserDict
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
 from scoresep.errors import ScoresepError, first_line
@@ -10,23 +22,82 @@ from scoresep.errors import ScoresepError, first_line
 Row = TypeVar("Row")
 
 
-def plugins(group: str, kind: type[Row]) -> list[Row]:
-    """What installed packages give under the entry point group `group`, such as `scoresep.losses`, ordered by name.
+class Registry(UserDict[str, Row]):
+    """Rows by name: our own, then those of entry points, which are loaded when the table is first looked at.
+
+    Args:
+        group: of entry points, such as 'scoresep.metrics'.
+        kind: class of the rows.
+        rows: our own.
+        reserved: names that no row may have.
 
     Raises:
-        ScoresepError: an entry point cannot be loaded, or is no `kind`; names it, its package and the remedy.
+        ScoresepError: when it is looked at: an entry point cannot be loaded, is no `kind`, or has the name of another
+            row.
     """
-    rows = []
-    for point in sorted(metadata.entry_points(group=group), key=lambda point: point.name):
-        package = point.dist.name if point.dist else point.module
-        remedy = f"mend or uninstall {package}"
+
+    def __init__(self, group: str, kind: type[Row], rows: Mapping[str, Row], reserved: Collection[str] = ()) -> None:
+        self._group, self._kind, self._rows, self._reserved = group, kind, rows, reserved
+
+    @cached_property
+    def data(self) -> dict[str, Row]:  # type: ignore[override]
+        return {**self._rows, **{name: load(point, self._kind) for name, point in self.outside.items()}}
+
+    @cached_property
+    def outside(self) -> dict[str, EntryPoint]:
+        """The entry points, by name."""
+        known: dict[str, EntryPoint] = {}
+        for point in sorted(entry_points(group=self._group), key=lambda point: (point.name, origin(point))):
+            if not point.name.isidentifier():
+                raise fault_of(point, "has a name of other characters than letters, digits and _")
+            if point.name in known or point.name in {*self._rows, *self._reserved}:
+                other = origin(known[point.name]) if point.name in known else "scoresep"
+                raise fault_of(point, f"has a name that {other} uses; rename one of the two")
+            known[point.name] = point
+        return known
+
+    def describe(self) -> dict[str, str]:
+        """Rows from outside by name, with package and version."""
+        return {name: origin(point) for name, point in self.outside.items()}
+
+    @contextmanager
+    def running(self, name: str, of: str) -> Iterator[None]:
+        """Turn what a row from outside raises in the block into one line; `of`: what it was called on."""
         try:
-            row = point.load()
-        except Exception as fault:  # whatever a stranger's module raises
-            raise ScoresepError(
-                f"{group}: '{point.name}' of {package} cannot be loaded ({first_line(fault)}); {remedy}"
+            yield
+        except ScoresepError:
+            raise
+        except Exception as fault:
+            if name not in self.outside:
+                raise
+            raise fault_of(
+                self.outside[name], f"failed on {of} ({type(fault).__name__}: {first_line(fault)})"
             ) from fault
-        if not isinstance(row, kind):
-            raise ScoresepError(f"{group}: '{point.name}' of {package} is no {kind.__name__}; {remedy}")
-        rows.append(row)
-    return rows
+
+
+def load(point: EntryPoint, kind: type[Row]) -> Row:
+    """The row that an entry point names.
+
+    Raises:
+        ScoresepError: it cannot be loaded, or is no `kind`.
+    """
+    try:
+        row = point.load()
+    except (Exception, SystemExit) as fault:  # whatever a module of others does when it is imported
+        raise fault_of(point, f"cannot be loaded ({type(fault).__name__}: {first_line(fault)})") from fault
+    if not isinstance(row, kind):
+        raise fault_of(point, f"is a {type(row).__name__}, not a {kind.__module__}.{kind.__name__}")
+    return row
+
+
+def origin(point: EntryPoint) -> str:
+    """Package and version."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unnamed package"
+
+
+def fault_of(point: EntryPoint, what: str) -> ScoresepError:
+    package = point.dist.name if point.dist else "the package"
+    return ScoresepError(
+        f"'{point.name}' of {point.group} ({point.value}, from {origin(point)}) {what}; "
+        f"mend {package}, or pip uninstall {package}"
+    )
