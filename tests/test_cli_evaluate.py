@@ -10,6 +10,7 @@ import h5py
 import pytest
 
 from scoresep.cache.reader import Cache
+from scoresep.cli.evaluate import distinct_names
 from scoresep.evaluation import tasks
 
 
@@ -43,7 +44,10 @@ def test_bss_details_and_references(command, here: Path) -> None:
     status, out, _ = command("scoresep evaluate ckpt.pt --bss --details --references mixture --split validation")
     assert status == 0
     assert "mixture SIR" in out and "frame acc." in out and "of none" in out and "oracle" not in out
-    assert json.loads((here / "metrics.json").read_text())["summary"]["bss_eval"]["windows"] == 3
+    assert (
+        json.loads((here / "metrics.json").read_text())["summary"]["overall"]["separation"]["dropped_windows_counts"][0]
+        == 3
+    )
     status, out, _ = command("scoresep evaluate ckpt.pt --references none")
     assert status == 0 and "this model" in out and "oracle" not in out
 
@@ -127,3 +131,22 @@ def test_what_cannot_end_well_is_refused_before_the_work(
         assert (status, out) == (2, "") and len(err.splitlines()) == 1, (options, err)
         assert all(word in err for word in words), (options, err)
     assert not (here / "metrics.json").exists() and not (here / "metrics.parts").exists()
+
+
+def test_names() -> None:
+    assert distinct_names([Path("x/a.pt"), Path("y/b.pt")]) == ["a", "b"]
+    assert distinct_names([Path("/x/ckpt.pt"), Path("/y/ckpt.pt")]) == ["x-ckpt", "y-ckpt"]
+    assert distinct_names([Path("/x/q/ckpt.pt"), Path("/y/q/ckpt.pt")]) == ["1-ckpt", "2-ckpt"]
+
+
+def test_a_file_of_an_older_version_is_made_anew(command, here: Path) -> None:
+    """`evaluate` replaces it, `report` refuses it by name; so does a file that someone changed."""
+    command("scoresep evaluate --references none")
+    found = json.loads((here / "metrics.json").read_text())
+    for change in ({"version": 1}, {"tracks": [{"track": "a"}]}, {"about": []}):
+        (here / "metrics.json").write_text(json.dumps(found | change))
+        status, _, err = command("scoresep report metrics.json")
+        assert status == 2 and len(err.splitlines()) == 1 and "metrics.json" in err and "--force" in err
+        status, out, _ = command("scoresep evaluate --references none")
+        assert status == 0 and "holds the result" not in out
+        assert json.loads((here / "metrics.json").read_text()) == found

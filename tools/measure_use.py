@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from scoresep.cache.reader import Cache
-from scoresep.evaluation.baselines import Score, Track, harmonic_mask, score_nmf
+from scoresep.evaluation.baselines import Track, harmonic_mask, score_nmf
 from scoresep.evaluation.evaluate import open_cache
-from scoresep.evaluation.metrics import ONSET_TOLERANCE, note_counts, note_scores
-from scoresep.evaluation.records import separation_record
+from scoresep.evaluation.metrics import ONSET_TOLERANCE, note_counts, note_scores, si_sdr
+from scoresep.evaluation.pairs import SCORED, TrueStem
 from scoresep.evaluation.tuning import CANDIDATES, ONSET_CANDIDATES, Tally, matched_notes
 from scoresep.features.score import part_from_notes
 from scoresep.inference.guide import ScoreGuide
@@ -85,23 +85,22 @@ def separated(cache: Cache, row: int, model: Model) -> dict[str, np.ndarray]:
         for n, instrument in enumerate(model.instruments)
     ]
     guide = ScoreGuide([part for part in parts if len(part)], model.instruments, model.grid)
-    score = Score(cache.roll(row), cache.onset(row), tuple(each.kind for each in cache.instruments))
+    kinds = tuple(each.kind for each in cache.instruments)
+    track = Track(mixture, stems, cache.harmonic(row), cache.grid, kinds, cache.roll(row), cache.onset(row))
     ways: dict[str, Callable[[], Sequence[np.ndarray]]] = {
         "the separator": lambda: list(separate_array(mixture, rate, model).values()),
         "refined (`--refine`)": lambda: list(separate_array(mixture, rate, model, Options(refine=True)).values()),
-        "the score's mask": lambda: harmonic_mask(Track(mixture, stems, cache.harmonic(row), cache.grid)),
-        "the score's factorisation": lambda: score_nmf(Track(mixture, stems, cache.harmonic(row), cache.grid, score)),
+        "the score's mask": lambda: harmonic_mask(track),
+        "the score's factorisation": lambda: score_nmf(track),
         "with score (`--score`)": lambda: list(separate_array(mixture, rate, model, Options(guide=guide)).values()),
     }
     estimates = {name: way() for name, way in ways.items()}
     found = {name: np.full(len(stems), np.nan) for name in ways}
     for n, stem in enumerate(stems):
-        record = separation_record(
-            mixture, stem, {"model": mixture, **{name: e[n] for name, e in estimates.items()}}, rate
-        )
-        if record["state"] == "scored":
+        truth = TrueStem(mixture, stem, rate)
+        if truth.state == SCORED:
             for name in ways:
-                found[name][n] = record["si_sdr_improvement"][name]
+                found[name][n] = si_sdr(stem, estimates[name][n]) - truth.mixture_si_sdr
     return found
 
 
@@ -109,10 +108,8 @@ def transcribed(cache: Cache, row: int, model: Model, listen: str) -> np.ndarray
     """Note F1 and F1 with offset of each instrument, (N, 2); NaN where there are no notes."""
     truth = cache.notes(row)
     found = transcribe_array(cache.mixture(row), cache.grid.sample_rate, model, listen=listen).notes
-    scores = [
-        note_scores(note_counts(truth[truth[:, 4] == n][:, :4], found[name])) for n, name in enumerate(model.names)
-    ]
-    return np.array([[score.f1, score.offset_f1] for score in scores])
+    counts = [note_counts(truth[truth[:, 4] == n][:, :4], found[name]) for n, name in enumerate(model.names)]
+    return np.stack([note_scores(counts).f1, note_scores(counts, offset=True).f1], axis=1)
 
 
 def retuned(cache: Cache, rows: Sequence[int], model: Model, listen: str) -> Model:

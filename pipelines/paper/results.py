@@ -1,5 +1,4 @@
-"""The results of a table: where they lie, which of them belong to its data and settings, how to make one again. Called
-by `run`."""
+"""The results of a table: where they lie, which of them belong to its data and settings, how to make one again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results of rows and seeds as a Markdown table, a CSV and a figure. Called by `run`."""
+"""Results of rows and seeds as a Markdown table, a CSV and a figure."""
 
 from __future__ import annotations
 
@@ -6,26 +6,42 @@ import csv
 import io
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.evaluate import Evaluation
+from scoresep.evaluation.figures import SEPARATION
+from scoresep.evaluation.registry import MEAN, METRICS, MODEL, STEMS, Metric
+from scoresep.evaluation.statistics import finite
+from scoresep.evaluation.tables import labels
 from scoresep.files import write_text
 from scoresep.plotting import COLOURS, new_figure, save_figure
 
-MEAN = "mean"
-"""Stands for the mean over the instruments."""
-FIGURES = {
-    "si_sdr_improvement": ("separation", "SI-SDR improvement over the mixture, dB", 1),
-    "si_sdr_improvement_median": ("separation", "median SI-SDR improvement, dB", 1),
-    "frame_f1": ("transcription", "frame F1", 3),
-    "note_f1": ("transcription", "note F1", 3),
-}
-"""Of the summary of a result: where it stands, what it is, decimals."""
-SHOWN = ("si_sdr_improvement", "frame_f1")
-"""Figures of the picture."""
+MEDIAN = "_median"
+"""Ends the names of figures that are medians over tracks instead of means."""
+
+
+def columns() -> dict[str, Metric]:
+    """The figures of the table by name: the headline metrics, and the medians of those of separation."""
+    found: dict[str, Metric] = {}
+    for name, metric in METRICS.items():
+        if metric.headline:
+            found[name] = metric
+            if metric.source == STEMS:
+                found[name + MEDIAN] = replace(metric, title=f"median {metric.name}")
+    return found
+
+
+def title_of(metric: Metric) -> str:
+    return f"{metric.name}, {metric.unit}" if metric.unit else metric.name
+
+
+def figure_of(evaluation: Evaluation, name: str, estimator: str, instrument: str) -> float | None:
+    """One of the `columns` of an estimator for an instrument or `MEAN`; None where there is none."""
+    metric = name.removesuffix(MEDIAN)
+    output = SEPARATION if METRICS[metric].source == STEMS else "transcription"
+    figures = evaluation.figures
+    return finite((figures.median if name != metric else figures.value)(output, estimator, metric, instrument))
 
 
 @dataclass(frozen=True)
@@ -46,13 +62,10 @@ class Result:
     command: str
 
     def value(self, figure: str, instrument: str) -> float | None:
-        """A figure of `FIGURES` for an instrument or `MEAN`; None where there is none."""
-        kind = FIGURES[figure][0]
-        if kind == "separation" and self.evaluation.about["checkpoint"]["stage"] == 1:
+        """One of the `columns` for an instrument or `MEAN`; None where there is none."""
+        if columns()[figure].source == STEMS and self.evaluation.about["checkpoint"]["stage"] == 1:
             return None  # no separator has been trained yet
-        summary = self.evaluation.summary
-        values = summary["mean"][kind] if instrument == MEAN else summary[kind].get(instrument, {})
-        return values.get(figure)
+        return figure_of(self.evaluation, figure, MODEL, instrument)
 
 
 def write_results(out: Path, results: Sequence[Result], stem: str = "table") -> None:
@@ -73,7 +86,7 @@ def rows_of(results: Sequence[Result]) -> dict[str, list[Result]]:
 
 
 def instruments_of(results: Sequence[Result]) -> list[str]:
-    return [*results[0].evaluation.summary["separation"], MEAN]
+    return [*results[0].evaluation.figures.instruments, MEAN]
 
 
 def spread(values: Iterable[float | None], decimals: int) -> str:
@@ -88,18 +101,18 @@ def spread(values: Iterable[float | None], decimals: int) -> str:
 def markdown(results: Sequence[Result]) -> str:
     """A table for each figure, the references, and the commands."""
     about, instruments = results[0].evaluation.about, instruments_of(results)
-    tracks = results[0].evaluation.summary["counts"]["tracks"]
+    tracks = len(results[0].evaluation.tracks)
     lines = [
         f"Corpus {about['corpus']}, {tracks} {about['split']} tracks (split set {about['split_set']}). "
         "Mean ± standard deviation over seeds, of means (medians) over tracks.",
     ]
-    for figure, (kind, title, decimals) in FIGURES.items():
-        lines += ["", f"## {title}", "", *header(["row", "seeds", *instruments])]
-        if kind == "separation":
-            lines += [line(cells) for cells in references(results[0], figure, decimals)]
+    for figure, metric in columns().items():
+        lines += ["", f"## {title_of(metric)}", "", *header(["row", "seeds", *instruments])]
+        if metric.source == STEMS:
+            lines += [line(cells) for cells in references(results[0], figure, metric.fine)]
         for found in rows_of(results).values():
-            cells = [spread((result.value(figure, name) for result in found), decimals) for name in instruments]
-            if kind == "separation" or set(cells) != {"-"}:
+            cells = [spread((result.value(figure, name) for result in found), metric.fine) for name in instruments]
+            if metric.source == STEMS or set(cells) != {"-"}:
                 lines.append(line([found[0].title, str(len(found)), *cells]))
     lines += ["", "## How to make a row again", ""]
     lines += [f"- {found[0].title}: `{found[0].command}`" for found in rows_of(results).values()]
@@ -108,10 +121,10 @@ def markdown(results: Sequence[Result]) -> str:
 
 def references(result: Result, figure: str, decimals: int) -> Iterable[list[str]]:
     """Cells of the rows that no training enters."""
-    summary = result.evaluation.summary
-    for name, figures in summary["baselines"].items():
-        values: dict[str, Any] = {**figures, MEAN: summary["mean"]["baselines"][name]}
-        yield [BASELINES[name].title, "", *(spread([values[i][figure]], decimals) for i in instruments_of([result]))]
+    for name, (_, title) in labels(result.evaluation.figures).items():
+        if name != MODEL:
+            values = (figure_of(result.evaluation, figure, name, part) for part in instruments_of([result]))
+            yield [title, "", *(spread([value], decimals) for value in values)]
 
 
 def header(cells: list[str]) -> list[str]:
@@ -126,10 +139,10 @@ def comma_separated(results: Sequence[Result]) -> str:
     """A line for each row, seed and instrument."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "seed", "instrument", *FIGURES])
+    writer.writerow(["row", "seed", "instrument", *columns()])
     for result in results:
         for name in instruments_of(results):
-            values = [result.value(figure, name) for figure in FIGURES]
+            values = [result.value(figure, name) for figure in columns()]
             writer.writerow([result.row, result.seed, name, *("" if v is None else f"{v:.6g}" for v in values)])
     return text.getvalue()
 
@@ -138,14 +151,15 @@ def draw(path: Path, results: Sequence[Result]) -> None:
     """Means over instruments: a dot a seed, a bar at their mean."""
     rows = rows_of(results)
     figure = new_figure(12.0, 1.6 + 0.4 * len(rows))
-    panels = figure.subplots(1, len(SHOWN), sharey=True)
-    for axes, name in zip(panels, SHOWN, strict=True):
+    shown = ("si_sdr_improvement", "frame_f1")
+    panels = figure.subplots(1, len(shown), sharey=True)
+    for axes, name in zip(panels, shown, strict=True):
         for place, found in enumerate(rows.values()):
             values = [value for result in found if (value := result.value(name, MEAN)) is not None]
             axes.scatter(values, [place] * len(values), color=COLOURS[0], alpha=0.6, zorder=3)
             if values:
                 axes.plot([statistics.fmean(values)] * 2, [place - 0.3, place + 0.3], color=COLOURS[1], linewidth=3)
-        axes.set_xlabel(f"{FIGURES[name][1]}, mean over instruments", fontsize=11)
+        axes.set_xlabel(f"{title_of(METRICS[name])}, mean over instruments", fontsize=11)
         axes.grid(axis="x", alpha=0.4)
     panels[0].set_yticks(range(len(rows)), [found[0].title for found in rows.values()])
     panels[0].invert_yaxis()

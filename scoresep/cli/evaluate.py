@@ -1,8 +1,8 @@
-"""The command `scoresep evaluate`. Called by `cli`."""
+"""The command `scoresep evaluate`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,7 @@ from scoresep.files import check_writable, first_bytes
 
 if TYPE_CHECKING:
     from scoresep.evaluation.evaluate import Evaluation
-    from scoresep.evaluation.tasks import Settings
+    from scoresep.evaluation.records import Settings
 
 ALL, NONE = "all", "none"
 
@@ -53,10 +53,9 @@ def evaluate(
 
     Example: scoresep evaluate old.pt new.pt --cache cache.h5 --bss
     """
-    from scoresep.evaluation.baselines import BASELINES
     from scoresep.evaluation.evaluate import known_references
     from scoresep.evaluation.picture import plot_track
-    from scoresep.evaluation.tasks import Settings
+    from scoresep.evaluation.records import Settings
     from scoresep.evaluation.terminal import result_tables
     from scoresep.machine import choose_device, use_threads
 
@@ -65,17 +64,14 @@ def evaluate(
         raise ScoresepError(f"{len(ckpts)} checkpoints were given; give one to evaluate or two to compare")
     use_threads()
     chosen = str(choose_device(device))
-    rows = tuple(BASELINES) if references == ALL else () if references == NONE else by_comma(references)
+    names = None if references == ALL else () if references == NONE else by_comma(references)
+    settings = Settings(split, known_references(names), bss, refine)
     check_places([out] if len(ckpts) == 1 else places(ckpts, out), plot)
-    check_data(ckpts, cache, Settings(split, known_references(rows), bss, refine))
+    check_data(ckpts, cache, settings)
 
     def result_of(checkpoint: Path, path: Path, other: Evaluation | None = None) -> Evaluation:
-        found = evaluated(checkpoint, path, cache, split, chosen, rows, bss, refine, jobs, force, other)
-        try:
-            text = result_tables(found, details)
-        except (LookupError, TypeError, ValueError, AttributeError) as fault:  # it was there, and someone changed it
-            raise ScoresepError(f"{path} lacks figures that evaluate writes; --force evaluates anew") from fault
-        console.print(text)
+        found = evaluated(checkpoint, path, cache, settings, chosen, jobs, force, other)
+        console.print(result_tables(found, details))
         console.print(f"figures: {path}", markup=False)
         return found
 
@@ -92,11 +88,8 @@ def evaluated(
     checkpoint: Path,
     out: Path,
     cache: Path | None,
-    split: str,
+    settings: Settings,
     device: str,
-    references: tuple[str, ...],
-    bss: bool,
-    refine: bool,
     jobs: int,
     force: bool,
     other: Evaluation | None,
@@ -110,7 +103,7 @@ def evaluated(
     from scoresep.evaluation.tasks import remove_kept
 
     result = None if force else Evaluation.load(out)
-    if result and up_to_date(result, checkpoint, cache, split, references=references, bss=bss, refine=refine):
+    if result and up_to_date(result, checkpoint, cache, settings):
         console.print(f"{out} holds the result for {checkpoint}; --force evaluates anew", markup=False)
         return result
     keep = out.with_name(f"{out.stem}.parts")
@@ -120,12 +113,12 @@ def evaluated(
         result = run_evaluation(
             checkpoint,
             cache,
-            split,
+            settings.split,
             device,
             partial(progress, "evaluating"),
-            references=references,
-            bss=bss,
-            refine=refine,
+            references=settings.references,
+            bss=settings.bss,
+            refine=settings.refine,
             jobs=jobs,
             keep=keep,
             other=other,
@@ -137,8 +130,6 @@ def evaluated(
 
 def places(ckpts: list[Path], out: Path) -> list[Path]:
     """Where the figures of two checkpoints and of their comparison go."""
-    from scoresep.evaluation.compare import distinct_names
-
     return [out.with_name(f"{out.stem}-{name}{out.suffix}") for name in (*distinct_names(ckpts), "comparison")]
 
 
@@ -182,3 +173,11 @@ def compared(ckpts: list[Path], out: Path, result_of: Callable[..., Evaluation])
     comparison.save(path)
     console.print(comparison_table(comparison))
     console.print(f"comparison: {path}", markup=False)
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Short names that tell checkpoints apart: file names without suffix, with folders or numbers where needed."""
+    for names in ([path.stem for path in paths], [f"{path.resolve().parent.name}-{path.stem}" for path in paths]):
+        if len({name.casefold() for name in names}) == len(names):
+            return names
+    return [f"{number}-{path.stem}" for number, path in enumerate(paths, start=1)]

@@ -1,4 +1,4 @@
-"""The command `scoresep report`. Called by `cli`."""
+"""The command `scoresep report`."""
 
 from __future__ import annotations
 

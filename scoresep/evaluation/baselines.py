@@ -1,7 +1,8 @@
-"""Reference rows: what one would get without our model, or with knowledge it does not have. Called by `records`.
+"""The table of reference rows: what one would get without our model, or with knowledge it does not have.
 
-Each is a function from a `Track` to the estimates of all instruments, float32 (N, L). `BASELINES` names them: a line
-there is all that a further row needs to be computed, summarised, printed and put into the paper's table.
+Each is a function from a `Track` to the estimates of all instruments, float32 (N, L). A row of `BASELINES` is all that
+one needs to be computed, printed and put into the paper's table; other packages add rows by entry points of the group
+'scoresep.baselines' (docs/evaluation.md shows how).
 """
 
 from __future__ import annotations
@@ -16,21 +17,7 @@ from scoresep.features.factorisation import masks as shares
 from scoresep.features.level import level_of
 from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import Grid
-
-
-@dataclass(frozen=True)
-class Score:
-    """What the score of a track says, on the frame grid.
-
-    Attributes:
-        roll: keys that sound, bool (T, N, P).
-        onset: first frames of notes, bool (T, N, P).
-        kinds: kind of each instrument, N of them (`instruments.Instrument.kind`).
-    """
-
-    roll: np.ndarray
-    onset: np.ndarray
-    kinds: tuple[str, ...]
+from scoresep.plugins import Registry
 
 
 @dataclass(frozen=True)
@@ -42,14 +29,17 @@ class Track:
         stems: float32 (N, L).
         harmonic: bins that each instrument's score covers, bool (T, N, F).
         grid: the model's grid.
-        score: for rows that read it; None where none does.
+        kinds: kind of each instrument, N of them (`instruments.Instrument.kind`).
+        roll, onset: keys that sound, and first frames of notes, bool (T, N, P).
     """
 
     mixture: np.ndarray
     stems: np.ndarray
     harmonic: np.ndarray
     grid: Grid
-    score: Score | None = None
+    kinds: tuple[str, ...] = ()
+    roll: np.ndarray | None = None
+    onset: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -88,11 +78,11 @@ def harmonic_mask(track: Track) -> np.ndarray:
 
 def score_nmf(track: Track) -> np.ndarray:
     """Score-informed non-negative matrix factorisation of the mixture (`features.factorisation`, docs/teacher.md)."""
-    assert track.score is not None
+    assert track.roll is not None and track.onset is not None
     spectrum = stft(track.mixture, track.grid.n_fft, track.grid.hop)
     magnitude = np.abs(spectrum) / np.float32(level_of(track.mixture))
-    roll, onset = (np.moveaxis(values, 0, 2) for values in (track.score.roll, track.score.onset))
-    factors = factorise(magnitude.T, roll, track.score.kinds, track.grid, onset)
+    roll, onset = (np.moveaxis(values, 0, 2) for values in (track.roll, track.onset))
+    factors = factorise(magnitude.T, roll, track.kinds, track.grid, onset)
     return np.stack([_masked(spectrum, share.T, track) for share in shares(factors)])
 
 
@@ -114,10 +104,15 @@ def _masked(spectrum: np.ndarray, mask: np.ndarray, track: Track) -> np.ndarray:
     return istft(spectrum * mask.astype(np.float32), len(track.mixture), track.grid.n_fft, track.grid.hop)
 
 
-BASELINES: dict[str, Reference] = {
-    "mixture": Reference("mixture", "the mixture itself", mixture),
-    "harmonic_mask": Reference("harmonic mask", "harmonic mask of the score", harmonic_mask),
-    "score_nmf": Reference("score NMF", "score-informed NMF", score_nmf),
-    "oracle_mask": Reference("oracle mask", "oracle mask", oracle_mask, knows_stems=True),
-}
+BASELINES = Registry(
+    "scoresep.baselines",
+    Reference,
+    {
+        "mixture": Reference("mixture", "the mixture itself", mixture),
+        "harmonic_mask": Reference("harmonic mask", "harmonic mask of the score", harmonic_mask),
+        "score_nmf": Reference("score NMF", "score-informed NMF", score_nmf),
+        "oracle_mask": Reference("oracle mask", "oracle mask", oracle_mask, knows_stems=True),
+    },
+    reserved=("model",),
+)
 """By name, in the order of what they know; names are those in `metrics.json`."""

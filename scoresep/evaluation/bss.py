@@ -1,4 +1,4 @@
-"""BSS Eval v4 of one track, by museval. Called by `records`.
+"""BSS Eval v4 of one track, by museval.
 
 `import museval` pulls in musdb and stempeg, which raise where the program ffmpeg is missing. Its module `metrics` needs
 NumPy and SciPy only, so that file is loaded by itself, unchanged, from where museval is installed.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -84,12 +85,9 @@ def museval_metrics() -> ModuleType:
         ScoresepError: museval is not installed.
     """
     package = importlib.util.find_spec("museval")  # finds the package, does not import it
-    if package is None or not package.submodule_search_locations:
+    if package is None or package.origin is None:
         raise ScoresepError("BSS Eval needs museval, which is not installed; pip install museval")
-    path = Path(package.submodule_search_locations[0]) / "metrics.py"
-    spec = importlib.util.spec_from_file_location("scoresep_museval_metrics", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ScoresepError(f"{path} is not there, so BSS Eval cannot be computed; pip install museval")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader = SourceFileLoader("scoresep_museval_metrics", str(Path(package.origin).with_name("metrics.py")))
+    module = ModuleType(loader.name)
+    loader.exec_module(module)
     return module

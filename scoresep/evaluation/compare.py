@@ -1,4 +1,4 @@
-"""Two checkpoints against each other, track by track. Called by `scoresep evaluate a.pt b.pt`.
+"""Two checkpoints against each other, track by track.
 
 Both are evaluated on the same tracks, so that the difference of a figure on a track is free of how hard that track is.
 The test says whether these two checkpoints differ on music of this kind. Whether two methods differ takes several seeds
@@ -12,26 +12,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation
-from scoresep.evaluation.records import MODEL
-from scoresep.evaluation.statistics import nanmean, paired
-from scoresep.evaluation.summary import array, plays
+from scoresep.evaluation.figures import SEPARATION
+from scoresep.evaluation.registry import MEAN, METRICS, MODEL, STEMS
+from scoresep.evaluation.statistics import paired
 from scoresep.files import write_json
 
-MEAN = "mean"
-"""Stands for the mean over the instruments that count on a track."""
-FIGURES = {
-    "si_sdr": ("separation", "SI-SDR, dB"),
-    "frame_f1": ("transcription", "frame F1"),
-    "note_f1": ("transcription", "note F1"),
-    "note_offset_f1": ("transcription", "note F1, offset"),
-    "separated_frame_f1": ("transcription_separated", "frame F1, separated"),
-    "separated_note_f1": ("transcription_separated", "note F1, separated"),
-}
-"""Figures that are compared: where they stand in a track's record, and what they are called."""
+PREFIX = {SEPARATION: "", "transcription": "", "transcription_separated": "separated_"}
+"""Of the names of what is compared, before that of the metric."""
 SAME = ("corpus", "split_set", "split", "instruments")
 """What two evaluations must agree in, beside the cache's content and their tracks."""
 
@@ -42,9 +31,7 @@ class Comparison:
 
     Attributes:
         about: the data, and the two checkpoints: path, hash, stage, steps.
-        figures: by name (`FIGURES`) and instrument (or `MEAN`): `a`, `b`: means over the tracks that count for both;
-            `n`: how many; `difference`: mean of b - a, `median_difference`, `interval` (bootstrap) of the mean, `p`
-            (Wilcoxon's signed-rank test, two-sided, not corrected for the number of tests). None where no track counts.
+        figures: by name (`compared`) and instrument (or `MEAN`), see `statistics.paired`; None where no track counts.
     """
 
     about: dict[str, Any]
@@ -62,15 +49,24 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
         ScoresepError: they were not made on the same tracks.
     """
     check_same(a, b)
-    names = [*a.about["instruments"], MEAN]
-    figures = {}
-    for figure, (kind, _) in FIGURES.items():
-        if all(record[kind] for evaluation in (a, b) for record in evaluation.tracks):
-            figures[figure] = {
-                name: difference(of_tracks(a, figure, name), of_tracks(b, figure, name)) for name in names
-            }
+    names = [*a.figures.instruments, MEAN]
+    figures = {
+        figure: {name: paired(*(each.figures.series(output, MODEL, metric, name) for each in (a, b))) for name in names}
+        for figure, (output, metric) in compared().items()
+        if all(metric in each.figures.metrics(output) for each in (a, b))
+    }
     about = {name: a.about[name] for name in SAME} | {"tracks": len(a.tracks), "cache": a.about["cache"]["digest"]}
     return Comparison({**about, "a": _checkpoint(a), "b": _checkpoint(b)}, figures)
+
+
+def compared() -> dict[str, tuple[str, str]]:
+    """What checkpoints are compared by: output and metric by name."""
+    return {
+        f"{prefix}{name}": (output, name)
+        for output, prefix in PREFIX.items()
+        for name, metric in METRICS.items()
+        if metric.compared and (metric.source == STEMS) == (output == SEPARATION)
+    }
 
 
 def check_same(a: Evaluation, b: Evaluation) -> None:
@@ -102,50 +98,3 @@ def check_same_cache(checkpoints: Sequence[Any], caches: Sequence[tuple[Any, str
 
 def _checkpoint(evaluation: Evaluation) -> dict[str, Any]:
     return {name: evaluation.about["checkpoint"][name] for name in ("path", "sha256", "stage", "steps")}
-
-
-def of_tracks(evaluation: Evaluation, figure: str, instrument: str) -> np.ndarray:
-    """A figure of every track, float64 (n,); NaN where the truth leaves it undefined (not scored, no true note)."""
-    instruments = evaluation.about["instruments"] if instrument == MEAN else [instrument]
-    values = np.stack([array(_value(record, figure, name) for record in evaluation.tracks) for name in instruments])
-    return nanmean(values, axis=0)
-
-
-def _value(record: dict[str, Any], figure: str, instrument: str) -> float | None:
-    """None depends on the truth alone, so that it is None for both."""
-    kind = FIGURES[figure][0]
-    part = record[kind].get(instrument)
-    if part is None:  # an instrument without notes
-        return None
-    if kind == "separation":
-        return part["si_sdr"][MODEL] if part["state"] == "scored" else None
-    name = figure.removeprefix("separated_")
-    return part[name] if name != "frame_f1" or plays(part) else None
-
-
-def difference(a: np.ndarray, b: np.ndarray) -> dict[str, Any] | None:
-    """The entry of `Comparison.figures` for values (n,) each; None if no track counts."""
-    found = paired(b - a)
-    if found is None:
-        return None
-    both = np.isfinite(b - a)
-    return {
-        "n": found.n,
-        "a": float(a[both].mean()),
-        "b": float(b[both].mean()),
-        "difference": found.mean,
-        "median_difference": found.median,
-        "interval": found.interval,
-        "p": found.p,
-    }
-
-
-def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Short names that tell checkpoints apart: file names without suffix, with folders or numbers where needed."""
-    for names in (
-        [path.stem for path in paths],
-        [f"{path.resolve().parent.name}-{path.stem}" for path in paths],
-    ):
-        if len({name.casefold() for name in names}) == len(names):
-            return names
-    return [f"{number}-{path.stem}" for number, path in enumerate(paths, start=1)]

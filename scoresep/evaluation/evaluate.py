@@ -1,31 +1,37 @@
-"""Evaluation of a checkpoint on a split of its cache. Called by `scoresep evaluate` and the pipelines."""
+"""Evaluation of a checkpoint on a split of its cache."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from scoresep import __version__
 from scoresep.cache.reader import Cache
-from scoresep.errors import ScoresepError
+from scoresep.errors import ScoresepError, first_line
 from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.bss import FILTER, WINDOW_SECONDS, museval_metrics
+from scoresep.evaluation.figures import Figures, rows_of
 from scoresep.evaluation.metrics import ALONE_DB, REST_SECONDS, SILENT_DB
-from scoresep.evaluation.records import MODEL
+from scoresep.evaluation.records import Settings
+from scoresep.evaluation.registry import METRICS
 from scoresep.evaluation.statistics import CONFIDENCE, RESAMPLES, SEED
-from scoresep.evaluation.summary import summarise
-from scoresep.evaluation.tasks import Settings, Task, parts_folder, run_tasks
-from scoresep.files import read_text, write_json
+from scoresep.evaluation.tasks import Task, parts_folder, run_tasks
+from scoresep.files import write_json
 from scoresep.inference.separate import Options, check_refinable
 from scoresep.instruments import nearest
 from scoresep.training.checkpoint import Checkpoint, load_checkpoint
 
 REFINED = "Separation is refined by factorising each track by the transcriptor's notes (--refine)."
 """The remark on an evaluation of refined stems."""
+
+
+VERSION = 2
+"""Of the files that `Evaluation.save` writes."""
 
 
 @dataclass(frozen=True)
@@ -35,25 +41,55 @@ class Evaluation:
     Attributes:
         about: corpus, split set, split, checkpoint, cache, settings.
         notes: remarks that a reader of the figures should see.
-        summary: see `evaluation.summary.summarise`.
-        tracks: one record a track, see `evaluation.records`.
+        tracks: one record a track, see `figures.record_of`.
     """
 
     about: dict[str, Any]
     notes: list[str]
-    summary: dict[str, Any]
     tracks: list[dict[str, Any]]
+
+    @cached_property
+    def figures(self) -> Figures:
+        """The figures of all tracks."""
+        names = [str(record["track"]) for record in self.tracks]
+        return Figures(names, self.about["instruments"], (row for record in self.tracks for row in rows_of(record)))
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The figures of the split as plain values, see `Figures.summary`."""
+        return self.figures.summary()
 
     def save(self, path: str | Path) -> None:
         """Write all of it as JSON (`metrics.json`)."""
-        write_json(path, asdict(self))
+        parts = {"about": self.about, "notes": self.notes, "summary": self.summary, "tracks": self.tracks}
+        write_json(path, {"version": VERSION, **parts})
+
+    @classmethod
+    def read(cls, path: str | Path) -> Evaluation:
+        """The result that `save` wrote to `path`.
+
+        Raises:
+            ScoresepError: there is none, or another version of scoresep wrote it.
+        """
+        try:
+            found = json.loads(read_text(path))
+            evaluation = cls(*(found[name] for name in ("about", "notes", "tracks")))
+            if found.get("version") != VERSION or not isinstance(evaluation.notes, list):
+                raise ValueError("written by another version")
+            _ = evaluation.figures  # refuses what is none
+        except (OSError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as fault:
+            raise ScoresepError(
+                f"{path} is no result of `scoresep evaluate`, or lacks figures that this version shows "
+                f"({type(fault).__name__}: {first_line(fault)}); evaluate anew with `scoresep evaluate --force`"
+            ) from fault
+        return evaluation
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation | None:
-        """The result that `save` wrote to `path`; None if there is none."""
+        """The result that `read` gives; None if there is none."""
         try:
-            return cls(**json.loads(read_text(path)))
-        except (OSError, ValueError, TypeError, RecursionError):
+            return cls.read(path)
+        except ScoresepError:
             return None
 
 
@@ -64,7 +100,7 @@ def evaluate(
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
     *,
-    references: Sequence[str] = tuple(BASELINES),
+    references: Sequence[str] | None = None,
     bss: bool = False,
     refine: bool = False,
     jobs: int = 1,
@@ -76,7 +112,7 @@ def evaluate(
     Args:
         cache_path: the cache; None for the one that the checkpoint was trained on.
         progress: called with tracks done and tracks in all.
-        references: see `Settings`.
+        references: rows of `BASELINES`; None for all.
         bss, refine: see `Settings`.
         jobs: processes; 0 for one a core (on a GPU at most `JOBS_ON_A_DEVICE`). The result does not depend on it.
         keep: folder for the tracks that are done: the same evaluation goes on from it. `tasks.remove_kept` empties it.
@@ -94,9 +130,8 @@ def evaluate(
     task = Task(str(checkpoint_path), str(cache.path), about["checkpoint"]["sha256"], device, settings, parts)
     others = other.tracks if other and deciding(other.about) == deciding(about) else None
     records = run_tasks(task, cache, jobs, progress, others)
-    summary = summarise(records, checkpoint.model.instruments, (MODEL, *settings.references))
     notes = remarks(checkpoint, checkpoint_path, cache)
-    return Evaluation(about, [*notes, REFINED] if refine else notes, summary, records)
+    return Evaluation(about, [*notes, REFINED] if refine else notes, records)
 
 
 def opened(checkpoint_path: str | Path, cache_path: str | Path | None, settings: Settings) -> tuple[Checkpoint, Cache]:
@@ -117,19 +152,21 @@ def opened(checkpoint_path: str | Path, cache_path: str | Path | None, settings:
 def deciding(about: dict[str, Any]) -> list[Any]:
     """What decides on the figures of references, of all that a result is about: nothing of the model."""
     settings = about["settings"]
-    return [about["scoresep"], about["split"], about["cache"]["digest"], settings["references"], settings["bss"]]
+    return [about["scoresep"], about["split"], about["cache"]["digest"]] + [
+        settings[name] for name in ("references", "bss", "plugins")
+    ]
 
 
-def known_references(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of `BASELINES`, in their order there.
+def known_references(names: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of `BASELINES`, in their order there; None for all.
 
     Raises:
         ScoresepError: there is no such row.
     """
-    for name in names:
+    for name in names or ():
         if name not in BASELINES:
             raise ScoresepError(f"unknown reference '{name}'{nearest(name, BASELINES)}")
-    return tuple(name for name in BASELINES if name in names)
+    return tuple(name for name in BASELINES if names is None or name in names)
 
 
 def check_comparable(cache: Cache, checkpoint: Checkpoint, checkpoint_path: str | Path, split: str) -> None:
@@ -165,19 +202,10 @@ def remarks(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache) -
 
 
 def up_to_date(
-    evaluation: Evaluation,
-    checkpoint_path: str | Path,
-    cache_path: str | Path | None,
-    split: str,
-    *,
-    references: Sequence[str] = tuple(BASELINES),
-    bss: bool = False,
-    refine: bool = False,
+    evaluation: Evaluation, checkpoint_path: str | Path, cache_path: str | Path | None, settings: Settings
 ) -> bool:
     """Whether `evaluation` is what evaluating this checkpoint with these settings would give again."""
-    checkpoint = load_checkpoint(checkpoint_path)
-    cache = open_cache(checkpoint, checkpoint_path, cache_path)
-    settings = Settings(split, known_references(references), bss, refine)
+    checkpoint, cache = opened(checkpoint_path, cache_path, settings)
     return evaluation.about == _about(checkpoint, checkpoint_path, cache, settings)
 
 
@@ -242,6 +270,7 @@ def _about(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache, se
             "references": list(settings.references),
             "refine": settings.refine,
             "bss": {"window_seconds": WINDOW_SECONDS, "filter": FILTER} if settings.bss else None,
+            "plugins": {**METRICS.describe(), **BASELINES.describe()},
             "bootstrap": {"resamples": RESAMPLES, "confidence": CONFIDENCE, "seed": SEED},
         },
     }

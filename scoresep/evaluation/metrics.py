@@ -1,6 +1,6 @@
-"""Measures of separation and transcription: arrays in, numbers out. Called by `records` and by tests.
+"""Formulas of separation and transcription metrics: arrays in, numbers out. `registry.METRICS` says how they are used.
 
-Undefined values are NaN; the caller leaves them out and counts them. Definitions and settings: docs/evaluation.md.
+Undefined values are NaN. Definitions and settings: docs/evaluation.md.
 
 SI-SDR: Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP 2019; means are not removed.
 Frames: Poliner, Ellis, "A discriminative model for polyphonic piano transcription", 2007 (accuracy = hits / all).
@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import mir_eval.transcription
+import mir_eval.util
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scoresep.errors import ScoresepError
 
@@ -35,15 +37,6 @@ OFFSET_TOLERANCE = 0.05
 """Seconds."""
 
 
-class Scores(NamedTuple):
-    """Precision, recall, their harmonic mean, and accuracy (hits / (hits + false alarms + misses)); 0 to 1 each."""
-
-    precision: float
-    recall: float
-    f1: float
-    accuracy: float
-
-
 class Counts(NamedTuple):
     """True positives, false positives, false negatives."""
 
@@ -61,15 +54,13 @@ class NoteCounts(NamedTuple):
     matched_offset: int
 
 
-class NoteScores(NamedTuple):
-    """Scores of notes by onset and pitch, and those that ask for the right offset too."""
+class Scores(NamedTuple):
+    """Precision, recall, their harmonic mean, and accuracy (hits / (hits + false alarms + misses)); 0 to 1 each."""
 
-    precision: float
-    recall: float
-    f1: float
-    offset_precision: float
-    offset_recall: float
-    offset_f1: float
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+    accuracy: np.ndarray
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -138,18 +129,12 @@ def frame_counts(true: np.ndarray, estimated: np.ndarray) -> Counts:
     return Counts(hit, int(np.count_nonzero(estimated)) - hit, int(np.count_nonzero(true)) - hit)
 
 
-def scores(counts: Counts) -> Scores:
-    """Scores from counts: NaN if nothing is true and nothing estimated, 0 where only one of them is empty."""
-    hit, false, missed = counts
+def scores(counts: ArrayLike) -> Scores:
+    """Scores (...) from `Counts` (..., 3): NaN if nothing is true and nothing estimated, 0 where only one is empty."""
+    hit, false, missed = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
     union = hit + false + missed
-    if not union:
-        return Scores(*[float("nan")] * 4)
-    return Scores(hit / max(hit + false, 1), hit / max(hit + missed, 1), 2 * hit / (hit + union), hit / union)
-
-
-def midi_to_hz(pitch: np.ndarray) -> np.ndarray:
-    """MIDI numbers to Hz, A4 = 69 = 440 Hz."""
-    return 440.0 * 2.0 ** ((np.asarray(pitch, dtype=np.float64) - 69.0) / 12.0)
+    pairs = ((hit, hit + false), (hit, hit + missed), (2 * hit, hit + union), (hit, union))
+    return Scores(*(np.where(union > 0, above / np.maximum(below, 1), np.nan)[()] for above, below in pairs))
 
 
 def note_counts(true: np.ndarray, estimated: np.ndarray) -> NoteCounts:
@@ -159,13 +144,15 @@ def note_counts(true: np.ndarray, estimated: np.ndarray) -> NoteCounts:
     return NoteCounts(len(true), len(estimated), len(matched), len(both))
 
 
-def note_scores(counts: NoteCounts) -> NoteScores:
-    """Scores from counts: NaN if there are no true notes; 0 if there are but none was estimated."""
-    true, estimated, *hits = counts
-    if not true:
-        return NoteScores(*[float("nan")] * 6)
-    found = (scores(Counts(hit, estimated - hit, true - hit)) for hit in hits)
-    return NoteScores(*(value for each in found for value in each[:3]))
+def note_scores(counts: ArrayLike, offset: bool = False) -> Scores:
+    """Scores (...) from `NoteCounts` (..., 4), by onset and pitch, or by `offset` too.
+
+    NaN if there are no true notes; 0 if there are but none was estimated.
+    """
+    true, estimated, *hits = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
+    hit = hits[offset]
+    found = scores(np.stack([hit, estimated - hit, true - hit], axis=-1))
+    return Scores(*(np.where(true > 0, score, np.nan)[()] for score in found))
 
 
 def match_notes(true: np.ndarray, estimated: np.ndarray, offset_ratio: float | None = None) -> np.ndarray:
@@ -212,4 +199,4 @@ def _notes_for_mir_eval(notes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Intervals (K, 2) s and pitches (K,) Hz; an empty interval, which mir_eval refuses, becomes a millisecond."""
     times = notes[:, :2].astype(np.float64)
     times[:, 1] = np.maximum(times[:, 1], times[:, 0] + 1e-3)
-    return times, midi_to_hz(notes[:, 2])
+    return times, mir_eval.util.midi_to_hz(notes[:, 2].astype(np.float64))

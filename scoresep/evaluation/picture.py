@@ -1,4 +1,4 @@
-"""The picture of one track of a split. Called by `scoresep evaluate --plot`."""
+"""The picture of one track of a split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tracks of an evaluation as tasks for several processes. Called by `evaluate`.
+"""The tracks of an evaluation as tasks for several processes.
 
 The result of each track is kept as a file as soon as it is there, so that a stopped evaluation goes on; and each is
 computed on one thread, so that no figure depends on the number of processes or cores.
@@ -21,8 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from scoresep.cache.engine import Engine
 from scoresep.cache.reader import Cache
-from scoresep.evaluation.baselines import BASELINES
-from scoresep.evaluation.records import evaluate_track
+from scoresep.evaluation.records import Settings, evaluate_track
 from scoresep.files import read_text, write_json
 from scoresep.machine import available_cores
 from scoresep.models.model import Model
@@ -32,23 +31,6 @@ JOBS_ON_A_DEVICE = 4
 """Most processes that share one GPU unless told otherwise: each holds a context and a model there."""
 PART = "part-"
 """How names of folders of finished tracks begin."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What to compute.
-
-    Attributes:
-        split: of the cache.
-        references: rows of `BASELINES` beside the model's.
-        bss: whether to compute BSS Eval: seconds a minute of music, row and instrument (docs/evaluation.md).
-        refine: whether the model's separation is refined by factorisation (docs/teacher.md).
-    """
-
-    split: str = "test"
-    references: tuple[str, ...] = tuple(BASELINES)
-    bss: bool = False
-    refine: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,8 +88,7 @@ def run_task(task: Task, track: tuple[int, dict[str, Any] | None]) -> tuple[int,
     row, other = track
     with one_thread():
         model, cache = _open(task.checkpoint, task.sha256, task.cache, task.device)
-        settings = task.settings
-        record = evaluate_track(cache, row, model, settings.references, settings.bss, settings.refine, other)
+        record = evaluate_track(cache, row, model, task.settings, other)
     if part := task.part(row):
         write_json(part, record)
     return row, record

@@ -1,31 +1,18 @@
-"""Tables of a result and of a comparison for a terminal. Called by the command line, which prints them."""
+"""A result and a comparison as a terminal shows them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
+from rich import table as rich_table
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from scoresep.evaluation.bss import FIGURES
-from scoresep.evaluation.compare import FIGURES as FIGURES_COMPARED
-from scoresep.evaluation.compare import Comparison
+from scoresep.evaluation.compare import PREFIX, Comparison, compared
 from scoresep.evaluation.evaluate import Evaluation
-from scoresep.evaluation.layout import (
-    DETAILS,
-    SCORES,
-    leakage_shares,
-    rows_of,
-    separated,
-    separation_figures,
-    transcription_figures,
-)
-from scoresep.evaluation.records import MODEL
-
-SOURCES = {"transcription": "off the mixture", "transcription_separated": "off separated"}
-"""Transcriptions, and the corner of the table of each."""
+from scoresep.evaluation.figures import SEPARATION, Figures
+from scoresep.evaluation.registry import METRICS, MODEL, OVERALL, STEMS
+from scoresep.evaluation.tables import Table, number, tables_of
 
 
 def result_tables(evaluation: Evaluation, details: bool = False) -> RenderableType:
@@ -34,162 +21,105 @@ def result_tables(evaluation: Evaluation, details: bool = False) -> RenderableTy
     Fits 80 columns for three instruments, 100 for four.
 
     Args:
-        details: all scores of transcription, what estimated notes are, and BSS Eval of every row, instead of a choice.
+        details: all tables whole instead of a choice.
     """
-    summary, about = evaluation.summary, evaluation.about
-    tracks = summary["counts"]["tracks"]
-    heading = f"{about['corpus']} corpus, {tracks} {about['split']} tracks (split set {about['split_set']})"
-    tables = [_separation_table(summary)] if separated(summary) else []
-    if "bss_eval" in summary:
-        tables.append(_bss_table(summary, details))
-    if summary["transcription"]:
-        tables += _details(summary) if details else [_transcription_table(summary, "this model, F1", SCORES)]
-    lines = [Text(line, style="dim") for line in [*_legend(summary), *evaluation.notes]]
+    figures, about = evaluation.figures, evaluation.about
+    heading = (
+        f"{about['corpus']} corpus, {len(figures.tracks)} {about['split']} tracks (split set {about['split_set']})"
+    )
+    hidden = ("page", "short") if details else ("page", "details")
+    tables = [rendered(table, details) for table in tables_of(figures) if table.shown not in hidden]
+    lines = [Text(line, style="dim") for line in [*legend(figures), *map(str, evaluation.notes)]]
     return Group(Text(heading, style="bold"), *tables, *lines)
 
 
-def _details(summary: Mapping[str, Any]) -> list[Table]:
-    """All figures of transcription."""
-    tables = [
-        _transcription_table(summary, corner, {label: (key, figure) for figure, label in DETAILS.items()})
-        for key, corner in SOURCES.items()
-        if summary.get(key)
-    ]
-    return tables + [_leakage_table(summary, source) for source in summary.get("leakage", {})]
+def rendered(table: Table, details: bool) -> rich_table.Table:
+    """A table; of a brief one only the strong lines, unless details are asked for."""
+    shares = table.corner.startswith("notes, ")
+    found = empty(table.corner, table.columns, 0 if shares else 12 if OVERALL not in table.columns else 8)
+    brief = table.shown == "brief" and not details
+    for line in (line for line in table.lines if line.strong or not brief):
+        bold = "bold" if line.strong and not brief else None
+        found.add_row(line.brief if brief else line.label, *(each.text for each in line.cells), style=bold)
+        if line.strong and any(each.interval for each in line.cells):
+            found.add_row("  95 %", *("..".join(each.interval) or "-" for each in line.cells))
+    return found
 
 
-def _separation_table(summary: Mapping[str, Any]) -> Table:
-    table = _table("SI-SDR, dB", summary, "mean")
-    for row, label in rows_of(summary).items():
-        ours, columns = row == MODEL, separation_figures(summary, row)
-        table.add_row(
-            label, *[_separation(values, row != "mixture") for values in columns], style="bold" if ours else None
-        )
-        intervals = [values.get("si_sdr_improvement_interval") for values in columns]
-        if ours and any(intervals):
-            table.add_row("  95 %", *[_interval(ends) for ends in intervals])
-    return table
+def empty(corner: str, columns: tuple[str, ...], width: int) -> rich_table.Table:
+    found = rich_table.Table(header_style="bold")
+    found.add_column(corner, no_wrap=True, min_width=14)
+    for name in columns:
+        found.add_column(name, justify="right", no_wrap=True, min_width=width)
+    return found
 
 
-def _bss_table(summary: Mapping[str, Any], details: bool) -> Table:
-    table = _table("BSS Eval, dB", summary, "mean")
-    found = summary["bss_eval"]["rows"]
-    names = [*summary["separation"], "mean"]
-    for row, label in rows_of(summary).items():
-        if row == MODEL or details:
-            for figure in FIGURES:
-                cells = [_number(found[row][name][figure], 1) for name in names]
-                table.add_row(f"{label} {figure.upper()}" if details else figure.upper(), *cells)
-    return table
-
-
-def _transcription_table(summary: Mapping[str, Any], corner: str, rows: Mapping[str, tuple[str, str]]) -> Table:
-    """A line a row: its label, where its figure stands (`SOURCES`) and what it is."""
-    table = _table(corner, summary, "mean", "overall")
-    for label, (key, figure) in rows.items():
-        if summary.get(key):
-            cells = [_number(values.get(figure), 2) for values in transcription_figures(summary, key)]
-            table.add_row(label, *cells)
-    return table
-
-
-def _leakage_table(summary: Mapping[str, Any], source: str) -> Table:
-    """A line an instrument: what its estimated notes are."""
-    found = leakage_shares(summary, source)
-    table = Table(header_style="bold")
-    table.add_column(f"notes, {source}", no_wrap=True, min_width=14)
-    for name in (*(f"of {name}" for name in found), "of none"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name, shares in found.items():
-        table.add_row(name, *map(_percent, shares))
-    return table
-
-
-def _table(corner: str, summary: Mapping[str, Any], *further: str) -> Table:
-    table = Table(header_style="bold")
-    table.add_column(corner, no_wrap=True, min_width=14)
-    for name in (*summary["separation"], *further):
-        table.add_column(name, justify="right", no_wrap=True, min_width=12 if len(further) == 1 else 8)
-    return table
-
-
-def _separation(figures: Mapping[str, Any], improvement: bool) -> str:
-    if figures["si_sdr"] is None:
-        return "-"
-    gain = f" ({figures['si_sdr_improvement']:+.1f})" if improvement else ""
-    return f"{figures['si_sdr']:.1f}{gain}"
-
-
-def _number(value: float | None, decimals: int) -> str:
-    return "-" if value is None else f"{value:.{decimals}f}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.0f} %"
-
-
-def _interval(ends: Sequence[float] | None, decimals: int = 1) -> str:
-    return f"{ends[0]:+.{decimals}f}..{ends[1]:+.{decimals}f}" if ends else "-"
-
-
-def _legend(summary: Mapping[str, Any]) -> list[str]:
+def legend(figures: Figures) -> list[str]:
     """What the figures are, and which pairs are not in them."""
-    lines = [
-        "SI-SDR: mean over tracks (improvement over mixture). " * separated(summary)
-        + "Notes: onset within 50 ms." * bool(summary["transcription"])
-    ]
-    if summary["transcription"]:
+    outputs = figures.outputs
+    metrics = {name: each for output in outputs for name, each in figures.metrics(output).items()}
+    shown = [each for each in metrics.values() if each.shown in ("table", "brief")]
+    parts = ([each.about for each in shown if (each.source == STEMS) == stems] for stems in (True, False))
+    lines = [" ".join(dict.fromkeys(abouts)) for abouts in parts if abouts]
+    if outputs and outputs != [SEPARATION]:
         lines.append("sep.: read off the separated tracks. overall: all instruments' keys and notes taken together.")
-    separation = summary["separation"]
-    if any(figures.get("si_sdr_improvement_interval") for figures in separation.values()):
-        lines.append("95 %: bootstrap interval, over tracks, of the mean improvement.")
-    if medians := _listed(separation, "si_sdr_improvement_median", "+.1f"):
-        lines.append(f"Median improvement: {medians} dB.")
-    if rests := _listed(separation, "rest_leak_db", ".0f"):
-        lines.append(f"Energy where an instrument rests, dB re mixture: {rests}.")
-    if shares := _listed(summary.get("leakage", {}).get("separated", {}), "leaked", ".0%"):
-        lines.append(f"Notes off the separated tracks that are another instrument's: {shares}.")
-    if bss := summary.get("bss_eval"):
-        lines.append(
-            f"BSS Eval v4: medians over windows, means over tracks; {bss['dropped'][MODEL]} of {bss['windows']} "
-            "windows dropped (a source silent)."
-        )
-    counts = summary["counts"]
-    if leaks := _listed(separation, "leak_db", ".0f"):
-        lines.append(f"Left out: {counts['silent']} silent stems; energy there, dB re mixture: {leaks}.")
-    if counts["alone"]:
-        lines.append(f"Left out: {counts['alone']} where the instrument plays alone.")
+    if SEPARATION in outputs:
+        gains = (SEPARATION, MODEL, "si_sdr_improvement")
+        if any(figures.interval(*gains, name) for name in figures.instruments):
+            lines.append("95 %: bootstrap interval, over tracks, of the mean improvement.")
+        if medians := listed(figures, *gains, figures.median, 1):
+            lines.append(f"Median improvement: {medians} dB.")
+    for name, metric in metrics.items():
+        if metric.shown == "line":
+            output = next(output for output in reversed(outputs) if name in figures.metrics(output))
+            if values := listed(figures, output, MODEL, name, figures.value, 0):
+                lines.append(f"{metric.about}: {values}.")
+    if "dropped_windows" in metrics:
+        windows, dropped = figures.counts(SEPARATION, MODEL, "dropped_windows", OVERALL).sum(axis=0)
+        lines.append(f"Left out: {dropped} of {windows} windows of BSS Eval, in which a source is silent.")
+    lines += [
+        f"Left out: {count} {why}."
+        for state, why in (("silent", "silent stems"), ("alone", "where the instrument plays alone"))
+        if (count := figures.count(SEPARATION, state))
+    ]
     return lines
 
 
-def _listed(figures: Mapping[str, Mapping[str, Any]], key: str, form: str) -> str:
+def listed(
+    figures: Figures, output: str, estimator: str, metric: str, of: Callable[[str, str, str, str], float], decimals: int
+) -> str:
     """'piano +1.5, bass +4.1'; '' if no instrument has a value."""
-    return ", ".join(f"{name} {each[key]:{form}}" for name, each in figures.items() if each.get(key) is not None)
+    values = {name: of(output, estimator, metric, name) for name in figures.names(output)}
+    return ", ".join(
+        f"{name} {number(METRICS[metric], value, decimals)}" for name, value in values.items() if value == value
+    )
 
 
 def comparison_table(comparison: Comparison) -> RenderableType:
     """A table of differences: a line a figure and instrument; fits 100 columns."""
     about = comparison.about
-    table = Table(header_style="bold")
-    table.add_column("b - a", no_wrap=True)
+    table = empty("b - a", (), 0)
     table.add_column("instrument", no_wrap=True)
     for name in ("n", "a", "b", "difference", "95 %", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     for figure, found in comparison.figures.items():
-        decimals = 1 if FIGURES_COMPARED[figure][0] == "separation" else 3
+        output, name = compared()[figure]
+        metric = METRICS[name]
+        title = ", ".join(filter(None, (metric.name, metric.unit, "separated" * bool(PREFIX[output]))))
         lines = {name: values for name, values in found.items() if values}
         for name, values in lines.items():
-            last = name == [*lines][-1]
+            fine = max(metric.fine, 2)
+            ends = "..".join(f"{end:+.{fine}f}" for end in values["interval"] or ())
             table.add_row(
-                FIGURES_COMPARED[figure][1] if name == next(iter(lines)) else "",
+                title if name == next(iter(lines)) else "",
                 name,
                 str(values["n"]),
-                *[f"{values[key]:.{decimals}f}" for key in ("a", "b")],
-                f"{values['difference']:+.{decimals + 1 if decimals == 1 else decimals}f}",
-                _interval(values["interval"], decimals + 1 if decimals == 1 else decimals),
-                _p_value(values["p"]),
+                *[f"{values[key]:.{metric.fine}f}" for key in ("a", "b")],
+                f"{values['difference']:+.{fine}f}",
+                ends or "-",
+                f"{values['p']:.3f}" if values["p"] >= 0.001 else "<0.001",
                 style="bold" if name == "mean" else None,
-                end_section=last,
+                end_section=name == [*lines][-1],
             )
     heading = f"{about['corpus']} corpus, {about['tracks']} {about['split']} tracks (split set {about['split_set']})"
     legend = [
@@ -199,7 +129,3 @@ def comparison_table(comparison: Comparison) -> RenderableType:
         "sided, not corrected for the number of lines. It is about these two checkpoints, not about seeds or methods.",
     ]
     return Group(Text(heading, style="bold"), table, *(Text(line, style="dim") for line in legend))
-
-
-def _p_value(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else "<0.001"

@@ -1,4 +1,4 @@
-"""The losses of a run, read from its log. Called by `page`.
+"""The losses of a run, read from its log.
 
 The log holds each loss by itself, unweighted. Their weighted sum, which is what a stage minimises, is written down for
 validation only; for training it is made here from the weights in the stage's checkpoint.

@@ -1,4 +1,4 @@
-"""Pictures and sound as data URIs, so that a page needs no other file. Called by `plots`, `panels` and `page`."""
+"""Pictures and sound as data URIs, so that a page needs no other file."""
 
 from __future__ import annotations
 

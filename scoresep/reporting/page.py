@@ -1,4 +1,4 @@
-"""The report: one HTML page that needs no other file and no network. Called by `scoresep report`.
+"""The report: one HTML page that needs no other file and no network.
 
 Everything that comes from a cache, a log or a figure file is text to the template, which escapes it. The page forbids
 itself, by a content security policy, whatever is not inside it.
@@ -17,6 +17,10 @@ from typing import Any
 
 from scoresep import __version__
 from scoresep.errors import ScoresepError
+from scoresep.evaluation.baselines import BASELINES
+from scoresep.evaluation.figures import SEPARATION, Figures
+from scoresep.evaluation.registry import MEAN, METRICS, MODEL, STEMS
+from scoresep.evaluation.tables import MIXTURE, NOTHING, in_unit, labels, number, tables_of
 from scoresep.files import write_text
 from scoresep.grid import Grid
 from scoresep.inference.separate import Options
@@ -26,7 +30,6 @@ from scoresep.reporting.media import AudioFormat, audio_format, size_text
 from scoresep.reporting.panels import track_panels
 from scoresep.reporting.plots import UNITS, Plot, curve_plot
 from scoresep.reporting.sources import Material
-from scoresep.reporting.tables import facts_of, hint_of, tables_of
 from scoresep.reporting.tracks import SECONDS, TRACKS, TrackView, chosen_tracks, view_track
 from scoresep.training.stages import STAGES
 
@@ -41,6 +44,15 @@ class Stage:
     number: int
     title: str
     plots: tuple[Plot, ...]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A headline figure, and the ends of its interval."""
+
+    value: str
+    label: str
+    interval: tuple[str, ...] = ()
 
 
 def write_report(
@@ -84,8 +96,8 @@ def render(
     """The page as text, with `SIZE` where its size belongs; see `write_report`."""
     recipes = {number: checkpoint.recipe for number, checkpoint in material.stages.items()}
     stages = [stage_of(curves) for curves in read_curves(material.run, recipes)] if material.run else []
-    evaluation, name = material.evaluation, str(material.evaluation_path)
-    tables, facts = (tables_of(evaluation, name), facts_of(evaluation, name)) if evaluation else ([], [])
+    evaluation = material.evaluation
+    tables, facts = (tables_of(evaluation.figures), facts_of(evaluation.figures)) if evaluation else ([], [])
     views = heard_tracks(material, tracks, seconds, device, progress)
     shown = [track_panels(view, evaluation, material.cache.grid, form, n) for n, view in enumerate(views)]
     notes = [*material.notes, *(map(str, evaluation.notes) if evaluation else [])]
@@ -107,7 +119,7 @@ def render(
         notes=notes,
         contents=contents,
         facts=facts,
-        facts_hint=hint_of(evaluation) if evaluation else "",
+        facts_hint=hint_of(evaluation.figures) if evaluation else "",
         tables=tables,
         tracks=shown,
         hearing=hearing(form, material.cache.grid) if material.cache else "",
@@ -125,7 +137,14 @@ def template() -> Any:
     """The page's template; whatever is put into it is escaped unless `trusted`."""
     from jinja2 import Environment, StrictUndefined
 
-    return Environment(autoescape=True, undefined=StrictUndefined).from_string(read("page.html"))
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters["printed"] = printed
+    return environment.from_string(read("page.html"))
+
+
+def printed(figure: str) -> str:
+    """A figure with a minus, or a dash, instead of a hyphen."""
+    return "–" if figure == NOTHING else figure.replace("-", "−")
 
 
 def trusted(text: str) -> Any:
@@ -138,6 +157,29 @@ def trusted(text: str) -> Any:
 def read(name: str) -> str:
     """A file of this package."""
     return resources.files("scoresep.reporting").joinpath(name).read_text(encoding="utf-8")
+
+
+def facts_of(figures: Figures) -> list[Fact]:
+    """The few figures that tell most, as means over instruments."""
+    facts = []
+    for name, metric in METRICS.items():
+        output = SEPARATION if metric.source == STEMS else "transcription"
+        for estimator in (MODEL, *(each for each in figures.estimators if each not in (MODEL, MIXTURE))):
+            if metric.headline and name in figures.metrics(output, estimator):
+                key = (output, estimator, name, MEAN)
+                label = f"{metric.name}, {labels(figures)[estimator][1]}" if output == SEPARATION else metric.name
+                ends = figures.interval(*key) if metric.interval and estimator == MODEL else None
+                interval = tuple(number(metric, end) for end in ends or ())
+                facts.append(Fact(in_unit(metric, number(metric, figures.value(*key))), label, interval))
+    return facts
+
+
+def hint_of(figures: Figures) -> str:
+    """How to read the headline figures."""
+    told = [each.title for name, each in BASELINES.items() if each.knows_stems and name in figures.estimators]
+    words = ["Means over instruments; small: 95 % bootstrap interval over tracks."]
+    words += [f"The true stems are known to: {', '.join(told)}."] * bool(told)
+    return " ".join([*words, "This model knows the mixture alone; other references know the score of the very song."])
 
 
 def stage_of(curves: StageCurves) -> Stage:
@@ -167,10 +209,10 @@ def heard_tracks(
     model = material.checkpoint.model.to(device)
     chosen = chosen_tracks(material.cache, material.split, material.evaluation, tracks)
     views = []
-    for number, (row, why) in enumerate(chosen, start=1):
+    for done, (row, why) in enumerate(chosen, start=1):
         views.append(view_track(material.cache, row, why, model, seconds, as_evaluated(material)))
         if progress:
-            progress(number, len(chosen))
+            progress(done, len(chosen))
     return views
 
 

@@ -1,4 +1,4 @@
-"""One track on the page: its plots, sounds and figures. Called by `page`."""
+"""One track on the page: its plots, sounds and figures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from scoresep.evaluation.evaluate import Evaluation
+from scoresep.evaluation.tables import Line, pair_lines
 from scoresep.grid import Grid
 from scoresep.inference.picture import log_spectrogram
 from scoresep.plotting import colours_of
-from scoresep.reporting.cells import Row
 from scoresep.reporting.media import AudioFormat, audio_uri, common_gain
 from scoresep.reporting.plots import Plot, key_range, mask, roll, spectrogram
-from scoresep.reporting.tables import figures_of_part
 from scoresep.reporting.tracks import Part, TrackView
 
 
@@ -33,7 +32,7 @@ class PartPanels:
     place: str
     colour: str
     panels: tuple[Panel, ...]
-    figures: tuple[Row, ...]
+    figures: tuple[Line, ...]
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def track_panels(
         sounds = [heard("estimate", f"the separated {name}", part.estimate)]
         if part.truth is not None:
             sounds.append(heard("truth", f"the true {name}", part.truth))
-        figures = figures_of_part(evaluation, view.track, name) if evaluation else []
+        figures = pair_lines(evaluation.figures, view.track, name) if evaluation else []
         panels = (
             *sounds,
             *map(Panel, roll_plots(view, part, colours[name])),

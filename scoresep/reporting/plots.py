@@ -1,4 +1,4 @@
-"""Arrays to plots for a page: a picture or a few paths in a box, and ticks around it. Called by `page` and `panels`.
+"""Arrays to plots for a page: a picture or a few paths in a box, and ticks around it.
 
 Axes and labels are text of the page, not of a picture: they keep their size on a phone, follow light and dark, and can
 be read aloud. All places are fractions of the box, 0 to 1 from left to right and from bottom to top.
@@ -250,11 +250,10 @@ def round_places(low: float, high: float, most: int) -> list[float]:
     """At most `most` + 1 round numbers (1, 2 or 5 times a power of ten apart) from `low` to `high`."""
     if not high > low:
         return [low]
-    rough = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    return [round(k * step, 10) for k in range(first, math.floor(high / step + 1e-9) + 1)]
+    from matplotlib.ticker import MaxNLocator
+
+    places = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [round(float(place), 10) for place in places if low - 1e-9 <= place <= high + 1e-9]
 
 
 def step_text(step: float) -> str:

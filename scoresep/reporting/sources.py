@@ -1,4 +1,4 @@
-"""What a report is made from: a run's folder, an evaluation, a checkpoint, and what they lead to. Called by `page`.
+"""What a report is made from: a run's folder, an evaluation, a checkpoint, and what they lead to.
 
 One thing leads to the next: an evaluation names its checkpoint and its cache, a run holds the checkpoints of its
 stages, a checkpoint names its cache. What was named by the user must be there; what was only found by such
@@ -71,7 +71,7 @@ def gather(
     if found.run:
         found.stages = read_stages(found.run, found.notes)
     if path := kinds.get("evaluation"):
-        found.evaluation, found.evaluation_path = read_evaluation(path), path
+        found.evaluation, found.evaluation_path = Evaluation.read(path), path
     choose_checkpoint(found, kinds.get("checkpoint"))
     choose_cache(found, cache)
     choose_split(found, split)
@@ -119,20 +119,6 @@ def read_stages(run: Path, notes: list[str]) -> dict[int, Checkpoint]:
             except ScoresepError as fault:
                 notes.append(f"{fault}.")
     return stages
-
-
-def read_evaluation(path: Path) -> Evaluation:
-    """The result that `scoresep evaluate` wrote.
-
-    Raises:
-        ScoresepError: it is something else.
-    """
-    evaluation = Evaluation.load(path)
-    parts = (dict, list, dict, list)
-    fields = evaluation and (evaluation.about, evaluation.notes, evaluation.summary, evaluation.tracks)
-    if not fields or not all(isinstance(part, kind) for part, kind in zip(fields, parts, strict=True)):
-        raise ScoresepError(f"{path} is no result of `scoresep evaluate`; give a run's folder or a metrics.json")
-    return evaluation
 
 
 def choose_checkpoint(found: Material, named: Path | None) -> None:

@@ -1,7 +1,8 @@
-"""A few tracks, separated and transcribed, cut to an excerpt: what the page shows and plays. Called by `page`."""
+"""A few tracks, separated and transcribed, cut to an excerpt: what the page shows and plays."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,13 +12,14 @@ from scoresep.cache.excerpt import busiest, row_of
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import ratio_masks
 from scoresep.evaluation.evaluate import Evaluation
+from scoresep.evaluation.figures import SEPARATION, Figures
+from scoresep.evaluation.registry import MEAN, MODEL
 from scoresep.features.level import level_of
 from scoresep.features.spectrogram import stft
 from scoresep.inference.separate import PLAIN, Options, mask_blocks, separate_array
 from scoresep.inference.transcribe import transcribe_array
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model
-from scoresep.reporting.tables import merit
 
 SECONDS = 12.0
 """Length of an excerpt, unless told otherwise."""
@@ -86,17 +88,22 @@ def chosen_tracks(
     if not isinstance(wanted, int):
         return [(row_of(cache, track), "as asked for") for track in wanted]
     rows = {str(cache.tracks["id"][row]): int(row) for row in cache.rows(split)}
-    ranked = sorted(
-        (value, record["track"])
-        for record in (evaluation.tracks if evaluation else [])
-        if record["track"] in rows and (value := merit(record)) is not None
-    )
+    ranked = sorted((value, track) for track, value in (merits(evaluation.figures) if evaluation else {}).items())
+    ranked = [(value, track) for value, track in ranked if track in rows]
     if not ranked:
         return [(row, f"of the split '{split}'") for row in list(rows.values())[:wanted]]
     places = np.unique(np.rint(np.linspace(0, len(ranked) - 1, min(wanted, len(ranked)))).astype(int))
     if wanted == 1:
         places = np.array([(len(ranked) - 1) // 2])
     return [(rows[ranked[place][1]], rank_text(int(place), len(ranked))) for place in places]
+
+
+def merits(figures: Figures) -> dict[str, float]:
+    """What tracks are ranked by: the mean improvement, or note F1 where nothing was separated; where it is defined."""
+    separated = SEPARATION in figures.outputs
+    key = (SEPARATION, MODEL, "si_sdr_improvement") if separated else ("transcription", MODEL, "note_f1")
+    values = zip(figures.tracks, figures.series(*key, MEAN).tolist(), strict=True)
+    return {track: value for track, value in values if not math.isnan(value)}
 
 
 def rank_text(place: int, count: int) -> str:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scoresep.evaluation.baselines import BASELINES, Score, Track
+from scoresep.evaluation.baselines import BASELINES, Track
 from scoresep.evaluation.metrics import si_sdr
 from scoresep.grid import Grid
 
@@ -18,8 +18,8 @@ def track(second: bool = True) -> Track:
     roll, onset = (np.zeros((GRID.frames(16000), 2, 88), dtype=bool) for _ in range(2))
     roll[:, 0, 71 - 21], roll[:, 1, 95 - 21] = True, second
     onset[0] = roll[0]
-    score = Score(roll, onset, ("harmonic", "harmonic"))
-    return Track(stems.sum(axis=0).astype(np.float32), stems.astype(np.float32), harmonic, GRID, score)
+    mixture = stems.sum(axis=0).astype(np.float32)
+    return Track(mixture, stems.astype(np.float32), harmonic, GRID, ("harmonic", "harmonic"), roll, onset)
 
 
 @pytest.mark.parametrize("name", BASELINES)

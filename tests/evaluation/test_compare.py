@@ -12,12 +12,10 @@ from rich.console import Console
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.evaluation.compare import MEAN, compare, difference, distinct_names, of_tracks
+from scoresep.evaluation.compare import compare
 from scoresep.evaluation.evaluate import Evaluation, evaluate
-from scoresep.evaluation.records import MODEL
+from scoresep.evaluation.registry import MEAN, MODEL
 from scoresep.evaluation.terminal import comparison_table
-
-NAN = np.nan
 
 
 @pytest.fixture
@@ -40,7 +38,8 @@ def test_differences_are_paired(both: tuple[Evaluation, Evaluation]) -> None:
     a, b = both
     found = compare(a, b).figures["si_sdr"]
     values = [
-        [record["separation"]["guitar"]["si_sdr"][MODEL] for record in evaluation.tracks] for evaluation in (a, b)
+        [record["values"]["separation"][MODEL]["guitar"]["si_sdr"] for record in evaluation.tracks]
+        for evaluation in (a, b)
     ]
     gains = np.subtract(values[1], values[0])
     assert np.abs(gains).min() > 0
@@ -55,27 +54,23 @@ def test_differences_are_paired(both: tuple[Evaluation, Evaluation]) -> None:
 
 
 def test_the_mean_is_over_the_instruments_that_count_on_a_track(both: tuple[Evaluation, Evaluation]) -> None:
-    record = both[0].tracks[1]["separation"]
-    expected = np.mean([record[name]["si_sdr"][MODEL] for name in ("piano", "guitar")])
-    assert of_tracks(both[0], "si_sdr", MEAN)[1] == pytest.approx(expected)
+    values = both[0].tracks[1]["values"]["separation"][MODEL]
+    expected = np.mean([values[name]["si_sdr"] for name in ("piano", "guitar")])
+    assert both[0].figures.series("separation", MODEL, "si_sdr", MEAN)[1] == pytest.approx(expected)
 
 
 def test_what_counts_depends_on_the_truth_alone(both: tuple[Evaluation, Evaluation]) -> None:
     """Frames of an instrument that does not play count for neither, whatever is estimated there."""
-    for figure in ("frame_f1", "note_f1", "note_offset_f1", "separated_frame_f1"):
-        defined = [np.isfinite(of_tracks(evaluation, figure, "bass")).tolist() for evaluation in both]
-        assert defined[0] == defined[1] == [True, False, False]
+    for figure in ("frame_f1", "note_f1", "note_offset_f1"):
+        for output in ("transcription", "transcription_separated"):
+            series = [evaluation.figures.series(output, MODEL, figure, "bass") for evaluation in both]
+            defined = [np.isfinite(values).tolist() for values in series]
+            assert defined[0] == defined[1] == [True, False, False]
 
 
 def test_a_model_against_itself(both: tuple[Evaluation, Evaluation]) -> None:
     found = compare(both[0], both[0]).figures["si_sdr"]["guitar"]
     assert (found["difference"], found["p"], found["interval"]) == (0, 1, [0, 0])
-
-
-def test_pairs_by_hand() -> None:
-    found = difference(np.array([1.0, 2.0, NAN, 4.0]), np.array([2.0, 4.0, 9.0, NAN]))
-    assert (found["n"], found["a"], found["b"], found["difference"]) == (2, 1.5, 3.0, 1.5)
-    assert difference(np.array([NAN]), np.array([1.0])) is None
 
 
 def test_json_and_table(both: tuple[Evaluation, Evaluation], tmp_path: Path) -> None:
@@ -96,9 +91,3 @@ def test_other_data_is_refused(both: tuple[Evaluation, Evaluation]) -> None:
         compare(a, other)
     with pytest.raises(ScoresepError, match="on other tracks"):
         compare(a, replace(b, tracks=b.tracks[1:]))
-
-
-def test_names() -> None:
-    assert distinct_names([Path("x/a.pt"), Path("y/b.pt")]) == ["a", "b"]
-    assert distinct_names([Path("/x/ckpt.pt"), Path("/y/ckpt.pt")]) == ["x-ckpt", "y-ckpt"]
-    assert distinct_names([Path("/x/q/ckpt.pt"), Path("/y/q/ckpt.pt")]) == ["1-ckpt", "2-ckpt"]

@@ -1,7 +1,7 @@
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,15 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.baselines import BASELINES, Reference, Track
 from scoresep.evaluation.evaluate import Evaluation, evaluate, up_to_date
+from scoresep.evaluation.figures import Row, record_of
 from scoresep.evaluation.metrics import rest_leak_db, resting, si_sdr
-from scoresep.evaluation.records import MODEL, separation_record, transcribe_separated
-from scoresep.evaluation.summary import FRAMES, NOTES, summarise
+from scoresep.evaluation.pairs import Stems, TrueStem
+from scoresep.evaluation.records import Settings, transcribe_separated
+from scoresep.evaluation.registry import METRICS, MODEL, OVERALL
 from scoresep.evaluation.terminal import result_tables
 from scoresep.grid import Grid
 from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.transcribe import transcribe_array
-from scoresep.instruments import choose
 from scoresep.models.model import Model
 
 INSTRUMENTS = ("piano", "guitar", "bass")
@@ -40,7 +41,7 @@ def evaluation(checkpoint_path: Path) -> Evaluation:
 
 def test_states_of_pairs(evaluation: Evaluation) -> None:
     states = {
-        record["track"]: [record["separation"][name]["state"] for name in INSTRUMENTS] for record in evaluation.tracks
+        record["track"]: [record["states"]["separation"][name] for name in INSTRUMENTS] for record in evaluation.tracks
     }
     assert states == {
         "full": ["scored", "scored", "scored"],
@@ -53,14 +54,12 @@ def test_states_of_pairs(evaluation: Evaluation) -> None:
 def test_figures_are_those_of_the_stems(evaluation: Evaluation, cache: Cache, model: Model) -> None:
     row = int(cache.rows("test")[0])
     stems = separate_array(cache.mixture(row), cache.grid.sample_rate, model)
-    record = evaluation.tracks[0]["separation"]
+    values = evaluation.tracks[0]["values"]["separation"]
     for n, name in enumerate(INSTRUMENTS):
         truth = cache.stems(row)[n]
-        assert record[name]["si_sdr"][MODEL] == pytest.approx(si_sdr(truth, stems[name]), abs=1e-4)
-        before = si_sdr(truth, cache.mixture(row))
-        assert record[name]["si_sdr_improvement"]["oracle_mask"] == pytest.approx(
-            record[name]["si_sdr"]["oracle_mask"] - before, abs=1e-4
-        )
+        assert values[MODEL][name]["si_sdr"] == pytest.approx(si_sdr(truth, stems[name]), abs=1e-4)
+        before, oracle = si_sdr(truth, cache.mixture(row)), values["oracle_mask"][name]
+        assert oracle["si_sdr_improvement"] == pytest.approx(oracle["si_sdr"] - before, abs=1e-4)
 
 
 def test_refined_figures_are_those_of_refined_stems(checkpoint_path: Path, cache: Cache, model: Model) -> None:
@@ -69,12 +68,12 @@ def test_refined_figures_are_those_of_refined_stems(checkpoint_path: Path, cache
     stems = separate_array(cache.mixture(row), cache.grid.sample_rate, model, Options(refine=True))
     plain = separate_array(cache.mixture(row), cache.grid.sample_rate, model)
     for n, name in enumerate(INSTRUMENTS):
-        found, truth = refined.tracks[0]["separation"][name]["si_sdr"][MODEL], cache.stems(row)[n]
+        found, truth = refined.tracks[0]["values"]["separation"][MODEL][name]["si_sdr"], cache.stems(row)[n]
         assert found == pytest.approx(si_sdr(truth, stems[name]), abs=1e-3)
         assert found != pytest.approx(si_sdr(truth, plain[name]), abs=0.1)
     assert any("--refine" in note for note in refined.notes)
-    assert up_to_date(refined, checkpoint_path, None, "test", references=(), refine=True)
-    assert not up_to_date(refined, checkpoint_path, None, "test", references=())
+    assert up_to_date(refined, checkpoint_path, None, Settings(refine=True))
+    assert not up_to_date(refined, checkpoint_path, None, Settings())
 
 
 def test_summary_has_the_promised_layout(evaluation: Evaluation) -> None:
@@ -98,7 +97,8 @@ def test_json_has_no_nan(evaluation: Evaluation, tmp_path: Path) -> None:
     evaluation.save(tmp_path / "metrics.json")
     text = (tmp_path / "metrics.json").read_text()
     assert "NaN" not in text
-    assert json.loads(text) == json.loads(json.dumps(asdict(evaluation)))
+    assert json.loads(text)["summary"] == evaluation.summary
+    assert Evaluation.read(tmp_path / "metrics.json") == evaluation
 
 
 def test_the_tables_name_everything(evaluation: Evaluation) -> None:
@@ -118,28 +118,36 @@ def test_the_tables_name_everything(evaluation: Evaluation) -> None:
 
 def test_tables_of_a_result_with_gaps() -> None:
     """No pair scored, no note anywhere: dashes, no fault."""
-    rests = {"seconds": 1.0, "leak_db": dict.fromkeys((MODEL, *BASELINES))}
-    pair = {"state": "silent", "leak_db": None, "rests": rests}
-    counts = {"frame_counts": [0, 0, 0], "note_counts": [0, 0, 0, 0], "notes": 0, "estimated_notes": 0}
-    part = dict.fromkeys((*FRAMES, *NOTES)) | counts | {"leaked_notes": 0, "notes_of": dict.fromkeys(INSTRUMENTS, 0)}
-    record = {key: dict.fromkeys(INSTRUMENTS, part) for key in ("transcription", "transcription_separated")}
-    record |= {"separation": dict.fromkeys(INSTRUMENTS, pair)}
-    record["bss_eval"] = {"windows": 0, "dropped": {}, "rows": {}}
-    summary = summarise([record], choose(INSTRUMENTS), (MODEL, *BASELINES))
-    json.dumps(summary, allow_nan=False)
-    about = {"corpus": "c", "split": "test", "split_set": "s"}
+    rows = [
+        Row("a", output, estimator, name, metric, np.nan, counts, state)
+        for output, metric, counts, state in (
+            ("separation", "si_sdr", (), "silent"),
+            ("separation", "rest_leak_db", (), "silent"),
+            ("transcription", "frame_f1", (0, 0, 0), "no_notes"),
+            ("transcription_separated", "note_f1", (0, 0, 0, 0), "no_notes"),
+            ("transcription", "leaked_notes", (0, 0, 0, 0, 0), "no_notes"),
+            ("transcription_separated", "leaked_notes", (0, 0, 0, 0, 0), "no_notes"),
+        )
+        for estimator in ((MODEL, *BASELINES) if output == "separation" else (MODEL,))
+        for name in INSTRUMENTS
+    ]
+    rows.append(Row("a", "separation", MODEL, OVERALL, "dropped_windows", np.nan, (0, 0)))
+    about = {"corpus": "c", "split": "test", "split_set": "s", "instruments": list(INSTRUMENTS)}
+    evaluation = Evaluation(about, [], [record_of("a", 1.0, rows)])
+    json.dumps(evaluation.summary, allow_nan=False)
     for details in (False, True):
-        text = shown(Evaluation(about, [], summary, [record]), details)
-        assert "-" in text and "nan" not in text.lower().replace("guitar", "")
+        text = shown(evaluation, details)
+        assert "-" in text and "nan" not in text.lower()
 
 
 def test_perfect_and_mixed_estimates() -> None:
-    rng = np.random.default_rng(0)
-    stem, other = rng.standard_normal((2, 1000))
-    record = separation_record(stem + other, stem, {MODEL: stem, "mixture": stem + other}, 1000)
-    assert record["state"] == "scored"
-    assert record["si_sdr_improvement"]["mixture"] == 0
-    assert record["si_sdr_improvement"][MODEL] > 50
+    stem, other = np.random.default_rng(0).standard_normal((2, 1000))
+    truth = [TrueStem(stem + other, each, 1000) for each in (stem, other)]
+    assert [true.state for true in truth] == ["scored", "scored"]
+    for estimates, gain in ((np.stack([stem, other]), 50), (np.stack([stem + other] * 2), 0)):
+        pair = Stems(truth, estimates).pairs[0]
+        found = METRICS["si_sdr_improvement"].measure(pair)
+        assert found == 0 if gain == 0 else found > gain
 
 
 def test_progress(checkpoint_path: Path) -> None:
@@ -191,16 +199,17 @@ def test_other_grid(cache: Cache, make_checkpoint: Callable, make_model: Callabl
 def test_rests_are_those_of_the_stems(evaluation: Evaluation, cache: Cache, model: Model) -> None:
     row = int(cache.rows("test")[0])
     mixture, truth = cache.mixture(row), cache.stems(row)[2]
-    found = evaluation.tracks[0]["separation"]["bass"]["rests"]
+    found = evaluation.tracks[0]["values"]["separation"][MODEL]["bass"]
     rests = resting(mixture, truth, cache.grid.sample_rate)
     estimate = separate_array(mixture, cache.grid.sample_rate, model)["bass"]
-    assert found["seconds"] == pytest.approx(0.25 * rests.sum()) and 0 < rests.sum() < len(rests)
+    assert found["rest_seconds"] == pytest.approx(0.25 * rests.sum()) and 0 < rests.sum() < len(rests)
     expected = rest_leak_db(mixture, estimate, rests, cache.grid.sample_rate)
-    assert found["leak_db"][MODEL] == pytest.approx(expected, abs=1e-4)
-    silent = evaluation.tracks[1]["separation"]["bass"]
-    assert silent["rests"]["leak_db"][MODEL] == pytest.approx(silent["leak_db"], abs=1e-6)
-    assert silent["rests"]["seconds"] == pytest.approx(3.0)
-    assert silent["rests"]["leak_db"]["oracle_mask"] < -90
+    assert found["rest_leak_db"] == pytest.approx(expected, abs=1e-4)
+    values = evaluation.tracks[1]["values"]["separation"]
+    silent = values[MODEL]["bass"]
+    assert silent["rest_leak_db"] == pytest.approx(silent["leak_db"], abs=1e-6) and "si_sdr" not in silent
+    assert silent["rest_seconds"] == pytest.approx(3.0)
+    assert values["oracle_mask"]["bass"]["rest_leak_db"] < -90 and "leak_db" not in values["oracle_mask"]["bass"]
 
 
 def enliven(model: Model) -> None:
@@ -229,24 +238,27 @@ def test_overall_counts_are_those_of_the_instruments_together(
 ) -> None:
     enliven(model)
     result = evaluate(make_checkpoint(tmp_path / "a.pt", model, str(cache.path), cache.digest))
-    for key, source in (("transcription", "mixture"), ("transcription_separated", "separated")):
-        parts = [part for record in result.tracks for part in record[key].values()]
-        hit, false, missed = np.sum([part["frame_counts"] for part in parts], axis=0)
-        assert hit and result.summary["overall"][key]["frame_accuracy"] == pytest.approx(hit / (hit + false + missed))
-        for name, figures in result.summary["leakage"][source].items():
-            assert figures["estimated"] == sum(record[key][name]["estimated_notes"] for record in result.tracks) > 0
-            assert figures["right"] + figures["leaked"] <= 1
-            assert figures["notes_of"][name] == figures["right"]
+    for key in ("transcription", "transcription_separated"):
+        parts = [counts for record in result.tracks for counts in record["counts"][key][MODEL].values()]
+        hit, false, missed = np.sum([counts["frame_f1"] for counts in parts], axis=0)
+        overall = result.summary["overall"][key]
+        assert hit and overall["frame_accuracy"] == pytest.approx(hit / (hit + false + missed))
+        for place, (name, figures) in enumerate(result.summary[key].items()):
+            estimated, leaked, *of_each = figures["leaked_notes_counts"]
+            notes = [record["counts"][key][MODEL][name]["note_f1"] for record in result.tracks]
+            assert estimated == sum(counts[1] for counts in notes) > 0
+            assert of_each[place] == sum(counts[2] for counts in notes) <= estimated - leaked
 
 
 def test_bss_eval_leaves_out_what_does_not_play(checkpoint_path: Path) -> None:
     result = evaluate(checkpoint_path, references=["mixture"], bss=True)
-    found = result.summary["bss_eval"]
-    assert found["windows"] == 9
-    assert found["rows"].keys() == {MODEL, "mixture"} == found["dropped"].keys()
-    bass = found["rows"]["mixture"]["bass"]
-    assert bass["tracks"] == 1 and np.isfinite([bass["sdr"], bass["isr"], bass["sir"], bass["sar"]]).all()
-    assert result.tracks[1]["bss_eval"]["rows"][MODEL].keys() == {"piano", "guitar"}
+    overall = result.summary["overall"]
+    for each in (overall["separation"], overall["baselines"]["mixture"]):
+        assert each["dropped_windows_counts"][0] == 9
+    bass = result.summary["baselines"]["mixture"]["bass"]
+    assert np.isfinite([bass["sdr"], bass["isr"], bass["sir"], bass["sar"]]).all()
+    values = result.tracks[1]["values"]["separation"][MODEL]
+    assert {name for name, each in values.items() if "sdr" in each} == {"piano", "guitar"}
     assert "BSS Eval" in shown(result) and "mixture SIR" in shown(result, True)
     assert result.summary["baselines"].keys() == {"mixture"}
     assert "oracle" not in shown(result)
@@ -258,15 +270,15 @@ def test_unknown_reference(checkpoint_path: Path) -> None:
 
 
 def test_up_to_date_asks_for_the_same_settings(evaluation: Evaluation, checkpoint_path: Path) -> None:
-    assert up_to_date(evaluation, checkpoint_path, None, "test")
-    assert not up_to_date(evaluation, checkpoint_path, None, "validation")
-    assert not up_to_date(evaluation, checkpoint_path, None, "test", bss=True)
-    assert not up_to_date(evaluation, checkpoint_path, None, "test", references=["mixture"])
+    settings = Settings(references=tuple(BASELINES))
+    assert up_to_date(evaluation, checkpoint_path, None, settings)
+    for other in ({"split": "validation"}, {"bss": True}, {"references": ("mixture",)}):
+        assert not up_to_date(evaluation, checkpoint_path, None, replace(settings, **other))
 
 
 def test_bss_eval_pairs_each_estimate_with_its_stem(checkpoint_path: Path) -> None:
     result = evaluate(checkpoint_path, references=["mixture", "oracle_mask"], bss=True)
-    rows = result.summary["bss_eval"]["rows"]
+    rows = result.summary["baselines"]
     for name in INSTRUMENTS:
         assert rows["oracle_mask"][name]["sdr"] > rows["mixture"][name]["sdr"] + 3
         assert rows["oracle_mask"][name]["sir"] > rows["mixture"][name]["sir"] + 3
@@ -276,14 +288,15 @@ def test_a_further_reference_is_a_line(checkpoint_path: Path, monkeypatch: pytes
     """Computed, summarised and printed; here half the mixture for whoever sounds anywhere by the score."""
 
     def half(track: Track) -> np.ndarray:
-        assert track.score is not None and track.score.kinds == ("harmonic",) * 3
-        return 0.5 * track.score.roll.any(axis=(0, 2))[:, None] * track.mixture
+        assert track.roll is not None and track.kinds == ("harmonic",) * 3
+        return 0.5 * track.roll.any(axis=(0, 2))[:, None] * track.mixture
 
     monkeypatch.setitem(BASELINES, "half", Reference("half of it", "half of the mixture", half))
     result = evaluate(checkpoint_path, references=["mixture", "half"])
     figures = result.summary["baselines"]
     assert figures["half"]["piano"]["si_sdr"] == pytest.approx(figures["mixture"]["piano"]["si_sdr"], abs=1e-4)
-    rests = [result.tracks[0]["separation"]["guitar"]["rests"]["leak_db"][row] for row in ("mixture", "half")]
+    values = result.tracks[0]["values"]["separation"]
+    rests = [values[row]["guitar"]["rest_leak_db"] for row in ("mixture", "half")]
     assert rests == pytest.approx([0.0, -6.02], abs=0.01)
     assert "half of it" in shown(result)
 
@@ -311,7 +324,7 @@ def test_references_are_taken_from_another_result(
         noted = replace(real, estimate=lambda track, real=real: computed.append(real.label) or real.estimate(track))
         monkeypatch.setitem(BASELINES, name, noted)
     found = evaluate(checkpoint_path, references=references, bss=True, other=other)
-    assert json.dumps(asdict(found)) == json.dumps(asdict(alone)) and not computed
+    assert json.dumps(found.tracks) == json.dumps(alone.tracks) and found == alone and not computed
     evaluate(checkpoint_path, references=references, other=other)
     evaluate(checkpoint_path, references=["mixture"], bss=True, other=other)
     evaluate(checkpoint_path, split="validation", references=references, bss=True, other=other)

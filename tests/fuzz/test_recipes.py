@@ -9,7 +9,6 @@ import pytest
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.tasks import read_part
-from scoresep.reporting.sources import read_evaluation
 from scoresep.training.log import LOG_NAME, read_log
 from scoresep.training.recipe_files import load_recipe
 
@@ -83,5 +82,5 @@ def test_forged_figures_are_no_result(tmp_path, fuzz, text):
     with fuzz.limits(text[:9]):
         assert Evaluation.load(path) is None and read_part(path, "a") is None
         with pytest.raises(ScoresepError, match=r"m\.json is no result"):
-            read_evaluation(path)
+            Evaluation.read(path)
         assert {"kind": "train"} in read_log(tmp_path)

@@ -9,22 +9,29 @@ import torch
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation
+from scoresep.evaluation.figures import Row, record_of
+from scoresep.evaluation.registry import MODEL
 from scoresep.features.spectrogram import istft, stft
 from scoresep.inference.separate import Options, separate_array
 from scoresep.reporting import tracks
-from scoresep.reporting.tables import merit
-from scoresep.reporting.tracks import chosen_tracks, excerpt_frames, rank_text, view_track, within
+from scoresep.reporting.tracks import chosen_tracks, excerpt_frames, merits, rank_text, view_track, within
 from scoresep.training.checkpoint import load_checkpoint
 
 
-def record(track: str, gain: float | None, notes: float = 0.5) -> dict:
-    pair = {"state": "silent"} if gain is None else {"state": "scored", "si_sdr_improvement": {"model": gain}}
-    return {"track": track, "separation": {"piano": pair}, "transcription": {"piano": {"note_f1": notes}}}
+def evaluated(gains: dict[str, float | None], stems: bool = True) -> Evaluation:
+    """Tracks with the model's improvement of the piano, None where it is silent, and a note F1 of 1/2."""
+    tracks = []
+    for track, gain in gains.items():
+        silent = Row(track, "separation", MODEL, "piano", "leak_db", -30.0, (), "silent")
+        scored = Row(track, "separation", MODEL, "piano", "si_sdr_improvement", gain or 0.0)
+        notes = Row(track, "transcription", MODEL, "piano", "note_f1", 0.5, (2, 2, 1, 1))
+        tracks.append(record_of(track, 1.0, [*([silent if gain is None else scored] if stems else []), notes]))
+    return Evaluation({"instruments": ["piano"]}, [], tracks)
 
 
 def test_worst_middle_and_best_are_chosen(cache: Cache) -> None:
     gains = {"Track00001": 3.0, "Track00002": -1.0, "Track00003": 2.0}
-    found = Evaluation({}, [], {}, [record(*item) for item in gains.items()])
+    found = evaluated(gains)
     rows = chosen_tracks(cache, "train", found, 3)
     assert [cache.tracks["id"][row] for row, _ in rows] == ["Track00002", "Track00003", "Track00001"]
     assert [why for _, why in rows][::2] == [f"the {w} of 3 tracks for this model" for w in ("worst", "best")]
@@ -45,8 +52,8 @@ def test_without_figures_the_first_are_shown_and_names_are_obeyed(cache: Cache) 
 
 
 def test_what_cannot_be_ranked_has_no_merit() -> None:
-    assert merit(record("a", None)) is None and merit(record("a", 2.0)) == 2.0
-    assert merit({**record("a", None), "separation": {}}) == 0.5
+    assert merits(evaluated({"a": None, "b": 2.0}).figures) == {"b": 2.0}
+    assert merits(evaluated({"a": None}, stems=False).figures) == {"a": 0.5}
     assert rank_text(3, 10) == "number 7 of 10 tracks for this model, best first"
 
 

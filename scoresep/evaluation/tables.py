@@ -1,0 +1,230 @@
+"""The figures of an evaluation as tables: text in cells, which a terminal and a page render each in its way."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from scoresep.evaluation.baselines import BASELINES
+from scoresep.evaluation.figures import SEPARATION, Figures
+from scoresep.evaluation.pairs import ALONE, SCORED, SILENT
+from scoresep.evaluation.registry import MEAN, METRICS, MODEL, OVERALL, Metric
+
+NOTHING = "-"
+MIXTURE = "mixture"
+"""The row of `BASELINES` over which nothing is an improvement."""
+FROM = {
+    "transcription": ("mixture", "off the mixture"),
+    "transcription_separated": ("separated", "off the separated tracks"),
+}
+"""What notes were read off."""
+LEFT_OUT = {SILENT: "the instrument is silent", ALONE: "it plays alone"}
+"""Why pairs of track and instrument are left out, by their state."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure, the ends of its interval, and its median; '' or () where there is none."""
+
+    text: str
+    interval: tuple[str, ...] = ()
+    median: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table.
+
+    Attributes:
+        label, title: its name, short and in full.
+        cells: as many as columns.
+        strong: whether it is the model's own among others.
+        brief: its label where only strong lines are shown.
+    """
+
+    label: str
+    title: str
+    cells: tuple[Cell, ...]
+    strong: bool = False
+    brief: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        title, about: for a page.
+        corner: heads the labels, as `columns` head the figures.
+        shown: as `registry.SHOWN`; also 'short', not shown where details are, and 'page', only on a page.
+    """
+
+    title: str
+    about: str
+    corner: str
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+    shown: str = "table"
+
+
+def tables_of(figures: Figures) -> list[Table]:
+    """All tables, the most important first."""
+    outputs = [output for output in figures.outputs if output != SEPARATION]
+    return [
+        *stem_tables(figures),
+        *short_note_tables(figures, outputs),
+        *(long_note_table(figures, output) for output in outputs),
+        *(leak_table(figures, output) for output in outputs),
+        *([track_table(figures)] if SEPARATION in figures.outputs else []),
+    ]
+
+
+def labels(figures: Figures) -> dict[str, tuple[str, str]]:
+    """Short and full names of the estimators; one that is not known any more keeps its name."""
+    known = {name: (each.label, each.title) for name, each in BASELINES.items()} | {MODEL: ("this model",) * 2}
+    return {name: known.get(name, (name, name)) for name in figures.estimators}
+
+
+def number(metric: Metric, value: float, decimals: int | None = None) -> str:
+    """A value in the metric's format, without its unit except for %."""
+    if math.isnan(value):
+        return NOTHING
+    percent = metric.unit == "%"
+    sign, places = "+" if metric.signed else "", metric.decimals if decimals is None else decimals
+    return f"{100 * value if percent else value:{sign}.{places}f}" + " %" * percent
+
+
+def in_unit(metric: Metric, text: str) -> str:
+    return f"{text} {metric.unit}" if metric.unit not in ("", "%") else text
+
+
+def cell(figures: Figures, output: str, estimator: str, name: str, column: str) -> Cell:
+    """A figure, in brackets the one `beside` it, and the interval of the latter if there is one."""
+    metric, where = METRICS[name], (output, estimator)
+    text, gained = number(metric, figures.value(*where, name, column)), metric.beside and estimator != MIXTURE
+    if text == NOTHING or (metric.beside and not gained):
+        return Cell(text)
+    told = metric.beside if gained else name
+    ends = figures.interval(*where, told, column) if METRICS[told].interval else None
+    interval = tuple(number(METRICS[told], end) for end in ends or ())
+    if not gained:
+        return Cell(text, interval)
+    gain, median = (number(METRICS[told], of(*where, told, column)) for of in (figures.value, figures.median))
+    return Cell(f"{text} ({gain})", interval, median)
+
+
+def grouped(metrics: Mapping[str, Metric]) -> list[tuple[str, dict[str, Metric]]]:
+    """Metrics by the table that they share."""
+    groups: dict[str, dict[str, Metric]] = {}
+    for name, metric in metrics.items():
+        groups.setdefault(metric.heading or metric.name, {})[name] = metric
+    return [*groups.items()]
+
+
+def explained(metrics: Mapping[str, Metric]) -> str:
+    """What metrics are, as sentences."""
+    said = [metric.about.rstrip(".") for metric in metrics.values()]
+    said += ["Less is better"] * (not any(metric.higher_is_better for metric in metrics.values()))
+    return " ".join(f"{sentence}." for sentence in dict.fromkeys(said))
+
+
+def stem_tables(figures: Figures) -> Iterator[Table]:
+    """Metrics of stems: a line an estimator and metric."""
+    columns = (*figures.instruments, MEAN)
+    shown = {name: each for name, each in figures.metrics(SEPARATION).items() if each.shown != "no"}
+    for heading, metrics in grouped(shown):
+        first, several, lines = next(iter(metrics.values())), len(metrics) > 1, []
+        for estimator, (label, title) in labels(figures).items():
+            known = figures.metrics(SEPARATION, estimator)
+            for name, metric in ((name, metric) for name, metric in metrics.items() if name in known):
+                names = (f"{label} {metric.label}", f"{title}, {metric.name}") if several else (label, title)
+                cells = tuple(cell(figures, SEPARATION, estimator, name, column) for column in columns)
+                lines.append(Line(*names, cells, estimator == MODEL, metric.label))
+        corner = ", ".join(filter(None, (heading if several else first.label, first.unit)))
+        left_out = [
+            f"{figures.count(SEPARATION, state)} pairs of track and instrument are left out: {why}."
+            for state, why in LEFT_OUT.items()
+            if first.shown == "table" and figures.count(SEPARATION, state)
+        ]
+        beside = [
+            "Below: 95 % bootstrap interval over tracks of the mean improvement, and the median improvement (med.)."
+        ] * bool(first.beside)
+        shown_as = "details" if first.shown == "line" else first.shown
+        about = " ".join([explained(metrics), *beside, *left_out])
+        yield Table(f"Separation: {heading}", about, corner, columns, tuple(lines), shown_as)
+
+
+def note_table(
+    figures: Figures, title: str, about: str, corner: str, lines: dict[tuple[str, str], tuple[str, str]], shown: str
+) -> Table:
+    """Metrics of transcription: label and title by output and metric."""
+    columns = (*figures.instruments, MEAN, OVERALL)
+    cells = {at: tuple(cell(figures, at[0], MODEL, at[1], column) for column in columns) for at in lines}
+    return Table(title, about, corner, columns, tuple(Line(*names, cells[at]) for at, names in lines.items()), shown)
+
+
+def short_note_tables(figures: Figures, outputs: list[str]) -> Iterator[Table]:
+    """The choice of metrics of transcription, from the mixture and from the separated tracks."""
+    chosen = {name: each for out in outputs for name, each in figures.metrics(out).items() if each.shown == "table"}
+    for heading, metrics in grouped(chosen):
+        lines = {}
+        for output, (name, metric) in itertools.product(outputs, metrics.items()):
+            names = (metric.short or metric.label, metric.name)
+            if output != outputs[0]:  # a label has 14 letters
+                names = (f"sep. {names[0].rpartition(', ')[2]}", f"{metric.name}, {FROM[output][1]}")
+            lines[output, name] = names
+        about = f"{explained(metrics)} Below: 95 % bootstrap interval over tracks. Overall: all instruments together."
+        yield note_table(figures, f"Transcription: {heading}", about, f"this model, {heading}", lines, "short")
+
+
+def long_note_table(figures: Figures, output: str) -> Table:
+    """All metrics of a transcription."""
+    metrics = {name: each for name, each in figures.metrics(output).items() if each.shown in ("table", "details")}
+    lines = {(output, name): (each.label, each.label) for name, each in metrics.items()}
+    source, words = FROM[output]
+    return note_table(figures, f"All scores, {words}", explained(metrics), f"off {source}", lines, "details")
+
+
+def leak_table(figures: Figures, output: str) -> Table:
+    """Whose notes an instrument's estimated notes are."""
+    names, lines = figures.names(output), []
+    for place, name in enumerate(names):
+        estimated, leaked, *of_each = figures.counts(output, MODEL, "leaked_notes", name).sum(axis=0).tolist()
+        of_none = estimated - of_each[place] - leaked
+        shares = [math.nan if not estimated else count / estimated for count in (*of_each, of_none)]
+        lines.append(Line(name, name, tuple(Cell(number(METRICS["leaked_notes"], share)) for share in shares)))
+    source, words = FROM[output]
+    about = "Whose notes an instrument's estimated notes truly are: those of another have leaked."
+    columns = (*(f"of {name}" for name in names), "of none")
+    return Table(f"Whose notes they are, {words}", about, f"notes, {source}", columns, tuple(lines), "details")
+
+
+def track_table(figures: Figures) -> Table:
+    """The model's improvement on every track, or why a pair is left out."""
+    metric, name = METRICS["si_sdr_improvement"], "si_sdr_improvement"
+    gains = {part: figures.series(SEPARATION, MODEL, name, part) for part in figures.instruments}
+    lines = []
+    for place, track in enumerate(figures.tracks):
+        states = [figures.states[SEPARATION].get((track, part), NOTHING) for part in gains]
+        cells = (
+            Cell(number(metric, float(gain[place])) if state == SCORED else state)
+            for gain, state in zip(gains.values(), states, strict=True)
+        )
+        lines.append(Line(track, track, tuple(cells)))
+    about = "Improvement of SI-SDR by this model, dB."
+    return Table("Track by track", about, "track", figures.instruments, tuple(lines), "page")
+
+
+def pair_lines(figures: Figures, track: str, instrument: str) -> list[Line]:
+    """What was measured of one instrument on one track, left out or not; nothing if it was not evaluated."""
+    lines, titles = [], {name: title for name, (_, title) in labels(figures).items()}
+    for row in figures.rows:
+        metric, stems = METRICS.get(row.metric), row.output == SEPARATION
+        here = (row.track, row.instrument) == (track, instrument) and (stems or row.output == "transcription")
+        if here and metric and metric.compared:
+            label = f"{metric.name}, {titles[row.estimator]}" if stems else metric.name
+            cells = (Cell(in_unit(metric, number(metric, row.value))),)
+            lines.append(Line(label, label, cells, stems and row.estimator == MODEL))
+    return lines
