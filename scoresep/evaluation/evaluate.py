@@ -21,7 +21,7 @@ from scoresep.evaluation.records import Settings
 from scoresep.evaluation.registry import METRICS
 from scoresep.evaluation.statistics import CONFIDENCE, RESAMPLES, SEED
 from scoresep.evaluation.tasks import Task, parts_folder, run_tasks
-from scoresep.files import write_json
+from scoresep.files import read_text, write_json
 from scoresep.inference.separate import Options, check_refinable
 from scoresep.instruments import nearest
 from scoresep.training.checkpoint import Checkpoint, load_checkpoint

@@ -7,8 +7,7 @@ the paper's table) asks `Figures`.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.pairs import ALONE, NO_NOTES, SCORED, SILENT
 from scoresep.evaluation.registry import AVERAGES, MEAN, METRICS, MODEL, OVERALL, STEMS, Metric
-from scoresep.evaluation.statistics import Interval, Statistic, bootstrap, finite, nanmean, nanmedian
+from scoresep.evaluation.statistics import Interval, Statistic, bootstrap, finite, nanmean
 
 SEPARATION = "separation"
 TRANSCRIPTIONS = ("transcription", "transcription_separated")
@@ -64,7 +63,7 @@ def rows_of(record: Mapping[str, Any]) -> Iterator[Row]:
     for output, estimators in record["values"].items():
         for estimator, instruments in estimators.items():
             for instrument, values in instruments.items():
-                state = record["states"][output].get(instrument, SCORED)
+                state = record["states"].get(output, {}).get(instrument, SCORED)
                 counts = record["counts"].get(output, {}).get(estimator, {}).get(instrument, {})
                 for metric, value in values.items():
                     value, each = checked(value), tuple(map(int, map(checked, counts.get(metric, ()))))
@@ -158,7 +157,7 @@ class Figures:
     def value(self, output: str, estimator: str, metric: str, instrument: str) -> float:
         """The figure of the split; NaN where undefined."""
         if instrument == MEAN:
-            return float(nanmean(np.array([self.value(output, estimator, metric, name) for name in self.instruments])))
+            return self._mean(self.value, output, estimator, metric)
         if METRICS[metric].score and not self.counts(output, estimator, metric, instrument).size:
             return np.nan
         return float(self._statistic(output, estimator, metric, instrument)(np.arange(len(self.tracks))))
@@ -166,8 +165,11 @@ class Figures:
     def median(self, output: str, estimator: str, metric: str, instrument: str) -> float:
         """The median over tracks, or the mean of the instruments' medians; NaN where undefined."""
         if instrument == MEAN:
-            return float(nanmean(np.array([self.median(output, estimator, metric, name) for name in self.instruments])))
-        return nanmedian(self.series(output, estimator, metric, instrument))
+            return self._mean(self.median, output, estimator, metric)
+        return float(nanmean(self.series(output, estimator, metric, instrument), of=np.nanmedian))
+
+    def _mean(self, figure: Callable[..., float], *key: str) -> float:
+        return float(nanmean(np.array([figure(*key, name) for name in self.instruments])))
 
     def interval(self, output: str, estimator: str, metric: str, instrument: str) -> Interval:
         """Bootstrap interval of `value`; None for fewer than two tracks that count."""
@@ -183,8 +185,8 @@ class Figures:
 
     def count(self, output: str, state: str, instrument: str | None = None) -> int:
         """How many pairs, of an instrument or all, have this state."""
-        found = self.states.get(output, {})
-        return Counter(each for (_, name), each in found.items() if instrument in (None, name))[state]
+        found = self.states.get(output, {}).items()
+        return sum(each == state and instrument in (None, name) for (_, name), each in found)
 
     def summary(self) -> dict[str, Any]:
         """Figures as plain values for metrics.json; docs/evaluation.md says what is where."""

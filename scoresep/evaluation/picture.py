@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scoresep.evaluation.evaluate import open_cache
+from scoresep.evaluation.evaluate import opened
 from scoresep.inference.picture import draw_picture
 from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.transcribe import transcribe_array
-from scoresep.training.checkpoint import load_checkpoint
 
 
 def plot_track(
@@ -26,8 +25,7 @@ def plot_track(
     Raises:
         ScoresepError: as `evaluate`, or `path` cannot be written.
     """
-    checkpoint = load_checkpoint(checkpoint_path)
-    cache = open_cache(checkpoint, checkpoint_path, cache_path)
+    checkpoint, cache = opened(checkpoint_path, cache_path)
     model, row = checkpoint.model.to(device), int(cache.rows(split)[0])
     mixture, rate, truth = cache.mixture(row), cache.grid.sample_rate, cache.notes(row)
     draw_picture(

@@ -17,7 +17,7 @@ import numpy as np
 
 from scoresep.evaluation.bss import FIGURES as BSS
 from scoresep.evaluation.metrics import leak_db, note_scores, rest_leak_db, scores, si_sdr
-from scoresep.evaluation.pairs import ALONE, NO_NOTES, SCORED, SILENT, StemPair, Stems
+from scoresep.evaluation.pairs import ALONE, NO_NOTES, SCORED, SILENT, StemPair
 from scoresep.evaluation.statistics import nanmean
 from scoresep.plugins import Registry
 
@@ -128,15 +128,6 @@ def share(counts: np.ndarray) -> np.ndarray:
     return np.where(counts[..., 0] > 0, counts[..., 1] / np.maximum(counts[..., 0], 1), np.nan)
 
 
-def improvement(pair: StemPair) -> float:
-    return si_sdr(pair.truth.stem, pair.estimate) - pair.truth.mixture_si_sdr
-
-
-def bss_windows(track: Stems) -> tuple[int, int]:
-    """Windows, and those without a value."""
-    return (track.bss.windows, track.bss.dropped) if track.playing else (0, 0)
-
-
 def bss_figure(row: int) -> Callable[[StemPair], float]:
     """One of `bss.FIGURES` of a pair."""
     return lambda pair: float(pair.track.bss.figures[row, pair.track.playing.index(pair.place)])
@@ -222,7 +213,7 @@ METRICS = Registry(
         "si_sdr_improvement": replace(
             SI_SDR,
             title="SI-SDR improvement",
-            measure=improvement,
+            measure=lambda pair: si_sdr(pair.truth.stem, pair.estimate) - pair.truth.mixture_si_sdr,
             beside="",
             shown="no",
             signed=True,
@@ -241,7 +232,6 @@ METRICS = Registry(
         "rest_seconds": replace(
             REST_LEAK,
             label="rests",
-            title="Rests",
             about="How much music the rests are",
             measure=lambda pair: pair.truth.rest_seconds,
             average="sum",
@@ -253,9 +243,8 @@ METRICS = Registry(
         "dropped_windows": replace(
             SDR,
             label="dropped",
-            title="Windows of BSS Eval that were dropped",
             about="Windows without a value, because a source is silent there",
-            measure=bss_windows,
+            measure=lambda track: (track.bss.windows, track.bss.dropped) if track.playing else (0, 0),
             score=share,
             per_track=True,
             average="pooled",

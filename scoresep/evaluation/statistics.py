@@ -37,16 +37,11 @@ def bootstrap(tracks: int, statistics: Iterable[Statistic]) -> Interval:
     return np.nanpercentile(means, [tail, 100 - tail]).tolist() if np.isfinite(means).any() else None
 
 
-def nanmean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """`np.nanmean`; NaN, without a warning, where nothing is left."""
+def nanmean(values: np.ndarray, axis: int | None = None, of: Callable[..., np.ndarray] = np.nanmean) -> np.ndarray:
+    """`np.nanmean`, or another such function; NaN, without a warning, where nothing is left."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nanmean(values, axis=axis)
-
-
-def nanmedian(values: np.ndarray) -> float:
-    """`np.nanmedian` of (n,); NaN, without a warning, where nothing is left."""
-    return float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
+        return of(values, axis=axis)
 
 
 def paired(a: np.ndarray, b: np.ndarray) -> dict[str, Any] | None:

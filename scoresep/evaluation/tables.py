@@ -76,7 +76,7 @@ def tables_of(figures: Figures) -> list[Table]:
         *stem_tables(figures),
         *short_note_tables(figures, outputs),
         *(long_note_table(figures, output) for output in outputs),
-        *(leak_table(figures, output) for output in outputs),
+        *(leak_table(figures, output) for output in outputs if "leaked_notes" in figures.metrics(output)),
         *([track_table(figures)] if SEPARATION in figures.outputs else []),
     ]
 
@@ -143,16 +143,11 @@ def stem_tables(figures: Figures) -> Iterator[Table]:
                 cells = tuple(cell(figures, SEPARATION, estimator, name, column) for column in columns)
                 lines.append(Line(*names, cells, estimator == MODEL, metric.label))
         corner = ", ".join(filter(None, (heading if several else first.label, first.unit)))
-        left_out = [
-            f"{figures.count(SEPARATION, state)} pairs of track and instrument are left out: {why}."
-            for state, why in LEFT_OUT.items()
-            if first.shown == "table" and figures.count(SEPARATION, state)
-        ]
-        beside = [
-            "Below: 95 % bootstrap interval over tracks of the mean improvement, and the median improvement (med.)."
-        ] * bool(first.beside)
+        about = explained(metrics) + " Below: 95 % bootstrap interval over tracks; med.: median." * first.interval
+        for state, why in LEFT_OUT.items():
+            if (count := figures.count(SEPARATION, state)) and state not in first.states:
+                about += f" {count} pairs of track and instrument are left out: {why}."
         shown_as = "details" if first.shown == "line" else first.shown
-        about = " ".join([explained(metrics), *beside, *left_out])
         yield Table(f"Separation: {heading}", about, corner, columns, tuple(lines), shown_as)
 
 
@@ -192,7 +187,7 @@ def leak_table(figures: Figures, output: str) -> Table:
     names, lines = figures.names(output), []
     for place, name in enumerate(names):
         estimated, leaked, *of_each = figures.counts(output, MODEL, "leaked_notes", name).sum(axis=0).tolist()
-        of_none = estimated - of_each[place] - leaked
+        of_none = estimated - sum(of_each[place : place + 1]) - leaked
         shares = [math.nan if not estimated else count / estimated for count in (*of_each, of_none)]
         lines.append(Line(name, name, tuple(Cell(number(METRICS["leaked_notes"], share)) for share in shares)))
     source, words = FROM[output]
@@ -203,16 +198,13 @@ def leak_table(figures: Figures, output: str) -> Table:
 
 def track_table(figures: Figures) -> Table:
     """The model's improvement on every track, or why a pair is left out."""
-    metric, name = METRICS["si_sdr_improvement"], "si_sdr_improvement"
-    gains = {part: figures.series(SEPARATION, MODEL, name, part) for part in figures.instruments}
-    lines = []
+    name, lines = "si_sdr_improvement", []
     for place, track in enumerate(figures.tracks):
-        states = [figures.states[SEPARATION].get((track, part), NOTHING) for part in gains]
-        cells = (
-            Cell(number(metric, float(gain[place])) if state == SCORED else state)
-            for gain, state in zip(gains.values(), states, strict=True)
-        )
-        lines.append(Line(track, track, tuple(cells)))
+        texts = []
+        for part in figures.instruments:
+            state, gains = figures.states[SEPARATION].get((track, part)), figures.series(SEPARATION, MODEL, name, part)
+            texts.append(number(METRICS[name], float(gains[place])) if state == SCORED else state or NOTHING)
+        lines.append(Line(track, track, tuple(map(Cell, texts))))
     about = "Improvement of SI-SDR by this model, dB."
     return Table("Track by track", about, "track", figures.instruments, tuple(lines), "page")
 

@@ -12,7 +12,7 @@ from scoresep.evaluation.compare import PREFIX, Comparison, compared
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import SEPARATION, Figures
 from scoresep.evaluation.registry import METRICS, MODEL, OVERALL, STEMS
-from scoresep.evaluation.tables import Table, number, tables_of
+from scoresep.evaluation.tables import NOTHING, Table, number, tables_of
 
 
 def result_tables(evaluation: Evaluation, details: bool = False) -> RenderableType:
@@ -64,18 +64,18 @@ def legend(figures: Figures) -> list[str]:
     if outputs and outputs != [SEPARATION]:
         lines.append("sep.: read off the separated tracks. overall: all instruments' keys and notes taken together.")
     if SEPARATION in outputs:
-        gains = (SEPARATION, MODEL, "si_sdr_improvement")
-        if any(figures.interval(*gains, name) for name in figures.instruments):
+        gain = "si_sdr_improvement"
+        if any(figures.interval(SEPARATION, MODEL, gain, name) for name in figures.instruments):
             lines.append("95 %: bootstrap interval, over tracks, of the mean improvement.")
-        if medians := listed(figures, *gains, figures.median, 1):
+        if medians := listed(figures, figures.median, 1, SEPARATION, gain):
             lines.append(f"Median improvement: {medians} dB.")
     for name, metric in metrics.items():
         if metric.shown == "line":
             output = next(output for output in reversed(outputs) if name in figures.metrics(output))
-            if values := listed(figures, output, MODEL, name, figures.value, 0):
+            if values := listed(figures, figures.value, 0, output, name):
                 lines.append(f"{metric.about}: {values}.")
     if "dropped_windows" in metrics:
-        windows, dropped = figures.counts(SEPARATION, MODEL, "dropped_windows", OVERALL).sum(axis=0)
+        windows, dropped, *_ = figures.counts(SEPARATION, MODEL, "dropped_windows", OVERALL).sum(axis=0)
         lines.append(f"Left out: {dropped} of {windows} windows of BSS Eval, in which a source is silent.")
     lines += [
         f"Left out: {count} {why}."
@@ -85,23 +85,18 @@ def legend(figures: Figures) -> list[str]:
     return lines
 
 
-def listed(
-    figures: Figures, output: str, estimator: str, metric: str, of: Callable[[str, str, str, str], float], decimals: int
-) -> str:
+def listed(figures: Figures, of: Callable[..., float], decimals: int, output: str, metric: str) -> str:
     """'piano +1.5, bass +4.1'; '' if no instrument has a value."""
-    values = {name: of(output, estimator, metric, name) for name in figures.names(output)}
-    return ", ".join(
-        f"{name} {number(METRICS[metric], value, decimals)}" for name, value in values.items() if value == value
-    )
+    values = {name: of(output, MODEL, metric, name) for name in figures.names(output)}
+    texts = {name: number(METRICS[metric], value, decimals) for name, value in values.items()}
+    return ", ".join(f"{name} {text}" for name, text in texts.items() if text != NOTHING)
 
 
 def comparison_table(comparison: Comparison) -> RenderableType:
     """A table of differences: a line a figure and instrument; fits 100 columns."""
     about = comparison.about
-    table = empty("b - a", (), 0)
-    table.add_column("instrument", no_wrap=True)
-    for name in ("n", "a", "b", "difference", "95 %", "p"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = empty("b - a", ("instrument", "n", "a", "b", "difference", "95 %", "p"), 0)
+    table.columns[1].justify = "left"
     for figure, found in comparison.figures.items():
         output, name = compared()[figure]
         metric = METRICS[name]

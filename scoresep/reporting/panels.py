@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,21 +17,13 @@ from scoresep.reporting.tracks import Part, TrackView
 
 
 @dataclass(frozen=True)
-class Panel:
-    """A plot, and the sound that belongs to it, a data URI, or ''."""
-
-    plot: Plot
-    sound: str = ""
-
-
-@dataclass(frozen=True)
 class PartPanels:
     """One instrument of a track on the page."""
 
     name: str
     place: str
     colour: str
-    panels: tuple[Panel, ...]
+    plots: tuple[Plot, ...]
     figures: tuple[Line, ...]
 
 
@@ -42,7 +34,7 @@ class TrackPanels:
     name: str
     place: str
     about: str
-    mixture: Panel
+    mixture: Plot
     parts: tuple[PartPanels, ...]
 
 
@@ -56,9 +48,9 @@ def track_panels(
     colours = colours_of([part.instrument.name for part in view.parts])
     place = f"track{number}"
 
-    def heard(title: str, of: str, sound: np.ndarray) -> Panel:
+    def heard(title: str, of: str, sound: np.ndarray) -> Plot:
         plot = spectrogram(title, f"{of} of {view.track}", sound, loudest, view.span[0], grid)
-        return Panel(plot, audio_uri(gain * sound, grid.sample_rate, form))
+        return replace(plot, sound=audio_uri(gain * sound, grid.sample_rate, form))
 
     parts = []
     for n, part in enumerate(view.parts):
@@ -67,12 +59,8 @@ def track_panels(
         if part.truth is not None:
             sounds.append(heard("truth", f"the true {name}", part.truth))
         figures = pair_lines(evaluation.figures, view.track, name) if evaluation else []
-        panels = (
-            *sounds,
-            *map(Panel, roll_plots(view, part, colours[name])),
-            *map(Panel, mask_plots(view, part, grid)),
-        )
-        parts.append(PartPanels(name, f"{place}part{n}", colours[name], panels, tuple(figures)))
+        plots = (*sounds, *roll_plots(view, part, colours[name]), *mask_plots(view, part, grid))
+        parts.append(PartPanels(name, f"{place}part{n}", colours[name], plots, tuple(figures)))
     whole = view.span[1] - view.span[0] > view.seconds - 0.1
     excerpt = "whole" if whole else f"{view.span[0]:.1f} to {view.span[1]:.1f} s of {view.seconds:.1f} s"
     softer = f" All its players are {-20 * np.log10(gain):.1f} dB softer, so that none clips." if gain < 1 else ""
@@ -83,12 +71,12 @@ def track_panels(
 def mask_plots(view: TrackView, part: Part, grid: Grid) -> list[Plot]:
     """The mask of the estimate, the one that the true stems would give, and what the score covers."""
     name, rest = part.instrument.name, (len(view.mixture), view.span[0], grid)
-    plots = [mask("mask of the estimate", f"The mask by which {name} was separated", part.mask, *rest)]
-    if part.oracle is not None:
-        plots.append(mask("mask of the true stems", f"The true stems' ratio mask of {name}", part.oracle, *rest))
-    if part.score_mask is not None:
-        plots.append(mask("mask of the score", f"Bins that the score of {name} covers", part.score_mask, *rest))
-    return plots
+    masks = (
+        ("mask of the estimate", f"The mask by which {name} was separated", part.mask),
+        ("mask of the true stems", f"The true stems' ratio mask of {name}", part.oracle),
+        ("mask of the score", f"Bins that the score of {name} covers", part.score_mask),
+    )
+    return [mask(title, of, values, *rest) for title, of, values in masks if values is not None]
 
 
 def roll_plots(view: TrackView, part: Part, colour: str) -> list[Plot]:

@@ -55,6 +55,7 @@ class Plot:
         image: data URI of the picture that fills the box, or ''.
         marks: what is drawn into the box.
         timed: whether x is the time of the sound that is played beside it.
+        sound: data URI of that sound, or ''.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Plot:
     image: str = ""
     marks: tuple[Mark, ...] = ()
     timed: bool = True
+    sound: str = ""
 
 
 def spectrogram(title: str, of: str, sound: np.ndarray, loudest: float, start: float, grid: Grid) -> Plot:
