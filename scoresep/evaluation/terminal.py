@@ -12,7 +12,7 @@ from scoresep.evaluation.compare import PREFIX, Comparison, compared
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import SEPARATION, Figures
 from scoresep.evaluation.registry import METRICS, MODEL, OVERALL, STEMS
-from scoresep.evaluation.tables import NOTHING, Table, number, tables_of
+from scoresep.evaluation.tables import FROM, NOTHING, Table, number, tables_of
 
 
 def result_tables(evaluation: Evaluation, details: bool = False) -> RenderableType:
@@ -73,7 +73,7 @@ def legend(figures: Figures) -> list[str]:
         if metric.shown == "line":
             output = next(output for output in reversed(outputs) if name in figures.metrics(output))
             if values := listed(figures, figures.value, 0, output, name):
-                lines.append(f"{metric.about}: {values}.")
+                lines.append(f"{', '.join((metric.about, *FROM.get(output, ())[1:]))}: {values}.")
     if "dropped_windows" in metrics:
         windows, dropped, *_ = figures.counts(SEPARATION, MODEL, "dropped_windows", OVERALL).sum(axis=0)
         lines.append(f"Left out: {dropped} of {windows} windows of BSS Eval, in which a source is silent.")
