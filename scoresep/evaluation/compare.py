@@ -43,11 +43,7 @@ class Comparison:
 
 
 def compare(a: Evaluation, b: Evaluation) -> Comparison:
-    """Differences b - a of the figures of two evaluations of the same tracks.
-
-    Raises:
-        ScoresepError: they were not made on the same tracks.
-    """
+    """Differences b - a of the figures of two evaluations; raises ScoresepError if their tracks are not the same."""
     check_same(a, b)
     names = [*a.figures.instruments, MEAN]
     figures = {
@@ -70,11 +66,7 @@ def compared() -> dict[str, tuple[str, str]]:
 
 
 def check_same(a: Evaluation, b: Evaluation) -> None:
-    """Refuse evaluations that were not made on the same tracks.
-
-    Raises:
-        ScoresepError: as said.
-    """
+    """Raise ScoresepError for evaluations that were not made on the same tracks."""
     paths = [evaluation.about["checkpoint"]["path"] for evaluation in (a, b)]
     caches = [evaluation.about["cache"] for evaluation in (a, b)]
     check_same_cache(paths, [(cache["path"], cache["digest"]) for cache in caches])

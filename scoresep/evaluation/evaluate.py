@@ -61,8 +61,7 @@ class Evaluation:
 
     def save(self, path: str | Path) -> None:
         """Write all of it as JSON (`metrics.json`)."""
-        parts = {"about": self.about, "notes": self.notes, "summary": self.summary, "tracks": self.tracks}
-        write_json(path, {"version": VERSION, **parts})
+        write_json(path, {"version": VERSION, **{n: getattr(self, n) for n in ("about", "notes", "summary", "tracks")}})
 
     @classmethod
     def read(cls, path: str | Path) -> Evaluation:

@@ -13,14 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scoresep.evaluation.baselines import BASELINES
-from scoresep.evaluation.pairs import ALONE, NO_NOTES, SCORED, SILENT
-from scoresep.evaluation.registry import AVERAGES, MEAN, METRICS, MODEL, OVERALL, STEMS, Metric
+from scoresep.evaluation.pairs import ALONE, NO_NOTES, SCORED
+from scoresep.evaluation.registry import ALWAYS, AVERAGES, MEAN, METRICS, MODEL, OVERALL, STEMS, Metric
 from scoresep.evaluation.statistics import Interval, Statistic, bootstrap, finite, nanmean
 
 SEPARATION = "separation"
 TRANSCRIPTIONS = ("transcription", "transcription_separated")
-STATES = (SCORED, SILENT, ALONE)
-"""Of pairs of `SEPARATION`."""
 Key = tuple[str, str, str]
 """Output, estimator and metric."""
 LARGEST = 1e9
@@ -199,9 +197,9 @@ class Figures:
                         path = (column, *place) if column in (MEAN, OVERALL) else (*place, column)
                         below(summary, *path).update(part)
             for name in self.names(output):
-                states = STATES if output == SEPARATION else (SCORED, NO_NOTES)
+                states = ALWAYS if output == SEPARATION else (SCORED, NO_NOTES)
                 below(summary, output, name).update({state: self.count(output, state, name) for state in states})
-        counts = {state: self.count(SEPARATION, state) for state in STATES}
+        counts = {state: self.count(SEPARATION, state) for state in ALWAYS}
         return {**summary, "counts": {"tracks": len(self.tracks), **counts}}
 
     def _parts(self, output: str, estimator: str, column: str) -> Iterator[tuple[str, Any]]:

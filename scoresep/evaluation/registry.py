@@ -140,7 +140,7 @@ def part(score: Callable[[np.ndarray], Any], name: str) -> Callable[[np.ndarray]
 
 by_offset = partial(note_scores, offset=True)
 PARTS = {"precision": "prec.", "recall": "recall", "f1": "F1"}
-ALWAYS = (SCORED, SILENT, ALONE)
+ALWAYS = (SCORED, SILENT, ALONE)  # all states of stems
 SI_SDR = Metric(
     label="SI-SDR",
     about="SI-SDR: mean over tracks (improvement over mixture).",

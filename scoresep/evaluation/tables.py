@@ -186,7 +186,8 @@ def leak_table(figures: Figures, output: str) -> Table:
     """Whose notes an instrument's estimated notes are."""
     names, lines = figures.names(output), []
     for place, name in enumerate(names):
-        estimated, leaked, *of_each = figures.counts(output, MODEL, "leaked_notes", name).sum(axis=0).tolist()
+        counts = figures.counts(output, MODEL, "leaked_notes", name).sum(axis=0).tolist()
+        estimated, leaked, *of_each = counts or (0, 0)  # none in a file that was changed
         of_none = estimated - sum(of_each[place : place + 1]) - leaked
         shares = [math.nan if not estimated else count / estimated for count in (*of_each, of_none)]
         lines.append(Line(name, name, tuple(Cell(number(METRICS["leaked_notes"], share)) for share in shares)))

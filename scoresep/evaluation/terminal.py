@@ -75,7 +75,7 @@ def legend(figures: Figures) -> list[str]:
             if values := listed(figures, figures.value, 0, output, name):
                 lines.append(f"{', '.join((metric.about, *FROM.get(output, ())[1:]))}: {values}.")
     if "dropped_windows" in metrics:
-        windows, dropped, *_ = figures.counts(SEPARATION, MODEL, "dropped_windows", OVERALL).sum(axis=0)
+        windows, dropped = figures.counts(SEPARATION, MODEL, "dropped_windows", OVERALL).sum(axis=0)
         lines.append(f"Left out: {dropped} of {windows} windows of BSS Eval, in which a source is silent.")
     lines += [
         f"Left out: {count} {why}."
