@@ -66,7 +66,8 @@ def find_songs(given: Sequence[str | Path], out: str | Path) -> list[Song]:
 
 def unread_note(given: Sequence[str | Path]) -> str:
     """A line on the audio in the folders given that is not read, and what to do; '' if there is none."""
-    paths = [path for folder in given for path in files_below(folder) if path.suffix.lower() in UNREAD_SUFFIXES]
+    inside = (path for folder in given if is_folder(folder) for path in files_below(folder))
+    paths = [path for path in inside if path.suffix.lower() in UNREAD_SUFFIXES]
     if not paths:
         return ""
     named = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")

@@ -90,7 +90,6 @@ class Network:
     """A row of `networks.NETWORKS`.
 
     Attributes:
-        name: as recipes and checkpoints call it.
         settings: class of its sizes (`Settings`); no two rows share one.
         separator: (bins, instruments, settings, mask) -> separator; None if it is none.
         critics: what a transcriptor of it can tell apart -> (bins, instruments, settings) -> transcriptor. `keys` are
@@ -98,7 +97,6 @@ class Network:
         inherit: start a separator of it from a transcriptor with the same settings; None where nothing is shared.
     """
 
-    name: str
     settings: type
     separator: Callable[..., Separator] | None = None
     critics: Mapping[str, Callable[..., Transcriptor]] = field(default_factory=dict)

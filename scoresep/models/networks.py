@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,27 +12,13 @@ from scoresep.errors import ScoresepError
 from scoresep.instruments import nearest
 from scoresep.models.base import Network, Separator, Settings, Transcriptor
 from scoresep.models.tcn import TCN
-from scoresep.plugins import plugins
+from scoresep.plugins import Registry
 
 ROLES = ("transcriptor", "separator")
 """What a network is used as."""
 
 
-def table(rows: Iterable[Network]) -> dict[str, Network]:
-    """Rows by name.
-
-    Raises:
-        ScoresepError: two have one name, or one class of settings.
-    """
-    found: dict[str, Network] = {}
-    for row in rows:
-        if row.name in found or row.settings in [other.settings for other in found.values()]:
-            raise ScoresepError(f"two networks are called '{row.name}' or share their settings; uninstall one")
-        found[row.name] = row
-    return found
-
-
-NETWORKS = table((TCN, *plugins("scoresep.networks", Network)))
+NETWORKS = Registry("scoresep.networks", Network, {"tcn": TCN})
 """By name, as recipes and checkpoints call them."""
 
 
@@ -51,9 +37,9 @@ def network_called(name: Any) -> Network:
     return NETWORKS[name]
 
 
-def network_of(settings: Settings) -> Network:
-    """The row whose settings these are."""
-    return next(row for row in NETWORKS.values() if type(settings) is row.settings)
+def name_of(settings: Settings) -> str:
+    """The network whose settings these are."""
+    return next(name for name, row in NETWORKS.items() if type(settings) is row.settings)
 
 
 @dataclass(frozen=True)
@@ -101,10 +87,11 @@ class Architecture:
         Raises:
             ScoresepError: its network cannot.
         """
-        row = network_of(self.transcriptor)
+        name = name_of(self.transcriptor)
+        row = NETWORKS[name]
         if critic not in row.critics:
             raise ScoresepError(
-                f"network '{row.name}' is no transcriptor of '{critic}'{nearest(critic, row.critics)}; choose another"
+                f"network '{name}' is no transcriptor of '{critic}'{nearest(critic, row.critics)}; choose another"
             )
         return row.critics[critic](bins, instruments, self.transcriptor)
 
@@ -114,14 +101,15 @@ class Architecture:
         Raises:
             ScoresepError: its network is none, or there are no such masks.
         """
-        row = network_of(self.separator)
+        name = name_of(self.separator)
+        row = NETWORKS[name]
         if row.separator is None:
-            raise ScoresepError(f"network '{row.name}' is no separator; choose another")
+            raise ScoresepError(f"network '{name}' is no separator; choose another")
         return row.separator(bins, instruments, self.separator, mask)
 
     def inherit(self, separator: nn.Module, transcriptor: nn.Module) -> bool:
         """Start a separator from a transcriptor, if they are of one network and size that can; whether it did."""
-        start = network_of(self.separator).inherit
+        start = NETWORKS[name_of(self.separator)].inherit
         if start is None or self.separator != self.transcriptor:
             return False
         start(separator, transcriptor)
@@ -130,4 +118,4 @@ class Architecture:
 
 def described(settings: Settings) -> dict[str, Any]:
     """A network's name and settings as plain values."""
-    return {"network": network_of(settings).name, **asdict(settings)}
+    return {"network": name_of(settings), **asdict(settings)}

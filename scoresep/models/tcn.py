@@ -205,7 +205,6 @@ def inherit_trunk(separator: nn.Module, transcriptor: nn.Module) -> None:
 
 
 TCN = Network(
-    "tcn",
     TCNSettings,
     TCNSeparator,
     {

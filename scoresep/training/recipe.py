@@ -116,19 +116,25 @@ class Recipe:
     transcriptor: Settings = field(default_factory=TCNSettings)
     separator: Settings = field(default_factory=TCNSettings)
     data: DataRecipe = field(default_factory=DataRecipe)
-    stage1: StageRecipe = StageRecipe(
-        steps=60_000, learning_rate=2e-3, transcriptor={"score": 1.0, "onset": 1.0}, keep="best"
+    stage1: StageRecipe = field(
+        default_factory=lambda: StageRecipe(
+            steps=60_000, learning_rate=2e-3, transcriptor={"score": 1.0, "onset": 1.0}, keep="best"
+        )
     )
-    stage2: StageRecipe = StageRecipe(
-        steps=40_000,
-        learning_rate=1e-3,
-        separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0},
+    stage2: StageRecipe = field(
+        default_factory=lambda: StageRecipe(
+            steps=40_000,
+            learning_rate=1e-3,
+            separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0},
+        )
     )
-    stage3: StageRecipe = StageRecipe(
-        steps=20_000,
-        learning_rate=2e-4,
-        transcriptor={"score": 1.0, "onset": 1.0, "adversarial_mixture": 0.05, "adversarial_transcription": 0.005},
-        separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0, "adversarial_mixture": 4.0},
+    stage3: StageRecipe = field(
+        default_factory=lambda: StageRecipe(
+            steps=20_000,
+            learning_rate=2e-4,
+            transcriptor={"score": 1.0, "onset": 1.0, "adversarial_mixture": 0.05, "adversarial_transcription": 0.005},
+            separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0, "adversarial_mixture": 4.0},
+        )
     )
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from scoresep.errors import ScoresepError
 from scoresep.files import existing_file, read_text
 from scoresep.instruments import nearest
 from scoresep.models.base import Settings
-from scoresep.models.networks import ROLES, network_called, network_of
+from scoresep.models.networks import ROLES, name_of, network_called
 from scoresep.training.recipe import Recipe, Weights
 from scoresep.training.supervision import SUPERVISIONS, refused
 
@@ -86,7 +86,7 @@ def with_both_networks(values: Mapping[str, Any]) -> dict[str, Any]:
         return rest
     if not isinstance(both, Mapping):
         raise ScoresepError(f"setting 'network' is a table, not {both!r}")
-    name = both.get("network", network_of(Recipe().separator).name)
+    name = both.get("network", name_of(Recipe().separator))
     meant = [role for role in ROLES if network_name(rest.get(role), name) == name]
     return overlay(dict.fromkeys(meant, both), rest)
 
@@ -168,7 +168,7 @@ def build(kind: type, values: Mapping[str, Any], base: Any, prefix: str) -> Any:
 
 def build_network(values: Mapping[str, Any], base: Settings, prefix: str) -> Settings:
     """A network's settings from plain values, `network` among them; of the same network they leave out `base`'s."""
-    row = network_called(values["network"]) if "network" in values else network_of(base)
+    row = network_called(values["network"] if "network" in values else name_of(base))
     start = base if isinstance(base, row.settings) else row.settings()
     return build(row.settings, {key: value for key, value in values.items() if key != "network"}, start, prefix)
 

@@ -5,6 +5,7 @@ A loss of another package is a `Loss`, too, given by an entry point of the group
 
 from __future__ import annotations
 
+from collections import UserDict
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from scoresep.errors import ScoresepError
 from scoresep.instruments import nearest
 from scoresep.models.base import Rolls
 from scoresep.models.model import Model
-from scoresep.plugins import plugins
+from scoresep.plugins import Registry
 from scoresep.training import teacher
 from scoresep.training.shards import DATASETS, STEMS
 from scoresep.training.stream import Batch
@@ -207,17 +208,23 @@ ROWS = (
 )
 
 
-def table(rows: Iterable[Loss]) -> dict[str, dict[str, Loss]]:
-    """Rows by player and name.
+class Losses(UserDict[str, dict[str, Loss]]):
+    """Rows by player and by name: our own and those of other packages, once it is looked at.
 
     Raises:
-        ScoresepError: two have one player and one name.
+        ScoresepError: when it is looked at: one from outside is broken, or has the name of another of its player.
     """
-    found: dict[str, dict[str, Loss]] = {player: {} for player in PLAYERS}
-    for row in rows:
-        if found[row.player].setdefault(row.name, row) is not row:
-            raise ScoresepError(f"two losses of the {row.player} are called '{row.name}'; rename or uninstall one")
-    return found
+
+    def __init__(self) -> None:
+        """Nothing is loaded yet."""
+
+    @cached_property
+    def data(self) -> dict[str, dict[str, Loss]]:  # type: ignore[override]
+        table: dict[str, dict[str, Loss]] = {player: {} for player in PLAYERS}
+        for row in (*ROWS, *Registry("scoresep.losses", Loss, {}).values()):
+            if table[row.player].setdefault(row.name, row) is not row:
+                raise ScoresepError(f"two losses of the {row.player} are called '{row.name}'; rename or uninstall one")
+        return table
 
 
 def reads(losses: Iterable[Loss]) -> set[str]:
@@ -225,5 +232,5 @@ def reads(losses: Iterable[Loss]) -> set[str]:
     return {name for loss in losses for name in loss.reads}
 
 
-LOSSES = table((*ROWS, *plugins("scoresep.losses", Loss)))
+LOSSES = Losses()
 """By player and by name, as recipes weight them."""

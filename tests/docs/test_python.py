@@ -78,7 +78,7 @@ def test_python_that_cannot_run_is_found(line: str) -> None:
 def test_names_in_the_docs_are_those_of_the_code() -> None:
     """`scoresep.a.b` is a module, something in one, or a group of entry points; `docs/a.md` is a file."""
     source = "".join(path.read_text() for path in (ROOT / "scoresep").rglob("*.py"))
-    groups = re.findall(r'plugins\("([\w.]+)"', source)
+    groups = re.findall(r'Registry\(\s*"([\w.]+)"', source)
     for page, text in texts():
         for name in re.findall(r"`(scoresep(?:\.\w+)+)[`(]", text):
             assert name in groups or resolves(name), (page.name, name)
