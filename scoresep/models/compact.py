@@ -1,5 +1,5 @@
 """Weights in a quarter of their room: whole numbers of eight bits with a step for each output channel. Called by
-`checkpoint`, for models that are shipped or sent.
+`checkpoint`, for models that are shipped or sent. With fewer bits a number takes a byte, too: they help a compressor.
 
 Only weights of two axes or more are compacted: the others (biases, statistics of normalisation) take no room.
 """
@@ -12,17 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LARGEST = 127
-"""Largest whole number of a channel."""
+BITS = 8
+"""Of a weight, the sign included."""
 
 Packed = dict[str, Tensor]
 """A weight (C, ...): `counts`, int8 of its shape, and `step`, float32 (C,)."""
 
 
-def compact(weights: Mapping[str, Tensor]) -> dict[str, Tensor | Packed]:
-    """A network's state with its large weights rounded to multiples of their channel's largest / 127."""
+def compact(weights: Mapping[str, Tensor], bits: int = BITS) -> dict[str, Tensor | Packed]:
+    """A network's state with its large weights rounded to multiples of their channel's largest / 127 (at 8 bits)."""
     return {
-        name: _packed(value) if value.ndim > 1 and value.is_floating_point() else value
+        name: _packed(value, 2 ** (bits - 1) - 1) if value.ndim > 1 and value.is_floating_point() else value
         for name, value in weights.items()
     }
 
@@ -36,8 +36,8 @@ def expand(weights: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name: _unpacked(value) if isinstance(value, dict) else value for name, value in weights.items()}
 
 
-def _packed(weight: Tensor) -> Packed:
-    step = weight.detach().abs().flatten(1).amax(1).float() / LARGEST
+def _packed(weight: Tensor, largest: int) -> Packed:
+    step = weight.detach().abs().flatten(1).amax(1).float() / largest
     divisor = torch.where(step > 0, step, 1.0)
     return {"counts": (weight.detach() / _like(divisor, weight)).round().to(torch.int8), "step": step}
 

@@ -71,7 +71,12 @@ class Model:
         return {"transcriptor": self.transcriptor, "separator": self.separator}
 
     def to(self, device: str | torch.device) -> Model:
-        """Move both networks; returns itself."""
+        """Move both networks; returns itself.
+
+        Products of float32 are products of float32 from then on: by itself torch lets convolutions on a GPU round what
+        they multiply to ten bits (TF32), and a GPU would separate otherwise than a CPU.
+        """
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         for network in self.networks.values():
             network.to(device)
         return self
