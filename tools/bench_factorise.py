@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from turns import medians
 
 from scoresep.cache.reader import Cache
@@ -97,28 +98,31 @@ def main() -> None:
 
 
 def print_device(song: Song, kinds: list[str], chosen: argparse.Namespace) -> None:
-    """The compiled form and the batched one, by the clock: a device works while the process waits."""
-    device, songs = choose_device(chosen.device), [song] * chosen.songs
-    (found, *_), compiled = (
-        factorise_together(songs[:1], kinds, GRID, USUAL, device),
-        factorise(*song[:2], kinds, GRID, song.onsets),
-    )
-    wrong = np.abs(masks(found) - masks(compiled)).max()
+    """What `device_times` finds."""
+    found = device_times([song] * chosen.songs, kinds, choose_device(chosen.device), chosen.repeats)
+    print(f"{chosen.songs} songs of {chosen.seconds:.0f} s")
+    print(f"    masks differ by at most {found['masks differ by']:.0e}")
+    for name, label in (("compiled", "compiled, one core"), ("batched", f"batched on {chosen.device}")):
+        rate = chosen.songs * chosen.seconds / found[name]
+        print(f"    {label + ':':28} {found[name]:7.3f} s, {rate:6.0f} times real time")
+    print(f"    the batched form is {found['compiled'] / found['batched']:.2f} times as fast")
+
+
+def device_times(songs: list[Song], kinds: list[str], device: torch.device, repeats: int) -> dict[str, float]:
+    """Seconds of the `compiled` form on one core and of the `batched` one, by the clock, since a device works while
+    the process waits; and by how much their masks of the first song differ."""
+    (found,) = factorise_together(songs[:1], kinds, GRID, USUAL, device)
+    wrong = np.abs(masks(found) - masks(factorise(*songs[0][:2], kinds, GRID, songs[0].onsets))).max()
     assert wrong < 1e-2, f"the batched form finds other masks, by {wrong:.1e}"
     times = medians(
         {
-            "compiled, one core": lambda: [factorise(*each[:2], kinds, GRID, each.onsets, USUAL) for each in songs],
-            f"batched on {device}": lambda: factorise_together(songs, kinds, GRID, USUAL, device),
+            "compiled": lambda: [factorise(*each[:2], kinds, GRID, each.onsets, USUAL) for each in songs],
+            "batched": lambda: factorise_together(songs, kinds, GRID, USUAL, device),
         },
-        chosen.repeats,
+        repeats,
         time.perf_counter,
     )
-    print(f"{chosen.songs} songs of {chosen.seconds:.0f} s, {len(found.templates)} components each")
-    print(f"    masks differ by at most {wrong:.0e}")
-    for name, took in times.items():
-        print(f"    {name + ':':28} {took:7.3f} s, {chosen.songs * chosen.seconds / took:6.0f} times real time")
-    ours, theirs = times.values()
-    print(f"    the batched form is {ours / theirs:.2f} times as fast")
+    return {**times, "masks differ by": float(wrong)}
 
 
 def composed(seconds: float, instruments: tuple[Instrument, ...], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

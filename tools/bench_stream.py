@@ -73,7 +73,13 @@ def main() -> None:
 
 
 def passes(
-    cache: Cache, steps: Sequence[Sequence[Crop]], frames: int, clip: int, device: torch.device, cold: bool
+    cache: Cache,
+    steps: Sequence[Sequence[Crop]],
+    frames: int,
+    clip: int,
+    device: torch.device,
+    cold: bool = False,
+    rounds: int = ROUNDS,
 ) -> dict[str, float]:
     """Clips a second of each way, the best of some passes made in turn."""
     shards = ShardClips(cache, clip, pinned=device.type == "cuda")
@@ -87,7 +93,7 @@ def passes(
         "(b) from memory, unpacked": (lambda: unpack(held, steps, cache.grid, device), clips),
     }
     best = dict.fromkeys(ways, float("inf"))
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, (work, _) in ways.items():
             if cold:
                 forget(cache, shards)

@@ -27,12 +27,13 @@ from turns import synchronise
 
 from scoresep.machine import choose_device, keep_freed_memory
 from scoresep.models.model import Model
-from scoresep.training.log import RunLog, read_log
+from scoresep.training.log import TIMING_NAME, RunLog, read_log
 from scoresep.training.loop import train_stage
 from scoresep.training.precision import autocast
 from scoresep.training.recipe_files import load_recipe
 from scoresep.training.session import Session
 from scoresep.training.stages import STAGES, enter, only
+from scoresep.training.timing import PARTS
 
 
 def main() -> None:
@@ -66,14 +67,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             log = RunLog(Path(folder))
             session = Session(STAGES[number], recipe, model, cache, Path(folder) / "s.pt", log, resident=given.resident)
-            print(f"stage {number}, {session.precision}: {compare(session, log, device, given.steps)}", flush=True)
+            print(f"stage {number}, {session.precision}: {words(compare(session, log, given.steps))}", flush=True)
             log.close()
     print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
-def compare(session: Session, log: RunLog, device: torch.device, steps: int) -> str:
-    """Steps and bare passes in turn, so many a round; their times in words."""
-    bare = bare_step(session)
+def compare(session: Session, log: RunLog, steps: int) -> dict[str, float]:
+    """Steps and bare passes in turn, so many a round: `step`, `bare` and the parts, ms, their `ratio`, the share of
+    `waiting`, and on a GPU the most memory, `GiB`."""
+    bare, device = bare_step(session), session.model.device
     times: dict[str, list[float]] = {"step": [], "bare": []}
     began = [time.perf_counter()]
 
@@ -90,13 +92,20 @@ def compare(session: Session, log: RunLog, device: torch.device, steps: int) -> 
     began[0] = time.perf_counter()
     train_stage(session)
     step, plain = (1000 * min(times[which]) for which in ("step", "bare"))
-    entries = read_log(log.folder, "timing.jsonl")
+    entries = read_log(log.folder, TIMING_NAME)
     parts = entries[2:] or entries  # the first steps compile and warm up
-    shares = {name: statistics.median(entry[name] for entry in parts) for name in parts[0] if name.startswith("ms/")}
-    detail = ", ".join(f"{name[3:]} {value:.1f}" for name, value in shares.items())
-    waiting = statistics.median(entry["waiting"] for entry in parts)
-    memory = f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if device.type == "cuda" else ""
-    return f"step {step:.1f}, bare {plain:.1f}, ratio {step / plain:.2f}; {detail}; waiting {waiting:.1%}{memory}"
+    middle = {name: statistics.median(entry[name] for entry in parts) for name in parts[0]}
+    memory = {"GiB": torch.cuda.max_memory_allocated(device) / 2**30} if device.type == "cuda" else {}
+    shares = {f"ms/{name}": middle[f"ms/{name}"] for name in PARTS}
+    return {"step": step, "bare": plain, "ratio": step / plain, "waiting": middle["waiting"], **memory, **shares}
+
+
+def words(found: dict[str, float]) -> str:
+    """What `compare` found, in a line."""
+    detail = ", ".join(f"{name[3:]} {value:.1f}" for name, value in found.items() if name.startswith("ms/"))
+    memory = f", {found['GiB']:.1f} GiB" if "GiB" in found else ""
+    times = f"step {found['step']:.1f}, bare {found['bare']:.1f}, ratio {found['ratio']:.2f}"
+    return f"{times}; {detail}; waiting {found['waiting']:.1%}{memory}"
 
 
 def measure(work: Callable[[], None], device: torch.device, calls: int) -> float:
