@@ -68,6 +68,7 @@ OPTIONS = {
         "--cache",
         "--device",
         "--force",
+        "--minutes",
         "--out",
         "--recipe",
         "--resident",

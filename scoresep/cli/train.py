@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +27,12 @@ def train(
     steps: Annotated[
         str | None, typer.Option(help="Steps of every stage, or of stages 1,2,3 by comma; default: the recipe's.")
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="End after so long: all stages get as many steps as that allows, in the recipe's proportions."
+        ),
+    ] = None,
     device: Device = "auto",
     resident: Annotated[
         str, typer.Option(help="Hold the training split in memory: host or device; default: read it as it is needed.")
@@ -35,19 +44,24 @@ def train(
     """Train the transcriptor (1), the separator with the transcriptor as critic (2), both against each other (3).
 
     Stages before the one asked for are trained first where their checkpoints are missing from the run's folder.
-    Ctrl-C saves; the same command goes on. Several GPUs or machines: `torchrun ... -m -- scoresep train ...`.
+    Ctrl-C saves; the same command goes on, with --minutes by the steps that were fixed for it at first. Several GPUs or
+    machines: `torchrun ... -m -- scoresep train ...`.
 
     Example: scoresep train --stage 3 --set stage2.separator.harmonic_mixture=1.0
     """
+    began = time.monotonic()
     from scoresep.cache.reader import Cache
     from scoresep.machine import choose_device, keep_freed_memory, use_threads
     from scoresep.training.log import NoLog, RunLog
+    from scoresep.training.pace import Wish, paced
     from scoresep.training.ranks import joined
     from scoresep.training.recipe_files import load_recipe
     from scoresep.training.run import Stopped, default_recipe
     from scoresep.training.run import train as run_training
     from scoresep.training.stream import RESIDENT
 
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ScoresepError(f"--minutes {minutes:g} is no length of time; give a number above 0, such as 10")
     if resident not in RESIDENT:
         raise ScoresepError(f"--resident '{resident}' is neither host nor device")
     chosen = choose_device(device)
@@ -61,8 +75,11 @@ def train(
         console.print(f"{cache}: {data.corpus}, {', '.join(data.names)}; recipe {name}; device {chosen}", markup=False)
         show = lambda title, done, total, losses: progress(title, done, total, losses_line(losses))  # noqa: E731
         log = RunLog(run, show, lambda text: console.print(text, markup=False)) if ranks.first else NoLog()
+        wish = Wish(minutes or 0.0, began, stage, force, resident)
+        fix = partial(paced, wish=wish, cache=data, device=chosen, folder=run, log=log, ranks=ranks)
+        plan = {} if minutes is None else {"plan": fix}
         try:
-            run_training(data, stage, wanted, chosen, run, out, log, force, resident, ranks)
+            run_training(data, stage, wanted, chosen, run, out, log, force, resident, ranks, **plan)
         except Stopped as stop:
             again = "the same command without --force" if force else "the same command"
             errors.print(f"{stop}; everything is saved in {run}, {again} goes on", markup=False)

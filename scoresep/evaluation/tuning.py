@@ -34,16 +34,19 @@ class Tuned:
     note_f1: list[float]
 
 
-def tune_thresholds(model: Model, cache: Cache, split: str = "validation", device: str | None = None) -> Tuned:
+def tune_thresholds(
+    model: Model, cache: Cache, split: str = "validation", device: str | None = None, tracks: int | None = None
+) -> Tuned:
     """Set `model.threshold` to what maximises frame F1 and `model.onset_threshold` to what maximises note F1.
 
-    Frames, and notes, are pooled over all tracks of `split`. An instrument that never sounds there keeps 0.5.
+    Frames, and notes, are pooled over all tracks of `split`, or over so many `tracks` from its beginning. An instrument
+    that never sounds there keeps 0.5.
     The model must be one that transcribes (`Model.transcribes`).
 
     Raises:
         ScoresepError: no track in `split`.
     """
-    rows = cache.rows(split)
+    rows = cache.rows(split)[:tracks]
     if not len(rows):
         raise ScoresepError(f"{cache.path} has no track in the split '{split}' to tune thresholds on; prepare another")
     if device is not None:

@@ -52,11 +52,13 @@ def train(
     force: bool,
     resident: str = "",
     ranks: Ranks = ALONE,
+    plan: Callable[[Recipe, bool], Recipe] = lambda recipe, measure: recipe,
 ) -> Checkpoint:
     """Train stages up to `last` and copy the last one's checkpoint to `out`.
 
     `resident` says where the training split is held (`stream.RESIDENT`), `ranks` who trains along; the first rank alone
-    reads and writes checkpoints.
+    reads and writes checkpoints. `plan` may fix the recipe's numbers of steps (`pace.paced`): as they were fixed before
+    at first, by looking how long steps take when all else is known to be right.
 
     Stages before it are trained only where their checkpoints are missing from `folder`; the last one is left as it is
     if it was trained with the same settings.
@@ -68,6 +70,8 @@ def train(
     checkpoint: Checkpoint | None = None
     parent = ""
     ranks.from_first(lambda: tidy(folder))
+    given = recipe
+    recipe = plan(given, False)
     there = find_stages(cache, last, recipe, folder, log.note, force, ranks)
     left = [number for number in range(1, last + 1) if not (there[number] and there[number].complete)]
     check_stages(cache, left, recipe, ranks)
@@ -75,6 +79,8 @@ def train(
     if resident:
         check_resident(cache, left, recipe, device if resident == "device" else torch.device("cpu"))
     ranks.from_first(lambda: check_run(cache, left, recipe, out, kept, log.note))
+    if left:
+        recipe = plan(given, True)
     with stop_signals() as stopped:
         for number in range(1, last + 1):
             stage, path, found = STAGES[number], stage_path(folder, number), there[number]

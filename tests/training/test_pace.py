@@ -1,0 +1,157 @@
+"""`--minutes`: how many steps fit, and that a run with them is the run of a recipe that says so."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from scoresep.errors import ScoresepError
+from scoresep.training import pace as pacing
+from scoresep.training.checkpoint import digest_of, load_checkpoint
+from scoresep.training.log import LOG_NAME, RunLog
+from scoresep.training.pace import CHECKS, PACE_NAME, SPARE, Cost, Wish, paced, plan
+from scoresep.training.run import stage_path, train
+from scoresep.training.stages import STAGES
+
+CPU = torch.device("cpu")
+COSTS = {1: Cost(5.0, 0.01, 1.0, 20.0), 2: Cost(1.0, 0.05, 2.0, 1.0), 3: Cost(1.0, 0.2, 3.0, 10.0)}
+
+
+def seconds_of(found: pacing.Pace, costs: dict[int, Cost]) -> float:
+    """What a run with these numbers takes by the costs."""
+    checks = {n: math.ceil(count / found.validate_every) for n, count in found.steps.items()}
+    each = (cost.begin + found.steps[n] * cost.step + checks[n] * cost.check + cost.end for n, cost in costs.items())
+    return sum(each)
+
+
+@pytest.mark.parametrize("minutes", [2, 8, 60, 6000])
+@pytest.mark.parametrize("numbers", [(1, 2, 3), (2, 3), (3,)])
+def test_the_steps_fill_the_time_in_the_recipes_proportions(make, minutes, numbers):
+    recipe = make.recipe("stage1.steps=6000", "stage2.steps=4000", "stage3.steps=2000", "validate_every=200")
+    costs = {n: COSTS[n] for n in numbers}
+    found = plan(recipe, costs, 60.0 * minutes)
+    assert 0.9 * 60 * minutes < seconds_of(found, costs) < (1 - SPARE / 2) * 60 * minutes
+    shares = [found.steps[n] / recipe.stages[n].steps for n in numbers]
+    assert max(shares) - min(shares) < 1 / min(recipe.stages[n].steps for n in numbers)
+    checking = sum(math.ceil(found.steps[n] / found.validate_every) * costs[n].check for n in numbers)
+    assert checking < CHECKS * 60 * minutes + sum(2 * cost.check for cost in costs.values())
+    assert found.applied(recipe).validate_every == found.validate_every
+
+
+def test_with_time_enough_there_are_as_many_validations_as_the_recipe_has(make):
+    recipe = make.recipe("stage1.steps=6000", "stage2.steps=4000", "stage3.steps=2000", "validate_every=200")
+    found = plan(recipe, COSTS, 100 * 3600.0)
+    for number, steps in found.steps.items():
+        assert steps / found.validate_every == pytest.approx(recipe.stages[number].steps / 200, rel=0.01)
+
+
+def test_too_little_time_is_refused(make, cache, tmp_path):
+    log = RunLog(tmp_path)
+    with pytest.raises(ScoresepError, match=r"--minutes: .* give more minutes"):
+        paced(make.recipe(), True, Wish(0.001, time.monotonic(), 3), cache, CPU, tmp_path, log)
+    log.close()
+    assert not (tmp_path / PACE_NAME).exists()
+
+
+@pytest.fixture
+def go(cache, make, tmp_path):
+    """A function that trains up to a stage in so many minutes, or by a recipe; returns the folder and what was said."""
+
+    def run(name: str, last: int = 3, minutes: float | None = None, recipe=None, force: bool = False):
+        said: list[str] = []
+        log = RunLog(tmp_path / name, note=said.append)
+        wish = Wish(minutes or 0.0, time.monotonic(), last, force)
+        fix = (
+            {"plan": lambda given, measure: paced(given, measure, wish, cache, CPU, tmp_path / name, log)}
+            if minutes
+            else {}
+        )
+        recipe = recipe or make.recipe("precision=float32")
+        try:
+            train(cache, last, recipe, CPU, tmp_path / name, tmp_path / "out.pt", log, force, **fix)
+        finally:
+            log.close()
+        return tmp_path / name, said
+
+    return run
+
+
+def fixed(folder) -> dict[int, int]:
+    """The steps in the latest entry of a run's file."""
+    *_, latest = json.loads((folder / PACE_NAME).read_text()).values()
+    return {int(number): steps for number, steps in latest["steps"].items()}
+
+
+def test_a_run_of_minutes_is_the_run_of_its_steps(go, make):
+    """To the bit; and the same wish again takes the same steps, however long steps take now."""
+    folder, _ = go("timed", minutes=0.1)
+    steps = fixed(folder)
+    assert steps.keys() == STAGES.keys() and min(steps.values()) > 0
+    values = load_checkpoint(stage_path(folder, 3)).recipe
+    assert {n: values[f"stage{n}"]["steps"] for n in steps} == steps
+    sets = [f"stage{n}.steps={count}" for n, count in steps.items()]
+    recipe = make.recipe("precision=float32", *sets, f"validate_every={values['validate_every']}")
+    by_hand, _ = go("by hand", recipe=recipe)
+    for number in STAGES:
+        found, expected = (digest_of(torch.load(stage_path(run, number))) for run in (folder, by_hand))
+        assert found == expected
+    assert (folder / LOG_NAME).read_bytes() == (by_hand / LOG_NAME).read_bytes()
+    before = stage_path(folder, 3).read_bytes()
+    _, said = go("timed", minutes=0.1)
+    assert any("as they were fixed" in line for line in said) and stage_path(folder, 3).read_bytes() == before
+
+
+def test_a_stopped_run_goes_on_with_the_steps_that_were_fixed(go, monkeypatch):
+    from scoresep.training import loop
+
+    real = loop.record
+
+    def die(session, losses):
+        real(session, losses)
+        if session.stage.number == 2 and session.step == 3 and "trial" not in session.path.name:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "record", die)
+    with pytest.raises(KeyboardInterrupt):
+        go("run", minutes=0.1)
+    monkeypatch.setattr(loop, "record", real)
+    monkeypatch.setattr(pacing, "trial", lambda *given: pytest.fail("the steps are fixed already"))
+    folder, _ = go("run", minutes=0.1)
+    assert {n: load_checkpoint(stage_path(folder, n)).steps for n in STAGES} == fixed(folder)
+
+
+def test_finished_stages_take_no_time_of_the_others(go):
+    folder, _ = go("run", last=1, minutes=0.05)
+    first = fixed(folder)
+    go("run", last=2, minutes=0.08)
+    assert fixed(folder).keys() == {2}
+    assert load_checkpoint(stage_path(folder, 1)).steps == first[1]
+    _, said = go("run", last=1, minutes=0.05)
+    assert any("as they were fixed" in line for line in said), "an earlier wish is remembered"
+
+
+def test_force_fixes_the_last_stage_anew(go, make):
+    recipe = make.recipe("stage1.steps=0")
+    go("run", last=2, minutes=0.08, recipe=recipe)
+    folder, _ = go("run", last=2, minutes=0.08, recipe=recipe, force=True)
+    assert fixed(folder).keys() == {2}
+    assert load_checkpoint(stage_path(folder, 2)).steps == fixed(folder)[2]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": {"steps": {"x": 1}, "validate_every": 1}}'])
+def test_a_file_that_says_nothing_is_as_good_as_none(tmp_path, content):
+    (tmp_path / PACE_NAME).write_text(content)
+    assert pacing.written(tmp_path / PACE_NAME) == {}
+
+
+@pytest.mark.parametrize("change", ["seed=1", "stage1.steps=5", "data.batch=8"])
+def test_another_recipe_is_another_wish(cache, make, change):
+    assert pacing.fingerprint(make.recipe(), cache) != pacing.fingerprint(make.recipe(change), cache)
+    recipe = make.recipe()
+    other = replace(recipe, data=replace(recipe.data, workers=3))
+    assert pacing.fingerprint(recipe, cache) == pacing.fingerprint(other, cache), "which changes no result"
