@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from scoresep.errors import ScoresepError, described
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of mallopt(3): freed bytes at the heap's end that go back; pieces that are taken from the system."""
@@ -60,6 +62,20 @@ def keep_freed_memory() -> None:
     if mallopt:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """CPU values on their way to `device`, which is not waited for: only pinned memory is copied beside work."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
+@lru_cache(maxsize=64)
+def constant(values: tuple[Any, ...], device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """A tensor of these values that lies on `device` from the first call on; not to be changed."""
+    import torch
+
+    with torch.inference_mode(False):  # else one made while a network is only used could not be trained with
+        return torch.tensor(values, dtype=dtype, device=device)
 
 
 def memory(device: torch.device) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -174,7 +175,6 @@ def posteriors(
 ) -> Iterator[Posteriors]:
     """The same from magnitudes relative to the level, float32 (t, F) at a time, `frames` together."""
     transcriptor, count = model.transcriptor.eval(), len(model.instruments)
-    alone = torch.arange(count)
 
     def hear_mixture(magnitude: Tensor) -> Tensor:
         strength = key_strength(magnitude, model.grid).expand(count, -1, -1)
@@ -182,7 +182,7 @@ def posteriors(
 
     def hear_tracks(side_by_side: Tensor) -> Tensor:
         tracks = side_by_side[0].unflatten(0, (count, -1))  # (N, F, t): a batch of recordings to the transcriptor
-        rolls = (torch.sigmoid(roll[alone, alone]) for roll in transcriptor(tracks))
+        rolls = (torch.sigmoid(roll.diagonal()).movedim(-1, 0) for roll in transcriptor(tracks))  # of its own track
         return torch.stack([*rolls, key_strength(tracks, model.grid)])
 
     hear = hear_mixture
@@ -231,14 +231,19 @@ def key_strength(magnitude: Tensor, grid: Grid) -> Tensor:
 
     A stand-in for a note's energy: whatever else sounds in those bins counts too.
     """
-    hertz = 440.0 * 2.0 ** ((torch.arange(PITCHES) + LOWEST_PITCH - 69) / 12)
     peaks = functional.max_pool1d(magnitude.transpose(1, 2), 3, stride=1, padding=1)  # over a bin and its neighbours
     energy = torch.zeros(*peaks.shape[:2], PITCHES, device=magnitude.device)
-    for h in range(1, PARTIALS + 1):
-        bins = torch.round(h * hertz / grid.bin_width).long()
-        inside = (bins < grid.bins).to(magnitude.device)
-        energy += inside * peaks[..., bins.clamp(max=grid.bins - 1)] ** 2
+    for bins, inside in partial_bins(grid, magnitude.device):
+        energy += inside * peaks[..., bins] ** 2
     return energy.sqrt().transpose(1, 2)
+
+
+@lru_cache(maxsize=8)
+def partial_bins(grid: Grid, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """Bins of the first, second, ... partial of all keys, int64 (P,), and whether the grid has them, bool (P,)."""
+    hertz = 440.0 * 2.0 ** ((torch.arange(PITCHES) + LOWEST_PITCH - 69) / 12)
+    bins = [torch.round(h * hertz / grid.bin_width).long() for h in range(1, PARTIALS + 1)]
+    return [(places.clamp(max=grid.bins - 1).to(device), (places < grid.bins).to(device)) for places in bins]
 
 
 def write_midi(path: str | Path, notes: Mapping[str, np.ndarray], instruments: Sequence[Instrument]) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from scoresep.instruments import Instrument
+from scoresep.machine import constant, sent
 from scoresep.training.stream import Batch
 
 BANDS = 12
@@ -32,9 +33,9 @@ def vary(
     instruments: Sequence[Instrument],
 ) -> Batch:
     """Transpose each clip by up to `semitones` either way and equalise it by up to `decibels` either way."""
-    shape, device = batch.magnitude.shape[:2], batch.magnitude.device
+    shape = batch.magnitude.shape[:2]
     moves = torch.randint(-semitones, semitones + 1, shape[:1], generator=generator) if semitones else None
-    gains = equaliser(shape, decibels, bin_width, generator).to(device) if decibels else None
+    gains = equaliser(shape, decibels, bin_width, generator) if decibels else None
     if moves is not None:  # gains come with it: a pass over all magnitudes is saved
         return transpose(batch, moves, [instrument.pitched for instrument in instruments], gains)
     return batch if gains is None else equalise(batch, gains)
@@ -42,6 +43,7 @@ def vary(
 
 def equalise(batch: Batch, gains: Tensor) -> Batch:
     """Multiply the magnitudes of clip b at bin f by gains[b, f], float32 (B, F)."""
+    gains = sent(gains, batch.magnitude.device)
     return replace(
         batch,
         magnitude=batch.magnitude * gains[..., None],
@@ -56,15 +58,18 @@ def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool], gains: T
     Rolls of instruments that are not `pitched` (N) stay: a drum keeps its name when it sounds higher. Stretching
     moves partials and resonances together, as playing a recording faster would, but keeps the tempo. Where there are
     `gains`, the result is equalised by them (`equalise`).
+
+    What is small (rows, shares, gains) is reckoned on the CPU and sent, lest a GPU be asked for twenty trifles.
     """
     bins, device = batch.magnitude.shape[1], batch.magnitude.device
     source = torch.arange(bins)[None] / 2.0 ** (semitones[:, None] / 12.0)
-    low = source.floor().long().clamp(max=bins - 1).to(device)
+    low = source.floor().long().clamp(max=bins - 1)
     high = (low + 1).clamp(max=bins - 1)
-    share = (source.to(device) - low).clamp(0, 1).float()
-    inside = (source <= bins - 1).to(device)
+    share = (source - low).clamp(0, 1).float()
+    inside = source <= bins - 1
     gain = inside.float() if gains is None else inside * gains
-    near, weights = torch.stack([low, high], dim=-1), torch.stack([(1 - share) * gain, share * gain], dim=-1)
+    near = sent(torch.stack([low, high], dim=-1), device)
+    weights = sent(torch.stack([(1 - share) * gain, share * gain], dim=-1), device)
 
     def stretch_last(template: Tensor) -> Tensor:
         """(B, ..., F) -> the same."""
@@ -74,7 +79,7 @@ def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool], gains: T
             for k in range(2)
         )
 
-    nearest = source.round().long().clamp(max=bins - 1).to(device)
+    nearest, inside = sent(source.round().long().clamp(max=bins - 1), device), sent(inside, device)
     return replace(
         batch,
         magnitude=blend_rows(batch.magnitude, near, weights),
@@ -124,11 +129,11 @@ def shift_pitch(roll: Tensor, semitones: Tensor, pitched: Sequence[bool]) -> Ten
     """
     pitches, device = roll.shape[2], roll.device
     source = torch.arange(pitches)[None] - semitones[:, None]
-    there = ((source >= 0) & (source < pitches)).to(device)[:, None, :, None]
-    moved = take_rows(roll, source.clamp(0, pitches - 1).to(device)) * there
+    there = sent((source >= 0) & (source < pitches), device)[:, None, :, None]
+    moved = take_rows(roll, sent(source.clamp(0, pitches - 1), device)) * there
     if all(pitched) or not roll.shape[1]:  # a stage that needs no onsets gets none
         return moved
-    return torch.where(torch.tensor(pitched, device=device)[:, None, None], moved, roll)
+    return torch.where(constant(tuple(pitched), device)[:, None, None], moved, roll)
 
 
 def equaliser(shape: torch.Size, decibels: float, bin_width: float, generator: torch.Generator) -> Tensor:

@@ -86,7 +86,7 @@ def train_step(session: Session, batch: Batch) -> dict[str, float]:
         len(batch.crops) * session.ranks.count, len(session.model.instruments), session.generator(EXCHANGE)
     )
     rate = settings.learning_rate * schedule(session.step, settings.steps)
-    statistics = [buffer.clone() for network in session.model.networks.values() for buffer in network.buffers()]
+    statistics = copied(moving(session.model))
     clock.enter("losses")
     view = session.ranks.view(Pass(session.model, batch, shifts, objective=OBJECTIVES[settings.objective]))
     share = magnitude_share(batch, session.ranks)
@@ -117,10 +117,23 @@ def magnitude_share(batch: Batch, ranks: Ranks) -> Tensor:
     return own * ranks.count / ranks.total(own).clamp_min(torch.finfo(own.dtype).tiny)
 
 
+def moving(model: Model) -> list[Tensor]:
+    """The statistics that a forward pass changes: of the networks that collect them."""
+    return [buffer for network in model.networks.values() if network.training for buffer in network.buffers()]
+
+
+def copied(values: list[Tensor]) -> list[Tensor]:
+    """Copies, made in a kernel or two on a GPU rather than in one for each."""
+    copies = [torch.empty_like(value) for value in values]
+    for kind in {value.dtype for value in values}:
+        pairs = [(copy, value) for copy, value in zip(copies, values, strict=True) if value.dtype == kind]
+        torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
+    return copies
+
+
 def put_back(model: Model, statistics: list[Tensor]) -> None:
     """Undo what a forward pass did to the networks' statistics."""
-    buffers = [buffer for network in model.networks.values() for buffer in network.buffers()]
-    for buffer, before in zip(buffers, statistics, strict=True):
+    for buffer, before in zip(moving(model), statistics, strict=True):
         buffer.copy_(before)
 
 
@@ -162,15 +175,18 @@ def validate(session: Session) -> None:
     chosen, stemmed = datasets(session.reads), session.stemmed("validation")
     source = open_source(cache, "validation", data.clip_frames, model.device, chosen, stemmed=stemmed)
     names = [f"{name}/{loss}" for name, player in session.players.items() for loss in player.weights]
-    sums = torch.zeros(len(names) + 1, dtype=torch.float64)  # and the number of clips
+    seen: list[tuple[int, Tensor]] = []
     own = order.validation(data.validation_clips)[session.ranks.rank :: session.ranks.count]
     model.eval()
-    for batch in stream(cache, data.clip_frames, own, 0, model.device, source):
+    for batch in stream(cache, data.clip_frames, own, data.workers, model.device, source):
         shifts = torch.arange(len(model.instruments)) % len(batch.crops)
         view = Pass(model, batch, shifts, objective=OBJECTIVES[session.settings.objective])
         with autocast(model.device, session.precision):
             found = [value for player in session.players.values() for value in player.objective(view).values()]
-        sums += torch.tensor([*map(float, found), 1.0], dtype=torch.float64) * len(batch.crops)
+        seen.append((len(batch.crops), torch.stack(found)))
+    sums = torch.zeros(len(names) + 1, dtype=torch.float64)  # and the number of clips
+    for count, values in seen:  # a GPU is waited for here, when it has been given all its work
+        sums += torch.tensor([*values.tolist(), 1.0], dtype=torch.float64) * count
     *sums, clips = session.ranks.total(sums).tolist()
     enter(session.stage, model)
     conclude(session, {name: value / clips for name, value in zip(names, sums, strict=True)})

@@ -11,6 +11,7 @@ from torch import Tensor
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import DATASET_SPAN, FACTORS
 from scoresep.errors import ScoresepError
+from scoresep.machine import sent
 from scoresep.training.pieces import copy_clips
 from scoresep.training.shards import DATASETS, STEMS, Crop, ShardClips, about, apart, span_of
 from scoresep.training.teacher import TEACHER, Excerpt, collate, excerpt
@@ -88,7 +89,7 @@ class ResidentClips:
         clips = {name: self._clips(name, rows, firsts) for name in self._held}
         if self._factors:
             factors = collate([self._excerpt(row, first) for row, first in crops], len(self.cache.instruments))
-            clips |= {name: values.to(self.device) for name, values in factors.items()}
+            clips |= {name: sent(values, self.device) for name, values in factors.items()}
         if self.pinned:
             clips = {name: clip.pin_memory() for name, clip in clips.items()}
         return {**clips, **about(self.cache, rows, firsts, self.stemmed if STEMS in clips else None)}
@@ -98,7 +99,7 @@ class ResidentClips:
         held, span, tracks = self._held[name], span_of(self.cache, name), self._tracks[name][rows]
         begins, count = firsts * span.step, span.rows(self.frames)  # what is held begins with the first frame's window
         if held.device.type != "cpu":
-            return held[places(begins, tracks, count, len(held) - 1).to(self.device)]
+            return held[sent(places(begins, tracks, count, len(held) - 1), self.device)]
         clips = torch.empty((len(rows), count, *held.shape[1:]), dtype=held.dtype)
         copy_clips(clips.data_ptr(), count, begins, tracks, held.numpy().view(np.uint8).reshape(len(held), -1))
         return clips

@@ -24,6 +24,7 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.features.spectrogram import window
 from scoresep.grid import PITCHES, Grid
+from scoresep.machine import constant, sent
 from scoresep.training.resident import ResidentClips
 from scoresep.training.shards import DATASETS, STEMS, Crop, ShardClips
 
@@ -31,6 +32,9 @@ RESIDENT = ("", "host", "device")
 """Where a split is held: nowhere (clips are read from the shards), in the machine's memory, in the device's."""
 READ_AHEAD = 2
 """Batches that each reader keeps ready or in work."""
+
+PLACES = tuple(2**k for k in range(8))
+"""What the bits of a byte count."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -152,6 +156,8 @@ class Mover:
     def __init__(self, source: Source, grid: Grid, device: torch.device) -> None:
         self.source, self.grid, self.device = source, grid, device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        if self._stream:  # what a source holds on the device must be there before it is read
+            self._stream.wait_stream(torch.cuda.current_stream(device))
 
     def side(self) -> torch.cuda.StreamContext | nullcontext[None]:
         """The context in which batches are made."""
@@ -159,8 +165,11 @@ class Mover:
 
     def __call__(self, crops: Sequence[Crop]) -> Batch:
         """The batch of `crops`."""
-        clips = {name: clip.to(self.device, non_blocking=True) for name, clip in self.source(crops).items()}
+        clips = {name: self._moved(clip) for name, clip in self.source(crops).items()}
         return to_batch(clips, list(crops), self.grid)
+
+    def _moved(self, clip: Tensor) -> Tensor:
+        return sent(clip, self.device) if clip.device.type == "cpu" else clip
 
     def mark(self) -> torch.cuda.Event | None:
         """The moment at which what was asked for within `side` will be there."""
@@ -258,10 +267,16 @@ def stem_magnitudes(samples: Tensor, scale: Tensor, grid: Grid) -> Tensor:
     Returns:
         float32 (B, N, F, T).
     """
-    hann = torch.from_numpy(window(grid.n_fft)).to(samples.device)
+    hann = hann_window(grid.n_fft, samples.device)
     signals = samples.transpose(1, 2).float() * (scale * 2.0 / hann.sum())[:, None, None]
     spectra = torch.stft(signals.flatten(0, 1), grid.n_fft, grid.hop, window=hann, center=False, return_complex=True)
     return spectra.abs().unflatten(0, signals.shape[:2])
+
+
+@lru_cache(maxsize=8)
+def hann_window(n_fft: int, device: torch.device) -> Tensor:
+    """`features.spectrogram.window` on a device."""
+    return torch.from_numpy(window(n_fft)).to(device)
 
 
 def unpack(bits: Tensor, count: int) -> Tensor:
@@ -272,6 +287,6 @@ def unpack(bits: Tensor, count: int) -> Tensor:
     packed = bits.permute(0, 2, 3, 1).contiguous()
     if not packed.numel():
         return packed.new_empty((*packed.shape[:2], count, packed.shape[3]), dtype=torch.bool)
-    places = 2 ** torch.arange(8, dtype=torch.uint8, device=bits.device)
+    places = constant(PLACES, bits.device, torch.uint8)
     found = packed.unsqueeze(3).bitwise_and(places[:, None]).clamp_(max=1)  # five times as quick as to compare with 0
     return found.view(torch.bool).flatten(2, 3)[:, :, :count].contiguous()

@@ -16,6 +16,7 @@ from torch import Tensor
 from scoresep import losses
 from scoresep.errors import ScoresepError
 from scoresep.instruments import nearest
+from scoresep.machine import constant
 from scoresep.models.base import Rolls
 from scoresep.models.model import Model
 from scoresep.plugins import Registry
@@ -72,7 +73,7 @@ class Pass:
     @cached_property
     def unscored(self) -> Tensor:
         """Instruments without a score, which may sound at any time: bool (N,)."""
-        return torch.tensor([not instrument.scored for instrument in self.model.instruments], device=self.model.device)
+        return constant(tuple(not instrument.scored for instrument in self.model.instruments), self.model.device)
 
     @cached_property
     def taught(self) -> Tensor:
