@@ -48,6 +48,14 @@ TINY = (
 )
 """Settings of a recipe whose stages take about a second each."""
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device", default="cuda", help="where the tests marked gpu run: cuda, or cpu to try them without a GPU"
+    )
+    parser.addoption("--every", type=int, default=1, help="of the tests marked gpu, run every so manieth alone")
+
+
 Note = tuple[float, float, int]
 """Onset in seconds, offset in seconds, MIDI pitch as it sounds."""
 

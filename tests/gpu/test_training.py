@@ -1,0 +1,156 @@
+"""Steps, stopping and going on, several devices: on the device as on the CPU, with no more waiting than declared."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from scoresep.models.model import Model
+from scoresep.training.checkpoint import load_checkpoint
+from scoresep.training.log import NoLog
+from scoresep.training.loop import train_stage, train_step
+from scoresep.training.session import Session, restore
+from scoresep.training.stages import STAGES, datasets, enter
+from scoresep.training.stream import open_source, stream
+
+CPU = torch.device("cpu")
+EPSILON = 0.01
+"""AdamW's: its usual 1e-8 turns a gradient that is zero but for rounding into a step of full length, either way."""
+SUPERVISIONS = ("score", "score+teacher", "stems")
+MOST_WAITS = 1
+"""Times that a step waits for the device, for each network that learns: for its losses and its gradient's norm, before
+the optimiser may step. A transfer from memory that is not pinned waits, too."""
+
+
+@pytest.fixture
+def begin(cache, make, tmp_path) -> Callable[..., Session]:
+    """A function that makes a session of a stage with fresh weights."""
+
+    def session(
+        number: int,
+        where: torch.device,
+        *settings: str,
+        resident: str = "",
+        name: str = "stage",
+        model: Model | None = None,
+    ) -> Session:
+        recipe = make.recipe("mask=sigmoid", "network.channels=16", "validate_every=2", "precision=float32", *settings)
+        torch.manual_seed(0)
+        model = (model or Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask)).to(where)
+        path = tmp_path / f"{name}-{where.type}.pt"
+        made = Session(STAGES[number], recipe, model, cache, path, NoLog(), resident=resident)
+        for player in made.players.values():
+            player.optimiser.param_groups[0]["eps"] = EPSILON
+        return made
+
+    return session
+
+
+def weights(session: Session) -> torch.Tensor:
+    """All parameters and statistics."""
+    states = [network.state_dict().values() for network in session.model.networks.values()]
+    return torch.cat([value.detach().cpu().double().flatten() for state in states for value in state])
+
+
+def stepped(session: Session, steps: int = 1) -> list[dict[str, float]]:
+    """The losses of some steps, all on the same clips."""
+    crops = [(0, 0), (1, 5), (2, 9), (0, 40)]
+    enter(session.stage, session.model)
+    device, stemmed = session.model.device, session.stemmed("train")
+    source = open_source(session.cache, "train", 32, device, datasets(session.reads), stemmed=stemmed)
+    found = []
+    for batch in stream(session.cache, 32, [crops] * steps, 0, device, source):
+        found.append(train_step(session, batch))
+        session.step += 1
+    return found
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("supervision", SUPERVISIONS)
+@pytest.mark.parametrize("number", STAGES)
+def test_a_step(begin, device, number, supervision, precision):
+    """Two steps: the second sees what the first one made of parameters, statistics and moments."""
+    settings = [f"supervision={supervision}"]
+    start = weights(begin(number, CPU, *settings))
+    there, here = begin(number, device, *settings, f"precision={precision}"), begin(number, CPU, *settings)
+    share = {"float32": 2e-3, "bfloat16": 0.1}[precision]
+    for found, expected in zip(stepped(there, 2), stepped(here, 2), strict=True):
+        assert found == pytest.approx(expected, rel=share)
+    moved = (weights(here) - start).norm()
+    assert moved > 0
+    assert (weights(there) - weights(here)).norm() < {"float32": 0.01, "bfloat16": 0.3}[precision] * moved
+
+
+@pytest.mark.parametrize("supervision", SUPERVISIONS)
+@pytest.mark.parametrize("number", STAGES)
+def test_a_step_waits_for_the_device_no_more_than_declared(begin, device, number, supervision):
+    if device.type != "cuda":
+        pytest.skip("only a GPU is waited for")
+    session = begin(number, device, f"supervision={supervision}")
+    stepped(session)  # libraries and constants are set up
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            stepped(session)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    waits = [f"{Path(each.filename).name}:{each.lineno}" for each in seen if "synchronizing" in str(each.message)]
+    assert len(waits) <= MOST_WAITS * len(session.players), waits
+
+
+@pytest.mark.parametrize("number", STAGES)
+def test_stopped_and_gone_on(begin, device, number):
+    whole = begin(number, device, name="whole")
+    assert train_stage(whole)
+    first = begin(number, device)
+    first.stopped = lambda: first.step >= 2
+    assert not train_stage(first)
+    found = load_checkpoint(first.path)
+    second = begin(number, device, model=found.model)
+    restore(second, found)
+    assert second.step == 2 and train_stage(second)
+    start = weights(begin(number, device))
+    moved = (weights(whole) - start).norm()
+    assert (weights(second) - weights(whole)).norm() < 1e-2 * moved
+
+
+@pytest.mark.parametrize("resident", ["host", "device"])
+def test_resident(begin, device, resident):
+    plain, held = begin(1, device, name="plain"), begin(1, device, resident=resident, name=resident)
+    start = weights(plain)
+    assert train_stage(plain) and train_stage(held)
+    assert (weights(plain) - weights(held)).norm() < 1e-2 * (weights(plain) - start).norm()
+
+
+def test_validation(begin, device):
+    there, here = begin(1, device), begin(1, CPU)
+    assert train_stage(there) and train_stage(here)
+    for found, expected in zip(there.history, here.history, strict=True):
+        assert found == pytest.approx(expected, rel=1e-2)
+
+
+def test_two_ranks(prepared, device, tmp_path):
+    """A device each, against one process with the whole batch."""
+    if device.type != "cuda" or torch.cuda.device_count() < 2:
+        pytest.skip("there are not two GPUs (tests/training/test_ranks.py has two processes on a CPU)")
+    sizes = ("network.channels=16", "network.hidden=16", "network.blocks=2", "network.repeats=1", "mask=sigmoid")
+    data = ("data.clip_frames=32", "data.batch=4", "data.transpose=0", "data.equalise=0.0", "precision=float32")
+    sets = [word for setting in (*sizes, *data) for word in ("--set", setting)]
+    losses = {}
+    for name, launcher in (
+        ("one", [sys.executable, "-m"]),
+        ("two", [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]),
+    ):
+        line = [*launcher, "scoresep", "train", "--stage", "3", "--recipe", "mini", "--steps", "4", "--device", "auto"]
+        line += ["--cache", str(prepared), *sets, "--run", str(tmp_path / name), "--out", str(tmp_path / f"{name}.pt")]
+        subprocess.run(line, check=True, capture_output=True)
+        losses[name] = load_checkpoint(tmp_path / f"{name}.pt").history
+    for found, expected in zip(losses["two"], losses["one"], strict=True):
+        assert found == pytest.approx(expected, rel=0.02)
