@@ -24,13 +24,13 @@ CPU = torch.device("cpu")
 BINS, COUNT = 129, 3
 NETWORKS = {
     **{
-        f"{row.name}, critic of {critic}": lambda row=row, make=make: make(BINS, COUNT, row.settings())
-        for row in ROWS.values()
+        f"{key}, critic of {critic}": lambda row=row, make=make: make(BINS, COUNT, row.settings())
+        for key, row in ROWS.items()
         for critic, make in row.critics.items()
     },
     **{
-        f"{row.name}, separator, {mask}": lambda row=row, mask=mask: row.separator(BINS, COUNT, row.settings(), mask)
-        for row in ROWS.values()
+        f"{key}, separator, {mask}": lambda row=row, mask=mask: row.separator(BINS, COUNT, row.settings(), mask)
+        for key, row in ROWS.items()
         if row.separator
         for mask in MASKS
     },
