@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,29 @@ def render(
     soundfont: Annotated[
         list[Path] | None, typer.Option(help="SoundFont (.sf2); repeatable; default: the one of pretty_midi.")
     ] = None,
+    sounds: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of sounds (packs, .sfz, .sf2) to play beside the SoundFonts; repeatable."),
+    ] = None,
+    impulses: Annotated[
+        Path | None,
+        typer.Option(help="Folder of impulse responses of cabinets, rooms and devices; default: synthesised ones."),
+    ] = None,
+    chains: Annotated[
+        bool | None,
+        typer.Option(
+            "--chains/--no-chains",
+            help="Send stems through amplifiers, effects and rooms; default: with --sounds or --impulses.",
+            show_default=False,
+        ),
+    ] = None,
+    pack_share: Annotated[
+        float | None,
+        typer.Option(help="Share of the parts that --sounds play, where they can; SoundFonts the rest; default: 0.7."),
+    ] = None,
+    weak_packs: Annotated[
+        bool, typer.Option("--weak-packs", help="Use packs whose pack.json says that their provenance is weak, too.")
+    ] = False,
     groups: Annotated[
         str, typer.Option(help="Instruments to render, by comma, such as piano,guitar,bass; default: all.")
     ] = "",
@@ -30,15 +54,16 @@ def render(
 ) -> None:
     """Make a corpus in Slakh's layout, from composed music or from your own MIDI files.
 
-    Test songs use compositions, and where the SoundFonts allow it patches, that training never sees.
+    Test songs use compositions, and where SoundFonts and folders of sounds allow it patches, that training never sees.
 
-    Example: scoresep render corpus --songs 60 --seed 1
+    Example: scoresep render corpus --songs 60 --seed 1 --sounds my_packs --impulses my_impulses
     """
     from scoresep.cli.prepare import SHOWN
     from scoresep.rendering.left_out import summary
     from scoresep.rendering.render import RenderSettings, render_corpus
 
     banks = {"soundfonts": tuple(soundfont)} if soundfont else {}
+    share = {} if pack_share is None else {"pack_share": pack_share}
     settings = RenderSettings(
         songs=songs,
         midi_dir=midi,
@@ -46,7 +71,12 @@ def render(
         seed=seed,
         seconds=seconds,
         sample_rate=sample_rate,
+        sounds=tuple(sounds or ()),
+        impulses=impulses,
+        chains=chains,
+        weak_packs=weak_packs,
         **banks,
+        **share,
     )
     with meter("songs") as progress:
         report = render_corpus(
@@ -64,6 +94,8 @@ def render(
         console.print(f"  {line}", markup=False)
     if report.left_out:
         console.print(f"  all of it: {report.table}", markup=False)
+    for reason, labels in by_reason(report.unused).items():
+        console.print(f"  not used: {', '.join(labels)}: {reason}", markup=False)
     for group, patches in sorted(report.held_out.items()):
         console.print(f"  {group}: only test songs use {', '.join(patches)}", markup=False)
     counts = ", ".join(f"{count} {split}" for split, count in report.tracks.items())
@@ -72,6 +104,14 @@ def render(
         f"next: scoresep prepare slakh {out}",
         markup=False,
     )
+
+
+def by_reason(unused: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Reason to the labels that share it."""
+    reasons: dict[str, list[str]] = {}
+    for label, reason in unused:
+        reasons.setdefault(reason, []).append(label)
+    return reasons
 
 
 def info(

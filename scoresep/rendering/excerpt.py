@@ -18,7 +18,7 @@ import numpy as np
 from scoresep.errors import ScoresepError
 from scoresep.features.score import SCORE_SUFFIXES, Part, read_midi
 from scoresep.files import files_below
-from scoresep.instruments import DEFAULT_INSTRUMENTS, INSTRUMENTS, choose, group_of
+from scoresep.instruments import DEFAULT_INSTRUMENTS, choose, group_of
 from scoresep.rendering.left_out import AGAIN, CUT, lost
 from scoresep.rendering.parallel import Progress, in_parallel
 from scoresep.rendering.settings import SETTINGS_FILE
@@ -129,10 +129,3 @@ def _cut(part: Part, start: float, seconds: float) -> Part:
         bend=bend[late],
     )
     return tidied(moved, seconds)
-
-
-def group_name(part: Part) -> str | None:
-    """Name of the group a part belongs to; None for programs outside all groups (effects, ethnic instruments)."""
-    table = tuple(INSTRUMENTS.values())
-    index = group_of(part.program, part.is_drum, table)
-    return None if index is None else table[index].name

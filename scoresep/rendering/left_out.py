@@ -19,7 +19,7 @@ TABLE = "left_out.csv"
 CUT = "outside the excerpt"
 AGAIN = f"struck again within {SHORTEST_NOTE} s"
 UNWANTED = "instruments not asked for (--groups)"
-NO_PATCH = "no SoundFont has the program"
+NO_PATCH = "no SoundFont or pack has the program"
 SILENT = "silent when played"
 BEYOND = "more songs than asked for (--songs)"
 

@@ -14,40 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from scoresep.errors import ScoresepError
-from scoresep.features.score import part_from_notes
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, Instrument
-from scoresep.rendering.song import Song
-from scoresep.rendering.synth import DRUM_BANK, Preset, presets, render_part
+from scoresep.rendering.patch import Patch
+from scoresep.rendering.probing import OTHER_PROBES, PROBES, SILENT, heard, sounds_above
+from scoresep.rendering.sources.soundfont import patch_of
+from scoresep.rendering.synth import DRUM_BANK, Preset, presets
 
 HELD_OUT_SHARE = 0.125
 FEWEST_TO_HOLD_OUT = 3
 """A group with fewer different patches shares them between the splits."""
-_PROBES = {"piano": range(38, 88, 4), "guitar": range(41, 76, 4), "bass": range(29, 55, 4)}
-_OTHER_PROBES = range(50, 75, 4)
-_PROBE_SECONDS = 0.6
-_PROBE_RATE = 16000
-_MISSING = 0.06
-"""A partial below this share of the strongest is taken as missing (-24 dB)."""
 _UNSUITED = {47: "timpani do not sustain a chord", 55: "an orchestra hit is no pitch"}
-
-
-@dataclass(frozen=True)
-class Patch:
-    """A preset of one SoundFont.
-
-    Attributes:
-        soundfont: the bank's file.
-        program: 0-127; for drums the kit.
-        is_drum: whether it is a drum kit.
-        label: as metadata name it (Slakh's `plugin_name`), "TimGM6mb.sf2:033" or "TimGM6mb.sf2:drums:000".
-        name: as the bank calls it.
-    """
-
-    soundfont: Path
-    program: int
-    is_drum: bool
-    label: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -115,7 +91,7 @@ def patch_pool(soundfonts: Sequence[Path], groups: Iterable[str], seed: int) -> 
 
 def own_patch(soundfonts: Sequence[Path], program: int) -> Patch | None:
     """The melodic preset with this program in the first SoundFont that has it."""
-    found = (_patch(path, preset) for path in soundfonts for preset in presets(path))
+    found = (patch_of(path, preset) for path in soundfonts for preset in presets(path))
     return next((patch for patch in found if patch.program == program and not patch.is_drum), None)
 
 
@@ -135,7 +111,7 @@ def _usable(soundfonts: tuple[Path, ...], group: str) -> tuple[tuple[Patch, ...]
     usable, reasons, seen = [], {}, {}
     for path in soundfonts:
         for preset in presets(path):
-            patch = _patch(path, preset)
+            patch = patch_of(path, preset)
             if not _belongs(preset, instrument):
                 continue
             if preset.recipe in seen:
@@ -156,40 +132,14 @@ def _belongs(preset: Preset, instrument: Instrument) -> bool:
     return preset.program in instrument.programs
 
 
-def _patch(path: Path, preset: Preset) -> Patch:
-    drums = preset.bank == DRUM_BANK
-    label = f"{path.name}:drums:{preset.program:03d}" if drums else f"{path.name}:{preset.program:03d}"
-    return Patch(path, preset.program, drums, label, preset.name)
-
-
 def _fault(patch: Patch, group: str) -> str | None:
-    """Why a pitched patch does not play its notes, heard on a few notes of the group's register; None if it does."""
+    """Why a pitched preset does not play its notes, heard on a few notes of the group's register; None if it does."""
     if patch.program in _UNSUITED:
         return _UNSUITED[patch.program]
-    pitches = _PROBES.get(group, _OTHER_PROBES)
-    length = _PROBE_SECONDS
-    notes = [(n * length, n * length + 0.7 * length, pitch, 100) for n, pitch in enumerate(pitches)]
-    song = Song((), len(pitches) * length)
-    part = part_from_notes(notes, program=patch.program)
-    sound = render_part(patch.soundfont, song, part, _PROBE_RATE, ((91, 0), (93, 0)))
-    clips = sound.reshape(len(pitches), -1)[:, : int(0.7 * length * _PROBE_RATE)]
+    pitches = PROBES.get(group, OTHER_PROBES)
+    clips = heard(patch, pitches)
     loudest = np.abs(clips).max(axis=1)
-    if loudest.min() < 0.01 * max(loudest.max(), 1e-6):
+    if loudest.min() < SILENT * max(loudest.max(), 1e-6):
         return f"silent at pitch {pitches[int(loudest.argmin())]}"
-    octave_off = [_sounds_above(clip, pitch) for clip, pitch in zip(clips, pitches, strict=True)]
+    octave_off = [sounds_above(clip, pitch) for clip, pitch in zip(clips, pitches, strict=True)]
     return "sounds above its written pitch" if sum(octave_off) > len(pitches) / 2 else None
-
-
-def _sounds_above(clip: np.ndarray, pitch: int) -> bool:
-    """Whether the written fundamental is missing and so is the third or the second partial: one or two octaves high."""
-    spectrum = np.abs(np.fft.rfft(clip * np.hanning(len(clip)), 4 * len(clip)))
-    bins_per_hz = 4 * len(clip) / _PROBE_RATE
-    fundamental = 440.0 * 2 ** ((pitch - 69) / 12)
-
-    def partial(number: int) -> float:
-        centre = number * fundamental * bins_per_hz
-        half = 0.25 * fundamental * bins_per_hz
-        return float(spectrum[int(centre - half) : int(centre + half) + 1].max())
-
-    first, second, third, fourth = (partial(number) for number in (1, 2, 3, 4))
-    return max(first, min(second, third)) < _MISSING * max(second, fourth)

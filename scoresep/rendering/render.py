@@ -23,7 +23,7 @@ from scoresep.errors import ScoresepError
 from scoresep.features.score import Part
 from scoresep.machine import available_cores
 from scoresep.rendering.compose import GROUPS, compose
-from scoresep.rendering.excerpt import group_name, read_folder
+from scoresep.rendering.excerpt import read_folder
 from scoresep.rendering.left_out import (
     BEYOND,
     NO_PATCH,
@@ -36,7 +36,8 @@ from scoresep.rendering.left_out import (
     write_table,
 )
 from scoresep.rendering.parallel import Progress, in_parallel
-from scoresep.rendering.patches import Patch, PatchPool, check_soundfonts, own_patch, patch_pool
+from scoresep.rendering.patch import Patch
+from scoresep.rendering.patches import PatchPool, check_soundfonts, own_patch
 from scoresep.rendering.settings import (
     DEFAULT_SONGS,
     SPLITS,
@@ -45,8 +46,9 @@ from scoresep.rendering.settings import (
     digest,
     split_sequence,
 )
-from scoresep.rendering.song import Song
-from scoresep.rendering.tone import draw_tone
+from scoresep.rendering.song import Song, group_name
+from scoresep.rendering.sounds import Sounds, attribute, gather_sounds, keep_probes
+from scoresep.rendering.tone import Tone, draw_tone
 from scoresep.rendering.track import SilentSong, Stem, write_track
 
 __all__ = ["DEFAULT_SONGS", "SPLITS", "RenderReport", "RenderSettings", "draw_stems", "render_corpus", "split_sequence"]
@@ -67,6 +69,7 @@ class RenderReport:
         held_out: group to the labels of the patches that only test songs use.
         rejected: label to the reason why a preset was not used.
         left_out: what of the songs is not in the corpus, skipped files included; also in `table`.
+        unused: (label, reason) of sounds and impulse responses of the folders that were not used.
     """
 
     out: Path
@@ -78,6 +81,7 @@ class RenderReport:
     held_out: dict[str, tuple[str, ...]]
     rejected: dict[str, str]
     left_out: tuple[Row, ...] = ()
+    unused: tuple[tuple[str, str], ...] = ()
 
     @property
     def table(self) -> Path:
@@ -120,19 +124,21 @@ def render_corpus(
         raise ScoresepError(f"cannot render with {jobs} jobs; use at least 1")
     check_soundfonts(settings.soundfonts)
     songs, beyond, skipped = _songs(settings, jobs, progress)
-    pool = patch_pool(settings.soundfonts, _groups(songs), settings.seed)
-    claim(out, settings, songs)
+    sounds, probes = gather_sounds(out, settings, _groups(songs), jobs, progress)
+    claim(out, settings, songs, sounds.described())
+    keep_probes(out, probes)
     tasks = [
         _Task(number, split, out / split / f"Track{number + 1:05d}", song)
         for number, (split, song) in enumerate(zip(split_sequence(len(songs), settings.splits), songs, strict=True))
     ]
     missing = [task for task in tasks if not task.folder.is_dir()]
-    silent = _render_all(missing, settings, pool, jobs, progress, len(tasks))
+    silent = _render_all(missing, settings, sounds, jobs, progress, len(tasks))
+    attribute(out, settings, sounds)
     skipped += [
         (song.source, reason) for task in missing if (reason := silent.get(task.number)) and (song := task.song)
     ]
     there = [task for task in tasks if task.number not in silent]
-    left_out = [row for task in there for row in _left_out(task, settings)]
+    left_out = [row for task in there for row in _left_out(task, settings, sounds)]
     left_out += [Row(song, "", "", reason) for song, reason in (*skipped, *((song, BEYOND) for song in beyond))]
     write_table(out, left_out)
     return RenderReport(
@@ -142,8 +148,9 @@ def render_corpus(
         made=len(missing) - len(silent),
         reused=len(tasks) - len(missing),
         skipped=tuple(skipped),
-        held_out={g: held for g, held in pool.held_out.items() if not settings.groups or g in settings.groups},
-        rejected=pool.rejected,
+        held_out={g: held for g, held in sounds.held_out.items() if not settings.groups or g in settings.groups},
+        rejected=sounds.presets.rejected,
+        unused=sounds.unused,
         left_out=tuple(left_out),
     )
 
@@ -182,13 +189,13 @@ def _groups(songs: Iterable[Song | None]) -> set[str]:
 
 
 def _render_all(
-    tasks: Sequence[_Task], settings: RenderSettings, pool: PatchPool, jobs: int, progress: Progress, total: int
+    tasks: Sequence[_Task], settings: RenderSettings, sounds: Sounds, jobs: int, progress: Progress, total: int
 ) -> dict[int, str]:
     """Make the tracks of `tasks`; number to reason of those that gave no sound."""
     done = total - len(tasks)
     progress(done, total, "rendering")
     silent = {}
-    for number, fault in in_parallel([joblib.delayed(_render_one)(task, settings, pool) for task in tasks], jobs):
+    for number, fault in in_parallel([joblib.delayed(_render_one)(task, settings, sounds) for task in tasks], jobs):
         done += 1
         if fault:
             silent[number] = fault
@@ -196,11 +203,11 @@ def _render_all(
     return silent
 
 
-def _render_one(task: _Task, settings: RenderSettings, pool: PatchPool) -> tuple[int, str | None]:
+def _render_one(task: _Task, settings: RenderSettings, sounds: Sounds) -> tuple[int, str | None]:
     """Make one track: (its number, None or why it has no sound)."""
     song = task.song or _composed(settings, task.number)
     try:
-        write_track(task.folder, song, draw_stems(song, task.split, settings, pool), settings.sample_rate)
+        write_track(task.folder, song, draw_stems(song, task.split, settings, sounds), settings.sample_rate)
     except SilentSong as fault:
         if task.song is None:
             raise
@@ -213,17 +220,31 @@ def _composed(settings: RenderSettings, number: int) -> Song:
     return replace(song, source=f"composed/{settings.seed}/{song.uuid}.mid")
 
 
-def draw_stems(song: Song, split: str, settings: RenderSettings, pool: PatchPool) -> list[Stem]:
-    """Give every part a patch of its group, drawn from those of the split, a reverberation and a tone.
+def draw_stems(song: Song, split: str, settings: RenderSettings, sounds: Sounds) -> list[Stem]:
+    """Give every part a patch of its group, drawn from those of the split, a reverberation and a tone, or a chain.
 
     Parts of one song with one program share a patch. A user's own program is not kept: its group is what is learnt,
     and variety of sounds is worth more. Programs outside all groups (effects, ethnic instruments) keep theirs; such a
     part is left out where no SoundFont has it. Parts of groups that are not wanted are left out after the draw, so the
     others sound the same without them.
     """
+    drawn = _draw_presets(song, split, settings, sounds.presets)
+    patches = sounds.cast(song, split, settings, [patch for patch, _, _ in drawn])
+    chains = sounds.chains(song, settings, patches)
+    return [
+        Stem(part, patch, reverb, tone, chain)
+        for part, patch, (_, reverb, tone), chain in zip(song.parts, patches, drawn, chains, strict=True)
+        if patch is not None and not _against(part, patch, settings)
+    ]
+
+
+def _draw_presets(
+    song: Song, split: str, settings: RenderSettings, pool: PatchPool
+) -> list[tuple[Patch | None, int, Tone]]:
+    """A preset, a reverberation and a tone for every part."""
     rng = np.random.default_rng([settings.seed, int(song.uuid[:12], 16)])
-    drawn: dict[tuple[str, int], Patch] = {}
-    stems = []
+    shared: dict[tuple[str, int], Patch] = {}
+    drawn = []
     for part in song.parts:
         group = group_name(part)
         reverb, tone = int(rng.integers(*_REVERB)), draw_tone(rng)
@@ -232,32 +253,32 @@ def draw_stems(song: Song, split: str, settings: RenderSettings, pool: PatchPool
         else:
             key = (group, part.program)
             choices = pool.of(split)[group]
-            fresh = [patch for patch in choices if patch not in drawn.values()] or list(choices)
-            drawn.setdefault(key, fresh[int(rng.integers(len(fresh)))])
-            patch = drawn[key]
-        if patch is not None and not _against(part, settings):
-            stems.append(Stem(part, patch, reverb, tone))
-    return stems
+            fresh = [patch for patch in choices if patch not in shared.values()] or list(choices)
+            shared.setdefault(key, fresh[int(rng.integers(len(fresh)))])
+            patch = shared[key]
+        drawn.append((patch, reverb, tone))
+    return drawn
 
 
 # What is left out
 
 
-def _against(part: Part, settings: RenderSettings) -> str:
+def _against(part: Part, patch: Patch | None, settings: RenderSettings) -> str:
     """Why a part is not rendered, or ''."""
-    group = group_name(part)
-    if settings.groups and group not in settings.groups:
+    if settings.groups and group_name(part) not in settings.groups:
         return UNWANTED
-    return NO_PATCH if group is None and own_patch(settings.soundfonts, part.program) is None else ""
+    return NO_PATCH if patch is None else ""
 
 
-def _left_out(task: _Task, settings: RenderSettings) -> list[Row]:
+def _left_out(task: _Task, settings: RenderSettings, sounds: Sounds) -> list[Row]:
     """What a finished track has not of its song. Of composed songs only silent parts count: nobody wrote the others."""
     silent = silent_stems(task.folder)
     if task.song is None and not silent:
         return []
     song = task.song or _composed(settings, task.number)
-    reasons = [_against(part, settings) for part in song.parts]
+    presets = [patch for patch, _, _ in _draw_presets(song, task.split, settings, sounds.presets)]
+    patches = sounds.cast(song, task.split, settings, presets)
+    reasons = [_against(part, patch, settings) for part, patch in zip(song.parts, patches, strict=True)]
     drawn = [part for part, reason in zip(song.parts, reasons, strict=True) if not reason]
     found = [(part, reason) for part, reason in zip(song.parts, reasons, strict=True) if reason and task.song]
     found += [(drawn[number], SILENT) for number in silent]

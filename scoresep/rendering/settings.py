@@ -24,6 +24,10 @@ RENDER_VERSION = 2
 """Goes into a corpus's settings: raise it when the same music gives other audio."""
 MIDI_VERSION = 2
 """The same of songs from MIDI files: raise it when the same file gives other music."""
+CHAIN_VERSION = 1
+"""The same for corpora with chains alone: raise it when the same music gives other audio there."""
+_CHAIN_SETTINGS = ("packs", "pack_share", "weak_packs", "impulses", "chains")
+"""What only a corpus with packs or chains remembers."""
 DEFAULT_SONGS = 60
 
 
@@ -40,6 +44,11 @@ class RenderSettings:
         seconds: length of a composed song, longest excerpt of a MIDI file.
         sample_rate: of the audio files (Hz).
         splits: shares of train, validation and test; with three songs or more each has at least one.
+        sounds: folders of sounds that play beside the SoundFonts (`sources.packs`).
+        weak_packs: whether packs of weak provenance are among them.
+        pack_share: share of the parts that those sounds play, where they can.
+        impulses: folder of impulse responses; None: where there are chains, synthesised ones.
+        chains: whether stems go through amplifiers, effects and rooms; None: with `sounds` or `impulses`.
     """
 
     songs: int | None = None
@@ -50,6 +59,15 @@ class RenderSettings:
     seconds: float = 30.0
     sample_rate: int = 44100
     splits: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    sounds: tuple[Path, ...] = ()
+    weak_packs: bool = False
+    pack_share: float = 0.7
+    impulses: Path | None = None
+    chains: bool | None = None
+
+    @property
+    def with_chains(self) -> bool:
+        return bool(self.sounds or self.impulses) if self.chains is None else self.chains
 
     def __post_init__(self) -> None:
         faults = []
@@ -67,6 +85,10 @@ class RenderSettings:
             or not math.isclose(sum(self.splits), 1, abs_tol=1e-6)
         ):
             faults.append(f"splits must be three positive shares that add up to 1, not {self.splits}")
+        if not 0 <= self.pack_share <= 1:
+            faults.append(f"the share of packs must be from 0 to 1, not {self.pack_share}")
+        if self.impulses is not None and self.chains is False:
+            faults.append("impulse responses are for chains; leave one of the two settings out")
         for name in self.groups:
             if name not in INSTRUMENTS:
                 faults.append(f"unknown group '{name}'{nearest(name, INSTRUMENTS)}")
@@ -89,14 +111,18 @@ def split_sequence(count: int, shares: Sequence[float]) -> list[str]:
     return sequence
 
 
-def claim(out: Path, settings: RenderSettings, songs: Sequence[Song | None]) -> None:
+def claim(
+    out: Path, settings: RenderSettings, songs: Sequence[Song | None], sounds: dict[str, str] | None = None
+) -> None:
     """See that `out` is free or holds the beginning of this corpus, and write its settings.
+
+    `sounds` are what is remembered of folders of sounds and impulse responses.
 
     Raises:
         ScoresepError: `out` is a file, holds something else, was made with another setting, or has more songs.
         Unwritable: the disk refuses.
     """
-    described = _described(settings, songs)
+    described = {**_described(settings, songs), **(sounds or {})}
     path = out / SETTINGS_FILE
     remedy = "choose another folder or remove this one"
     if out.exists() and not out.is_dir():
@@ -123,9 +149,9 @@ def _read_settings(path: Path, remedy: str) -> dict[str, object]:
 
 
 def _compare(out: Path, there: dict[str, object], wanted: dict[str, object], remedy: str) -> None:
-    for name, value in wanted.items():
-        if name not in ("songs", "music") and there.get(name) != value:
-            raise ScoresepError(f"{out} was rendered with {name} = {there.get(name)}, not {value}; {remedy}")
+    for name in (*wanted, *(name for name in _CHAIN_SETTINGS if name not in wanted)):
+        if name not in ("songs", "music") and there.get(name) != wanted.get(name):
+            raise ScoresepError(f"{out} was rendered with {name} = {there.get(name)}, not {wanted.get(name)}; {remedy}")
     if int(str(there["songs"])) > int(str(wanted["songs"])):
         raise ScoresepError(f"{out} was rendered with songs = {there['songs']}, more than {wanted['songs']}; {remedy}")
     music, new = there.get("music"), wanted["music"]
@@ -135,7 +161,7 @@ def _compare(out: Path, there: dict[str, object], wanted: dict[str, object], rem
 
 def _described(settings: RenderSettings, songs: Sequence[Song | None]) -> dict[str, object]:
     """Settings as JSON: SoundFonts by name and md5, MIDI songs by their fingerprints, no paths (a corpus may move)."""
-    return {
+    described: dict[str, object] = {
         "render_version": RENDER_VERSION,
         "composer_version": COMPOSER_VERSION,
         "source": "composer" if settings.midi_dir is None else "midi",
@@ -149,6 +175,11 @@ def _described(settings: RenderSettings, songs: Sequence[Song | None]) -> dict[s
         "songs": len(songs),
         "music": [song.uuid for song in songs if song],
     }
+    if settings.sounds:
+        described |= {"pack_share": settings.pack_share, "weak_packs": settings.weak_packs}
+    if settings.with_chains:
+        described["chains"] = CHAIN_VERSION
+    return described
 
 
 def digest(data: bytes) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from scoresep.features.channels import DEFAULT_BEND_RANGE, DRUM_CHANNEL
 from scoresep.features.score import SHORTEST_NOTE, Part, first_strikes
+from scoresep.instruments import INSTRUMENTS, group_of
 from scoresep.rendering.left_out import Row
 
 TICKS_PER_BEAT = 960
@@ -144,3 +145,10 @@ def _set_up(part: Part, channel: int, controls: Sequence[tuple[int, int]], full:
         pairs += [(101, 0), (100, 0), (6, int(full)), (38, 0)]
     program = mido.Message("program_change", channel=channel, program=part.program)
     return [program] + [mido.Message("control_change", channel=channel, control=c, value=v) for c, v in pairs]
+
+
+def group_name(part: Part) -> str | None:
+    """Name of the group a part belongs to; None for programs outside all groups (effects, ethnic instruments)."""
+    table = tuple(INSTRUMENTS.values())
+    index = group_of(part.program, part.is_drum, table)
+    return None if index is None else table[index].name

@@ -24,6 +24,7 @@ from scoresep.errors import ScoresepError
 from scoresep.features.audio import fit, resample
 from scoresep.features.score import Part
 from scoresep.files import existing_file
+from scoresep.rendering.patch import Credit
 from scoresep.rendering.song import Song, midi_bytes
 
 DRUM_BANK = 128
@@ -31,6 +32,7 @@ VOLUMES = (127, 90, 64, 45, 32, 16, 8)
 """Values of controller 7 tried in turn until the 16-bit output does not clip: as loud as fits, for its precision."""
 CLIPPED = 32766
 _GENERATOR = 4  # bytes of a generator record
+_INFO = (b"ICOP", b"INAM", b"IENG")
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,21 @@ def presets(path: Path) -> tuple[Preset, ...]:
     return tuple(sorted((p for p in found if p.bank in (0, DRUM_BANK)), key=lambda p: (p.bank, p.program)))
 
 
+def soundfont_credit(path: Path) -> Credit:
+    """Whose a bank is, as its INFO list says (SoundFont 2.04, section 5): copyright, name and engineers."""
+    data = soundfont_bytes(path)
+    said = {name: body for name, body in _leaf_chunks(data, 12, len(data)) if name in _INFO}
+    rights, bank, engineers = (_words(said.get(name, b"")) for name in _INFO)
+    return Credit(rights, ", ".join(filter(None, (bank, engineers))))
+
+
+def _words(text: bytes) -> str:
+    """A text of the INFO list as one line."""
+    return " ".join(text.split(b"\0")[0].decode("latin-1").split())
+
+
 def _leaf_chunks(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """Walk a RIFF body: (id, body) of the preset tables found in its LISTs; sample data are not copied."""
+    """Walk a RIFF body: (id, body) of the preset tables and credits in its LISTs; sample data are not copied."""
     while start + 8 <= end:
         name, size = data[start : start + 4], struct.unpack_from("<I", data, start + 4)[0]
         body = start + 8
@@ -92,7 +107,7 @@ def _leaf_chunks(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, byt
             raise ValueError(f"chunk {name!r} runs past the end of the file")
         if name == b"LIST":
             yield from _leaf_chunks(data, body + 4, body + size)
-        elif name in (b"phdr", b"pbag", b"pgen"):
+        elif name in (b"phdr", b"pbag", b"pgen", *_INFO):
             yield name, data[body : body + size]
         start = body + size + size % 2
 

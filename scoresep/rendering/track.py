@@ -18,10 +18,12 @@ from scoresep.errors import ScoresepError
 from scoresep.features.score import Part
 from scoresep.files import writing
 from scoresep.instruments import DRUM_PROGRAM
+from scoresep.rendering.casting import as_played, written_program
+from scoresep.rendering.chain import Chain, apply_chain, described
 from scoresep.rendering.loudness import STEM_LUFS, TARGET_PEAK_DB, integrated_loudness, mix_stems
-from scoresep.rendering.patches import Patch
+from scoresep.rendering.patch import Patch
 from scoresep.rendering.song import Song, midi_bytes
-from scoresep.rendering.synth import render_part
+from scoresep.rendering.sources import SOURCES
 from scoresep.rendering.tone import Tone, apply_tone
 
 QUIETEST_LUFS = -70.0
@@ -34,12 +36,16 @@ class SilentSong(ScoresepError):
 
 @dataclass(frozen=True)
 class Stem:
-    """A part with the patch that plays it, the strength of its reverberation (controller 91) and its tone control."""
+    """A part with the patch that plays it, the strength of its reverberation (controller 91) and its tone control.
+
+    A chain takes the place of both, where there is one.
+    """
 
     part: Part
     patch: Patch
     reverb: int
     tone: Tone
+    chain: Chain = ()
 
 
 def write_track(folder: Path, song: Song, stems: Sequence[Stem], sample_rate: int) -> None:
@@ -94,15 +100,20 @@ def _write(folder: Path, track: str, song: Song, stems: Sequence[Stem], sample_r
 
 
 def _sound(song: Song, stem: Stem, sample_rate: int) -> np.ndarray:
-    part = replace(stem.part, program=stem.patch.program)
-    sound = render_part(stem.patch.soundfont, song, part, sample_rate, ((91, stem.reverb), (93, 0)))
-    return apply_tone(sound, stem.tone, sample_rate)
+    part = as_played(stem.part, stem.patch)
+    reverb = 0 if stem.chain else stem.reverb
+    sound = SOURCES[stem.patch.source].play(stem.patch, song, part, sample_rate, reverb)
+    return apply_chain(sound, stem.chain, sample_rate) if stem.chain else apply_tone(sound, stem.tone, sample_rate)
 
 
 def _written_part(stem: Stem) -> Part:
     """The part as its MIDI file shows it: program of the patch, 0 for drums, named after its instrument class."""
-    program = 0 if stem.part.is_drum else stem.patch.program
+    program = 0 if stem.part.is_drum else _program(stem)
     return replace(stem.part, program=program, name=stem.part.name or _instrument_class(stem))
+
+
+def _program(stem: Stem) -> int:
+    return written_program(stem.part, stem.patch)
 
 
 def _write_flac(path: Path, samples: np.ndarray, sample_rate: int) -> None:
@@ -111,21 +122,23 @@ def _write_flac(path: Path, samples: np.ndarray, sample_rate: int) -> None:
 
 
 def _instrument_class(stem: Stem) -> str:
-    return "Drums" if stem.part.is_drum else pretty_midi.program_to_instrument_class(stem.patch.program)
+    return "Drums" if stem.part.is_drum else pretty_midi.program_to_instrument_class(_program(stem))
 
 
 def _describe(stem: Stem, lufs: float) -> dict[str, object]:
     """Metadata of one stem, with the keys and the manners of Slakh (a stem without sound has no loudness)."""
     drums = stem.part.is_drum
-    described: dict[str, object] = {
+    about: dict[str, object] = {
         "audio_rendered": lufs > QUIETEST_LUFS,
         "inst_class": _instrument_class(stem),
         "is_drum": drums,
-        "midi_program_name": "Drums" if drums else pretty_midi.program_to_instrument_name(stem.patch.program),
+        "midi_program_name": "Drums" if drums else pretty_midi.program_to_instrument_name(_program(stem)),
         "midi_saved": lufs > QUIETEST_LUFS,
         "plugin_name": stem.patch.label if lufs > QUIETEST_LUFS else "None",
-        "program_num": DRUM_PROGRAM if drums else stem.patch.program,
+        "program_num": DRUM_PROGRAM if drums else _program(stem),
     }
     if lufs > QUIETEST_LUFS and math.isfinite(lufs):
-        described["integrated_loudness"] = lufs
-    return described
+        about["integrated_loudness"] = lufs
+    if stem.chain:
+        about["chain"] = described(stem.chain)
+    return about
