@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from scoresep.errors import ScoresepError, described, unwritable
+from scoresep.errors import ScoresepError, Unwritable, described, unwritable
 
 LONGEST_STEM = 100
 """Bytes of a name that its temporary name keeps: file systems take 255, and a host's name and more are added."""
@@ -273,8 +273,13 @@ def check_writable(path: Path, what: str) -> None:
     """
     path = as_target(path, what)
     folder = next(folder for folder in path.absolute().parents if folder.is_dir())
-    with writing(path), tempfile.TemporaryFile(dir=folder):
-        pass
+    try:
+        with writing(path), tempfile.TemporaryFile(dir=folder):
+            pass
+    except Unwritable:
+        raise
+    except OSError as fault:
+        raise ScoresepError(f"the {what} cannot be written to {path} ({fault.strerror}); give another place") from fault
 
 
 def first_bytes(path: Path, count: int) -> bytes:

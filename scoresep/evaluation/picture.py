@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scoresep.evaluation.evaluate import opened
+from scoresep.evaluation.records import Settings
 from scoresep.inference.picture import draw_picture
 from scoresep.inference.separate import Options, separate_array
 from scoresep.inference.transcribe import transcribe_array
@@ -25,7 +26,7 @@ def plot_track(
     Raises:
         ScoresepError: as `evaluate`, or `path` cannot be written.
     """
-    checkpoint, cache = opened(checkpoint_path, cache_path)
+    checkpoint, cache = opened(checkpoint_path, cache_path, Settings(split, (), refine=refine))
     model, row = checkpoint.model.to(device), int(cache.rows(split)[0])
     mixture, rate, truth = cache.mixture(row), cache.grid.sample_rate, cache.notes(row)
     draw_picture(

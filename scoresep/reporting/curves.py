@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from scoresep.errors import ScoresepError
-from scoresep.training.log import read_log
+from scoresep.training.log import LOG_NAME, read_log
 
 TOTAL = "total"
 LARGEST = 1e15
@@ -58,9 +58,13 @@ def read_curves(run: Path, recipes: Mapping[int, Mapping[str, Any]]) -> list[Sta
         ScoresepError: the log cannot be read.
     """
     try:
-        records = [record for record in read_log(run) if well_formed(record)]
+        entries = read_log(run)
+        foreign = not entries and (run / LOG_NAME).exists() and (run / LOG_NAME).stat().st_size
     except OSError as fault:
         raise ScoresepError(f"the log of {run} cannot be read ({fault}); give the folder of another run") from fault
+    if foreign:
+        raise ScoresepError(f"the log of {run} cannot be read (no line is a record); give the folder of another run")
+    records = [record for record in entries if well_formed(record)]
     return [
         stage_curves(stage, [record for record in records if record["stage"] == stage], recipes.get(stage, {}))
         for stage in sorted({record["stage"] for record in records})
