@@ -481,6 +481,8 @@ def test_a_cache_without_a_training_split(command, corpus_copy):
         ("--recipe none.toml", ["none.toml does not exist", "mini, paper, taught"]),
         ("--recipe minni", ["unknown recipe 'minni'; did you mean 'mini'"]),
         ("--recipe bad.toml", ["bad.toml is not valid TOML"]),
+        ("--set trunk.channels=8", ["unknown setting 'trunk'; it is called 'network' now"]),
+        ("--set network.network=[1]", ["unknown network '[1]'", "tcn"]),
         ("--set data.bach=3", ["unknown setting 'data.bach'; did you mean 'batch'"]),
         ("--set data.batch=many", ["'data.batch' must be of type int, not 'many'"]),
         ("--set seed", ["--set 'seed' is not of the form key=value"]),

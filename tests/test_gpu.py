@@ -152,7 +152,7 @@ def test_what_is_missing_there():
 
 def test_too_much_to_travel_is_refused(tmp_path, make, monkeypatch, capsys):
     pack, gpu = tool("gpu_pack"), tool("gpu")
-    monkeypatch.setattr(pack, "fetch_wheels", lambda folder: (folder / "a.whl").write_bytes(b"12345"))
+    monkeypatch.setattr(pack, "fetch_wheels", lambda folder, wanted: (folder / "a.whl").write_bytes(b"12345"))
     songs(tmp_path / "midi", make)
     given = gpu.argparse.Namespace(out=tmp_path / "pack", midi=tmp_path / "midi", soundfont=[], songs=3)
     assert gpu.pack(given) == 0
@@ -163,3 +163,42 @@ def test_too_much_to_travel_is_refused(tmp_path, make, monkeypatch, capsys):
     given.midi = tmp_path / "none"
     shutil.rmtree(tmp_path / "pack")
     assert gpu.pack(given) == 2 and "none: no such file or folder" in capsys.readouterr().err
+
+
+def test_a_pack_that_cannot_be_made_leaves_the_last_one(tmp_path, make, monkeypatch, capsys):
+    pack, gpu = tool("gpu_pack"), tool("gpu")
+    (tmp_path / "pack" / "wheels").mkdir(parents=True)
+    (tmp_path / "pack" / "wheels" / "last.whl").touch()
+    (tmp_path / "empty").mkdir()
+    songs(tmp_path / "midi", make)
+
+    def refused(word: str, midi: str, count: int | None = None) -> None:
+        given = gpu.argparse.Namespace(out=tmp_path / "pack", midi=tmp_path / midi, soundfont=[], songs=count)
+        assert gpu.pack(given) == 2 and word in capsys.readouterr().err
+        assert (tmp_path / "pack" / "wheels" / "last.whl").exists()
+
+    refused("no songs", "empty")
+    refused("--songs above 0", "midi", 0)
+    monkeypatch.setattr(pack, "wheels_wanted", lambda: ["no-such-package-of-ours==0"])
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    refused("pip could not", "midi")
+    monkeypatch.undo()
+    monkeypatch.setattr(pack, "THERE", ("a-package-that-is-not-here",))
+    refused("project's environment", "midi")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--only", "steps,foo"), ("--minutes", "0"), ("--minutes", "nan"), ("--device", "gpu"), ("--out", "file/out")],
+)
+def test_options_are_looked_at_before_a_minute_is_spent(tmp_path, option, value):
+    (tmp_path / "file").touch()
+    line = [sys.executable, TOOL, "run", "--out", "out", option, value]
+    ended = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 2 and option in ended.stderr and "Traceback" not in ended.stderr
+    assert not ended.stdout
+
+
+def test_a_phase_without_figures_says_why_in_the_table():
+    found = {"status": "failed (1)", "seconds": 1.0, "figures": {}, "said": ["Traceback", "ImportError: no a | b"]}
+    assert "| | it said | ImportError: no a / b |" in tool("gpu").table({"phases": {"stream": found}})

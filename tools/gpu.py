@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -82,14 +83,32 @@ def main() -> int:
     given = parser.parse_args()
     if given.command == "pack":
         return pack(given)
-    given.out.mkdir(parents=True, exist_ok=True)
+    if fault := refused(given):
+        work.error(fault)
     given.out, given.pack = given.out.resolve(), given.pack.resolve()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if given.work:
-        given.work.mkdir(parents=True, exist_ok=True)
         return run(given, given.work.resolve())
     with tempfile.TemporaryDirectory(prefix="gpu-", ignore_cleanup_errors=True) as folder:
         return run(given, Path(folder))
+
+
+def refused(given: argparse.Namespace) -> str:
+    """What is wrong with the options of `run`, before a minute is spent; makes the folders."""
+    names = [BESIDE.name, *(phase.name for phase in PHASES)]
+    if unknown := [name for name in given.only.split(",") if given.only and name not in names]:
+        return f"--only: no phase is called {', '.join(map(repr, unknown))}; they are {', '.join(names)}"
+    if not 0 < given.minutes < 1e6:
+        return f"--minutes {given.minutes:g} is no length of time; give a number above 0, such as 8"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", given.device):
+        return f"--device '{given.device}' is none of cuda, cuda:1, ..., cpu"
+    for option, folder in (("--out", given.out), ("--work", given.work)):
+        try:
+            if folder:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            return f"{option} {folder}: {fault.strerror}; give another folder"
+    return ""
 
 
 def pack(given: argparse.Namespace) -> int:
@@ -99,7 +118,11 @@ def pack(given: argparse.Namespace) -> int:
     if absent := [str(path) for path in (given.midi, *given.soundfont) if not path.exists()]:
         print(f"error: {', '.join(absent)}: no such file or folder", file=sys.stderr)
         return 2
-    sizes = gpu_pack.pack(given.out, given.midi, given.soundfont, given.songs)
+    try:
+        sizes = gpu_pack.pack(given.out, given.midi, given.soundfont, given.songs)
+    except gpu_pack.Unpackable as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return 2
     for name, size in sizes.items():
         print(f"{name:>12}: {size / 1e6:5.1f} MB")
     total, most = sum(sizes.values()), gpu_pack.MOST_BYTES
@@ -176,6 +199,8 @@ def surroundings(given: argparse.Namespace, work: Path) -> dict[str, str]:
     if sys.version_info[:2] != WHEELS_ARE_FOR:
         print("this is another Python than the wheels are for: the packages that it has must do", flush=True)
         wheels = []
+    elif not wheels:
+        print(f"{given.pack / 'wheels'} holds no wheels: the packages that this Python has must do", flush=True)
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(site)
@@ -236,6 +261,8 @@ def table(summary: dict[str, Any]) -> str:
     lines = ["| phase | figure | found |", "|---|---|---|"]
     for name, found in summary["phases"].items():
         lines.append(f"| **{name}** | {found['seconds']:.0f} s | {found['status']} |")
+        if found["status"] != "done" and not found["figures"] and found.get("said"):
+            lines.append(f"| | it said | {found['said'][-1].replace('|', '/')} |")
         for figure, values in found["figures"].items():
             lines.append(f"| | {figure} | {'; '.join(words(values))} |")
     return "\n".join(lines)

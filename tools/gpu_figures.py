@@ -145,7 +145,7 @@ def forget_peak(given: argparse.Namespace) -> None:
     import torch
 
     if given.device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.reset_peak_memory_stats(given.device)
 
 
 def operations(made: Any) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterable
 from importlib import metadata
@@ -28,6 +29,10 @@ MOST_BYTES = 60_000_000
 Sizes = dict[str, int]
 
 
+class Unpackable(Exception):
+    """Why there can be no pack, and what to do."""
+
+
 def pack(out: Path, midi: Path | None, soundfonts: Iterable[Path], songs: int | None) -> Sizes:
     """Fill the folder `out`, anew; the bytes of each part of what travels.
 
@@ -36,13 +41,22 @@ def pack(out: Path, midi: Path | None, soundfonts: Iterable[Path], songs: int | 
         midi: folder of songs, searched recursively.
         soundfonts: banks beside the one that comes with the wheel of pretty_midi.
         songs: how many, spread evenly over the folder; None for all.
+
+    Raises:
+        Unpackable: there are no songs, or wheels cannot be had; what lay in `out` before lies there still.
     """
-    for name in ("wheels", "midi", "soundfonts"):
-        shutil.rmtree(out / name, ignore_errors=True)
-        (out / name).mkdir(parents=True)
-    fetch_wheels(out / "wheels")
     found = sorted(path for path in midi.rglob("*") if path.suffix.lower() in (".mid", ".midi")) if midi else []
-    chosen = found if songs is None else [found[k * len(found) // songs] for k in range(min(songs, len(found)))]
+    count = len(found) if songs is None else min(songs, len(found))
+    if midi and count < 1:
+        raise Unpackable(f"{midi}: no songs (.mid, .midi) to take; give --midi a folder of some, and --songs above 0")
+    chosen = [found[k * len(found) // count] for k in range(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        fetch_wheels(Path(folder), wheels_wanted())
+        for name in ("wheels", "midi", "soundfonts"):
+            shutil.rmtree(out / name, ignore_errors=True)
+        shutil.copytree(folder, out / "wheels")
+    for name in ("midi", "soundfonts"):
+        (out / name).mkdir()
     for number, path in enumerate(chosen):
         shutil.copyfile(path, out / "midi" / f"{number:04d}-{path.name}")
     for path in soundfonts:
@@ -50,12 +64,34 @@ def pack(out: Path, midi: Path | None, soundfonts: Iterable[Path], songs: int | 
     return {"project": project_bytes(), **{path.name: folder_bytes(path) for path in sorted(out.iterdir())}}
 
 
-def fetch_wheels(folder: Path) -> None:
-    """Download the wheels of all that is missing there."""
-    wanted = [f"{name}=={version}" for name, version in pinned().items() if name in missing()]
+def wheels_wanted() -> list[str]:
+    """Names and versions of all that is missing there.
+
+    Raises:
+        Unpackable: this is not the project's environment.
+    """
+    try:
+        needed, versions = missing(), pinned()
+    except ImportError as fault:  # of a package, or of what is known about one
+        raise Unpackable(
+            f"{fault}; run `pack` in the project's environment: pip install -c constraints.txt -e '.[test]'"
+        ) from fault
+    if unpinned := needed - versions.keys():
+        raise Unpackable(f"constraints.txt has no version of {', '.join(sorted(unpinned))}; add it")
+    return [f"{name}=={versions[name]}" for name in sorted(needed)]
+
+
+def fetch_wheels(folder: Path, wanted: Iterable[str]) -> None:
+    """Download wheels.
+
+    Raises:
+        Unpackable: pip could not; what it said is on standard error.
+    """
     options = ["--no-deps", "--only-binary=:all:", "--python-version", PYTHON, "--quiet", "--dest", str(folder)]
     platforms = [word for platform in PLATFORMS for word in ("--platform", platform)]
-    subprocess.run([sys.executable, "-m", "pip", "download", *options, *platforms, *wanted], check=True)
+    line = [sys.executable, "-m", "pip", "download", *options, *platforms, *wanted]
+    if subprocess.run(line).returncode:
+        raise Unpackable("pip could not fetch all wheels, see above; mend that and pack again")
 
 
 def missing() -> set[str]:

@@ -32,7 +32,7 @@ def network_called(name: Any) -> Network:
     Raises:
         UnknownNetwork: there is none.
     """
-    if name not in NETWORKS:
+    if not isinstance(name, str) or name not in NETWORKS:
         raise UnknownNetwork(f"unknown network '{name}'{nearest(str(name), NETWORKS)}")
     return NETWORKS[name]
 

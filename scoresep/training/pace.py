@@ -136,6 +136,9 @@ def paced(
             log.note(f"{path}: {words(found)}, as they were fixed")
         return found.applied(recipe)
     if not measure:
+        if plans and not wish.force:
+            others = " and ".join(dict.fromkeys(each.rpartition(",")[0] for each in plans))
+            log.note(f"{path} has numbers of steps for {others}, none for these minutes, settings and this cache")
         return recipe
     numbers = ranks.from_first(lambda: unfinished(folder, wish.last))
     numbers = [number for number in numbers if recipe.stages[number].steps]

@@ -21,6 +21,9 @@ from scoresep.models.networks import ROLES, name_of, network_called
 from scoresep.training.recipe import Recipe, Weights
 from scoresep.training.supervision import SUPERVISIONS, refused
 
+RENAMED = {"trunk": "network"}
+"""Settings of older recipes, and what they are called now."""
+
 
 def shipped_recipes() -> list[str]:
     """Names of the recipes that come with scoresep."""
@@ -151,7 +154,8 @@ def build(kind: type, values: Mapping[str, Any], base: Any, prefix: str) -> Any:
     changes = {}
     for name, value in values.items():
         if name not in known:
-            raise ScoresepError(f"unknown setting '{prefix}{name}'{nearest(name, known)}")
+            remedy = f"; it is called '{RENAMED[name]}' now" if name in RENAMED else nearest(name, known)
+            raise ScoresepError(f"unknown setting '{prefix}{name}'{remedy}")
         table = hints[name] in (Weights, Settings) or dataclasses.is_dataclass(hints[name])
         if table and not isinstance(value, Mapping):
             raise ScoresepError(f"setting '{prefix}{name}' is a table, not {value!r}")

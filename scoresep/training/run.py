@@ -140,7 +140,7 @@ def find_stages(
             None if force and number == last else find_stage(stage, path, cache, recipe, note, ranks)
         )
         if found and (number == last or not found.complete):
-            check_settings(found, recipe, stage, path)
+            check_settings(found, recipe, stage, path, may_force=number == last)
     return there
 
 
@@ -169,10 +169,11 @@ def check_parent(found: Checkpoint | None, parent: str, path: Path) -> None:
         raise ScoresepError(f"{path} began from another stage before it; delete it or give another --run")
 
 
-def check_settings(found: Checkpoint, recipe: Recipe, stage: Stage, path: Path) -> None:
-    """Refuse a stage that was trained with other settings than those asked for."""
+def check_settings(found: Checkpoint, recipe: Recipe, stage: Stage, path: Path, *, may_force: bool) -> None:
+    """Refuse a stage that was trained with other settings than those asked for; `--force` is for the last one alone."""
     if changed := difference(relevant(found.recipe, stage), relevant(recipe.to_dict(), stage)):
-        raise ScoresepError(f"{path} was trained with other settings: {changed}; give another --run, or --force")
+        remedy = "give another --run, or --force" if may_force else f"give another --run, or delete {path}"
+        raise ScoresepError(f"{path} was trained with other settings: {changed}; {remedy}")
 
 
 def relevant(recipe: dict[str, Any], stage: Stage) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Clock:
     """Stop-watch of the parts of steps; on a GPU it marks the device's time line and waits for it in `read` alone."""
 
     def __init__(self, device: torch.device) -> None:
-        self._on_gpu = device.type == "cuda"
+        self._on_gpu, self._device = device.type == "cuda", device
         self._marks: list[tuple[str, Any]] = []
         self._part = ""
         self._steps = 0
@@ -45,7 +45,7 @@ class Clock:
         if not self._steps:
             return {}
         if self._on_gpu:
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self._device)
         spent = dict.fromkeys(PARTS, 0.0)
         for (part, began), (_, ended) in zip(self._marks, self._marks[1:], strict=False):
             if part:
@@ -87,5 +87,5 @@ class Clock:
         if not self._on_gpu:
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
-        event.record()
+        event.record(torch.cuda.current_stream(self._device))  # not of the current device, which may be another
         return event

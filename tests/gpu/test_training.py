@@ -136,6 +136,15 @@ def test_validation(begin, device):
         assert found == pytest.approx(expected, rel=1e-2)
 
 
+def test_another_device_than_the_current_one(begin, device):
+    """Events of the stop-watch are of the device that is timed."""
+    if device.type != "cuda" or torch.cuda.device_count() < 2:
+        pytest.skip("there are not two GPUs")
+    session = begin(1, torch.device("cuda", 1))
+    stepped(session)
+    assert session.clock.read()["transcriptor"] > 0
+
+
 def test_two_ranks(prepared, device, tmp_path):
     """A device each, against one process with the whole batch."""
     if device.type != "cuda" or torch.cuda.device_count() < 2:

@@ -62,8 +62,8 @@ def test_too_little_time_is_refused(make, cache, tmp_path):
 def go(cache, make, tmp_path):
     """A function that trains up to a stage in so many minutes, or by a recipe; returns the folder and what was said."""
 
-    def run(name: str, last: int = 3, minutes: float | None = None, recipe=None, force: bool = False):
-        said: list[str] = []
+    def run(name: str, last: int = 3, minutes: float | None = None, recipe=None, force: bool = False, said=None):
+        said = [] if said is None else said
         log = RunLog(tmp_path / name, note=said.append)
         wish = Wish(minutes or 0.0, time.monotonic(), last, force)
         fix = (
@@ -133,6 +133,10 @@ def test_finished_stages_take_no_time_of_the_others(go):
     assert load_checkpoint(stage_path(folder, 1)).steps == first[1]
     _, said = go("run", last=1, minutes=0.05)
     assert any("as they were fixed" in line for line in said), "an earlier wish is remembered"
+    said.clear()
+    with pytest.raises(ScoresepError, match="other settings"):
+        go("run", last=1, minutes=0.06, said=said)
+    assert any("0.05 minutes, stage 1 and 0.08 minutes, stage 2" in line for line in said)
 
 
 def test_force_fixes_the_last_stage_anew(go, make):

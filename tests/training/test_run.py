@@ -173,8 +173,10 @@ def test_an_unfinished_stage_with_other_settings_is_refused(run, monkeypatch):
     monkeypatch.setattr(runs, "train_stage", lambda session: (runs.save(session, complete=False), False)[1])
     with pytest.raises(Stopped):
         run(1)
-    with pytest.raises(ScoresepError, match=r"other settings: stage1\.steps is 4, not 8"):
+    with pytest.raises(ScoresepError, match=r"other settings: stage1\.steps is 4, not 8.*--force"):
         run(1, "stage1.steps=8")
+    with pytest.raises(ScoresepError, match=r"--run, or delete .*stage1\.pt$"):  # --force is for the last stage
+        run(2, "stage1.steps=8")
 
 
 def test_the_separator_starts_from_the_transcriptors_trunk(run, tmp_path):
