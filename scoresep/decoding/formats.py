@@ -25,6 +25,8 @@ UNREAD_SUFFIXES = (
     *(".tta", ".ac3", ".dts", ".amr", ".ra", ".dsf", ".dff", ".spx", ".voc", ".8svx", ".sph", ".sd2", ".gsm"),
 )
 """Audio that is not read; in folders it is named."""
+_LAYER3 = (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB)
+"""Second bytes of MPEG audio's headers, layer III; the third is below 12 where the bit rate is free."""
 UNREAD = (
     (4, b"ftyp", "MP4 (M4A: AAC or ALAC)"),
     (0, b"\xff\xf1", "AAC"),
@@ -44,6 +46,7 @@ UNREAD = (
     (0, b"Creative Voice File", "VOC"),
     (0, b"NIST_1A", "NIST Sphere"),
     (0, b"MThd", "MIDI, which is a score and no sound"),
+    *((0, bytes([0xFF, second, third]), "MP3 of a free bit rate") for second in _LAYER3 for third in range(12)),
 )
 """Offset, magic bytes and name of formats that are not read."""
 

@@ -7,6 +7,7 @@ libsndfile, for want of such a frame, multiplies the size by the first frame's r
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +33,10 @@ BITRATES = {
 CHAIN = 3
 """Frames in a row that are no chance."""
 SEARCHED = 1 << 20
-"""Bytes in which a first or next frame is looked for."""
+"""Bytes in which a first frame is looked for."""
+_LIKELY = re.compile(rb"\xff[\xe2-\xff][\x10-\xef]")
+"""What a frame begins with; not every such thing is one."""
+_NOT_ZERO = re.compile(rb"[^\0]")
 MOST_FRAMES = (1 << 31) - 2
 """More in a header were never filled in."""
 DECODER_DELAY = 529
@@ -77,12 +81,15 @@ def find_streams(name: str, data: bytes, start: int, end: int) -> list[Stream]:
     Raises:
         ScoresepError: it is cut, damaged or changes its rate or channels.
     """
-    first = _next_frame(data, start, end)
+    end -= 128 * (data[max(end - 128, 0) : end][:3] == b"TAG")  # else a last frame that was cut would go on in it
+    first = _next_frame(data, start, end, SEARCHED)
+    if first is None and data[start : start + 3] == b"ID3":
+        raise ScoresepError(f"{name} is truncated: it ends within its tags; replace it")
     if first is None:
         return []
     walk = _walk(name, data, first, end)
     head = read_head(data, first)
-    found, size = walk.frames - (head is not None), sum(b - a for a, b in walk.spans)
+    found, size = max(walk.frames - (head is not None), 0), sum(b - a for a, b in walk.spans)
     more = head.frames - found if head else 0
     if walk.cut or (more > 0 and not (more == 1 and head.size is not None and head.size <= size)):
         said = f"{found} of {head.frames} frames" if more > 0 else f"its last frame, after {found} others, is not whole"
@@ -150,16 +157,18 @@ def _begins(data: bytes, at: int, end: int, *, few: bool) -> bool:
     return True
 
 
-def _next_frame(data: bytes, start: int, end: int) -> int | None:
-    """Where frames begin, at `start` or after tags and bytes of no meaning."""
+def _next_frame(data: bytes, start: int, end: int, searched: int) -> int | None:
+    """Where frames begin, at `start` or after tags, zeros that fill up, and up to `searched` bytes of no meaning."""
     start = after_tags(data, start, end)
     if _begins(data, start, end, few=True):
         return start
-    at = start
-    while (at := data.find(b"\xff", at, min(end, start + SEARCHED))) >= 0:
-        if _begins(data, at, end, few=False):
-            return at
-        at += 1
+    filled = _NOT_ZERO.search(data, start, end)
+    at = filled.start() if filled else end
+    stop = min(end, at + searched)
+    while found := _LIKELY.search(data, at, stop):
+        if _begins(data, found.start(), end, few=False):
+            return found.start()
+        at = found.start() + 1
     return None
 
 
@@ -180,7 +189,7 @@ def _walk(name: str, data: bytes, first: int, end: int) -> Walk:
             continue
         spans.append((begin, at))
         after = after_tags(data, at, end)
-        following = _next_frame(data, after, end)
+        following = _next_frame(data, after, end, end)
         if following is None:
             return Walk(spans, frames, cut=False)
         if _kind(data, following) != kind:

@@ -169,7 +169,9 @@ def _opened(path: Path, stream: Stream) -> Iterator[soundfile.SoundFile]:
             if file.subtype == "OPUS":
                 file.seek(0)  # else samples before the first are not left out where the stream's clock begins late
         except FAULTS as fault:
-            raise ScoresepError(f"{path} is not readable audio ({_said(fault)}); convert it to WAV or FLAC") from fault
+            raise ScoresepError(
+                f"{path} is not readable audio ({_said(fault)}); replace it, or convert it to WAV or FLAC"
+            ) from fault
         yield file
 
 

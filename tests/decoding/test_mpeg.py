@@ -84,6 +84,29 @@ def test_a_cut_file_is_told_from_one_without_a_header(
         assert len(read(path)) == 1152 * (len(parts) - 1)
 
 
+@pytest.mark.parametrize("header", [True, False])
+def test_a_tag_at_the_end_is_no_part_of_a_frame_that_was_cut(
+    tmp_path: Path, sound: Callable, read: Callable, header: bool
+) -> None:
+    path = tmp_path / "a.mp3"
+    parts = list(frames(encode(path, sound(60_000), mode="CONSTANT")))
+    path.write_bytes(b"".join(parts if header else parts[1:])[:-100] + b"TAG" + bytes(125))
+    with pytest.raises(ScoresepError, match=r"a\.mp3 is truncated.*replace"):
+        read(path)
+
+
+def test_a_file_cut_before_its_sound_is_truncated(tmp_path: Path, sound: Callable, read: Callable) -> None:
+    path = tmp_path / "a.mp3"
+    content = encode(path, sound(10_000))
+    for short in (
+        b"ID3\3\0\0\0\0\x7f\x7f" + bytes(900),
+        content[: content.index(b"Info" if b"Info" in content else b"Xing") + 60],
+    ):
+        path.write_bytes(short)
+        with pytest.raises(ScoresepError, match=r"a\.mp3 is truncated: (0 of|it ends within its tags).*replace"):
+            read(path)
+
+
 def test_a_header_that_counts_itself_is_right(tmp_path: Path, sound: Callable, read: Callable) -> None:
     path = tmp_path / "a.mp3"
     content = bytearray(encode(path, sound(60_000)))
@@ -149,6 +172,7 @@ def ape(size: int) -> bytes:
     [
         (b"ID3\4\0\0" + bytes([0, 20, 0, 0]) + b"\xff\xfb\x90\x64" * (20 << 12), b""),  # a cover that looks like frames
         (b"\0" * 3000, b""),
+        (b"ID3\3\0\0\0\0\0\1\0" + bytes(2_000_000), b""),  # room for more tags, of which its size tells nothing
         (b"some words before it", b"and after it"),
         (ape(500), ape(9000)),
         (b"", b"TAG+" + bytes(223) + b"TAG" + bytes(125)),
@@ -168,11 +192,13 @@ def test_tags_and_other_bytes_around_the_sound(
     np.testing.assert_array_equal(read(path), whole)
 
 
-def test_other_bytes_within_the_sound_are_damage(tmp_path: Path, sound: Callable, read: Callable) -> None:
+@pytest.mark.parametrize("size", [700, 2_000_000])
+def test_other_bytes_within_the_sound_are_damage(tmp_path: Path, sound: Callable, read: Callable, size: int) -> None:
+    """However many, else what follows a hole would be lost."""
     path = tmp_path / "a.mp3"
     parts = list(frames(encode(path, sound(60_000))))[1:]
-    path.write_bytes(b"".join([*parts[:20], bytes(700), *parts[20:]]))
-    with pytest.raises(ScoresepError, match=r"a\.mp3 is damaged: 700 bytes from byte \d+.*replace"):
+    path.write_bytes(b"".join([*parts[:20], bytes(size), *parts[20:]]))
+    with pytest.raises(ScoresepError, match=rf"a\.mp3 is damaged: {size} bytes from byte \d+.*replace"):
         read(path)
 
 

@@ -117,6 +117,7 @@ def test_what_is_no_audio_is_refused_by_name(tmp_path: Path, content: bytes) -> 
         (b"\xff\xf1\x50\x80", "AAC"),
         (bytes.fromhex("3026b2758e66cf11"), "WMA"),
         (b"\x1a\x45\xdf\xa3", "WebM"),
+        (b"\xff\xfb\x00\x44", "free bit rate"),
         (b"MThd\0\0\0\6", "MIDI"),
     ],
 )
@@ -124,6 +125,14 @@ def test_formats_that_are_not_read_are_named_with_the_remedy(tmp_path: Path, hea
     path = tmp_path / "my song.x"
     path.write_bytes(head + bytes(1000))
     with pytest.raises(ScoresepError, match=rf"my song\.x is .*{name}.* not read; .*ffmpeg -i 'my song\.x'"):
+        open_recording(path)
+
+
+def test_a_file_cut_in_its_header_is_to_be_replaced(tmp_path: Path) -> None:
+    """libsndfile says no more than that it cannot read it."""
+    path = write(tmp_path / "a.flac", np.zeros((1000, 1), np.float32), "FLAC", "PCM_16")
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ScoresepError, match=r"a\.flac is not readable audio.*; replace it"):
         open_recording(path)
 
 
