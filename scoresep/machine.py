@@ -18,17 +18,20 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of mallopt(3): freed bytes at the heap's end that go back; pieces that are taken from the system."""
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Variables by which a user may say how OpenMP's threads wait (OpenMP 5.2, section 21.2.8; libgomp; LLVM)."""
+SPINS = 1000
+"""Turns that libgomp's threads wait for one another before they sleep, some 20 microseconds: threads that share a step
+evenly meet within it, and a run alone loses nothing (docs/performance.md). By itself libgomp takes 300,000."""
 
 
 def wait_passively() -> None:
-    """Have threads sleep at barriers instead of spinning, unless the environment says how to wait.
+    """Have threads soon sleep at barriers instead of spinning, unless the environment says how to wait.
 
     Threads that spin keep the cores from the work they wait for, wherever another program runs: two trainings on two
-    cores take three times as long (tools/bench_shared.py). OpenMP reads the variable when torch loads it, so this comes
-    first.
+    cores take three times as long (tools/bench_shared.py). OpenMP reads its variables when torch loads it, so this
+    comes first.
     """
     if not any(name in os.environ for name in WAITING):
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": str(SPINS)}
 
 
 def available_cores() -> int:

@@ -64,7 +64,7 @@ def test_a_shared_machine_is_timed(tmp_path, cache):
     assert ended.returncode == 0, ended.stderr
     rows = [row.strip("| ").split(" | ") for row in ended.stdout.splitlines()[2:]]
     assert [row[:2] for row in rows] == [
-        [job, waiting] for job in ("stage 1", "separate") for waiting in ("spinning", "passive")
+        [job, waiting] for job in ("stage 1", "separate") for waiting in ("spinning", "scoresep")
     ]
     assert all(float(cell) > 0 for row in rows for cell in row[3:])
 
