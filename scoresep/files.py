@@ -43,8 +43,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     with writing(path):
-        if not path.name:
+        if not path.name or is_folder(path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and not path.is_file():
+            raise FileExistsError(errno.EEXIST, "it is a device, not a file")  # to rename a file to it would end it
         temporary = path.with_name(f"{_prefix(path)}{os.getpid()}.tmp{path.suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -218,6 +220,14 @@ def is_folder(path: str | Path) -> bool:
         return False
 
 
+def same_file(a: str | Path, b: str | Path) -> bool:
+    """Whether two names are of one file or folder; not if one is not there."""
+    try:
+        return Path(a).samefile(b)
+    except OSError:
+        return False
+
+
 def existing_file(path: str | Path, what: str, remedy: str) -> Path:
     """Return `path` if it is a readable file.
 
@@ -245,23 +255,35 @@ def as_path(path: object, what: str) -> Path:
         ScoresepError: it is neither a string nor a path, is empty, or cannot be a path.
     """
     named = isinstance(path, (str, os.PathLike)) and isinstance(name := os.fspath(path), str) and name
-    if not named or "\0" in name:
+    if not named or "\0" in name or not _encodable(name):
         raise ScoresepError(f"the {what} is {described(path)}; give a path, as a string or a Path")
     return Path(name)
+
+
+def _encodable(name: str) -> bool:
+    """Whether a file can have this name: not with half a surrogate pair, which stands for no byte."""
+    try:
+        return bool(os.fsencode(name))
+    except UnicodeEncodeError:
+        return False
 
 
 def as_target(path: object, what: str) -> Path:
     """The path of a file to write.
 
     Raises:
-        ScoresepError: as `as_path`, or there is a folder of this name, or a file where its folder should be.
+        ScoresepError: as `as_path`, or there is a folder or a device of this name, or a file where its folder should
+            be, or nobody may look.
     """
     path = as_path(path, what)
     if is_folder(path):
         raise ScoresepError(f"the {what} cannot be written to {path}, which is a folder; give the name of a file in it")
-    for folder in path.parents:
-        if folder.exists() and not folder.is_dir():
-            raise ScoresepError(f"the {what} cannot be written to {path}: {folder} is a file; give another place")
+    with writing(path):
+        if path.exists() and not path.is_file():
+            raise ScoresepError(f"the {what} cannot be written to {path}, which is a device; give the name of a file")
+        for folder in path.parents:
+            if folder.exists() and not folder.is_dir():
+                raise ScoresepError(f"the {what} cannot be written to {path}: {folder} is a file; give another place")
     return path
 
 

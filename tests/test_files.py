@@ -12,7 +12,7 @@ import pytest
 
 from scoresep import files
 from scoresep.errors import ScoresepError
-from scoresep.files import existing_file, replacing, write_json, write_text
+from scoresep.files import as_target, existing_file, replacing, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -68,3 +68,12 @@ def test_what_a_dead_process_left_goes_even_if_nobody_has_waited_for_it(tmp_path
     files.remove_stale(tmp_path / "a.h5")
     assert [path.exists() for path in left] == [False, True]
     child.wait()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device")
+def test_no_file_takes_the_place_of_a_device():
+    with pytest.raises(ScoresepError, match="/dev/full"), replacing("/dev/full"):
+        raise AssertionError("it is to be written")
+    with pytest.raises(ScoresepError, match=r"/dev/full.*device"):
+        as_target("/dev/full", "picture")
+    assert Path("/dev/full").is_char_device()

@@ -74,7 +74,7 @@ def _real_array(samples: Any) -> np.ndarray:
             samples = samples.detach().cpu()
             samples = samples.float() if samples.is_floating_point() else samples
         found = np.asarray(samples)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as fault:  # ragged lists, sparse tensors, ...
+    except Exception as fault:  # of any type: ragged lists, sparse tensors, objects of other packages
         raise ScoresepError(f"the audio is {described(samples)}, which is no array; {remedy}") from fault
     if found.dtype.kind not in "fiu":
         of = f", an array of {found.dtype}" if found.ndim else ""
@@ -121,6 +121,8 @@ def as_names(names: Any) -> tuple[str, ...]:
     Raises:
         ScoresepError: something else.
     """
+    if isinstance(names, np.ndarray):
+        names = names.tolist()
     if names is None or isinstance(names, str):
         return tuple(name.strip() for name in names.split(",")) if names else ()
     found = tuple(names) if isinstance(names, Iterable) and not isinstance(names, (bytes, bytearray)) else (names,)
@@ -175,10 +177,10 @@ def as_notes(notes: Any, instruments: Sequence[Instrument]) -> dict[str, np.ndar
 
 def _note_table(name: str, notes: Any) -> np.ndarray:
     try:
-        if np.iscomplexobj(notes):
-            raise TypeError("complex numbers")
+        if np.iscomplexobj(notes) or np.ma.is_masked(notes):
+            raise TypeError("complex or masked numbers")
         table = np.asarray(notes, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as fault:
+    except Exception as fault:  # of any type, as with audio
         raise ScoresepError(f"the notes of {name} are {described(notes)}, not numbers; {NOTE_REMEDY}") from fault
     if not table.size and table.ndim in (1, 2):
         return np.zeros((0, 4))

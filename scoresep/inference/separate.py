@@ -16,7 +16,7 @@ import numpy as np
 
 from scoresep.errors import ScoresepError
 from scoresep.features.spectrogram import frames_to_spectrum
-from scoresep.files import as_path, folder_for_results
+from scoresep.files import as_path, check_writable, folder_for_results, same_file
 from scoresep.inference.arguments import as_choice, as_model, as_names, as_seconds
 from scoresep.inference.source import ArraySource, FileSource, Progress, Recorder, Source
 from scoresep.inference.stream import (
@@ -136,7 +136,7 @@ def separate_file(
     """Separate a file into `<folder>/<instrument>.<format>`, 32-bit float WAV unless `form` says otherwise.
 
     Nothing appears under a final name before all stems are whole. With `force` the stems of an earlier run give way,
-    whatever their format.
+    whatever their format; the recording itself never does.
 
     Raises:
         ScoresepError: the audio cannot be read, the format cannot hold it, stems are there already (without `force`),
@@ -145,10 +145,13 @@ def separate_file(
     model = as_model(model)
     names, folder = file_names(model, options.instruments), as_path(folder, "folder of stems")
     earlier = earlier_stems(folder, model)
+    if any(same_file(path, audio) for path in earlier):
+        raise ScoresepError(f"a stem would take the place of the recording {audio} itself; give another --out")
     if earlier and not force:
         raise ScoresepError(f"{earlier[0]} is there already; --force replaces it, or give another --out")
     source = FileSource(audio)
     check_fits(form, source)
+    check_writable(folder / f"{names[0]}.{form.name}", "stem")  # before all of the audio is read for its level
     pieces = (piece.stems for piece in separate_stream(source, model, options))
     with folder_for_results(folder):
         written = Written(*write_stems(pieces, names, folder, source, form, options.progress))

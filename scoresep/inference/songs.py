@@ -13,7 +13,7 @@ from pathlib import Path
 from scoresep.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, remedy
 from scoresep.errors import ScoresepError
 from scoresep.features.score import SCORE_SUFFIXES
-from scoresep.files import files_below, is_folder
+from scoresep.files import files_below, is_folder, same_file
 
 LONGEST_NAME = 250
 """Bytes of a result's name, to which `.mid` is added; file systems take 255."""
@@ -76,17 +76,9 @@ def unread_note(given: Sequence[str | Path]) -> str:
 
 
 def _audio_below(folder: Path, out: Path) -> Iterator[Path]:
-    for path in files_below(folder, enter=lambda inner: inner.parent == folder or not _same(inner.parent, out)):
+    for path in files_below(folder, enter=lambda inner: inner.parent == folder or not same_file(inner.parent, out)):
         if path.suffix.lower() in AUDIO_SUFFIXES:
             yield path
-
-
-def _same(a: Path, b: Path) -> bool:
-    """Whether two names are of one file or folder; not if one is not there."""
-    try:
-        return a.samefile(b)
-    except OSError:
-        return False
 
 
 def result_name(path: Path) -> str:
@@ -117,7 +109,7 @@ def without_repeats(songs: Sequence[Song]) -> list[Song]:
     kept: dict[str, list[Song]] = {}
     for song in songs:
         known = kept.setdefault(song.name, [])
-        if not any(other.path == song.path or _same(other.path, song.path) for other in known):
+        if not any(other.path == song.path or same_file(other.path, song.path) for other in known):
             known.append(song)
     there = {id(song) for known in kept.values() for song in known}
     return [song for song in songs if id(song) in there]

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scoresep.errors import ScoresepError
-from scoresep.files import as_target, replacing
+from scoresep.files import as_target, check_writable, replacing
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.inference.arguments import TICKS_A_SECOND, as_choice, as_model, as_notes
 from scoresep.inference.notes import Note, NoteDecoder, sort_notes
@@ -101,6 +101,7 @@ def transcribe_file(
     for path in paths:
         if path.exists() and not force:
             raise ScoresepError(f"{path} is there already; --force replaces it, or give another --out")
+        check_writable(path, "result")
     source = FileSource(audio)
     blocks = posterior_stream(source, model, block_seconds, listen, progress)
     notes = transcribe_stream(blocks, model, source, progress)

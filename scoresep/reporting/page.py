@@ -21,7 +21,7 @@ from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.figures import SEPARATION, Figures
 from scoresep.evaluation.registry import MEAN, METRICS, MODEL, STEMS
 from scoresep.evaluation.tables import MIXTURE, NOTHING, in_unit, labels, number, tables_of
-from scoresep.files import write_text
+from scoresep.files import check_writable, first_bytes, write_text
 from scoresep.grid import Grid
 from scoresep.inference.separate import Options
 from scoresep.plotting import RANGE_DB
@@ -75,14 +75,26 @@ def write_report(
         progress: called with tracks done and tracks in all.
 
     Raises:
-        ScoresepError: something that was given cannot be shown.
+        ScoresepError: something that was given cannot be shown, or `path` cannot be written or holds something else.
     """
+    check_page(Path(path))
     if not 0 <= seconds < math.inf:
         raise ScoresepError(f"excerpts cannot last {seconds} s; give --seconds a number from 0 on")
     page = render(material, tracks, seconds, audio_format(audio), device, progress)
     page = page.replace(SIZE, size_text(len(page.encode(errors="backslashreplace"))))
     write_text(path, page)
     return len(page.encode(errors="backslashreplace"))
+
+
+def check_page(path: Path) -> None:
+    """Refuse a place for the page before the work.
+
+    Raises:
+        ScoresepError: it cannot be written, or holds something else than a page.
+    """
+    check_writable(path, "page")
+    if path.exists() and first_bytes(path, 1) not in (b"", b"<"):
+        raise ScoresepError(f"{path} is there and no page; give another --out")
 
 
 def render(

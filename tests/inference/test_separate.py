@@ -293,8 +293,16 @@ def test_a_stop_leaves_no_stem_behind(model: Model, tmp_path: Path, name: str) -
 def test_output_that_cannot_be_written(model: Model, tmp_path: Path) -> None:
     song = write_song(tmp_path / "song.wav", noise(5000))
     (tmp_path / "out").write_text("a file, not a folder")
-    with pytest.raises(ScoresepError, match=r"cannot write .*out.*choose another place"):
+    with pytest.raises(ScoresepError, match=r"cannot be written .*out.*another place"):
         separate_file(song, model, tmp_path / "out")
+
+
+def test_no_stem_takes_the_place_of_the_recording(model: Model, tmp_path: Path) -> None:
+    song = write_song(tmp_path / f"{model.names[0]}.wav", noise(5000))
+    before = song.read_bytes()
+    with pytest.raises(ScoresepError, match=rf"{song.name} itself; give another --out"):
+        separate_file(song, model, tmp_path, force=True)
+    assert song.read_bytes() == before and list(tmp_path.iterdir()) == [song]
 
 
 def test_a_score_changes_who_gets_what_but_not_the_sum(model: Model, make: type) -> None:
