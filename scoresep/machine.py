@@ -30,7 +30,7 @@ def wait_passively() -> None:
     cores take three times as long (tools/bench_shared.py). OpenMP reads its variables when torch loads it, so this
     comes first.
     """
-    if not any(name in os.environ for name in WAITING):
+    if not any(os.environ.get(name) for name in WAITING):  # an empty one would make libgomp complain
         os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": str(SPINS)}
 
 
