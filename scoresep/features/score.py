@@ -148,7 +148,10 @@ def _messages(tracks: Sequence[Track], playing: Sequence[Sequence[int]]) -> tupl
 
 def _name(track: Track, texts: Sequence[str], channel: int, several: bool) -> str:
     """The name of a part: that of its channel, else of its track; '' if `several` parts share different names."""
-    found = [(prefix, kind, text) for (kind, prefix, _), text in zip(track.names, texts, strict=True)]
+    found = [
+        (prefix if several else -1, kind, text)  # all names of a track that plays on one channel are of that
+        for (kind, prefix, _), text in zip(track.names, texts, strict=True)
+    ]
     for wanted in product((channel, -1), (NAME, INSTRUMENT)):
         if fitting := [text for *place, text in found if tuple(place) == wanted]:
             ambiguous = several and wanted[0] < 0 and len(set(fitting)) > 1

@@ -464,6 +464,12 @@ def test_names_of_channels_are_told_by_prefix(tmp_path):
     assert [part.name for part in read(tmp_path, song(track(title, *notes), kind=0))] == ["Song", "Song"]
 
 
+def test_a_prefix_of_another_channel_hides_no_name(tmp_path):
+    """Some writers put the same prefix before all names."""
+    events = [(0, meta(0x20, b"\1")), (0, meta(3, b"Bass")), *beat(40, channel=5)]
+    assert [part.name for part in read(tmp_path, song(track(*events)))] == ["Bass"]
+
+
 def test_ports_have_channels_of_their_own(tmp_path):
     """More than sixteen channels: each set has its programs, and its drums on channel 10."""
     ports = [(0, meta(0x21, bytes([n]))) for n in (0, 1)]
