@@ -66,11 +66,21 @@ def writing(path: str | Path) -> Iterator[None]:
     """
     try:
         yield
+    except FileNotFoundError as fault:  # by a folder that is there and takes no files, such as /proc
+        if not _on_the_way(fault.filename, Path(path)):
+            raise
+        raise Unwritable(errno.ENOTDIR, fault.strerror, str(path)) from fault
     except (OSError, RuntimeError) as fault:
         refused = unwritable(fault, str(path))
         if refused is None or refused is fault:
             raise
         raise refused from fault
+
+
+def _on_the_way(name: str | bytes | None, path: Path) -> bool:
+    """Whether a name is the path's, a folder's above it, or a temporary one's beside it."""
+    named = Path(os.fsdecode(name or ""))
+    return named in (path, *path.parents) or (named.parent == path.parent and named.name.startswith("."))
 
 
 @contextmanager

@@ -77,3 +77,12 @@ def test_no_file_takes_the_place_of_a_device():
     with pytest.raises(ScoresepError, match=r"/dev/full.*device"):
         as_target("/dev/full", "picture")
     assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")
+def test_a_folder_that_takes_no_files_is_named():
+    for path in ("/proc/a.json", "/proc/folder/a.json"):
+        with pytest.raises(files.Unwritable, match=rf"{path}.*another place"):
+            write_json(path, {})
+    with pytest.raises(FileNotFoundError), files.writing("/tmp/a.json"):
+        Path("/nowhere/song.wav").read_bytes()  # what is read is another matter

@@ -69,8 +69,8 @@ def separate(
     Example: scoresep separate album --ckpt ckpt.pt --out stems --format flac
     """
     from scoresep.inference.guide import read_guide
-    from scoresep.inference.separate import RESIDUAL, Options, file_names, separate_file
-    from scoresep.inference.songs import find_score, find_songs, without_results
+    from scoresep.inference.separate import RESIDUAL, Options, earlier_stems, file_names, separate_file
+    from scoresep.inference.songs import check_no_loss, find_score, find_songs, without_results
     from scoresep.inference.write import choose_format
     from scoresep.instruments import INSTRUMENTS, OTHER
 
@@ -82,6 +82,7 @@ def separate(
     model = load_model(ckpt, device)
     stems = file_names(model, chosen)
     songs = without_results(songs, lambda song: out / song.name, {*model.names, RESIDUAL, *INSTRUMENTS, OTHER.name})
+    check_no_loss(songs, lambda song: earlier_stems(out / song.name, model))
 
     def there(song: Song) -> bool:
         return all((out / song.name / f"{stem}.{stored.name}").exists() for stem in stems)

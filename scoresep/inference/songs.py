@@ -162,6 +162,25 @@ def without_results(songs: Sequence[Song], folder_of: Callable[[Song], Path], na
     ]
 
 
+def check_no_loss(songs: Sequence[Song], results_of: Callable[[Song], Collection[Path]]) -> None:
+    """Refuse songs whose results would take the place of one of the recordings.
+
+    Args:
+        results_of: the files that the results of a song may replace.
+
+    Raises:
+        ScoresepError: names the recording, and the song whose results would.
+    """
+    recordings = {_identity(song.path): song.path for song in songs}
+    for song in songs:
+        for path in results_of(song):
+            if (identity := _identity(path)) and identity in recordings:
+                raise ScoresepError(
+                    f"a stem of {song.path} would take the place of the recording {recordings[identity]} itself; "
+                    "give another --out"
+                )
+
+
 def _identity(folder: Path) -> tuple[int, int] | None:
     try:
         status = folder.stat()

@@ -7,7 +7,7 @@ import pytest
 from scoresep.decoding.formats import AUDIO_SUFFIXES, UNREAD_SUFFIXES
 from scoresep.errors import ScoresepError
 from scoresep.files import write_text
-from scoresep.inference.songs import Song, find_score, find_songs, unread_note, without_results
+from scoresep.inference.songs import Song, check_no_loss, find_score, find_songs, unread_note, without_results
 
 
 @pytest.fixture
@@ -199,3 +199,15 @@ def test_the_score_of_songs_that_had_to_be_told_apart(tmp_path: Path) -> None:
         assert find_score(scores, song) == scores / "x.mid"
     (song,) = find_songs([tmp_path / "\u00e9.wav"], tmp_path / "out")  # a score that came from a Mac
     assert find_score(scores, song).exists()
+
+
+def test_no_result_takes_the_place_of_a_recording_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    song, named = tmp_path / "x.wav", tmp_path / "x" / "piano.wav"
+    for path in (song, named):
+        path.touch()
+    songs = find_songs([song, named], tmp_path)
+    stems = {songs[0].name: [named, tmp_path / "x" / "bass.wav"], songs[1].name: []}
+    with pytest.raises(ScoresepError, match=r"piano\.wav itself; give another --out"):
+        check_no_loss(songs, lambda song: stems[song.name])
+    check_no_loss(songs[:1], lambda song: stems[song.name])
