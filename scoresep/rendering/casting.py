@@ -98,6 +98,14 @@ def sounding_key(kit: Patch, key: int) -> int | None:
     return next((k for k in (key, *SUBSTITUTES.get(key, ())) if k in kit.keys), None)
 
 
+def heard(part: Part, patch: Patch) -> Part:
+    """The notes of a part that `patch` can play: on a key that it has, or of a kit the nearest instrument's."""
+    plays = {key: sounding_key(patch, key) is not None if patch.is_drum else key in patch.keys for key in part.pitch}
+    kept = np.array([plays[key] for key in part.pitch], dtype=bool)
+    fields = {name: getattr(part, name)[kept] for name in ("onset", "offset", "pitch", "velocity")}
+    return part if kept.all() else replace(part, **fields)
+
+
 def as_played(part: Part, patch: Patch) -> Part:
     """The part with the keys that `patch` plays it by. The score keeps the written ones."""
     if not patch.is_drum:

@@ -21,6 +21,7 @@ AGAIN = f"struck again within {SHORTEST_NOTE} s"
 UNWANTED = "instruments not asked for (--groups)"
 NO_PATCH = "no SoundFont or pack has the program"
 SILENT = "silent when played"
+NO_KEY = "keys that the sound lacks"
 BEYOND = "more songs than asked for (--songs)"
 
 

@@ -22,15 +22,18 @@ import numpy as np
 from scoresep.errors import ScoresepError
 from scoresep.features.score import Part
 from scoresep.machine import available_cores
+from scoresep.rendering.casting import heard
 from scoresep.rendering.compose import GROUPS, compose
 from scoresep.rendering.excerpt import read_folder
 from scoresep.rendering.left_out import (
     BEYOND,
+    NO_KEY,
     NO_PATCH,
     SILENT,
     TABLE,
     UNWANTED,
     Row,
+    lost,
     part_name,
     silent_stems,
     write_table,
@@ -232,7 +235,7 @@ def draw_stems(song: Song, split: str, settings: RenderSettings, sounds: Sounds)
     patches = sounds.cast(song, split, settings, [patch for patch, _, _ in drawn])
     chains = sounds.chains(song, settings, patches)
     return [
-        Stem(part, patch, reverb, tone, chain)
+        Stem(heard(part, patch), patch, reverb, tone, chain)
         for part, patch, (_, reverb, tone), chain in zip(song.parts, patches, drawn, chains, strict=True)
         if patch is not None and not _against(part, patch, settings)
     ]
@@ -267,7 +270,9 @@ def _against(part: Part, patch: Patch | None, settings: RenderSettings) -> str:
     """Why a part is not rendered, or ''."""
     if settings.groups and group_name(part) not in settings.groups:
         return UNWANTED
-    return NO_PATCH if patch is None else ""
+    if patch is None:
+        return NO_PATCH
+    return "" if len(heard(part, patch)) else NO_KEY
 
 
 def _left_out(task: _Task, settings: RenderSettings, sounds: Sounds) -> list[Row]:
@@ -279,7 +284,12 @@ def _left_out(task: _Task, settings: RenderSettings, sounds: Sounds) -> list[Row
     presets = [patch for patch, _, _ in _draw_presets(song, task.split, settings, sounds.presets)]
     patches = sounds.cast(song, task.split, settings, presets)
     reasons = [_against(part, patch, settings) for part, patch in zip(song.parts, patches, strict=True)]
-    drawn = [part for part, reason in zip(song.parts, reasons, strict=True) if not reason]
+    drawn = [
+        (part, heard(part, patch))
+        for part, patch, reason in zip(song.parts, patches, reasons, strict=True)
+        if not reason
+    ]
     found = [(part, reason) for part, reason in zip(song.parts, reasons, strict=True) if reason and task.song]
-    found += [(drawn[number], SILENT) for number in silent]
-    return [*song.left_out, *(Row(song.source, part_name(part), len(part), reason) for part, reason in found)]
+    found += [(drawn[number][1], SILENT) for number in silent]
+    rows = [Row(song.source, part_name(part), len(part), reason) for part, reason in found]
+    return [*song.left_out, *rows, *(lost(song.source, *zip(*drawn, strict=True), NO_KEY) if drawn else ())]

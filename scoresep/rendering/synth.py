@@ -32,6 +32,8 @@ VOLUMES = (127, 90, 64, 45, 32, 16, 8)
 """Values of controller 7 tried in turn until the 16-bit output does not clip: as loud as fits, for its precision."""
 CLIPPED = 32766
 _GENERATOR = 4  # bytes of a generator record
+_INSTRUMENT, _KEYS, _SAMPLE = 41, 43, 53  # generators (SoundFont 2.04, section 8.1.2)
+_TABLES = (b"phdr", b"pbag", b"pgen", b"inst", b"ibag", b"igen")
 _INFO = (b"ICOP", b"INAM", b"IENG")
 
 
@@ -44,12 +46,14 @@ class Preset:
         program: 0-127.
         name: as the bank calls it.
         recipe: digest of the generators it is made of; two presets with one recipe sound the same.
+        keys: MIDI keys that it has.
     """
 
     bank: int
     program: int
     name: str
     recipe: str
+    keys: frozenset[int]
 
 
 def default_soundfont() -> Path:
@@ -79,8 +83,8 @@ def presets(path: Path) -> tuple[Preset, ...]:
         if data[:4] != b"RIFF" or data[8:12] != b"sfbk":
             raise ValueError("no RIFF sfbk header")
         chunks = dict(_leaf_chunks(data, 12, len(data)))
-        found = list(_parse_presets(chunks[b"phdr"], chunks[b"pbag"], chunks[b"pgen"]))
-    except (ValueError, KeyError, struct.error) as fault:
+        found = list(_parse_presets(*(chunks[name] for name in _TABLES)))
+    except (ValueError, LookupError, struct.error) as fault:
         raise ScoresepError(f"{path} is not a readable SoundFont 2 bank ({fault}); use another .sf2 file") from fault
     return tuple(sorted((p for p in found if p.bank in (0, DRUM_BANK)), key=lambda p: (p.bank, p.program)))
 
@@ -107,19 +111,51 @@ def _leaf_chunks(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, byt
             raise ValueError(f"chunk {name!r} runs past the end of the file")
         if name == b"LIST":
             yield from _leaf_chunks(data, body + 4, body + size)
-        elif name in (b"phdr", b"pbag", b"pgen", *_INFO):
+        elif name in (*_TABLES, *_INFO):
             yield name, data[body : body + size]
         start = body + size + size % 2
 
 
-def _parse_presets(headers: bytes, bags: bytes, generators: bytes) -> Iterator[Preset]:
+def _parse_presets(
+    headers: bytes, bags: bytes, generators: bytes, instruments: bytes, instrument_bags: bytes, instrument_gens: bytes
+) -> Iterator[Preset]:
     rows = list(struct.iter_unpack("<20sHHHIII", headers))
+    first_bags = [row[1] for row in struct.iter_unpack("<20sH", instruments)]
+    keys = [
+        frozenset().union(*(span for span, _ in _zones(instrument_bags, instrument_gens, *bounds, _SAMPLE)))
+        for bounds in itertools.pairwise(first_bags)
+    ]
     first_generator = [row[0] for row in struct.iter_unpack("<HH", bags)]
     for (name, program, bank, bag, *_), following in itertools.pairwise(rows):
         first, last = first_generator[bag], first_generator[following[3]]
         body = generators[first * _GENERATOR : last * _GENERATOR]
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        yield Preset(bank, program, name.split(b"\0")[0].decode("latin-1").strip(), digest)
+        zones = _zones(bags, generators, bag, following[3], _INSTRUMENT)
+        has = frozenset().union(*(span & keys[number] for span, number in zones))
+        yield Preset(bank, program, name.split(b"\0")[0].decode("latin-1").strip(), digest, has)
+
+
+def _zones(bags: bytes, generators: bytes, first: int, end: int, target: int) -> list[tuple[frozenset[int], int]]:
+    """The zones of a preset or an instrument: their keys, and the number that generator `target` gives.
+
+    A first zone without that generator says what holds for the others (SoundFont 2.04, sections 7.3 and 7.7).
+
+    Raises:
+        ValueError, struct.error: the tables end too early.
+    """
+    found, usual = [], frozenset(range(128))
+    for bag in range(first, end):
+        begin, stop = (struct.unpack_from("<H", bags, 4 * number)[0] for number in (bag, bag + 1))
+        amounts = {}
+        for number in range(begin, stop):
+            operator, low, high = struct.unpack_from("<HBB", generators, number * _GENERATOR)
+            amounts[operator] = (low, high)
+        span = frozenset(range(amounts[_KEYS][0], amounts[_KEYS][1] + 1)) if _KEYS in amounts else usual
+        if target in amounts:
+            found.append((span, amounts[target][0] + 256 * amounts[target][1]))
+        elif bag == first:
+            usual = span
+    return found
 
 
 def render_part(

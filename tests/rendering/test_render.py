@@ -22,7 +22,7 @@ from scoresep.grid import Grid
 from scoresep.rendering import render
 from scoresep.rendering import track as track_module
 from scoresep.rendering.excerpt import read_song
-from scoresep.rendering.left_out import BEYOND, CUT, SILENT, UNWANTED, summary
+from scoresep.rendering.left_out import BEYOND, CUT, NO_KEY, SILENT, UNWANTED, summary
 from scoresep.rendering.loudness import integrated_loudness
 from scoresep.rendering.render import RenderSettings, render_corpus, split_sequence
 from scoresep.rendering.song import Song
@@ -333,11 +333,11 @@ def test_a_song_without_piano_guitar_or_bass_is_cut_where_it_plays(tmp_path):
 
 
 def test_parts_that_do_not_sound_are_counted(tmp_path):
-    """Drums on keys that no kit has, beside a bass. A second run tells the same."""
+    """Drums that are struck too softly to be heard, beside a bass. A second run tells the same."""
     midi = pretty_midi.PrettyMIDI()
-    for is_drum, pitch in ((True, 3), (False, 40)):
+    for is_drum, pitch, velocity in ((True, 37, 1), (False, 40, 90)):
         midi.instruments.append(pretty_midi.Instrument(33, is_drum))
-        midi.instruments[-1].notes = [pretty_midi.Note(90, pitch, 0.5 * n, 0.5 * n + 0.4) for n in range(8)]
+        midi.instruments[-1].notes = [pretty_midi.Note(velocity, pitch, 0.5 * n, 0.5 * n + 0.4) for n in range(8)]
     (tmp_path / "m").mkdir()
     midi.write(str(tmp_path / "m" / "a.mid"))
     settings = RenderSettings(midi_dir=tmp_path / "m", seconds=6.0, sample_rate=16000)
@@ -438,3 +438,24 @@ def test_only_the_groups_asked_for_are_rendered_and_sound_as_with_the_others(tmp
 def test_an_unknown_group_is_refused_with_the_nearest_name():
     with pytest.raises(ScoresepError, match="unknown group 'guitr'; did you mean 'guitar'"):
         RenderSettings(groups=("guitr",))
+
+
+def test_notes_that_a_sound_has_no_key_for_are_counted_and_not_in_the_score(tmp_path):
+    """The bank of pretty_midi has drums from 27 to 87 and pianos up to 108."""
+    midi = pretty_midi.PrettyMIDI()
+    for is_drum, pitches in ((True, (36, 38, 20, 95)), (False, (60, 64, 120)), (False, (125, 126))):
+        part = pretty_midi.Instrument(0, is_drum, f"p{len(midi.instruments)}")
+        part.notes = [pretty_midi.Note(90, pitch, n, n + 0.5) for n, pitch in enumerate(pitches)]
+        midi.instruments.append(part)
+    (tmp_path / "m").mkdir()
+    midi.write(str(tmp_path / "m" / "a.mid"))
+    settings = RenderSettings(midi_dir=tmp_path / "m", seconds=6.0)
+    report = render_corpus(tmp_path / "c", settings, jobs=1)
+    lost = {row.part.split()[0]: row.notes for row in report.left_out if row.reason == NO_KEY}
+    assert lost == {"p0": 2, "p1": 1, "p2": 2}
+    (folder,) = (tmp_path / "c").glob("*/Track*")
+    written = [part for path in sorted((folder / "MIDI").iterdir()) for part in read_midi(path)]
+    assert [sorted(part.pitch.tolist()) for part in written] == [[36, 38], [60, 64]]
+    assert (
+        render_corpus(tmp_path / "c", RenderSettings(midi_dir=tmp_path / "m", seconds=6.0)).left_out == report.left_out
+    )

@@ -19,7 +19,15 @@ def patch_of(path: Path, preset: Preset) -> Patch:
     label = f"{path.name}:drums:{preset.program:03d}" if drums else f"{path.name}:{preset.program:03d}"
     material = frozenset({str(path)})
     return Patch(
-        path, preset.program, drums, label, preset.name, bank=preset.bank, recipe=preset.recipe, material=material
+        path,
+        preset.program,
+        drums,
+        label,
+        preset.name,
+        bank=preset.bank,
+        recipe=preset.recipe,
+        material=material,
+        keys=preset.keys,
     )
 
 
