@@ -24,7 +24,7 @@ MUSIC = "--seconds 20 --groups piano,guitar,bass"
 STEPS = (
     Step("render", 1.3, f"render corpus --songs 240 --seed 0 {MUSIC}"),
     Step("prepare", 0.3, "prepare slakh corpus --out cache.h5"),
-    Step("train", 5, "train --stage 3 --recipe taught"),
+    Step("train", 5, "train --stage 3 --config taught"),
     Step("separate", 0.1, "separate {song} --ckpt ckpt.pt --refine --out stems --force"),
     Step("transcribe", 0.1, "transcribe {song} --ckpt ckpt.pt --out scores --force"),
     Step("evaluate: new songs, new sounds", 0.3, "evaluate ckpt.pt --refine --plot picture.png"),

@@ -21,16 +21,16 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from scoresep.corpora.base import Stem, Track
-from scoresep.corpora.slakh import open_slakh
+from scoresep.audio.loading import fit, read_audio
+from scoresep.datasets.base import Stem, Track
+from scoresep.datasets.slakh import open_slakh
 from scoresep.errors import ScoresepError
-from scoresep.features.agreement import Finding, check_stem, warm_up
-from scoresep.features.audio import fit, read_audio
-from scoresep.features.score import Part, read_midi
 from scoresep.instruments import INSTRUMENTS, group_of
 from scoresep.machine import available_cores
 from scoresep.rendering.parallel import in_parallel
 from scoresep.rendering.render import RenderSettings, render_corpus
+from scoresep.score.parts import Part, read_midi
+from scoresep.score_check import Finding, check_stem, warm_up
 
 OFFSETS = (0.1, 0.25, 1.0, 4.0, 12.0)
 NOISE_DB = (0, -6, -10)

@@ -15,7 +15,7 @@ from scoresep.machine import wait_passively
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scoresep.inference.pretrained import Pretrained
+    from scoresep.pretrained.loading import Pretrained
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
@@ -32,6 +32,8 @@ def load(checkpoint: str | Path | None = None, device: str = "auto") -> Pretrain
     Raises:
         scoresep.errors.ScoresepError: no such file, not a checkpoint, a damaged one, or no such device.
     """
-    from scoresep.inference import pretrained  # torch and all that: seconds that importing scoresep need not take
+    from scoresep.pretrained import (
+        loading as pretrained,  # torch and all that: seconds that importing scoresep need not take
+    )
 
     return pretrained.load(checkpoint, device)

@@ -1,4 +1,4 @@
-"""What works on this machine and what does not, each with its remedy. Called by `scoresep doctor`."""
+"""What works on this machine and what does not, each with its remedy."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from importlib import metadata
 from pathlib import Path
 
 from scoresep import __version__
+from scoresep.audio.decoding.formats import FORMATS
 from scoresep.cache.check import check_cache
 from scoresep.cache.reader import Cache
 from scoresep.compiled import cache_place
-from scoresep.decoding.formats import FORMATS
 from scoresep.errors import ScoresepError, first_line
-from scoresep.features.kernels import set_bits
 from scoresep.machine import available_cores
+from scoresep.masks.kernels import set_bits
 
 PACKAGES = ("torch", "numpy", "numba", "h5py", "soundfile", "soxr", "mido", "pretty_midi", "museval", "mir_eval")
 PROBE_MIB = 64
@@ -144,7 +144,7 @@ def soundfonts() -> Finding:
 
 def checkpoint(path: Path) -> Finding:
     """Whether a checkpoint can be read and is whole."""
-    from scoresep.training.checkpoint import load_checkpoint
+    from scoresep.models.checkpoint import load_checkpoint
 
     try:
         found = load_checkpoint(path)

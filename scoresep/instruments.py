@@ -1,5 +1,4 @@
-"""Instrument groups: which parts are separated and transcribed together. Called by corpora, cache and inference.
-
+"""Instrument groups: which parts are separated and transcribed together.
 The groups follow General MIDI and Slakh's metadata (`program_num` 0-127, drums 128). A stem of Slakh is grouped by its
 metadata, never by the program inside its MIDI file: Slakh's drum MIDI says program 0 (docs/data.md). Users may define
 groups of their own in a TOML file (`read_instruments`).

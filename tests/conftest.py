@@ -1,4 +1,4 @@
-"""Data that the tests make themselves: tones with known answers, small corpora in Slakh's layout, a cache, recipes."""
+"""Data that the tests make themselves: tones with known answers, small corpora in Slakh's layout, a cache, configs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,20 @@ import torch
 import yaml
 
 from scoresep import cli
-from scoresep.cache.engine import Engine
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
-from scoresep.corpora.slakh import open_slakh
+from scoresep.datasets.slakh import open_slakh
+from scoresep.errors import ScoresepError
+from scoresep.executor import Engine
+from scoresep.grid import Grid
+from scoresep.instruments import choose
+from scoresep.models.checkpoint import Checkpoint, save_checkpoint
 from scoresep.models.model import Model
 from scoresep.models.networks import Architecture
 from scoresep.models.tcn import TCNSettings
-from scoresep.training.checkpoint import Checkpoint, save_checkpoint
-from scoresep.training.recipe import Recipe
-from scoresep.training.recipe_files import load_recipe
+from scoresep.training.config import Config
+from scoresep.training.config_files import load_config
 
 RATE = 16000
 TINY = (
@@ -46,7 +50,7 @@ TINY = (
     "stage2.steps=4",
     "stage3.steps=4",
 )
-"""Settings of a recipe whose stages take about a second each."""
+"""Settings of a config whose stages take about a second each."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -194,9 +198,9 @@ class Make:
     corpus = staticmethod(write_corpus)
 
     @staticmethod
-    def recipe(*assignments: str) -> Recipe:
-        """The tiny recipe with changes."""
-        return load_recipe("mini", [*TINY, *assignments])
+    def config(*assignments: str) -> Config:
+        """The tiny config with changes."""
+        return load_config("mini", [*TINY, *assignments])
 
     @staticmethod
     def checkpoint(path: Path, cache: Cache, seed: int = 0, loud: float = 1.0) -> Path:
@@ -298,3 +302,61 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Ca
         return (status, *capfd.readouterr())
 
     return run
+
+
+MODEL_INSTRUMENTS = choose(["piano", "guitar", "bass"])
+
+
+def build_model(mask: str) -> Model:
+    torch.manual_seed(0)
+    model = Model(Grid(), MODEL_INSTRUMENTS, Architecture.both(TCNSettings(16, 32, 3, 1)), mask).eval()
+    with torch.no_grad():  # spread the outputs: masks near 1/3, and rolls without a note, would show little
+        model.separator.head.weight.mul_(3)
+        model.transcriptor.head.weight.mul_(8)
+    return model
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    return build_model("softmax")
+
+
+@pytest.fixture(scope="session")
+def sigmoid_model() -> Model:
+    return build_model("sigmoid")
+
+
+@pytest.fixture(scope="session")
+def constant_model() -> Callable[[tuple[float, ...]], Model]:
+    """A function from three shares to a model whose softmax masks are these shares in every bin."""
+
+    def make(shares: tuple[float, ...]) -> Model:
+        made = build_model("softmax")
+        with torch.no_grad():
+            made.separator.head.weight.zero_()
+            made.separator.head.bias.copy_(torch.tensor(shares).log().repeat_interleave(made.grid.bins))
+        return made
+
+    return make
+
+
+Refused = Callable[..., AbstractContextManager[pytest.ExceptionInfo[ScoresepError]]]
+
+
+@pytest.fixture
+def refused() -> Refused:
+    """A context in which one error of a kind must be raised, in one line, with its file and, by default, a remedy."""
+
+    @contextmanager
+    def expect(
+        kind: type[ScoresepError], file: str | os.PathLike[str] | None = None, *, remedy: bool = True
+    ) -> Iterator[pytest.ExceptionInfo[ScoresepError]]:
+        with pytest.raises(kind) as info:
+            yield info
+        error = info.value
+        assert type(error) is kind, f"a {type(error).__name__}: {error}"
+        assert len(str(error).splitlines()) == 1, str(error)
+        assert file is None or error.file == os.fspath(file), error.file
+        assert bool(error.remedy) or not remedy, f"no remedy: {error}"
+
+    return expect

@@ -20,7 +20,7 @@ import typer.main
 
 from scoresep import __version__, cli
 from scoresep.cli.train import step_settings
-from scoresep.training.checkpoint import load_checkpoint
+from scoresep.models.checkpoint import load_checkpoint
 
 OPTIONS = {
     "": ["--install-completion", "--show-completion", "--version"],
@@ -75,7 +75,7 @@ OPTIONS = {
         "--force",
         "--minutes",
         "--out",
-        "--recipe",
+        "--config",
         "--resident",
         "--run",
         "--set",
@@ -188,8 +188,8 @@ def trained(prepared, tmp_path_factory, make) -> Path:
 
     folder = tmp_path_factory.mktemp("trained")
     log = RunLog(folder / "run")
-    recipe = make.recipe("stage1.steps=2", "stage2.steps=2", "stage3.steps=2")
-    train(Cache(prepared), 3, recipe, torch.device("cpu"), folder / "run", folder / "ckpt.pt", log, False)
+    config = make.config("stage1.steps=2", "stage2.steps=2", "stage3.steps=2")
+    train(Cache(prepared), 3, config, torch.device("cpu"), folder / "run", folder / "ckpt.pt", log, False)
     log.close()
     return folder / "ckpt.pt"
 
@@ -255,13 +255,13 @@ def test_train_says_what_it_does_and_what_comes_next(command, prepared):
     assert "run/stage2.pt is there" in command(f"scoresep train --stage 2 --cache {prepared} --steps 2,3,4 {TINY}").out
 
 
-def test_recipes_may_be_files(command, here, prepared):
+def test_configs_may_be_files(command, here, prepared):
     (here / "my.toml").write_text(
         "[network]\nchannels = 8\nhidden = 16\nblocks = 2\nrepeats = 1\n"
         "[data]\nclip_frames = 32\nbatch = 4\nworkers = 0\n"
     )
-    ended = command(f"scoresep train --stage 1 --recipe my.toml --steps 1 --cache {prepared}")
-    assert ended.status == 0 and "recipe my.toml" in ended.out
+    ended = command(f"scoresep train --stage 1 --config my.toml --steps 1 --cache {prepared}")
+    assert ended.status == 0 and "config my.toml" in ended.out
     assert load_checkpoint("ckpt.pt").model.architecture.separator.channels == 8
 
 
@@ -455,10 +455,10 @@ def test_a_checkpoint_whose_cache_is_gone(command, here, trained):
 
 
 def test_a_cache_of_other_instruments_or_another_grid(command, here, trained, corpus):
-    from scoresep.cache.engine import Engine
     from scoresep.cache.prepare import prepare
     from scoresep.cache.schema import CacheSettings
-    from scoresep.corpora.slakh import open_slakh
+    from scoresep.datasets.slakh import open_slakh
+    from scoresep.executor import Engine
     from scoresep.grid import Grid
     from scoresep.instruments import choose
 
@@ -478,9 +478,9 @@ def test_a_cache_without_a_training_split(command, corpus_copy):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("--recipe none.toml", ["none.toml does not exist", "mini, paper, taught"]),
-        ("--recipe minni", ["unknown recipe 'minni'; did you mean 'mini'"]),
-        ("--recipe bad.toml", ["bad.toml is not valid TOML"]),
+        ("--config none.toml", ["none.toml does not exist", "mini, paper, taught"]),
+        ("--config minni", ["unknown config 'minni'; did you mean 'mini'"]),
+        ("--config bad.toml", ["bad.toml is not valid TOML"]),
         ("--set trunk.channels=8", ["unknown setting 'trunk'; it is called 'network' now"]),
         ("--set network.network=[1]", ["unknown network '[1]'", "tcn"]),
         ("--set data.bach=3", ["unknown setting 'data.bach'; did you mean 'batch'"]),

@@ -14,10 +14,10 @@ from scoresep.cache.check import check_cache
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.instruments import choose
+from scoresep.models.checkpoint import Checkpoint, save_checkpoint
 from scoresep.models.model import Model
 from scoresep.models.networks import Architecture
 from scoresep.models.tcn import TCNSettings
-from scoresep.training.checkpoint import Checkpoint, save_checkpoint
 
 
 def flip(path: Path, offset: int) -> None:

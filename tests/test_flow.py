@@ -10,14 +10,14 @@ import pytest
 import soundfile
 import torch
 
-from scoresep.cache.engine import Engine
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
-from scoresep.corpora.pairs import open_pairs
-from scoresep.corpora.slakh import open_slakh
+from scoresep.datasets.pairs import open_pairs
+from scoresep.datasets.slakh import open_slakh
 from scoresep.evaluation.evaluate import Evaluation, evaluate
 from scoresep.evaluation.terminal import result_tables
+from scoresep.executor import Engine
 from scoresep.instruments import choose
 from scoresep.training.log import RunLog
 from scoresep.training.run import train
@@ -29,8 +29,8 @@ def trained(cache: Cache, folder: Path, make) -> Evaluation:
     """All three stages with every loss at work, then an evaluation."""
     log = RunLog(folder / "run")
     frames = "stage2.separator.frame_mixture=1"
-    recipe = make.recipe(frames, "data.transpose=2", "stage1.steps=2", "stage2.steps=2", "stage3.steps=2")
-    train(cache, 3, recipe, torch.device("cpu"), folder / "run", folder / "ckpt.pt", log, force=False)
+    config = make.config(frames, "data.transpose=2", "stage1.steps=2", "stage2.steps=2", "stage3.steps=2")
+    train(cache, 3, config, torch.device("cpu"), folder / "run", folder / "ckpt.pt", log, force=False)
     log.close()
     losses = (folder / "run" / "log.jsonl").read_text()
     assert "frame_mixture" in losses and "NaN" not in losses

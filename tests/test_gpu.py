@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
-from scoresep.training.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parents[1]
 TOOL = ROOT / "tools" / "gpu.py"

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
+from scoresep.audio.spectrogram import stft
 from scoresep.errors import ScoresepError
-from scoresep.features.spectrogram import stft
 from scoresep.grid import Grid
 
 GRID = Grid(16000, 2048, 512)

@@ -15,7 +15,7 @@ import soundfile
 
 from scoresep.errors import ScoresepError, Unwritable, unwritable
 from scoresep.files import read_text, replacing, write_text
-from scoresep.plotting import new_figure, save_figure
+from scoresep.plots.style import new_figure, save_figure
 
 NAMES = ("絆", os.fsdecode(b"caf\xe9"), "a\nb", "[bold]x[red]", "\x1b[31mred", "x" * 250, "a  b", "$a_{")
 
@@ -106,7 +106,7 @@ def test_the_same_command_twice_in_one_folder(tmp_path):
 def test_a_notebooks_way_of_showing_windows(tmp_path, backend):
     code = """
 import os
-from scoresep.plotting import new_figure, save_figure
+from scoresep.plots.style import new_figure, save_figure
 before = os.environ["MPLBACKEND"]
 save_figure(new_figure(1, 1), "a.png")
 assert os.environ["MPLBACKEND"] == before

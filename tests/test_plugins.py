@@ -48,7 +48,7 @@ def outside(tmp_path):
 
 def test_they_train_and_are_used_by_name(outside, cache, tmp_path):
     tiny = [word for setting in TINY for word in ("--set", setting)]
-    line = ["train", "--stage", "2", "--cache", cache.path, "--recipe", "site/small.toml", "--steps", "2", *tiny]
+    line = ["train", "--stage", "2", "--cache", cache.path, "--config", "site/small.toml", "--steps", "2", *tiny]
     ended = outside(*line)
     assert ended.returncode == 0, ended.stderr
     assert '"separator/sparsity"' in (tmp_path / "run" / "log.jsonl").read_text()

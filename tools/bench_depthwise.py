@@ -17,21 +17,21 @@ from torch.nn import functional
 from turns import medians
 
 from scoresep.models.tcn import DepthwiseConv
-from scoresep.training.recipe_files import load_recipe
+from scoresep.training.config_files import load_config
 
 REPEATS = 15
 
 
 def main() -> None:
-    """Print one line a recipe and dilation."""
+    """Print one line a config and dilation."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--threads", type=int, default=2)
     torch.set_num_threads(options.parse_args().threads)
     for name in ("mini", "paper"):
-        recipe = load_recipe(name)
-        x = torch.randn(recipe.data.batch, recipe.separator.hidden, recipe.data.clip_frames, requires_grad=True)
-        for dilation in (2**b for b in range(recipe.separator.blocks)):
-            ours = DepthwiseConv(recipe.separator.hidden, dilation)
+        config = load_config(name)
+        x = torch.randn(config.data.batch, config.separator.hidden, config.data.clip_frames, requires_grad=True)
+        for dilation in (2**b for b in range(config.separator.blocks)):
+            ours = DepthwiseConv(config.separator.hidden, dilation)
             ratio = compare(partial(plain, x, ours), partial(ours, x))
             print(f"{name}: {tuple(x.shape)}, dilation {dilation:3d}: conv1d / ours = {ratio:.2f}")
 

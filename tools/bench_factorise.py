@@ -1,4 +1,4 @@
-"""Time the score-informed factorisation of `scoresep.features` against dense NumPy, in one process on one core.
+"""Time the score-informed factorisation of `scoresep.nmf` against dense NumPy, in one process on one core.
 
     OMP_NUM_THREADS=1 python tools/bench_factorise.py [--seconds 240] [--groups piano,guitar,bass] [--repeats 3]
     OMP_NUM_THREADS=1 python tools/bench_factorise.py --device cuda [--songs 8]
@@ -23,19 +23,19 @@ import numpy as np
 import torch
 from turns import medians
 
+from scoresep.audio.spectrogram import istft, stft
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import Track, harmonic_mask, oracle_mask
 from scoresep.evaluation.metrics import ALONE_DB, SILENT_DB, leak_db, si_sdr
-from scoresep.features.factorisation import FactoriseSettings, Factors, Song, factorise, masks
-from scoresep.features.factorisation.batched import factorise_together
-from scoresep.features.factorisation.components import Components, combs, components_of
-from scoresep.features.factorisation.kernels import BACKGROUND, warm_up
-from scoresep.features.roll import rasterise
-from scoresep.features.spectrogram import istft, stft
 from scoresep.grid import LOWEST_PITCH, Grid
 from scoresep.instruments import Instrument, choose, group_of
 from scoresep.machine import choose_device
+from scoresep.nmf import FactoriseSettings, Factors, Song, factorise, masks
+from scoresep.nmf.batched import factorise_together
+from scoresep.nmf.components import Components, combs, components_of
+from scoresep.nmf.kernels import BACKGROUND, warm_up
 from scoresep.rendering.compose import compose
+from scoresep.score.piano_roll import rasterise
 
 GRID, USUAL = Grid(), FactoriseSettings()
 PLAIN = replace(USUAL, shared=0, prior=0.0, weighted=False)

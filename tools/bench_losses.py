@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from turns import medians
 
-from scoresep import losses, one_pass
 from scoresep.grid import PITCHES, Grid
+from scoresep.losses import formulas as losses
+from scoresep.losses import fused as one_pass
 
 Loss = Callable[[Tensor], Tensor]
 """Of the separated tracks, the rest being given."""

@@ -1,4 +1,4 @@
-"""Time the harmonic masks of `scoresep.features` against NumPy and against a matrix product in torch, in one run.
+"""Time the harmonic masks of `scoresep.masks` against NumPy and against a matrix product in torch, in one run.
 
     python tools/bench_masks.py [--midi DIR] [--threads 1]
 
@@ -22,11 +22,11 @@ import torch
 from turns import medians
 
 from scoresep.errors import ScoresepError
-from scoresep.features.harmonics import HarmonicSettings, harmonic_mask
-from scoresep.features.kernels import packed_width, warm_up
-from scoresep.features.roll import frame_spans
-from scoresep.features.score import Part, part_from_notes, read_midi
 from scoresep.grid import Grid
+from scoresep.masks.harmonic import HarmonicSettings, harmonic_mask
+from scoresep.masks.kernels import packed_width, warm_up
+from scoresep.score.parts import Part, part_from_notes, read_midi
+from scoresep.score.piano_roll import frame_spans
 
 SECONDS = 240.0
 NOTES = 4000

@@ -33,13 +33,13 @@ import soxr
 import yaml
 from turns import medians
 
-from scoresep.cache.engine import Engine
+from scoresep.audio.magnitude import half_magnitude
 from scoresep.cache.prepare import prepare
 from scoresep.cache.schema import CacheSettings
 from scoresep.cache.sounds import grouped
-from scoresep.corpora.base import Corpus, Stem, Track
-from scoresep.corpora.slakh import open_slakh
-from scoresep.features.magnitude import half_magnitude
+from scoresep.datasets.base import Corpus, Stem, Track
+from scoresep.datasets.slakh import open_slakh
+from scoresep.executor import Engine
 from scoresep.grid import LOWEST_PITCH, PITCHES
 from scoresep.machine import available_cores
 from scoresep.rendering.render import RenderSettings, render_corpus

@@ -3,7 +3,7 @@
     python tools/bench_separate.py [--minutes 1,10,60] [--open-unmix-minutes 1] [--ckpt ckpt.pt] [--threads 1]
 
 The audio is stereo noise at 44.1 kHz (16-bit WAV), the stems are written as float WAV. Without --ckpt the networks have
-random weights, the size of --recipe and four instruments, as open-unmix has four targets; its weights are random, too,
+random weights, the size of --config and four instruments, as open-unmix has four targets; its weights are random, too,
 since they do not change its speed. Every figure comes from a process of its own: time from the opening of the file to
 the last stem written, without imports and without building the networks; peak memory of the whole process.
 
@@ -42,7 +42,7 @@ def main() -> None:
     options.add_argument("--minutes", default="1,10,60", help="lengths by comma")
     options.add_argument("--open-unmix-minutes", default="1", help="lengths of open-unmix by comma; '' for none")
     options.add_argument("--ckpt", type=Path, help="checkpoint; default: random weights")
-    options.add_argument("--recipe", default="paper", help="whose size the random networks have")
+    options.add_argument("--config", default="paper", help="whose size the random networks have")
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--device", default="cpu")
     options.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
@@ -126,19 +126,19 @@ def scoresep(job: str, given: argparse.Namespace) -> Work:
     import torch
 
     from scoresep.grid import Grid
-    from scoresep.inference.separate import separate_file
-    from scoresep.inference.transcribe import transcribe_file
     from scoresep.instruments import choose
+    from scoresep.models.checkpoint import load_checkpoint
     from scoresep.models.model import Model
-    from scoresep.training.checkpoint import load_checkpoint
-    from scoresep.training.recipe_files import load_recipe
+    from scoresep.separation.separate import separate_file
+    from scoresep.training.config_files import load_config
+    from scoresep.transcription.transcribe import transcribe_file
 
     if given.ckpt:
         model = load_checkpoint(given.ckpt).model
     else:
         torch.manual_seed(0)
-        recipe = load_recipe(given.recipe, [])
-        model = Model(Grid(), choose(INSTRUMENTS), recipe.architecture, recipe.mask).eval()
+        config = load_config(given.config, [])
+        model = Model(Grid(), choose(INSTRUMENTS), config.architecture, config.mask).eval()
     model.to(given.device)
     if job == "separate":
         return lambda song, out: separate_file(song, model, out)

@@ -1,6 +1,6 @@
 """Time training and separation alone and beside a second run of the same, by how threads wait and how many there are.
 
-    python tools/bench_shared.py cache.h5 [--recipe mini] [--stages 1,2] [--steps 60] [--seconds 60] [--threads 1,2]
+    python tools/bench_shared.py cache.h5 [--config mini] [--stages 1,2] [--steps 60] [--seconds 60] [--threads 1,2]
 
 Every run is a process of its own. Runs that are measured together wait for one another before they begin, when all is
 loaded and compiled. `spinning` is how OpenMP waits if nobody says anything, `scoresep` what scoresep asks for. All
@@ -34,7 +34,7 @@ def main() -> int:
     """Print a table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("cache", type=Path)
-    options.add_argument("--recipe", default="mini")
+    options.add_argument("--config", default="mini")
     options.add_argument("--stages", default="1,2", help="of training")
     options.add_argument("--steps", type=int, default=60, help="of training, timed")
     options.add_argument("--seconds", type=float, default=60, help="of stereo noise to separate; 0: do not")
@@ -108,7 +108,7 @@ def run_job(given: argparse.Namespace) -> None:
     if given.job == "separate":
         time_separation(given.seconds)
     else:
-        time_steps(given.cache, given.recipe, int(given.job.split()[1]), given.steps)
+        time_steps(given.cache, given.config, int(given.job.split()[1]), given.steps)
 
 
 def meet() -> None:
@@ -137,22 +137,22 @@ def time_separation(seconds: float) -> None:
     report_seconds(lambda: model.separate(noise, rate))
 
 
-def time_steps(path: Path, recipe_name: str, number: int, steps: int) -> None:
+def time_steps(path: Path, config_name: str, number: int, steps: int) -> None:
     """Make steps of a stage, without validation and checkpoints."""
     import torch
 
     from scoresep.cache.reader import Cache
     from scoresep.models.model import Model
+    from scoresep.training.config_files import load_config
     from scoresep.training.log import RunLog
-    from scoresep.training.loop import train_stage
-    from scoresep.training.recipe_files import load_recipe
-    from scoresep.training.session import Session
     from scoresep.training.stages import STAGES
+    from scoresep.training.state import Session
+    from scoresep.training.trainer import train_stage
 
     settings = [f"stage{number}.steps={WARM_UP + steps}", "validate_every=1000000", "data.validation_clips=0"]
-    cache, recipe = Cache(path), load_recipe(recipe_name, settings)
+    cache, config = Cache(path), load_config(config_name, settings)
     torch.manual_seed(0)
-    model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask)
+    model = Model(cache.grid, cache.instruments, config.architecture, config.mask)
     began = [0.0]
 
     def after(title: str, done: int, total: int, losses: object) -> None:
@@ -164,7 +164,7 @@ def time_steps(path: Path, recipe_name: str, number: int, steps: int) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         log = RunLog(Path(folder), after)
-        train_stage(Session(STAGES[number], recipe, model, cache, Path(folder) / "stage.pt", log))
+        train_stage(Session(STAGES[number], config, model, cache, Path(folder) / "stage.pt", log))
         log.close()
 
 

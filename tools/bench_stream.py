@@ -26,11 +26,11 @@ import torch
 from turns import synchronise
 
 from scoresep.cache.track import compile_track
-from scoresep.corpora.slakh import open_slakh
+from scoresep.datasets.slakh import open_slakh
 from scoresep.grid import Grid
 from scoresep.machine import choose_device, keep_freed_memory
-from scoresep.training.shards import DATASETS, Crop, ShardClips
-from scoresep.training.stream import ClipOrder, Mover, Source, open_source
+from scoresep.training.clip_dataset import DATASETS, Crop, ShardClips
+from scoresep.training.loader import ClipOrder, Mover, Source, open_source
 
 ROUNDS = 9
 TRACKS = 6

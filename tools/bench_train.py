@@ -1,7 +1,7 @@
 """Time the training steps against the bare forward and backward of the same networks on random tensors.
 
-    python tools/bench_train.py cache.h5 [--recipe mini] [--stages 1,2,3] [--threads 2] [--set data.workers=1 ...]
-    python tools/bench_train.py cache.h5 --recipe paper --rounds 2 --steps 5
+    python tools/bench_train.py cache.h5 [--config mini] [--stages 1,2,3] [--threads 2] [--set data.workers=1 ...]
+    python tools/bench_train.py cache.h5 --config paper --rounds 2 --steps 5
 
 The bare step runs the networks on the shapes and in the precision of the stage's step, one after another, and sends
 random gradients back through them to what learns; no data, no losses, no optimiser. Both are measured in turn, so many
@@ -27,20 +27,20 @@ from turns import synchronise
 
 from scoresep.machine import choose_device, keep_freed_memory
 from scoresep.models.model import Model
+from scoresep.training.config_files import load_config
 from scoresep.training.log import TIMING_NAME, RunLog, read_log
-from scoresep.training.loop import train_stage
 from scoresep.training.precision import autocast
-from scoresep.training.recipe_files import load_recipe
-from scoresep.training.session import Session
 from scoresep.training.stages import STAGES, enter, only
+from scoresep.training.state import Session
 from scoresep.training.timing import PARTS
+from scoresep.training.trainer import train_stage
 
 
 def main() -> None:
     """Print one line a stage."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("cache", type=Path)
-    options.add_argument("--recipe", default="mini")
+    options.add_argument("--config", default="mini")
     options.add_argument("--stages", default="1,2,3")
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--rounds", type=int, default=5)
@@ -54,19 +54,19 @@ def main() -> None:
     if not given.usual_malloc:
         keep_freed_memory()
     cache, device = Cache(given.cache), choose_device(given.device)
-    print(f"{given.recipe} on {device}, {given.threads} threads; milliseconds a step")
+    print(f"{given.config} on {device}, {given.threads} threads; milliseconds a step")
     for number in map(int, given.stages.split(",")):
         steps = [
             f"stage{number}.steps={given.rounds * given.steps}",
             "validate_every=1000000",
             "data.validation_clips=0",
         ]
-        recipe = load_recipe(given.recipe, [*steps, *given.set])
+        config = load_config(given.config, [*steps, *given.set])
         torch.manual_seed(0)
-        model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask).to(device)
+        model = Model(cache.grid, cache.instruments, config.architecture, config.mask).to(device)
         with tempfile.TemporaryDirectory() as folder:
             log = RunLog(Path(folder))
-            session = Session(STAGES[number], recipe, model, cache, Path(folder) / "s.pt", log, resident=given.resident)
+            session = Session(STAGES[number], config, model, cache, Path(folder) / "s.pt", log, resident=given.resident)
             print(f"stage {number}, {session.precision}: {words(compare(session, log, given.steps))}", flush=True)
             log.close()
     print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
@@ -119,9 +119,9 @@ def measure(work: Callable[[], None], device: torch.device, calls: int) -> float
 
 def bare_step(session: Session) -> Callable[[], None]:
     """The networks' part of a step of the session's stage, on random tensors, with a network of the same kind."""
-    recipe, cache, stage, device = session.recipe, session.cache, session.stage, session.model.device
-    data = recipe.data
-    model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask).to(device)
+    config, cache, stage, device = session.config, session.cache, session.stage, session.model.device
+    data = config.data
+    model = Model(cache.grid, cache.instruments, config.architecture, config.mask).to(device)
     enter(stage, model)
     count = len(model.instruments)
     mixture = torch.rand(data.batch, cache.grid.bins, data.clip_frames, device=device)

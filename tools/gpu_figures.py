@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gpu_work import FULL, GROUPS, RECIPE, SMALL_CACHE, Figure, Findings, awaited, cores
+from gpu_work import CONFIG, FULL, GROUPS, SMALL_CACHE, Figure, Findings, awaited, cores
 
 LONGEST_COMPILING = 60.0
 """Seconds that must be left to try `torch.compile`."""
@@ -77,26 +77,26 @@ def copies(where: Any) -> Figure:
 
 
 def session(given: argparse.Namespace, number: int, folder: Path, *settings: str, resident: str = "") -> Any:
-    """A session of a stage of the recipe with fresh weights on the small cache."""
+    """A session of a stage of the config with fresh weights on the small cache."""
     import torch
 
     from scoresep.cache.reader import Cache
     from scoresep.machine import choose_device
     from scoresep.models.model import Model
+    from scoresep.training.config_files import load_config
     from scoresep.training.log import RunLog
-    from scoresep.training.recipe_files import load_recipe
-    from scoresep.training.session import Session
     from scoresep.training.stages import STAGES
+    from scoresep.training.state import Session
 
     cache, where, size = Cache(given.work / SMALL_CACHE), choose_device(given.device), given.size
     steps = f"stage{number}.steps={size.rounds * size.steps}"
-    recipe = load_recipe(
-        RECIPE, [*size.settings, steps, "validate_every=1000000", "data.validation_clips=0", *settings]
+    config = load_config(
+        CONFIG, [*size.settings, steps, "validate_every=1000000", "data.validation_clips=0", *settings]
     )
     torch.manual_seed(0)
-    model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask).to(where)
+    model = Model(cache.grid, cache.instruments, config.architecture, config.mask).to(where)
     log = RunLog(folder)
-    return Session(STAGES[number], recipe, model, cache, folder / "stage.pt", log, resident=resident)
+    return Session(STAGES[number], config, model, cache, folder / "stage.pt", log, resident=resident)
 
 
 def peaks(given: argparse.Namespace) -> dict[str, float]:
@@ -187,7 +187,7 @@ def bare_network(given: argparse.Namespace, change: Callable[[Any, Any], Any]) -
 
     made = session(given, 1, given.work / "compiled", f"precision={given.size.precisions[0]}")
     made.log.close()
-    data, where, network = made.recipe.data, made.model.device, made.model.transcriptor.train()
+    data, where, network = made.config.data, made.model.device, made.model.transcriptor.train()
     x = torch.rand(data.batch, made.cache.grid.bins, data.clip_frames, device=where)
     rounded = made.precision == "bfloat16"
 
@@ -215,11 +215,11 @@ def stream(findings: Findings, given: argparse.Namespace) -> None:
 
     from scoresep.cache.reader import Cache
     from scoresep.machine import choose_device
-    from scoresep.training.recipe_files import load_recipe
-    from scoresep.training.stream import ClipOrder
+    from scoresep.training.config_files import load_config
+    from scoresep.training.loader import ClipOrder
 
     cache = Cache(awaited(given.work / SMALL_CACHE, findings))
-    data = load_recipe(RECIPE, given.size.settings).data
+    data = load_config(CONFIG, given.size.settings).data
 
     def timed() -> Figure:
         order = ClipOrder(cache, "train", data.clip_frames, data.batch, seed=0)
@@ -234,10 +234,10 @@ def teacher(findings: Findings, given: argparse.Namespace) -> None:
     """The batched factorisation on the device against the compiled one on a core."""
     from bench_factorise import composed, device_times, sound_of
 
-    from scoresep.features.factorisation import Song
-    from scoresep.features.factorisation.kernels import warm_up
     from scoresep.instruments import choose
     from scoresep.machine import choose_device
+    from scoresep.nmf import Song
+    from scoresep.nmf.kernels import warm_up
 
     songs, seconds = given.size.teacher
 
@@ -256,11 +256,11 @@ def teacher(findings: Findings, given: argparse.Namespace) -> None:
 
 
 def use(findings: Findings, given: argparse.Namespace) -> None:
-    """`separate` and `transcribe` of a long recording with networks of the recipe's size."""
+    """`separate` and `transcribe` of a long recording with networks of the config's size."""
     from bench_separate import in_a_process
 
-    recipe = RECIPE if given.size is FULL else "mini"
-    arguments = ["--device", given.device, "--recipe", recipe, "--threads", str(min(8, cores()))]
+    config = CONFIG if given.size is FULL else "mini"
+    arguments = ["--device", given.device, "--config", config, "--threads", str(min(8, cores()))]
     for job in ("separate", "transcribe"):
 
         def timed(job: str = job) -> Figure:

@@ -20,7 +20,7 @@ from pathlib import Path
 from shlex import quote
 
 from gpu_figures import compiled, device, steps, stream, teacher, use
-from gpu_work import CACHE, FULL, GROUPS, MOST_BYTES, RECIPE, SMALL, SMALL_CACHE, Figure, Findings, cores, scoresep
+from gpu_work import CACHE, CONFIG, FULL, GROUPS, MOST_BYTES, SMALL, SMALL_CACHE, Figure, Findings, cores, scoresep
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -127,7 +127,7 @@ def training(findings: Findings, given: argparse.Namespace) -> None:
     sets = " ".join(f"--set {setting}" for setting in (*given.size.settings, f"precision={quicker(given)}"))
     spare = 12.0  # seconds for imports and the model's export; the rest is what a forecast may be wrong by
     minutes = min(0.92 * (findings.left - spare), max(21.0, given.size.training * findings.left)) / 60
-    line = f"train --stage 3 --cache {cache} --recipe {RECIPE} {sets} --device {given.device}"
+    line = f"train --stage 3 --cache {cache} --config {CONFIG} {sets} --device {given.device}"
 
     def trained() -> Figure:
         shutil.rmtree(given.work / "run", ignore_errors=True)  # of an earlier go
@@ -186,8 +186,8 @@ def newest(work: Path) -> Path:
 def exported(given: argparse.Namespace) -> Figure:
     """The model in a compact form: weights of so few bits, in bytes that a compressor packs into as many, that it can
     be sent."""
+    from scoresep.models.checkpoint import load_checkpoint, save_checkpoint
     from scoresep.models.compact import compact, expand
-    from scoresep.training.checkpoint import load_checkpoint, save_checkpoint
 
     checkpoint = replace(load_checkpoint(newest(given.work)), resume={})
     for bits in (8, 7, 6, 5):

@@ -25,7 +25,7 @@ class Size:
     """How much of everything.
 
     Attributes:
-        settings: of the recipe.
+        settings: of the config.
         precisions: in which steps are timed.
         rounds, steps: of each comparison of steps.
         songs, seconds: of the small corpus, which figures are measured on.
@@ -77,7 +77,7 @@ SMALL = Size(
     8,
     0.15,
 )
-RECIPE = "paper"
+CONFIG = "paper"
 MOST_BYTES = 16_000_000
 """Of the model that is sent back."""
 SMALL_CACHE, CACHE = "small/cache.h5", "whole/cache.h5"

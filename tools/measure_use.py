@@ -22,14 +22,14 @@ from scoresep.evaluation.baselines import Track, harmonic_mask, score_nmf
 from scoresep.evaluation.evaluate import open_cache
 from scoresep.evaluation.metrics import ONSET_TOLERANCE, note_counts, note_scores, si_sdr
 from scoresep.evaluation.pairs import SCORED, TrueStem
-from scoresep.evaluation.tuning import CANDIDATES, ONSET_CANDIDATES, Tally, matched_notes
-from scoresep.features.score import part_from_notes
-from scoresep.inference.guide import ScoreGuide
-from scoresep.inference.notes import decode_notes
-from scoresep.inference.separate import Options, separate_array
-from scoresep.inference.transcribe import posteriors, transcribe_array
+from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
-from scoresep.training.checkpoint import load_checkpoint
+from scoresep.score.parts import part_from_notes
+from scoresep.separation.score_prior import ScoreGuide
+from scoresep.separation.separate import Options, separate_array
+from scoresep.transcription.note_decoder import decode_notes
+from scoresep.transcription.thresholds import CANDIDATES, ONSET_CANDIDATES, Tally, matched_notes
+from scoresep.transcription.transcribe import posteriors, transcribe_array
 
 
 def main() -> None:

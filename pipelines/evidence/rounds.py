@@ -30,11 +30,11 @@ from scoresep.cache.track import Compiled, song_of, with_factors
 from scoresep.cache.writer import read_shard_summary, write_index, write_shard
 from scoresep.console import meter
 from scoresep.errors import ScoresepError
-from scoresep.features.factorisation import Begun, FactoriseSettings, Factors, begin, search, with_peaks_of_one
 from scoresep.grid import Grid
 from scoresep.machine import use_threads
+from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
-from scoresep.training.checkpoint import load_checkpoint
+from scoresep.nmf import Begun, FactoriseSettings, Factors, begin, search, with_peaks_of_one
 
 LEAST = np.float32(1e-6)
 """Activation that an entry keeps, in track levels: multiplicative updates bring nothing back from zero."""

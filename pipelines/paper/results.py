@@ -6,14 +6,14 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from rows import Row, recipe_path, row_recipe, stage_folder
+from rows import Row, config_path, row_config, stage_folder
 from table import Result, write_results
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation, evaluate
-from scoresep.evaluation.tasks import remove_kept
-from scoresep.training.recipe import Recipe
+from scoresep.evaluation.parallel import remove_kept
+from scoresep.training.config import Config
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ class Results:
     settings: tuple[str, ...]
 
     @property
-    def recipes(self) -> Path:
-        """Folder of the recipes as they are run."""
-        return self.out / "recipes"
+    def configs(self) -> Path:
+        """Folder of the configs as they are run."""
+        return self.out / "configs"
 
-    def recipe(self, name: str, seed: int) -> Recipe:
+    def config(self, name: str, seed: int) -> Config:
         """That of a row and seed."""
-        return row_recipe(self.recipes, name, self.rows[name], seed, self.settings)
+        return row_config(self.configs, name, self.rows[name], seed, self.settings)
 
     def path(self, songs: Songs, name: str, seed: int) -> Path:
         """Where the result of a row and seed lies."""
@@ -88,9 +88,9 @@ class Results:
         result = Evaluation.load(self.path(songs, name, seed))
         if result is None:
             return None
-        recipe, stage, trained = self.recipe(name, seed), self.rows[name].stage, result.about["checkpoint"]
-        fits = trained["recipe"] == recipe.to_dict() and trained["stage"] == stage and trained["complete"]
-        fits = fits and Path(trained["path"]).parent.name == stage_folder(self.out, self.cache, recipe, stage).name
+        config, stage, trained = self.config(name, seed), self.rows[name].stage, result.about["checkpoint"]
+        fits = trained["config"] == config.to_dict() and trained["stage"] == stage and trained["complete"]
+        fits = fits and Path(trained["path"]).parent.name == stage_folder(self.out, self.cache, config, stage).name
         return result if fits and result.about["cache"]["digest"] == songs.cache.digest else None
 
     def collect(self, songs: Songs) -> list[Result]:
@@ -121,7 +121,7 @@ class Results:
         """How to make a row again, alone; SEED stands for a seed."""
         row, own = self.rows[name], f"{name}-SEED"
         train = ["scoresep", "train", "--stage", str(row.stage), "--cache", str(self.cache_name)]
-        train += ["--recipe", str(recipe_path(self.recipes, name))]
+        train += ["--config", str(config_path(self.configs, name))]
         train += [word for setting in (*self.settings, *row.set) for word in ("--set", setting)]
         train += ["--set", "seed=SEED", "--run", own, "--out", f"{own}.pt"]
         judge = ["scoresep", "evaluate", f"{own}.pt", *songs.words, "--out", f"{own}.json"]

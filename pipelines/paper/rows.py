@@ -14,8 +14,8 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.files import existing_file, write_text
 from scoresep.instruments import nearest
-from scoresep.training.recipe import Recipe
-from scoresep.training.recipe_files import load_recipe, read_values, shipped_recipes
+from scoresep.training.config import Config
+from scoresep.training.config_files import load_config, read_values, shipped_configs
 from scoresep.training.run import relevant
 from scoresep.training.stages import STAGES
 
@@ -30,7 +30,7 @@ class Row:
     Attributes:
         title: for people.
         stage: the last stage that is trained.
-        set: settings that it changes in the base, as `--set` does, for a row without a recipe of its own.
+        set: settings that it changes in the base, as `--set` does, for a row without a config of its own.
     """
 
     title: str
@@ -39,7 +39,7 @@ class Row:
 
 
 def load_rows(folder: Path) -> dict[str, Row]:
-    """The rows of the table whose recipes lie in `folder`, by name, from its `rows.toml`.
+    """The rows of the table whose configs lie in `folder`, by name, from its `rows.toml`.
 
     Raises:
         ScoresepError: there is no such file, or it is not one of rows.
@@ -65,33 +65,33 @@ def choose_rows(names: str, rows: Mapping[str, Row]) -> list[str]:
     return chosen
 
 
-def write_recipes(table: Path, folder: Path, size: str) -> None:
-    """Copy the recipes of `table` to `folder`, with `size` (a shipped recipe or a TOML file) as their common base."""
+def write_configs(table: Path, folder: Path, size: str) -> None:
+    """Copy the configs of `table` to `folder`, with `size` (a shipped config or a TOML file) as their common base."""
     read_values(size)  # refuses what is none, before anything is written
-    base = size if size in shipped_recipes() else str(existing_file(size, "recipe", "").resolve())
+    base = size if size in shipped_configs() else str(existing_file(size, "config", "").resolve())
     folder.mkdir(parents=True, exist_ok=True)
-    for recipe in table.glob("*.toml"):
-        if recipe.name not in (BASE, TITLES):
-            shutil.copyfile(recipe, folder / recipe.name)
+    for config in table.glob("*.toml"):
+        if config.name not in (BASE, TITLES):
+            shutil.copyfile(config, folder / config.name)
     write_text(folder / BASE, f"base = {json.dumps(base)}\n")
 
 
-def recipe_path(folder: Path, name: str) -> Path:
-    """The recipe of a row, from the recipes in `folder`: its own, or the base."""
+def config_path(folder: Path, name: str) -> Path:
+    """The config of a row, from the configs in `folder`: its own, or the base."""
     own = folder / f"{name}.toml"
     return own if own.exists() else folder / BASE
 
 
-def row_recipe(folder: Path, name: str, row: Row, seed: int, settings: Iterable[str]) -> Recipe:
-    """A row's recipe for one seed."""
-    return load_recipe(str(recipe_path(folder, name)), [*settings, *row.set, f"seed={seed}"])
+def row_config(folder: Path, name: str, row: Row, seed: int, settings: Iterable[str]) -> Config:
+    """A row's config for one seed."""
+    return load_config(str(config_path(folder, name)), [*settings, *row.set, f"seed={seed}"])
 
 
-def stage_folder(out: Path, cache: Cache, recipe: Recipe, number: int) -> Path:
-    """Where stage `number` of a recipe is trained: one folder for all rows to which it is the same.
+def stage_folder(out: Path, cache: Cache, config: Config, number: int) -> Path:
+    """Where stage `number` of a config is trained: one folder for all rows to which it is the same.
 
     Its name follows from the data and all settings that decide on the stage and on those before it.
     """
-    deciding = [relevant(recipe.to_dict(), STAGES[earlier]) for earlier in range(1, number + 1)]
+    deciding = [relevant(config.to_dict(), STAGES[earlier]) for earlier in range(1, number + 1)]
     text = json.dumps([cache.digest, deciding], sort_keys=True)
     return out / "stages" / f"{number}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

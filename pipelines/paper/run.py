@@ -7,7 +7,7 @@ of teachers and stems. `--on others.h5:train` evaluates every row on other songs
 
 What rows share (stage 1 for most, stage 2 for those of stage 3) is trained once a seed. A stopped run goes on with the
 same command; what is done is not done again. `--rows` and `--seeds` may grow from call to call: the table holds all
-results that belong to the same data and settings. Recipes as they were run lie in `<out>/recipes`.
+results that belong to the same data and settings. Configs as they were run lie in `<out>/configs`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results import Results, other_songs, own_songs
-from rows import choose_rows, load_rows, stage_folder, write_recipes
+from rows import choose_rows, load_rows, stage_folder, write_configs
 
 from scoresep.cache.reader import Cache
 from scoresep.console import console, losses_line, meter
 from scoresep.errors import ScoresepError
 from scoresep.machine import choose_device, keep_freed_memory, use_threads
 from scoresep.training.checks import check_stages
+from scoresep.training.config import Config
 from scoresep.training.log import RunLog
-from scoresep.training.recipe import Recipe
-from scoresep.training.run import Stopped, default_recipe, publish, stage_path, train
+from scoresep.training.run import Stopped, default_config, publish, stage_path, train
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +56,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", default="all", help="all, or some by comma, by the names in rows.toml")
     parser.add_argument("--table", type=Path, default=HERE, help="folder with the rows; default: the paper's")
     parser.add_argument("--seeds", default="0,1,2", help="by comma")
-    parser.add_argument("--size", help="recipe beneath all rows: mini, paper or a TOML file; default: by the device")
+    parser.add_argument("--size", help="config beneath all rows: mini, paper or a TOML file; default: by the device")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of all rows")
     parser.add_argument("--split", default="test", help="tracks to evaluate on")
     parser.add_argument(
@@ -78,14 +78,14 @@ def run(options: argparse.Namespace) -> None:
     names = choose_rows(options.rows, rows)
     seeds = [whole_number(seed) for seed in options.seeds.split(",")]
     results = Results(options.out, cache, options.cache, rows, tuple(options.set))
-    write_recipes(options.table, results.recipes, options.size or default_recipe(device))
+    write_configs(options.table, results.configs, options.size or default_config(device))
     for name in names:  # all of them before the first is trained
-        check_stages(cache, range(1, rows[name].stage + 1), results.recipe(name, seeds[0]))
+        check_stages(cache, range(1, rows[name].stage + 1), results.config(name, seeds[0]))
     for seed in seeds:
         for name in names:
             if missing := [songs for songs in judged if results.found(songs, name, seed) is None]:
                 console.print(f"{name}, seed {seed}", markup=False)
-                checkpoint = train_row(options, cache, rows[name].stage, results.recipe(name, seed), device)
+                checkpoint = train_row(options, cache, rows[name].stage, results.config(name, seed), device)
                 for songs in missing:
                     results.judge(songs, name, seed, checkpoint, str(device))
             for songs in judged:
@@ -105,9 +105,9 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
-def train_row(options: argparse.Namespace, cache: Cache, last: int, recipe: Recipe, device: torch.device) -> Path:
+def train_row(options: argparse.Namespace, cache: Cache, last: int, config: Config, device: torch.device) -> Path:
     """Train a row's stages up to `last`, each in the folder of all rows that share it; returns the row's checkpoint."""
-    folders = {number: stage_folder(options.out, cache, recipe, number) for number in range(1, last + 1)}
+    folders = {number: stage_folder(options.out, cache, config, number) for number in range(1, last + 1)}
     for number, folder in folders.items():
         for earlier in range(1, number):
             target = stage_path(folder, earlier)
@@ -117,7 +117,7 @@ def train_row(options: argparse.Namespace, cache: Cache, last: int, recipe: Reci
             show = lambda title, done, total, losses: progress(title, done, total, losses_line(losses))  # noqa: E731
             log = RunLog(folder, show, lambda text: console.print(text, markup=False))
             try:
-                train(cache, number, recipe, device, folder, folder / "out.pt", log, False, options.resident)
+                train(cache, number, config, device, folder, folder / "out.pt", log, False, options.resident)
             finally:
                 log.close()
         (folder / "out.pt").unlink()  # the same as the stage's own

@@ -15,7 +15,7 @@ from scoresep.evaluation.registry import MEAN, METRICS, MODEL, STEMS, Metric
 from scoresep.evaluation.statistics import finite
 from scoresep.evaluation.tables import labels
 from scoresep.files import write_text
-from scoresep.plotting import COLOURS, new_figure, save_figure
+from scoresep.plots.style import COLOURS, new_figure, save_figure
 
 MEDIAN = "_median"
 """Ends the names of figures that are medians over tracks instead of means."""

@@ -22,7 +22,7 @@ from damage import CONDITIONS, Condition, damaged_corpus
 
 from scoresep.errors import ScoresepError
 from scoresep.files import write_text
-from scoresep.plotting import COLOURS, new_figure, save_figure
+from scoresep.plots.style import COLOURS, new_figure, save_figure
 
 HERE = Path(__file__).parent
 TABLE_MAKER = HERE.parent / "paper" / "run.py"
@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("corpus", type=Path, help="made by `scoresep render`")
     parser.add_argument("--seeds", default="0", help="by comma")
     parser.add_argument("--conditions", default="all", help="all, or names such as offset-0.1,missing-0.2")
-    parser.add_argument("--size", default=str(HERE.parent / "two-cores.toml"), help="recipe beneath the rows")
+    parser.add_argument("--size", default=str(HERE.parent / "two-cores.toml"), help="config beneath the rows")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of all rows")
     parser.add_argument("--out", type=Path, default=Path("score_errors"))
     options = parser.parse_args()

@@ -1,7 +1,7 @@
 """The model that comes with scoresep, from nothing: `python pipelines/shipped/run.py --midi MIDI --soundfonts DIR`.
 
 Renders a corpus from the composer and from a folder of MIDI files through two SoundFonts, prepares it, trains
-(`recipe.toml`), writes `small.pt` with weights of eight bits, and evaluates that on songs, presets and a SoundFont
+(`config.toml`), writes `small.pt` with weights of eight bits, and evaluates that on songs, presets and a SoundFont
 that it never heard.
 The SoundFonts are Debian's `fluid-soundfont-gm` and `musescore-general-soundfont-lossless`, both under the MIT licence;
 the songs are public-domain tunes. A stopped run goes on with the same command.
@@ -20,7 +20,7 @@ from steps import Step, run_steps, say
 
 from scoresep.errors import ScoresepError
 from scoresep.files import existing_file
-from scoresep.training.checkpoint import load_checkpoint, save_checkpoint
+from scoresep.models.checkpoint import load_checkpoint, save_checkpoint
 
 HERE = Path(__file__).resolve().parent
 GROUPS = "piano,guitar,bass,drums"
@@ -32,7 +32,7 @@ CORPORA = (
 )
 MODEL = (
     Step("prepare", 2, f"prepare slakh corpus --instruments {GROUPS} --out cache.h5"),
-    Step("train", 50, "train --stage 3 --recipe {recipe}"),
+    Step("train", 50, "train --stage 3 --config {config}"),
 )
 JUDGEMENT = (
     Step("evaluate: new songs, new presets", 1, "evaluate small.pt --cache cache.h5 --refine --out presets.json"),
@@ -66,7 +66,7 @@ def run(midi: Path, soundfonts: Path, out: Path) -> int:
         ScoresepError: a SoundFont is missing.
     """
     banks = [existing_file(soundfonts / name, "SoundFont", "install its package") for name in SOUNDFONTS]
-    meanings = {"{0}": banks[0], "{1}": banks[1], "{midi}": midi, "{recipe}": HERE / "recipe.toml"}
+    meanings = {"{0}": banks[0], "{1}": banks[1], "{midi}": midi, "{config}": HERE / "config.toml"}
     fill = lambda word: str(meanings.get(word, word))  # noqa: E731
     out.mkdir(parents=True, exist_ok=True)
     if status := run_steps(CORPORA, sys.executable, out, fill):

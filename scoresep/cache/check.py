@@ -1,4 +1,4 @@
-"""Whether a cache's bytes are those that were written. Called by `scoresep doctor`."""
+"""Whether a cache's bytes are those that were written."""
 
 from __future__ import annotations
 

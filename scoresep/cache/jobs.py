@@ -1,4 +1,4 @@
-"""The shards of a cache as pieces of work, and the making of one. Called by `prepare`; workers run `compile_shard`."""
+"""The shards of a cache as pieces of work, and the making of one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from scoresep.cache.schema import CacheSettings, Excluded, shard_folder, shard_name
 from scoresep.cache.track import Compiled, taught, untaught
 from scoresep.cache.writer import write_shard
-from scoresep.corpora.base import Corpus, Track
+from scoresep.datasets.base import Corpus, Track
 from scoresep.errors import ScoresepError, Unwritable
 
 Part = tuple[int, int]

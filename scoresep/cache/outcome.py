@@ -1,4 +1,4 @@
-"""What a preparation made, left out and found odd: as lines for a terminal and as a table. Called by `prepare`."""
+"""What a preparation made, left out and found odd: as lines for a terminal and as a table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scoresep.cache.schema import Excluded, StemFinding, Unused
-from scoresep.corpora.splits import Leak
+from scoresep.datasets.splits import Leak
 from scoresep.files import write_rows
 
 

@@ -1,4 +1,4 @@
-"""Making an HDF5 file on a disk that may be full. Called by `writer`."""
+"""Making an HDF5 file on a disk that may be full."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Datasets and texts of HDF5 files from strangers: only what lies in the file itself. Called by readers of caches.
-
+"""Datasets and texts of HDF5 files from strangers: only what lies in the file itself.
 HDF5 can name other files (external and soft links, virtual datasets, external storage), promise rows that were never
 written (a file of a kilobyte says it has 10^12), and name the same bytes many times. None of it is in a cache.
 """

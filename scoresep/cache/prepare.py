@@ -1,5 +1,4 @@
-"""Compile a corpus into a cache: a map over shards, run by an engine. Called by `scoresep prepare`.
-
+"""Compile a corpus into a cache: a map over shards, run by an engine.
 The tracks of each shard are fixed by the corpus alone, so an interrupted preparation goes on at the first missing
 shard and ends with the same cache as an uninterrupted one, wherever its shards were made.
 """
@@ -14,18 +13,19 @@ from typing import Any
 
 import h5py
 
-from scoresep.cache.engine import Engine
+from scoresep import score_check as agreement
 from scoresep.cache.jobs import Job, Part, compile_shard, in_part, plan
 from scoresep.cache.outcome import Outcome, table_of, write_csv
 from scoresep.cache.schema import INDEX_FORMAT, VERSION, CacheSettings, difference, shard_folder
 from scoresep.cache.writer import Summary, read_shard_summary, write_index
-from scoresep.corpora.base import Corpus, Track
-from scoresep.corpora.splits import leaks
+from scoresep.datasets.base import Corpus, Track
+from scoresep.datasets.splits import leaks
 from scoresep.errors import ScoresepError
-from scoresep.features import agreement, kernels
-from scoresep.features.factorisation import kernels as factorisation_kernels
+from scoresep.executor import Engine
 from scoresep.files import read_text, remove_stale, write_json
 from scoresep.instruments import Instrument, group_of
+from scoresep.masks import kernels
+from scoresep.nmf import kernels as factorisation_kernels
 
 Progress = Callable[[int, int], None]
 """Called with tracks done and tracks in all."""

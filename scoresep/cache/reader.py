@@ -1,7 +1,6 @@
-"""Reading a cache: contiguous slices of the shards by track. Called by training, evaluation and `scoresep info`.
-
+"""Reading a cache: contiguous slices of the shards by track.
 A `Cache` may be pickled and may cross a fork: file handles belong to the process that opened them. Stems are read by
-`stems` alone, which only evaluation calls; training under a supervision by stems reads them in `training.shards`.
+`stems` alone, which only evaluation calls; training under a supervision by stems reads them in `training.clip_dataset`.
 
 A cache may come from anyone. What the index says is checked when it is opened, what a shard says when that is: nothing
 in them leads to another file (`plain`), takes more memory than they have bytes, or points beyond the data.
@@ -38,12 +37,12 @@ from scoresep.cache.schema import (
     shard_folder,
     shard_name,
 )
-from scoresep.corpora.splits import Leak
+from scoresep.datasets.splits import Leak
 from scoresep.errors import ScoresepError, first_line
-from scoresep.features.factorisation import Factors
 from scoresep.files import existing_file
 from scoresep.grid import PITCHES, Grid
 from scoresep.instruments import Instrument, checked
+from scoresep.nmf import Factors
 
 REMEDY = "make one with `scoresep prepare slakh --out cache.h5`"
 SHARD_REMEDY = "delete it, prepare again"

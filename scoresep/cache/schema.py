@@ -15,12 +15,12 @@ import h5py
 import numpy as np
 
 from scoresep.errors import ScoresepError
-from scoresep.features.factorisation import FactoriseSettings
-from scoresep.features.harmonics import HarmonicSettings
-from scoresep.features.kernels import packed_width
-from scoresep.features.percussion import PercussiveSettings
 from scoresep.grid import PITCHES, Grid
 from scoresep.instruments import DEFAULT_INSTRUMENTS, Instrument, choose
+from scoresep.masks.harmonic import HarmonicSettings
+from scoresep.masks.kernels import packed_width
+from scoresep.masks.percussive import PercussiveSettings
+from scoresep.nmf import FactoriseSettings
 
 INDEX_FORMAT = "scoresep-cache"
 SHARD_FORMAT = "scoresep-shard"
@@ -33,11 +33,11 @@ MOST_ROWS = 2**48
 NOTE_COLUMNS = ("onset", "offset", "pitch", "velocity", "instrument")
 TEMPLATE_COLUMNS = ("instrument", "pitch")
 FACTORS = ("template", "template_of", "component", "activation", "activation_end")
-"""The datasets of the teacher: `features.factorisation.Factors` in half precision, entries frame by frame."""
+"""The datasets of the teacher: `nmf.Factors` in half precision, entries frame by frame."""
 SCORE_CHECKS = ("flag", "exclude", "off")
 """What becomes of a track with a stem that contradicts its score: it is listed, left out, or not looked for."""
 TEACHERS = ("nmf", "none")
-"""What estimates the stems of training mixtures: `features.factorisation`, informed by scores, or nothing."""
+"""What estimates the stems of training mixtures: `nmf`, informed by scores, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ class Excluded:
 
 @dataclass(frozen=True)
 class StemFinding:
-    """Something odd about a stem of a track: see `features.agreement`."""
+    """Something odd about a stem of a track: see `score_check`."""
 
     track: str
     stem: str

@@ -1,5 +1,4 @@
-"""The audio and the parts of one track, read from its files and grouped by instrument. Called by `track`.
-
+"""The audio and the parts of one track, read from its files and grouped by instrument.
 Each file is decoded or parsed once, one stem in memory at a time. There are two kinds of track: stems with a score
 each, whose sum is the mixture, or one recording with one score.
 """
@@ -11,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scoresep.audio.loading import fit, read_audio, resample
 from scoresep.cache.schema import NO_AUDIO, NO_GROUP, NO_SCORE, CacheSettings, StemFinding, Unused
-from scoresep.corpora.base import Stem, Track
+from scoresep.datasets.base import Stem, Track
 from scoresep.errors import ScoresepError
-from scoresep.features.agreement import check_stem
-from scoresep.features.audio import fit, read_audio, resample
-from scoresep.features.score import Part, read_midi
 from scoresep.instruments import Instrument, group_of
+from scoresep.score.parts import Part, read_midi
+from scoresep.score_check import check_stem
 
 LENGTH_TOLERANCE = 0.05
 """Seconds by which the stems of a track may differ in length: more means that one of them is cut or foreign."""

@@ -1,6 +1,6 @@
 """One track from files to the arrays of a cache: decode, group, sum, resample, transform, rasterise.
 
-Called by `jobs` in the workers. Each file is opened once.
+Each file is opened once.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from scoresep.audio.level import level_of
+from scoresep.audio.magnitude import half_magnitude
 from scoresep.cache.reader import pack, unpack
 from scoresep.cache.schema import FULL_SCALE, CacheSettings, StemFinding, Unused
 from scoresep.cache.sounds import Sounds, read_sounds
-from scoresep.corpora.base import Track
+from scoresep.datasets.base import Track
 from scoresep.errors import ScoresepError, first_line
-from scoresep.features.factorisation import Factors, Song, factorise
-from scoresep.features.harmonics import harmonic_mask
-from scoresep.features.kernels import packed_width
-from scoresep.features.level import level_of
-from scoresep.features.magnitude import half_magnitude
-from scoresep.features.percussion import percussive_mask
-from scoresep.features.roll import rasterise
-from scoresep.features.score import Part, key_strikes, sounding_notes
 from scoresep.grid import PITCHES
 from scoresep.instruments import Instrument
 from scoresep.machine import choose_device
+from scoresep.masks.harmonic import harmonic_mask
+from scoresep.masks.kernels import packed_width
+from scoresep.masks.percussive import percussive_mask
+from scoresep.nmf import Factors, Song, factorise
+from scoresep.score.parts import Part, key_strikes, sounding_notes
+from scoresep.score.piano_roll import rasterise
 
 DOUBLE_STRIKE = 0.03
 """Seconds within which two parts of a group that strike the same key count as one note."""
@@ -104,7 +104,7 @@ def song_of(track: Compiled) -> Song:
 
 def on_device(songs: Sequence[Song], kinds: Sequence[str], settings: CacheSettings, device: str) -> list[Factors]:
     """Factors of songs, found on a device; raises as `taught` does."""
-    from scoresep.features.factorisation.batched import factorise_together
+    from scoresep.nmf.batched import factorise_together
 
     try:
         return factorise_together(songs, kinds, settings.grid, settings.factorise, device)

@@ -1,4 +1,4 @@
-"""Writing shards and the index. Called by `prepare`."""
+"""Writing shards and the index."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from scoresep.cache.schema import (
     shard_datasets,
 )
 from scoresep.cache.track import Compiled
-from scoresep.corpora.splits import Leak
+from scoresep.datasets.splits import Leak
 
 
 class ShardWriter:

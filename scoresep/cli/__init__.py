@@ -12,10 +12,10 @@ import typer
 import typer.core
 
 from scoresep import __version__
-from scoresep.cli.corpora import info, render
 from scoresep.cli.doctor import doctor
 from scoresep.cli.evaluate import evaluate
 from scoresep.cli.prepare import prepare_app
+from scoresep.cli.render import info, render
 from scoresep.cli.report import report
 from scoresep.cli.train import train
 from scoresep.cli.use import separate, transcribe

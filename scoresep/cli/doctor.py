@@ -1,4 +1,4 @@
-"""The command that looks at the machine: `scoresep doctor`. Called by `cli`."""
+"""The command that looks at the machine: `scoresep doctor`."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from scoresep.files import check_writable, first_bytes
 
 if TYPE_CHECKING:
     from scoresep.evaluation.evaluate import Evaluation
-    from scoresep.evaluation.records import Settings
+    from scoresep.evaluation.track_metrics import Settings
 
 ALL, NONE = "all", "none"
 
@@ -54,10 +54,10 @@ def evaluate(
     Example: scoresep evaluate old.pt new.pt --cache cache.h5 --bss
     """
     from scoresep.evaluation.evaluate import known_references
-    from scoresep.evaluation.picture import plot_track
-    from scoresep.evaluation.records import Settings
     from scoresep.evaluation.terminal import result_tables
+    from scoresep.evaluation.track_metrics import Settings
     from scoresep.machine import choose_device, use_threads
+    from scoresep.plots.evaluated_track import plot_track
 
     ckpts = ckpt or [DEFAULT_CHECKPOINT]
     if len(ckpts) > 2:
@@ -100,7 +100,7 @@ def evaluated(
     """
     from scoresep.evaluation.evaluate import Evaluation, up_to_date
     from scoresep.evaluation.evaluate import evaluate as run_evaluation
-    from scoresep.evaluation.tasks import remove_kept
+    from scoresep.evaluation.parallel import remove_kept
 
     result = None if force else Evaluation.load(out)
     if result and up_to_date(result, checkpoint, cache, settings):
@@ -139,7 +139,7 @@ def check_places(outs: list[Path], plot: Path | None) -> None:
     Raises:
         ScoresepError: they cannot be written, hold something else than figures, or are none for a picture.
     """
-    from scoresep.plotting import check_picture
+    from scoresep.plots.style import check_picture
 
     for out in outs:
         check_writable(out, "figures' file")

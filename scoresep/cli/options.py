@@ -1,4 +1,4 @@
-"""Options and defaults that several commands share. Called by the modules of the commands."""
+"""Options and defaults that several commands share."""
 
 from __future__ import annotations
 

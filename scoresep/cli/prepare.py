@@ -1,4 +1,4 @@
-"""The commands `scoresep prepare ...`: a corpus of one kind to a cache. Called by `cli`."""
+"""The commands `scoresep prepare ...`: a corpus of one kind to a cache."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scoresep.audio.decoding.formats import FORMATS
 from scoresep.cli.options import DEFAULT_CACHE, Jobs, by_comma
 from scoresep.console import console, meter
-from scoresep.decoding.formats import FORMATS
 from scoresep.errors import ScoresepError
 from scoresep.instruments import DEFAULT_INSTRUMENTS, OTHER, Instrument, choose, read_instruments
 
 if TYPE_CHECKING:
-    from scoresep.cache.engine import Engine
     from scoresep.cache.prepare import Outcome, Part
     from scoresep.cache.schema import CacheSettings
-    from scoresep.corpora.base import Corpus
+    from scoresep.datasets.base import Corpus
+    from scoresep.executor import Engine
 
 prepare_app = typer.Typer(
     no_args_is_help=True,
@@ -84,8 +84,8 @@ def slakh(
 
     Example: scoresep prepare slakh ~/slakh2100_flac_redux --out cache.h5
     """
-    from scoresep.cache.engine import Engine
-    from scoresep.corpora.slakh import open_slakh
+    from scoresep.datasets.slakh import open_slakh
+    from scoresep.executor import Engine
 
     groups = read_groups(instruments)
     settings = read_settings(groups, score_check, teacher)
@@ -120,8 +120,8 @@ def pairs(
 
     Example: scoresep prepare pairs ~/songs --out cache.h5 --instruments piano,bass,drums,other
     """
-    from scoresep.cache.engine import Engine
-    from scoresep.corpora.pairs import open_pairs
+    from scoresep.datasets.pairs import open_pairs
+    from scoresep.executor import Engine
 
     groups = read_groups(instruments)
     settings = read_settings(groups, "off", teacher)

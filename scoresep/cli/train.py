@@ -1,4 +1,4 @@
-"""The command `scoresep train`. Called by `cli`."""
+"""The command `scoresep train`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from scoresep.errors import ScoresepError
 def train(
     stage: Annotated[int, typer.Option(help="Last stage to train.", min=1, max=3)] = 3,
     cache: Annotated[Path, typer.Option(help="Cache made by `scoresep prepare`.")] = DEFAULT_CACHE,
-    recipe: Annotated[
+    config: Annotated[
         str | None, typer.Option(help="mini, taught, paper or a TOML file; default: mini on a CPU, paper on a GPU.")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the config; repeatable.")
     ] = None,
     steps: Annotated[
-        str | None, typer.Option(help="Steps of every stage, or of stages 1,2,3 by comma; default: the recipe's.")
+        str | None, typer.Option(help="Steps of every stage, or of stages 1,2,3 by comma; default: the config's.")
     ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
-            help="End after so long: all stages get as many steps as that allows, in the recipe's proportions."
+            help="End after so long: all stages get as many steps as that allows, in the config's proportions."
         ),
     ] = None,
     device: Device = "auto",
@@ -52,13 +52,13 @@ def train(
     began = time.monotonic()
     from scoresep.cache.reader import Cache
     from scoresep.machine import choose_device, keep_freed_memory, use_threads
+    from scoresep.training.config_files import load_config
+    from scoresep.training.distributed import joined
+    from scoresep.training.loader import RESIDENT
     from scoresep.training.log import NoLog, RunLog
     from scoresep.training.pace import Wish, paced
-    from scoresep.training.ranks import joined
-    from scoresep.training.recipe_files import load_recipe
-    from scoresep.training.run import Stopped, default_recipe
+    from scoresep.training.run import Stopped, default_config
     from scoresep.training.run import train as run_training
-    from scoresep.training.stream import RESIDENT
 
     if minutes is not None and not 0 < minutes < math.inf:
         raise ScoresepError(f"--minutes {minutes:g} is no length of time; give a number above 0, such as 10")
@@ -66,13 +66,13 @@ def train(
         raise ScoresepError(f"--resident '{resident}' is neither host nor device")
     chosen = choose_device(device)
     keep_freed_memory()
-    name = recipe or default_recipe(chosen)
-    wanted = load_recipe(name, [*step_settings(steps), *(settings or [])])
+    name = config or default_config(chosen)
+    wanted = load_config(name, [*step_settings(steps), *(settings or [])])
     data = Cache(cache)
     with joined(chosen) as ranks, meter("steps") as progress:
         use_threads(ranks.local)
         console.quiet = not ranks.first
-        console.print(f"{cache}: {data.corpus}, {', '.join(data.names)}; recipe {name}; device {chosen}", markup=False)
+        console.print(f"{cache}: {data.corpus}, {', '.join(data.names)}; config {name}; device {chosen}", markup=False)
         show = lambda title, done, total, losses: progress(title, done, total, losses_line(losses))  # noqa: E731
         log = RunLog(run, show, lambda text: console.print(text, markup=False)) if ranks.first else NoLog()
         wish = Wish(minutes or 0.0, began, stage, force, resident)
@@ -90,7 +90,7 @@ def train(
 
 
 def step_settings(steps: str | None) -> list[str]:
-    """`--steps 300` or `--steps 300,200,100` as settings of the recipe."""
+    """`--steps 300` or `--steps 300,200,100` as settings of the config."""
     if steps is None:
         return []
     counts = steps.split(",")

@@ -1,4 +1,4 @@
-"""The commands that use a checkpoint on music: `scoresep separate` and `scoresep transcribe`. Called by `cli`."""
+"""The commands that use a checkpoint on music: `scoresep separate` and `scoresep transcribe`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scoresep.audio.decoding.formats import FORMATS
 from scoresep.cli.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_SCORES,
@@ -18,13 +19,12 @@ from scoresep.cli.options import (
     by_comma,
 )
 from scoresep.console import console, errors, meter, one_line
-from scoresep.decoding.formats import FORMATS
 from scoresep.errors import ScoresepError, Unwritable
 from scoresep.machine import use_threads
 
 if TYPE_CHECKING:
-    from scoresep.inference.songs import Song
-    from scoresep.inference.source import Progress
+    from scoresep.audio.source import Progress
+    from scoresep.cli.inputs import Song
     from scoresep.models.model import Model
 
 Audio = Annotated[
@@ -68,11 +68,11 @@ def separate(
 
     Example: scoresep separate album --ckpt ckpt.pt --out stems --format flac
     """
-    from scoresep.inference.guide import read_guide
-    from scoresep.inference.separate import RESIDUAL, Options, earlier_stems, file_names, separate_file
-    from scoresep.inference.songs import check_no_loss, find_score, find_songs, without_results
-    from scoresep.inference.write import choose_format
+    from scoresep.cli.inputs import check_no_loss, find_score, find_songs, without_results
     from scoresep.instruments import INSTRUMENTS, OTHER
+    from scoresep.separation.score_prior import read_guide
+    from scoresep.separation.separate import RESIDUAL, Options, earlier_stems, file_names, separate_file
+    from scoresep.separation.writing import choose_format
 
     chosen, stored = by_comma(instruments), choose_format(form, bits)
     songs = find_songs(audio, out)
@@ -123,9 +123,9 @@ def transcribe(
 
     Example: scoresep transcribe song.flac --plot
     """
+    from scoresep.cli.inputs import find_songs
     from scoresep.files import folder_for_results
-    from scoresep.inference.songs import find_songs
-    from scoresep.inference.transcribe import check_listen, transcribe_file
+    from scoresep.transcription.transcribe import check_listen, transcribe_file
 
     check_listen(listen)
     songs = find_songs(audio, out)
@@ -152,7 +152,7 @@ def transcribe(
 
 def tell_unread(given: Sequence[Path]) -> None:
     """Print a line on the audio in folders that is not read, if there is any."""
-    from scoresep.inference.songs import unread_note
+    from scoresep.cli.inputs import unread_note
 
     if note := unread_note(given):
         errors.print(one_line(note), markup=False)

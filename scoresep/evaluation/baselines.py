@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoresep.features.factorisation import factorise
-from scoresep.features.factorisation import masks as shares
-from scoresep.features.level import level_of
-from scoresep.features.spectrogram import istft, stft
+from scoresep.audio.level import level_of
+from scoresep.audio.spectrogram import istft, stft
 from scoresep.grid import Grid
+from scoresep.nmf import factorise
+from scoresep.nmf import masks as shares
 from scoresep.plugins import Registry
 
 
@@ -77,7 +77,7 @@ def harmonic_mask(track: Track) -> np.ndarray:
 
 
 def score_nmf(track: Track) -> np.ndarray:
-    """Score-informed non-negative matrix factorisation of the mixture (`features.factorisation`, docs/teacher.md)."""
+    """Score-informed non-negative matrix factorisation of the mixture (`nmf`, docs/teacher.md)."""
     assert track.roll is not None and track.onset is not None
     spectrum = stft(track.mixture, track.grid.n_fft, track.grid.hop)
     magnitude = np.abs(spectrum) / np.float32(level_of(track.mixture))

@@ -17,14 +17,14 @@ from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.bss import FILTER, WINDOW_SECONDS, museval_metrics
 from scoresep.evaluation.figures import Figures, rows_of
 from scoresep.evaluation.metrics import ALONE_DB, REST_SECONDS, SILENT_DB
-from scoresep.evaluation.records import Settings
+from scoresep.evaluation.parallel import Task, parts_folder, run_tasks
 from scoresep.evaluation.registry import METRICS
 from scoresep.evaluation.statistics import CONFIDENCE, RESAMPLES, SEED
-from scoresep.evaluation.tasks import Task, parts_folder, run_tasks
+from scoresep.evaluation.track_metrics import Settings
 from scoresep.files import read_text, write_json
-from scoresep.inference.separate import Options, check_refinable
 from scoresep.instruments import nearest
-from scoresep.training.checkpoint import Checkpoint, load_checkpoint
+from scoresep.models.checkpoint import Checkpoint, load_checkpoint
+from scoresep.separation.separate import Options, check_refinable
 
 REFINED = "Separation is refined by factorising each track by the transcriptor's notes (--refine)."
 """The remark on an evaluation of refined stems."""
@@ -250,14 +250,14 @@ def _about(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache, se
         "rules": list(cache.rules),
         "instruments": list(model.names),
         "grid": model.grid.to_dict(),
-        "seed": checkpoint.recipe.get("seed"),
+        "seed": checkpoint.config.get("seed"),
         "checkpoint": {
             "path": str(checkpoint_path),
             "sha256": hashlib.sha256(Path(checkpoint_path).read_bytes()).hexdigest(),
             "stage": checkpoint.stage,
             "steps": checkpoint.steps,
             "complete": checkpoint.complete,
-            "recipe": checkpoint.recipe,
+            "config": checkpoint.config,
         },
         "cache": {"path": str(cache.path), "digest": cache.digest, "trained_on": checkpoint.cache_digest},
         "settings": {

@@ -21,7 +21,7 @@ from scoresep.instruments import nearest
 MASKS = {"softmax": lambda logits: torch.softmax(logits, dim=1), "sigmoid": torch.sigmoid}
 """How logits (B, N, F, T) become masks: softmax shares every bin out among the instruments, sigmoid is independent."""
 LONGEST_CONTEXT = 10_000
-"""Frames on either side that a network may depend on; the `paper` recipe's depends on 381."""
+"""Frames on either side that a network may depend on; the `paper` config's depends on 381."""
 
 
 class Rolls(NamedTuple):

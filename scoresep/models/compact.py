@@ -1,5 +1,6 @@
-"""Weights in a quarter of their room: whole numbers of eight bits with a step for each output channel. Called by
-`checkpoint`, for models that are shipped or sent. With fewer bits a number takes a byte, too: they help a compressor.
+"""Weights in a quarter of their room: whole numbers of eight bits with a step for each output channel.
+
+For models that are shipped or sent. With fewer bits a number takes a byte, too: they help a compressor.
 
 Only weights of two axes or more are compacted: the others (biases, statistics of normalisation) take no room.
 """

@@ -1,7 +1,6 @@
-"""The model: a transcriptor, a separator and what they need to be used. Called by training, evaluation and inference.
-
+"""The model: a transcriptor, a separator and what they need to be used.
 It rebuilds itself from plain values and tensors, which may be a stranger's: no network is made before its weights are
-known to be there. `training.checkpoint` reads and writes the files.
+known to be there. `models.checkpoint` reads and writes the files.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from scoresep.models.compact import expand
 from scoresep.models.networks import Architecture
 
 LARGEST_BLOCK = 2**28
-"""Values of one kind that a model from a file may need at a time (1 GiB); the `paper` recipe needs a fortieth."""
+"""Values of one kind that a model from a file may need at a time (1 GiB); the `paper` config needs a fortieth."""
 BLOCK_FRAMES = 1000
 """Frames of a block in that reckoning; the context comes on top."""
 

@@ -19,7 +19,7 @@ ROLES = ("transcriptor", "separator")
 
 
 NETWORKS = Registry("scoresep.networks", Network, {"tcn": TCN})
-"""By name, as recipes and checkpoints call them."""
+"""By name, as configs and checkpoints call them."""
 
 
 class UnknownNetwork(ScoresepError):

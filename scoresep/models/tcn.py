@@ -29,7 +29,7 @@ RARE = -4.0
 """Starting bias of a roll's output: a key sounds in about 2 % of frames, so learning need not begin by finding that
 out."""
 LARGEST_WEIGHT = 2**24
-"""Values of a layer's weight, at most: some hundred times what the `paper` recipe takes."""
+"""Values of a layer's weight, at most: some hundred times what the `paper` config takes."""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from scoresep.features.score import Part
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS
 from scoresep.rendering.patch import Patch
 from scoresep.rendering.song import Song, group_name
+from scoresep.score.parts import Part
 
 OWN_PROGRAM = 0.5
 """Probability that only packs made for a part's own program are asked, where there are any."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoresep.features.score import Part
 from scoresep.rendering.effects import EFFECTS
 from scoresep.rendering.effects.effect import Scene, Settings
 from scoresep.rendering.impulses import Impulse
 from scoresep.rendering.patch import Patch
 from scoresep.rendering.song import group_name
 from scoresep.rendering.tone import Tone
+from scoresep.score.parts import Part
 
 Route = tuple[tuple[str, float], ...]
 """Effects in the order of the signal, each with the probability that a stem goes through it."""

@@ -1,5 +1,4 @@
-"""The built-in composer: seeded, varied multi-instrument music to train and test on. Called by `render`.
-
+"""The built-in composer: seeded, varied multi-instrument music to train and test on.
 A song is a row of sections. A section has a harmony (a cycle of chords), a set of instruments that play in it, and one
 pattern per instrument (`patterns`, `rhythm_section`). Variety of pitch, polyphony and rhythm matters more than beauty.
 """
@@ -11,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoresep.features.score import Part, part_from_notes
 from scoresep.rendering import patterns as p
 from scoresep.rendering import rhythm_section as r
 from scoresep.rendering.harmony import Change, Chord, Key, draw_key, draw_progression
 from scoresep.rendering.song import Song, fingerprint, tidied
+from scoresep.score.parts import Part, part_from_notes
 
 COMPOSER_VERSION = 1
 """Goes into a corpus's settings: raise it when the same seed gives other music."""

@@ -1,5 +1,4 @@
-"""Users' MIDI files as songs: parts as they sound, cut to the stretch where most happens. Called by `render`.
-
+"""Users' MIDI files as songs: parts as they sound, cut to the stretch where most happens.
 Kept: notes, velocities, bends, programs. The sustain pedal is turned into longer notes, so that the score says what
 sounds. Volume, expression and panning are dropped: a part faded to nothing would have labels without sound.
 """
@@ -16,13 +15,13 @@ import joblib
 import numpy as np
 
 from scoresep.errors import ScoresepError
-from scoresep.features.score import SCORE_SUFFIXES, Part, read_midi
 from scoresep.files import files_below
 from scoresep.instruments import DEFAULT_INSTRUMENTS, choose, group_of
 from scoresep.rendering.left_out import AGAIN, CUT, lost
 from scoresep.rendering.parallel import Progress, in_parallel
 from scoresep.rendering.settings import SETTINGS_FILE
 from scoresep.rendering.song import Song, fingerprint, tidied
+from scoresep.score.parts import SCORE_SUFFIXES, Part, read_midi
 
 TAIL_SECONDS = 1.0
 """Sound left after the last note of a song that is not cut."""

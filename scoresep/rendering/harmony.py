@@ -1,5 +1,4 @@
-"""Keys, chords, progressions and voice leading of the built-in composer. Called by `compose` and `patterns`.
-
+"""Keys, chords, progressions and voice leading of the built-in composer.
 Pitches are MIDI numbers, pitch classes are 0-11 with C = 0. Nothing here knows about time except `Change.bars`.
 """
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from scoresep.audio.loading import read_audio
 from scoresep.errors import ScoresepError
-from scoresep.features.audio import read_audio
 from scoresep.rendering.patch import NO_CREDIT, Credit
 
 KINDS = ("cabinet", "bass cabinet", "room", "device")

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from scoresep.corpora.metadata import read_metadata
+from scoresep.datasets.metadata import read_metadata
 from scoresep.errors import ScoresepError
-from scoresep.features.score import SHORTEST_NOTE, Part
 from scoresep.files import write_rows
+from scoresep.score.parts import SHORTEST_NOTE, Part
 
 TABLE = "left_out.csv"
 CUT = "outside the excerpt"

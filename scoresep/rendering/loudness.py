@@ -1,4 +1,4 @@
-"""Loudness of stems and the gain of a mix, as Slakh does both. Called by `track`."""
+"""Loudness of stems and the gain of a mix, as Slakh does both."""
 
 from __future__ import annotations
 

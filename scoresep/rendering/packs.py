@@ -74,7 +74,7 @@ def pack_pool(
 
     Args:
         weak: whether packs of weak provenance are used.
-        known: recipe to what an earlier call found (`read_probes`).
+        known: config to what an earlier call found (`read_probes`).
         banks: md5 of the SoundFonts that play beside the packs: their presets are held out one by one.
 
     Raises:
@@ -86,7 +86,7 @@ def pack_pool(
     found = _probed(collection.patches, jobs, progress, known)
     usable, left_out = [], dict(collection.left_out)
     for patch in collection.patches:
-        result = found[patch.recipe]
+        result = found[patch.config]
         if isinstance(result, dict):
             usable.append(replace(patch, keys=frozenset(result["keys"]), sustain=float(result["sustain"])))
         else:
@@ -101,11 +101,11 @@ def pack_pool(
 
 
 def _probed(patches: Sequence[Patch], jobs: int, progress: Progress, known: dict[str, object]) -> dict[str, object]:
-    """Recipe to keys and sustain as JSON values, or to the reason why a patch cannot be used."""
-    found = {patch.recipe: known[patch.recipe] for patch in patches if patch.recipe in known}
-    calls = [joblib.delayed(_probe)(patch) for patch in patches if patch.recipe not in found]
-    for done, (recipe, result) in enumerate(in_parallel(calls, jobs), start=1):
-        found[recipe] = result
+    """Config to keys and sustain as JSON values, or to the reason why a patch cannot be used."""
+    found = {patch.config: known[patch.config] for patch in patches if patch.config in known}
+    calls = [joblib.delayed(_probe)(patch) for patch in patches if patch.config not in found]
+    for done, (config, result) in enumerate(in_parallel(calls, jobs), start=1):
+        found[config] = result
         progress(done, len(calls), "probing sounds")
     return found
 
@@ -113,8 +113,8 @@ def _probed(patches: Sequence[Patch], jobs: int, progress: Progress, known: dict
 def _probe(patch: Patch) -> tuple[str, object]:
     result = proved(patch)
     if isinstance(result, str):
-        return patch.recipe, result
-    return patch.recipe, {"keys": sorted(result.keys), "sustain": min(result.sustain, 1e9)}
+        return patch.config, result
+    return patch.config, {"keys": sorted(result.keys), "sustain": min(result.sustain, 1e9)}
 
 
 def read_probes(out: Path) -> dict[str, object]:
@@ -123,7 +123,7 @@ def read_probes(out: Path) -> dict[str, object]:
         kept = json.loads((out / PROBES_FILE).read_text(encoding="utf-8"))
         if kept["version"] != PROBES_VERSION:
             return {}
-        return {recipe: result for recipe, result in kept["sounds"].items() if _is_result(result)}
+        return {config: result for config, result in kept["sounds"].items() if _is_result(result)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 

@@ -1,4 +1,4 @@
-"""Independent calls over processes, with progress. Called by `render` and `excerpt`."""
+"""Independent calls over processes, with progress."""
 
 from __future__ import annotations
 

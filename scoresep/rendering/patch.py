@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.features.score import Part
 from scoresep.rendering.song import Song
+from scoresep.score.parts import Part
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Patch:
         name: as its maker calls it.
         source: row of `sources.SOURCES`.
         bank: of a SoundFont's preset, 128 for its drum kits.
-        recipe: digest of what it is made of; two patches with one recipe sound the same.
+        config: digest of what it is made of; two patches with one config sound the same.
         material: files (or the like) that hold its recordings; patches that share one are of one instrument.
         stands_for: programs that it can play (128: drums); none: `program` alone.
         keys: MIDI keys that it has.
@@ -59,7 +59,7 @@ class Patch:
     name: str
     source: str = "soundfont"
     bank: int = 0
-    recipe: str = ""
+    config: str = ""
     material: frozenset[str] = frozenset()
     stands_for: tuple[int, ...] = ()
     keys: frozenset[int] = frozenset(range(128))

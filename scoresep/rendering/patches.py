@@ -1,7 +1,7 @@
 """Which sounds a corpus may use: the patches of its SoundFonts by instrument group, and those kept for the test split.
 
-Called by `render`. A patch is a preset that really plays its notes: presets that are missing, silent in the group's
-register or an octave off would make wrong labels and are left out.
+A patch is a preset that really plays its notes: presets that are missing, silent in the group's register or an octave
+off would make wrong labels and are left out.
 """
 
 from __future__ import annotations
@@ -114,14 +114,14 @@ def _usable(soundfonts: tuple[Path, ...], group: str) -> tuple[tuple[Patch, ...]
             patch = patch_of(path, preset)
             if not _belongs(preset, instrument):
                 continue
-            if preset.recipe in seen:
-                reasons[patch.label] = f"the same sound as {seen[preset.recipe]}"
+            if preset.config in seen:
+                reasons[patch.label] = f"the same sound as {seen[preset.config]}"
                 continue
             reason = None if patch.is_drum else _fault(patch, group)
             if reason:
                 reasons[patch.label] = reason
                 continue
-            seen[preset.recipe] = patch.label
+            seen[preset.config] = patch.label
             usable.append(patch)
     return tuple(usable), reasons
 

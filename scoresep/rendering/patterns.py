@@ -1,5 +1,4 @@
-"""What each instrument plays in one bar: the patterns of the built-in composer. Called by `compose`.
-
+"""What each instrument plays in one bar: the patterns of the built-in composer.
 A pattern is a function (bar, hand, rng) -> events. Time inside a bar counts in steps (sixteenths; in compound metres a
 beat has 6 steps). A `Hand` is the player's memory over a section: register, rhythm cell, last voicing, last pitch.
 """

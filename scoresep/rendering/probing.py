@@ -11,11 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from scoresep.errors import ScoresepError
-from scoresep.features.score import Part, part_from_notes
 from scoresep.instruments import INSTRUMENTS
 from scoresep.rendering.patch import Patch
 from scoresep.rendering.song import Song
 from scoresep.rendering.sources import SOURCES
+from scoresep.score.parts import Part, part_from_notes
 
 PROBES = {"piano": range(38, 88, 4), "guitar": range(41, 76, 4), "bass": range(29, 55, 4)}
 OTHER_PROBES = range(50, 75, 4)

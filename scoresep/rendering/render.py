@@ -1,5 +1,4 @@
-"""Make a corpus in Slakh2100's layout, from the built-in composer or from users' MIDI files. Called by the CLI.
-
+"""Make a corpus in Slakh2100's layout, from the built-in composer or from users' MIDI files.
     OUT/render.json                                settings, so that a second run continues or refuses
     OUT/left_out.csv                               what of the songs is not in it, if anything
     OUT/{train,validation,test}/TrackNNNNN/        metadata.yaml, mix.flac, all_src.mid, MIDI/SNN.mid, stems/SNN.flac
@@ -20,7 +19,6 @@ import joblib
 import numpy as np
 
 from scoresep.errors import ScoresepError
-from scoresep.features.score import Part
 from scoresep.machine import available_cores
 from scoresep.rendering.casting import heard
 from scoresep.rendering.compose import GROUPS, compose
@@ -53,6 +51,7 @@ from scoresep.rendering.song import Song, group_name
 from scoresep.rendering.sounds import Sounds, attribute, gather_sounds, keep_probes
 from scoresep.rendering.tone import Tone, draw_tone
 from scoresep.rendering.track import SilentSong, Stem, write_track
+from scoresep.score.parts import Part
 
 __all__ = ["DEFAULT_SONGS", "SPLITS", "RenderReport", "RenderSettings", "draw_stems", "render_corpus", "split_sequence"]
 

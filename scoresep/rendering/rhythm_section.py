@@ -1,4 +1,4 @@
-"""Guitar, bass and drum patterns of the built-in composer. Called by `compose`; terms as in `patterns`."""
+"""Guitar, bass and drum patterns of the built-in composer."""
 
 from __future__ import annotations
 

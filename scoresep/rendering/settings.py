@@ -1,4 +1,4 @@
-"""What decides the content of a rendered corpus, and the file that remembers it. Called by `render`."""
+"""What decides the content of a rendered corpus, and the file that remembers it."""
 
 from __future__ import annotations
 

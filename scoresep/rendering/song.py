@@ -1,7 +1,6 @@
 """A piece of music before it has a sound: its parts, their MIDI bytes and their fingerprint.
 
-Called by the composer, the reader of users' MIDI and the renderer. Parts are `scoresep.features.score.Part`, so what is
-written here is read back by the same type.
+Parts are `scoresep.score.parts.Part`, so what is written here is read back by the same type.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from dataclasses import dataclass, field, replace
 import mido
 import numpy as np
 
-from scoresep.features.channels import DEFAULT_BEND_RANGE, DRUM_CHANNEL
-from scoresep.features.score import SHORTEST_NOTE, Part, first_strikes
 from scoresep.instruments import INSTRUMENTS, group_of
 from scoresep.rendering.left_out import Row
+from scoresep.score.channels import DEFAULT_BEND_RANGE, DRUM_CHANNEL
+from scoresep.score.parts import SHORTEST_NOTE, Part, first_strikes
 
 TICKS_PER_BEAT = 960
 

@@ -51,7 +51,7 @@ class Sounds:
 
     def described(self) -> dict[str, str]:
         """What the corpus's settings remember of the folders: how many, and a digest."""
-        packs = sorted(f"{pack.label} {pack.recipe}" for pack in self.packs.all)
+        packs = sorted(f"{pack.label} {pack.config}" for pack in self.packs.all)
         impulses = sorted(f"{i.label} {_content(i)}" for i in self.impulses.all) if self.impulses else []
         return {
             name: f"{len(lines)}, md5 {digest(chr(10).join(lines).encode())}"

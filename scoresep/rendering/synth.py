@@ -1,5 +1,4 @@
-"""SoundFonts: which presets a bank has, and one part of a song to a mono signal. Called by `patches` and `render`.
-
+"""SoundFonts: which presets a bank has, and one part of a song to a mono signal.
 The synthesizer is `midirenderer` (rustysynth inside). It always gives 48 kHz stereo of 16 bits and stops at the file's
 last event, so MIDI handed to it carries an end marker (see `song.midi_bytes`).
 """
@@ -20,12 +19,12 @@ import numpy as np
 import pretty_midi
 import soundfile
 
+from scoresep.audio.loading import fit, resample
 from scoresep.errors import ScoresepError
-from scoresep.features.audio import fit, resample
-from scoresep.features.score import Part
 from scoresep.files import existing_file
 from scoresep.rendering.patch import Credit
 from scoresep.rendering.song import Song, midi_bytes
+from scoresep.score.parts import Part
 
 DRUM_BANK = 128
 VOLUMES = (127, 90, 64, 45, 32, 16, 8)
@@ -45,14 +44,14 @@ class Preset:
         bank: 0 for melodic sounds, 128 for drum kits.
         program: 0-127.
         name: as the bank calls it.
-        recipe: digest of the generators it is made of; two presets with one recipe sound the same.
+        config: digest of the generators it is made of; two presets with one config sound the same.
         keys: MIDI keys that it has.
     """
 
     bank: int
     program: int
     name: str
-    recipe: str
+    config: str
     keys: frozenset[int]
 
 

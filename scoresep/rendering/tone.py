@@ -1,5 +1,4 @@
-"""Tone controls: what an amplifier or a mixing desk does to a stem. Called by the renderer.
-
+"""Tone controls: what an amplifier or a mixing desk does to a stem.
 One SoundFont has a handful of patches a group, and a network that hears only those learns them by heart. Each stem of
 a rendered corpus goes through two shelves and a bell of random strength, as recordings of one instrument differ.
 """

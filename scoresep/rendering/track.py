@@ -1,4 +1,4 @@
-"""One song to one Slakh track folder. Called by `render`, in worker processes."""
+"""One song to one Slakh track folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import yaml
 
 from scoresep.disk import new_sink
 from scoresep.errors import ScoresepError
-from scoresep.features.score import Part
 from scoresep.files import writing
 from scoresep.instruments import DRUM_PROGRAM
 from scoresep.rendering.casting import as_played, written_program
@@ -25,6 +24,7 @@ from scoresep.rendering.patch import Patch
 from scoresep.rendering.song import Song, midi_bytes
 from scoresep.rendering.sources import SOURCES
 from scoresep.rendering.tone import Tone, apply_tone
+from scoresep.score.parts import Part
 
 QUIETEST_LUFS = -70.0
 """A stem below the gate of BS.1770 has no loudness to normalise: it is left out, like stems Slakh could not render."""

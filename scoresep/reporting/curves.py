@@ -48,11 +48,11 @@ class StageCurves:
     losses: tuple[Curve, ...]
 
 
-def read_curves(run: Path, recipes: Mapping[int, Mapping[str, Any]]) -> list[StageCurves]:
+def read_curves(run: Path, configs: Mapping[int, Mapping[str, Any]]) -> list[StageCurves]:
     """The curves of each stage in a run's log.
 
     Args:
-        recipes: recipe of each stage whose checkpoint is known, as plain values.
+        configs: config of each stage whose checkpoint is known, as plain values.
 
     Raises:
         ScoresepError: the log cannot be read.
@@ -66,7 +66,7 @@ def read_curves(run: Path, recipes: Mapping[int, Mapping[str, Any]]) -> list[Sta
         raise ScoresepError(f"the log of {run} cannot be read (no line is a record); give the folder of another run")
     records = [record for record in entries if well_formed(record)]
     return [
-        stage_curves(stage, [record for record in records if record["stage"] == stage], recipes.get(stage, {}))
+        stage_curves(stage, [record for record in records if record["stage"] == stage], configs.get(stage, {}))
         for stage in sorted({record["stage"] for record in records})
     ]
 
@@ -80,10 +80,10 @@ def well_formed(record: Any) -> bool:
     )
 
 
-def stage_curves(stage: int, records: list[dict[str, Any]], recipe: Mapping[str, Any]) -> StageCurves:
+def stage_curves(stage: int, records: list[dict[str, Any]], config: Mapping[str, Any]) -> StageCurves:
     """The curves of one stage from its records."""
     names = list(dict.fromkeys(name for record in records for name in record if "/" in name))
-    weights = loss_weights(stage, recipe)
+    weights = loss_weights(stage, config)
     sums = [{**record, TOTAL: weighted(record, weights)} if record["kind"] == "train" else record for record in records]
     total = curve(TOTAL, sums)
     return StageCurves(
@@ -94,9 +94,9 @@ def stage_curves(stage: int, records: list[dict[str, Any]], recipe: Mapping[str,
     )
 
 
-def loss_weights(stage: int, recipe: Mapping[str, Any]) -> dict[str, float]:
-    """Weights of a stage by 'player/loss', those of 0 left out; empty where the recipe does not tell."""
-    settings = recipe.get(f"stage{stage}")
+def loss_weights(stage: int, config: Mapping[str, Any]) -> dict[str, float]:
+    """Weights of a stage by 'player/loss', those of 0 left out; empty where the config does not tell."""
+    settings = config.get(f"stage{stage}")
     players = settings if isinstance(settings, Mapping) else {}
     return {
         f"{player}/{loss}": number(weight)

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from scoresep.errors import ScoresepError
-from scoresep.plotting import load_matplotlib
+from scoresep.plots.style import load_matplotlib
 
 LEVELS = 64
 """Colours of a picture: more cannot be told apart, fewer show as bands."""

@@ -23,14 +23,14 @@ from scoresep.evaluation.registry import MEAN, METRICS, MODEL, STEMS
 from scoresep.evaluation.tables import MIXTURE, NOTHING, in_unit, labels, number, tables_of
 from scoresep.files import check_writable, first_bytes, write_text
 from scoresep.grid import Grid
-from scoresep.inference.separate import Options
-from scoresep.plotting import RANGE_DB
+from scoresep.plots.style import RANGE_DB
 from scoresep.reporting.curves import TOTAL, StageCurves, read_curves
 from scoresep.reporting.media import AudioFormat, audio_format, size_text
 from scoresep.reporting.panels import track_panels
 from scoresep.reporting.plots import UNITS, Plot, curve_plot
 from scoresep.reporting.sources import Material
 from scoresep.reporting.tracks import SECONDS, TRACKS, TrackView, chosen_tracks, view_track
+from scoresep.separation.separate import Options
 from scoresep.training.stages import STAGES
 
 SIZE = "{size of this page}"
@@ -106,8 +106,8 @@ def render(
     progress: Callable[[int, int], None] | None = None,
 ) -> str:
     """The page as text, with `SIZE` where its size belongs; see `write_report`."""
-    recipes = {number: checkpoint.recipe for number, checkpoint in material.stages.items()}
-    stages = [stage_of(curves) for curves in read_curves(material.run, recipes)] if material.run else []
+    configs = {number: checkpoint.config for number, checkpoint in material.stages.items()}
+    stages = [stage_of(curves) for curves in read_curves(material.run, configs)] if material.run else []
     evaluation = material.evaluation
     tables, facts = (tables_of(evaluation.figures), facts_of(evaluation.figures)) if evaluation else ([], [])
     views = heard_tracks(material, tracks, seconds, device, progress)
@@ -280,7 +280,7 @@ def about(material: Material, form: AudioFormat | None) -> list[tuple[str, str]]
         state = "complete" if checkpoint.complete else "not finished"
         lines += [
             ("checkpoint", f"{material.checkpoint_path}: stage {checkpoint.stage}, {checkpoint.steps} steps, {state}"),
-            ("seed", str(checkpoint.recipe.get("seed"))),
+            ("seed", str(checkpoint.config.get("seed"))),
         ]
     if cache := material.cache:
         rules = ", ".join(cache.rules) or "none"

@@ -9,8 +9,8 @@ import numpy as np
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.tables import Line, pair_lines
 from scoresep.grid import Grid
-from scoresep.inference.picture import log_spectrogram
-from scoresep.plotting import colours_of
+from scoresep.plots.result import log_spectrogram
+from scoresep.plots.style import colours_of
 from scoresep.reporting.media import AudioFormat, audio_uri, common_gain
 from scoresep.reporting.plots import Plot, key_range, mask, roll, spectrogram
 from scoresep.reporting.tracks import Part, TrackView

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
-from scoresep.inference.picture import log_spectrogram
-from scoresep.plotting import FREQUENCIES, LOWEST_HZ, RANGE_DB, log_rows
+from scoresep.plots.result import log_spectrogram
+from scoresep.plots.style import FREQUENCIES, LOWEST_HZ, RANGE_DB, log_rows
 from scoresep.reporting.curves import Curve
 from scoresep.reporting.media import picture_uri
 

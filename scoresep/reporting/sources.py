@@ -15,7 +15,7 @@ from pathlib import Path
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation, open_cache
-from scoresep.training.checkpoint import Checkpoint, is_checkpoint, load_checkpoint
+from scoresep.models.checkpoint import Checkpoint, is_checkpoint, load_checkpoint
 from scoresep.training.log import LOG_NAME
 from scoresep.training.run import stage_path
 from scoresep.training.stages import STAGES

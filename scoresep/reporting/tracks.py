@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoresep.cache.excerpt import busiest, row_of
+from scoresep.audio.level import level_of
+from scoresep.audio.spectrogram import stft
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import ratio_masks
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import SEPARATION, Figures
 from scoresep.evaluation.registry import MEAN, MODEL
-from scoresep.features.level import level_of
-from scoresep.features.spectrogram import stft
-from scoresep.inference.separate import PLAIN, Options, mask_blocks, separate_array
-from scoresep.inference.transcribe import transcribe_array
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model
+from scoresep.plots.excerpt import busiest, row_of
+from scoresep.separation.separate import PLAIN, Options, mask_blocks, separate_array
+from scoresep.transcription.transcribe import transcribe_array
 
 SECONDS = 12.0
 """Length of an excerpt, unless told otherwise."""

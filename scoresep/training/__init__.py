@@ -1,1 +1,1 @@
-"""Training: `recipe` (settings), `stream` (clips), `terms` (losses by name), `stages` (rows), `loop`, `run`."""
+"""Training: `config` (settings), `stream` (clips), `terms` (losses by name), `stages` (rows), `loop`, `run`."""

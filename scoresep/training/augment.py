@@ -1,5 +1,4 @@
-"""Variations of a batch that leave its score true: transposition and equalisation. Called by the training loop.
-
+"""Variations of a batch that leave its score true: transposition and equalisation.
 A corpus has few instruments and rooms; without variation a network learns them by heart. Both work on the magnitudes
 alone, on the device, and both keep S_i = M_i X meaningful, because mixture and tracks change alike; true stems and the
 templates of the teacher, where they are read, change as the mixture does.
@@ -17,7 +16,7 @@ from torch.nn.functional import embedding_bag
 
 from scoresep.instruments import Instrument
 from scoresep.machine import constant, sent
-from scoresep.training.stream import Batch
+from scoresep.training.loader import Batch
 
 BANDS = 12
 """Supporting points of the random gain curve over frequency."""

@@ -11,76 +11,76 @@ import torch
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.files import as_target, check_writable
+from scoresep.losses.table import LOSSES, Loss, reads
 from scoresep.machine import memory
-from scoresep.training.checkpoint import is_checkpoint
-from scoresep.training.ranks import ALONE, Ranks
-from scoresep.training.recipe import Recipe
-from scoresep.training.shards import STEMS, ShardClips
+from scoresep.models.checkpoint import is_checkpoint
+from scoresep.training.clip_dataset import STEMS, ShardClips
+from scoresep.training.config import Config
+from scoresep.training.distributed import ALONE, Ranks
+from scoresep.training.loader import ClipOrder
 from scoresep.training.stages import STAGES, datasets
-from scoresep.training.stream import ClipOrder
 from scoresep.training.supervision import check_known, stemmed_tracks
 from scoresep.training.teacher import TEACHER
-from scoresep.training.terms import LOSSES, Loss, reads
 
 
-def stage_losses(number: int, recipe: Recipe) -> list[Loss]:
+def stage_losses(number: int, config: Config) -> list[Loss]:
     """The losses of a stage: those of its players that have a weight."""
-    weights = recipe.stages[number].weights
+    weights = config.stages[number].weights
     return [LOSSES[player][name] for player in STAGES[number].players for name, w in weights[player].items() if w]
 
 
-def stage_faults(number: int, recipe: Recipe, instruments: int) -> Iterable[str]:
+def stage_faults(number: int, config: Config, instruments: int) -> Iterable[str]:
     """Settings with which a stage cannot learn to tell so many instruments apart, if it has any steps."""
-    if not recipe.stages[number].steps:
+    if not config.stages[number].steps:
         return
-    losses = stage_losses(number, recipe)
+    losses = stage_losses(number, config)
     for player in sorted({*STAGES[number].players} - {loss.player for loss in losses}):
         yield f"stage{number}.{player} has no loss with a weight above 0"
     crossed = [f"stage{number}.{loss.player}.{loss.name}" for loss in losses if loss.exchanges]
-    if crossed and recipe.data.batch < instruments:
+    if crossed and config.data.batch < instruments:
         yield (
-            f"data.batch is {recipe.data.batch}, and {' and '.join(crossed)} need a clip for each of {instruments} "
+            f"data.batch is {config.data.batch}, and {' and '.join(crossed)} need a clip for each of {instruments} "
             "instruments; raise the batch, or set the weights to 0"
         )
-    if STAGES[number].statistics and recipe.data.batch * recipe.data.clip_frames < 2:
+    if STAGES[number].statistics and config.data.batch * config.data.clip_frames < 2:
         yield f"stage{number} cannot normalise one frame; raise data.batch or data.clip_frames"
 
 
-def check_stages(cache: Cache, numbers: Sequence[int], recipe: Recipe, ranks: Ranks = ALONE) -> None:
-    """Refuse a recipe with which one of the stages cannot be trained on this cache.
+def check_stages(cache: Cache, numbers: Sequence[int], config: Config, ranks: Ranks = ALONE) -> None:
+    """Refuse a config with which one of the stages cannot be trained on this cache.
 
     Raises:
-        ScoresepError: all faults of the recipe, or what the cache lacks.
+        ScoresepError: all faults of the config, or what the cache lacks.
     """
     if not numbers:
         return
-    faults = [fault for number in numbers for fault in stage_faults(number, recipe, len(cache.instruments))]
-    if faults := [*faults, *ranks.uneven(recipe.data.batch)]:
-        raise ScoresepError(f"recipe: {'; '.join(faults)}")
-    check_known(cache, recipe.supervision, recipe.stems_fraction)
-    ClipOrder(cache, "train", recipe.data.clip_frames, recipe.data.batch, recipe.seed)
+    faults = [fault for number in numbers for fault in stage_faults(number, config, len(cache.instruments))]
+    if faults := [*faults, *ranks.uneven(config.data.batch)]:
+        raise ScoresepError(f"config: {'; '.join(faults)}")
+    check_known(cache, config.supervision, config.stems_fraction)
+    ClipOrder(cache, "train", config.data.clip_frames, config.data.batch, config.seed)
 
 
-def check_shards(cache: Cache, numbers: Sequence[int], recipe: Recipe) -> None:
+def check_shards(cache: Cache, numbers: Sequence[int], config: Config) -> None:
     """Open every shard that training and validation read, for all that the stages' losses look at.
 
     Raises:
         ScoresepError: one is missing, foreign, or lacks a dataset.
     """
-    names = datasets(reads(loss for number in numbers for loss in stage_losses(number, recipe)))
+    names = datasets(reads(loss for number in numbers for loss in stage_losses(number, config)))
     rows = np.concatenate([cache.rows(split) for split in ("train", "validation")])
     for shard in np.unique(cache.tracks["shard"][rows]):
         ShardClips(cache, 1, names).shard(int(shard))  # a reader each: files are closed as they go
 
 
-def check_resident(cache: Cache, numbers: Iterable[int], recipe: Recipe, device: torch.device) -> None:
+def check_resident(cache: Cache, numbers: Iterable[int], config: Config, device: torch.device) -> None:
     """Refuse to hold the training split on a device that has not the memory for it.
 
     Raises:
         ScoresepError: it has less than the largest stage would hold.
     """
-    stemmed = stemmed_tracks(cache, "train", recipe.supervision, recipe.stems_fraction, recipe.seed)
-    needs = [_held_bytes(cache, stage_losses(number, recipe), stemmed) for number in numbers]
+    stemmed = stemmed_tracks(cache, "train", config.supervision, config.stems_fraction, config.seed)
+    needs = [_held_bytes(cache, stage_losses(number, config), stemmed) for number in numbers]
     has = memory(device)
     if needs and has is not None and max(needs) > has:
         raise ScoresepError(
@@ -114,18 +114,18 @@ def check_output(out: Path, kept: Iterable[Path]) -> None:
     check_writable(out, "checkpoint")
 
 
-def missing_validation(cache: Cache, numbers: Iterable[int], recipe: Recipe) -> Iterable[str]:
+def missing_validation(cache: Cache, numbers: Iterable[int], config: Config) -> Iterable[str]:
     """A line for each stage that wants its best weights and has nothing to tell them by."""
-    if len(cache.rows("validation")) and recipe.data.validation_clips:
+    if len(cache.rows("validation")) and config.data.validation_clips:
         return
-    for number in (number for number in numbers if recipe.stages[number].keep == "best"):
+    for number in (number for number in numbers if config.stages[number].keep == "best"):
         yield f"stage {number} ends with its last weights, not its best: there is nothing to validate on"
 
 
 def check_run(
     cache: Cache,
     numbers: Sequence[int],
-    recipe: Recipe,
+    config: Config,
     out: Path,
     kept: Iterable[Path],
     note: Callable[[str], None],
@@ -136,6 +136,6 @@ def check_run(
         ScoresepError: as `check_shards` and `check_output`.
     """
     check_output(out, kept)
-    check_shards(cache, numbers, recipe)
-    for line in missing_validation(cache, numbers, recipe):
+    check_shards(cache, numbers, config)
+    for line in missing_validation(cache, numbers, config):
         note(line)

@@ -1,4 +1,4 @@
-"""The record of a run: JSON lines and TensorBoard. Called by the training loop; read by people and by reports."""
+"""The record of a run: JSON lines and TensorBoard."""
 
 from __future__ import annotations
 

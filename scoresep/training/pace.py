@@ -1,9 +1,9 @@
 """As many steps as fit into some minutes, for `scoresep train --minutes`.
 
-The stages keep the proportions of the recipe's own steps. Each stage that is to be trained is tried for a moment, on
+The stages keep the proportions of the config's own steps. Each stage that is to be trained is tried for a moment, on
 networks that are thrown away: how long its beginning, a step, a validation with its checkpoint and its end take. Then
 the numbers of steps and of steps between validations are fixed and written down (`PACE_NAME`): the run is that of the
-same recipe with these numbers, to the bit, and goes on with them after a stop (docs/training.md).
+same config with these numbers, to the bit, and goes on with them after a stop (docs/training.md).
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ import torch
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.files import write_json
+from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
-from scoresep.training.checkpoint import load_checkpoint
+from scoresep.training.config import Config
+from scoresep.training.distributed import ALONE, Ranks
 from scoresep.training.log import NoLog, RunLog
-from scoresep.training.loop import train_stage, validate
-from scoresep.training.ranks import ALONE, Ranks
-from scoresep.training.recipe import Recipe
-from scoresep.training.session import Session, save
 from scoresep.training.stages import STAGES
+from scoresep.training.state import Session, save
 from scoresep.training.supervision import SUPERVISIONS
+from scoresep.training.trainer import train_stage, validate
 
 PACE_NAME = "pace.json"
 """In the folder of a run: the numbers that were fixed, what for, and what was measured."""
@@ -42,7 +42,7 @@ TRIAL = 0.02
 """Share of the time that the steps of a trial take, at most, once there are `LEAST_STEPS`."""
 CHECKS = 0.1
 """Share of the time that validations and their checkpoints take at most; where it is less, they are as many as the
-recipe has."""
+config has."""
 SPARE = 0.03
 """Share of the time that is kept for what a forecast does not know."""
 TUNED_TRACKS = 2
@@ -85,10 +85,10 @@ class Pace:
         """From plain values as `asdict` and JSON have them."""
         return cls({int(n): int(count) for n, count in values["steps"].items()}, int(values["validate_every"]))
 
-    def applied(self, recipe: Recipe) -> Recipe:
-        """The recipe with these numbers."""
-        stages = {f"stage{n}": replace(recipe.stages[n], steps=count) for n, count in self.steps.items()}
-        return replace(recipe, validate_every=self.validate_every, **stages)
+    def applied(self, config: Config) -> Config:
+        """The config with these numbers."""
+        stages = {f"stage{n}": replace(config.stages[n], steps=count) for n, count in self.steps.items()}
+        return replace(config, validate_every=self.validate_every, **stages)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Wish:
 
 
 def paced(
-    recipe: Recipe,
+    config: Config,
     measure: bool,
     wish: Wish,
     cache: Cache,
@@ -119,40 +119,40 @@ def paced(
     folder: Path,
     log: RunLog,
     ranks: Ranks = ALONE,
-) -> Recipe:
-    """The recipe with as many steps as the time allows: those written down in `folder` for this wish, else new ones.
+) -> Config:
+    """The config with as many steps as the time allows: those written down in `folder` for this wish, else new ones.
 
-    Where they are not written down, and are not to be measured yet, it is the recipe as it is.
-    Stages that lie finished in `folder` and are not the last one take no time and keep the recipe's steps.
+    Where they are not written down, and are not to be measured yet, it is the config as it is.
+    Stages that lie finished in `folder` and are not the last one take no time and keep the config's steps.
 
     Raises:
         ScoresepError: the time is too short for a step of every stage.
     """
-    path, name = folder / PACE_NAME, f"{wish.minutes:g} minutes, stage {wish.last}, {fingerprint(recipe, cache)}"
+    path, name = folder / PACE_NAME, f"{wish.minutes:g} minutes, stage {wish.last}, {fingerprint(config, cache)}"
     plans = ranks.from_first(lambda: written(path))
     if name in plans and not wish.force:
         found = Pace.of(plans[name])
         if not measure:
             log.note(f"{path}: {words(found)}, as they were fixed")
-        return found.applied(recipe)
+        return found.applied(config)
     if not measure:
         if plans and not wish.force:
             others = " and ".join(dict.fromkeys(each.rpartition(",")[0] for each in plans))
             log.note(f"{path} has numbers of steps for {others}, none for these minutes, settings and this cache")
-        return recipe
+        return config
     numbers = ranks.from_first(lambda: unfinished(folder, wish.last))
-    numbers = [number for number in numbers if recipe.stages[number].steps]
+    numbers = [number for number in numbers if config.stages[number].steps]
     if not numbers:
-        return recipe
+        return config
     seconds = 60.0 * wish.minutes
-    costs = {n: trial(n, recipe, cache, device, wish.resident, TRIAL * seconds, ranks) for n in numbers}
+    costs = {n: trial(n, config, cache, device, wish.resident, TRIAL * seconds, ranks) for n in numbers}
     left = seconds - (time.monotonic() - wish.began)
-    pace = ranks.from_first(lambda: plan(recipe, costs, left))
+    pace = ranks.from_first(lambda: plan(config, costs, left))
     if ranks.first:
         measured = {number: asdict(cost) for number, cost in costs.items()}
         write_json(path, {**plans, name: {**asdict(pace), "seconds": measured}})
     log.note(f"{wish.minutes:g} minutes: {words(pace)}")
-    return pace.applied(recipe)
+    return pace.applied(config)
 
 
 def words(pace: Pace) -> str:
@@ -160,39 +160,39 @@ def words(pace: Pace) -> str:
     return ", ".join(f"{count} steps of stage {number}" for number, count in pace.steps.items())
 
 
-def plan(recipe: Recipe, costs: Mapping[int, Cost], seconds: float) -> Pace:
-    """Steps of the stages of `costs` that end in `seconds`, in the proportions of the recipe's.
+def plan(config: Config, costs: Mapping[int, Cost], seconds: float) -> Pace:
+    """Steps of the stages of `costs` that end in `seconds`, in the proportions of the config's.
 
     Raises:
         ScoresepError: a stage would have no step.
     """
-    wanted = {number: recipe.stages[number].steps for number in costs}
+    wanted = {number: config.stages[number].steps for number in costs}
     left = (1 - SPARE) * seconds - sum(cost.begin + cost.end for cost in costs.values())
     checking = sum(wanted[n] * cost.check for n, cost in costs.items())
-    every = max(recipe.validate_every, checking / max(CHECKS * left, 1e-9))  # in steps of the recipe
+    every = max(config.validate_every, checking / max(CHECKS * left, 1e-9))  # in steps of the config
     working = left - sum(math.ceil(wanted[n] / every) * cost.check for n, cost in costs.items())
     scale = working / sum(wanted[n] * cost.step for n, cost in costs.items())
     if scale * min(wanted.values()) < 1:
         least = sum(cost.begin + cost.end + cost.check + cost.step for cost in costs.values())
         raise ScoresepError(
             f"--minutes: a step of every stage, with beginnings, validations and ends, takes {least:.1f} s, and "
-            f"{max(seconds, 0.0):.1f} s are left; give more minutes, or a smaller recipe"
+            f"{max(seconds, 0.0):.1f} s are left; give more minutes, or a smaller config"
         )
     return Pace({n: int(scale * count) for n, count in wanted.items()}, max(1, round(scale * every)))
 
 
 def trial(
-    number: int, recipe: Recipe, cache: Cache, device: torch.device, resident: str, seconds: float, ranks: Ranks
+    number: int, config: Config, cache: Cache, device: torch.device, resident: str, seconds: float, ranks: Ranks
 ) -> Cost:
     """What a stage costs: some steps of about so many seconds on networks that are thrown away."""
-    steps = replace(recipe.stages[number], steps=WARM_STEPS + MOST_STEPS + 1)
-    tried = replace(recipe, validate_every=steps.steps + 1, **{f"stage{number}": steps})
+    steps = replace(config.stages[number], steps=WARM_STEPS + MOST_STEPS + 1)
+    tried = replace(config, validate_every=steps.steps + 1, **{f"stage{number}": steps})
     times = [time.monotonic()]
-    critic = SUPERVISIONS[recipe.supervision].critic
+    critic = SUPERVISIONS[config.supervision].critic
     with tempfile.TemporaryDirectory() as folder:
         log = RunLog(Path(folder)) if ranks.first else NoLog()
         log.progress = lambda *_: times.append(time.monotonic())
-        model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask, critic).to(device)
+        model = Model(cache.grid, cache.instruments, config.architecture, config.mask, critic).to(device)
         path = Path(folder) / "trial.pt"
         session = Session(STAGES[number], tried, model, cache, path, log, resident=resident, ranks=ranks)
         session.stopped = lambda: enough(times, seconds)
@@ -213,7 +213,7 @@ def enough(times: list[float], seconds: float) -> bool:
 
 def tuning(session: Session) -> float:
     """Seconds in which a finished stage's thresholds are tuned, from those of a few tracks."""
-    from scoresep.evaluation.tuning import tune_thresholds
+    from scoresep.transcription.thresholds import tune_thresholds
 
     model, cache = session.model, session.cache
     rows = cache.rows("validation")
@@ -245,9 +245,9 @@ def finished(path: Path) -> bool:
         return False
 
 
-def fingerprint(recipe: Recipe, cache: Cache) -> str:
+def fingerprint(config: Config, cache: Cache) -> str:
     """Identity of what is to be trained on what."""
-    values = recipe.to_dict()
+    values = config.to_dict()
     values["data"] = {name: value for name, value in values["data"].items() if name != "workers"}
     return hashlib.sha256(f"{json.dumps(values, sort_keys=True)} {cache.digest}".encode()).hexdigest()[:16]
 

@@ -1,5 +1,4 @@
-"""The number format of the networks' products. Called by the training loop.
-
+"""The number format of the networks' products.
 Parameters, statistics, losses, gradients and the optimiser are float32 in either case; `bfloat16` rounds what the
 networks' convolutions multiply. docs/training.md has what it gains and what it does to the losses.
 """

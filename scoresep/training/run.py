@@ -1,4 +1,4 @@
-"""A training run: the stages in order, each from its checkpoint if there is one. Called by `scoresep train`."""
+"""A training run: the stages in order, each from its checkpoint if there is one."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.schema import difference
 from scoresep.errors import ScoresepError
 from scoresep.files import replacing
+from scoresep.losses.table import LOSSES
+from scoresep.models.checkpoint import Checkpoint, load_checkpoint, load_newest, previous
 from scoresep.models.model import Model, identity
-from scoresep.training.checkpoint import Checkpoint, load_checkpoint, load_newest, previous
 from scoresep.training.checks import check_resident, check_run, check_stages
+from scoresep.training.config import Config
+from scoresep.training.config_files import overlay
+from scoresep.training.distributed import ALONE, Ranks
 from scoresep.training.log import RunLog
-from scoresep.training.loop import train_stage
-from scoresep.training.ranks import ALONE, Ranks
-from scoresep.training.recipe import Recipe
-from scoresep.training.recipe_files import overlay
-from scoresep.training.session import Session, restore, save
 from scoresep.training.stages import STAGES, Stage
+from scoresep.training.state import Session, restore, save
 from scoresep.training.supervision import SUPERVISIONS
-from scoresep.training.terms import LOSSES
+from scoresep.training.trainer import train_stage
 
-CPU_RECIPE, GPU_RECIPE = "mini", "paper"
+CPU_CONFIG, GPU_CONFIG = "mini", "paper"
 
 
 class Stopped(Exception):
     """The user asked to stop; everything is saved."""
 
 
-def default_recipe(device: torch.device) -> str:
-    """Name of the recipe used when none is given."""
-    return GPU_RECIPE if device.type == "cuda" else CPU_RECIPE
+def default_config(device: torch.device) -> str:
+    """Name of the config used when none is given."""
+    return GPU_CONFIG if device.type == "cuda" else CPU_CONFIG
 
 
 def train(
     cache: Cache,
     last: int,
-    recipe: Recipe,
+    config: Config,
     device: torch.device,
     folder: Path,
     out: Path,
@@ -52,12 +52,12 @@ def train(
     force: bool,
     resident: str = "",
     ranks: Ranks = ALONE,
-    plan: Callable[[Recipe, bool], Recipe] = lambda recipe, measure: recipe,
+    plan: Callable[[Config, bool], Config] = lambda config, measure: config,
 ) -> Checkpoint:
     """Train stages up to `last` and copy the last one's checkpoint to `out`.
 
     `resident` says where the training split is held (`stream.RESIDENT`), `ranks` who trains along; the first rank alone
-    reads and writes checkpoints. `plan` may fix the recipe's numbers of steps (`pace.paced`): as they were fixed before
+    reads and writes checkpoints. `plan` may fix the config's numbers of steps (`pace.paced`): as they were fixed before
     at first, by looking how long steps take when all else is known to be right.
 
     Stages before it are trained only where their checkpoints are missing from `folder`; the last one is left as it is
@@ -70,17 +70,17 @@ def train(
     checkpoint: Checkpoint | None = None
     parent = ""
     ranks.from_first(lambda: tidy(folder))
-    given = recipe
-    recipe = plan(given, False)
-    there = find_stages(cache, last, recipe, folder, log.note, force, ranks)
+    given = config
+    config = plan(given, False)
+    there = find_stages(cache, last, config, folder, log.note, force, ranks)
     left = [number for number in range(1, last + 1) if not (there[number] and there[number].complete)]
-    check_stages(cache, left, recipe, ranks)
+    check_stages(cache, left, config, ranks)
     kept = [stage_path(folder, number) for number in range(1, last)]
     if resident:
-        check_resident(cache, left, recipe, device if resident == "device" else torch.device("cpu"))
-    ranks.from_first(lambda: check_run(cache, left, recipe, out, kept, log.note))
+        check_resident(cache, left, config, device if resident == "device" else torch.device("cpu"))
+    ranks.from_first(lambda: check_run(cache, left, config, out, kept, log.note))
     if left:
-        recipe = plan(given, True)
+        config = plan(given, True)
     with stop_signals() as stopped:
         for number in range(1, last + 1):
             stage, path, found = STAGES[number], stage_path(folder, number), there[number]
@@ -91,7 +91,7 @@ def train(
                 continue
             if number < last:
                 log.note(f"stage {number}: {path} is missing or not finished, so it is trained first")
-            session = begin(stage, path, found, checkpoint, cache, recipe, device, log, ranks)
+            session = begin(stage, path, found, checkpoint, cache, config, device, log, ranks)
             session.stopped, session.parent, session.resident = stopped, parent, resident
             if not train_stage(session):
                 raise Stopped(f"stopped after {session.step} of {session.settings.steps} steps of stage {number}")
@@ -122,7 +122,7 @@ def tidy(folder: Path) -> None:
 def find_stages(
     cache: Cache,
     last: int,
-    recipe: Recipe,
+    config: Config,
     folder: Path,
     note: Callable[[str], None],
     force: bool,
@@ -137,15 +137,15 @@ def find_stages(
     for number in range(1, last + 1):
         stage, path = STAGES[number], stage_path(folder, number)
         there[number] = found = (
-            None if force and number == last else find_stage(stage, path, cache, recipe, note, ranks)
+            None if force and number == last else find_stage(stage, path, cache, config, note, ranks)
         )
         if found and (number == last or not found.complete):
-            check_settings(found, recipe, stage, path, may_force=number == last)
+            check_settings(found, config, stage, path, may_force=number == last)
     return there
 
 
 def find_stage(
-    stage: Stage, path: Path, cache: Cache, recipe: Recipe, note: Callable[[str], None], ranks: Ranks
+    stage: Stage, path: Path, cache: Cache, config: Config, note: Callable[[str], None], ranks: Ranks
 ) -> Checkpoint | None:
     """The checkpoint of a stage, or None if there is none; refuses one of other data or networks."""
     found = ranks.from_first(lambda: load_newest(path, note))
@@ -154,7 +154,7 @@ def find_stage(
     if found.cache_digest != cache.digest:
         raise ScoresepError(f"{path} was trained on another cache ({found.cache}); give another --run")
     model = found.model
-    wanted = {**recipe.architecture.to_dict(), "mask": recipe.mask, "critic": SUPERVISIONS[recipe.supervision].critic}
+    wanted = {**config.architecture.to_dict(), "mask": config.mask, "critic": SUPERVISIONS[config.supervision].critic}
     there = {**model.architecture.to_dict(), "mask": model.mask, "critic": model.critic}
     if "separator" not in stage.players:  # so it has learnt nothing, and any other may take its place
         del wanted["separator"], there["separator"]
@@ -169,25 +169,25 @@ def check_parent(found: Checkpoint | None, parent: str, path: Path) -> None:
         raise ScoresepError(f"{path} began from another stage before it; delete it or give another --run")
 
 
-def check_settings(found: Checkpoint, recipe: Recipe, stage: Stage, path: Path, *, may_force: bool) -> None:
+def check_settings(found: Checkpoint, config: Config, stage: Stage, path: Path, *, may_force: bool) -> None:
     """Refuse a stage that was trained with other settings than those asked for; `--force` is for the last one alone."""
-    if changed := difference(relevant(found.recipe, stage), relevant(recipe.to_dict(), stage)):
+    if changed := difference(relevant(found.config, stage), relevant(config.to_dict(), stage)):
         remedy = "give another --run, or --force" if may_force else f"give another --run, or delete {path}"
         raise ScoresepError(f"{path} was trained with other settings: {changed}; {remedy}")
 
 
-def relevant(recipe: dict[str, Any], stage: Stage) -> dict[str, Any]:
+def relevant(config: dict[str, Any], stage: Stage) -> dict[str, Any]:
     """The settings that decide what comes out of a stage, given what went in.
 
     The supervision decides on stage 1 by the kind of its critic alone, so rows with the same critic share it.
     """
-    recipe = overlay(Recipe().to_dict(), recipe)  # one of before there was a setting had what is now its default
+    config = overlay(Config().to_dict(), config)  # one of before there was a setting had what is now its default
     own = f"stage{stage.number}"
     ignored = {f"stage{number}" for number in STAGES} - {own}
-    row = SUPERVISIONS[recipe["supervision"]]
+    row = SUPERVISIONS[config["supervision"]]
     if stage.number == 1 or row.stems != "some":
         ignored.add("stems_fraction")
-    kept = {name: value for name, value in recipe.items() if name not in ignored}
+    kept = {name: value for name, value in config.items() if name not in ignored}
     for player in LOSSES:  # a loss that is off is as good as one that there was not
         kept[own][player] = {name: weight for name, weight in kept[own][player].items() if weight}
     if stage.number == 1:
@@ -202,42 +202,42 @@ def begin(
     found: Checkpoint | None,
     before: Checkpoint | None,
     cache: Cache,
-    recipe: Recipe,
+    config: Config,
     device: torch.device,
     log: RunLog,
     ranks: Ranks,
 ) -> Session:
     """A session that goes on from `found`, else starts from the stage before, else from fresh weights."""
     if found and not found.complete:
-        session = Session(stage, recipe, found.model.to(device), cache, path, log, ranks=ranks)
+        session = Session(stage, config, found.model.to(device), cache, path, log, ranks=ranks)
         restore(session, found)
         log.note(f"stage {stage.number}: goes on after step {session.step}")
     else:
         ranks.from_first(lambda: previous(path).unlink(missing_ok=True))  # of a training that this one replaces
-        model = starting_model(stage, before, cache, recipe).to(device)
-        session = Session(stage, recipe, model, cache, path, log, ranks=ranks)
+        model = starting_model(stage, before, cache, config).to(device)
+        session = Session(stage, config, model, cache, path, log, ranks=ranks)
     log.rewind(stage.number, session.step)
     return session
 
 
-def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, recipe: Recipe) -> Model:
+def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, config: Config) -> Model:
     """The model that a stage starts from."""
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(config.seed)
     if before is not None and stage.number > 2:
         return before.model
-    critic = SUPERVISIONS[recipe.supervision].critic
-    model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask, critic)
+    critic = SUPERVISIONS[config.supervision].critic
+    model = Model(cache.grid, cache.instruments, config.architecture, config.mask, critic)
     if before is not None:
         model.transcriptor.load_state_dict(before.model.transcriptor.state_dict())
         model.threshold, model.onset_threshold = before.model.threshold, before.model.onset_threshold
-        if recipe.share_trunk:
-            recipe.architecture.inherit(model.separator, model.transcriptor)
+        if config.share_trunk:
+            config.architecture.inherit(model.separator, model.transcriptor)
     return model
 
 
 def end(session: Session) -> Checkpoint:
     """Take the best weights if asked for, tune thresholds on validation scores, write the finished checkpoint."""
-    from scoresep.evaluation.tuning import tune_thresholds
+    from scoresep.transcription.thresholds import tune_thresholds
 
     for player, weights in session.best.get("networks", {}).items():
         session.model.networks[player].load_state_dict(weights)

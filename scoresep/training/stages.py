@@ -1,6 +1,6 @@
 """The three stages, as rows: who learns, whose normalisation statistics move, what it starts from.
 
-Called by the training loop, which is the same for all. Losses and their weights are the recipe's.
+Losses and their weights are the config's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from scoresep.models.model import Model
-from scoresep.training.shards import DATASETS, STEMS
+from scoresep.training.clip_dataset import DATASETS, STEMS
 from scoresep.training.teacher import TEACHER
 
 

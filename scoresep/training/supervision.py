@@ -1,5 +1,4 @@
-"""What the separator learns from, as rows of a table. Called by `recipe`, the session and `run`.
-
+"""What the separator learns from, as rows of a table.
 The same networks, clips, variations and steps; a row says what the critic tells apart, which losses have a meaning,
 with which weights, and which tracks' stems are read.
 """
@@ -13,7 +12,7 @@ import numpy as np
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.training.terms import LOSSES
+from scoresep.losses.table import LOSSES
 
 KEYS = frozenset({"critic", "keys", "frames"})
 """What a score gives through a transcriptor as the critic: which keys sound, and who plays in which frame."""
@@ -26,10 +25,10 @@ class Supervision:
     Attributes:
         gives: what losses may need (`terms.Loss.needs`): `critic`, that the transcriptor judges the separator's tracks;
             `keys`, that it knows notes; `frames`, that it knows who plays when; `stems`; `teacher`. Losses that need
-            more have no meaning: their weights are 0, and a recipe that gives them another is refused.
+            more have no meaning: their weights are 0, and a config that gives them another is refused.
         critic: what the critic tells apart (`models.base.Network.critics`).
-        weights: default weights of the separator's losses in stages 2 and 3, in place of the recipe's own defaults.
-        stems: whose stems are read: `none`, `some` (the recipe's `stems_fraction` of the tracks) or `all`.
+        weights: default weights of the separator's losses in stages 2 and 3, in place of the config's own defaults.
+        stems: whose stems are read: `none`, `some` (the config's `stems_fraction` of the tracks) or `all`.
     """
 
     gives: frozenset[str]
@@ -61,7 +60,7 @@ SUPERVISIONS: dict[str, Supervision] = {
     "stems": Supervision(frozenset({"keys", "stems"}), weights={"stem": 1.0}, stems="all"),
     "semi": Supervision(KEYS | {"stems"}, weights={"stem": 5.0}, stems="some"),
 }
-"""By name, as a recipe's `supervision` names them."""
+"""By name, as a config's `supervision` names them."""
 
 
 def stemmed_tracks(cache: Cache, split: str, supervision: str, fraction: float, seed: int) -> frozenset[int]:
@@ -95,7 +94,7 @@ def check_known(cache: Cache, supervision: str, fraction: float) -> None:
     count = len(cache.rows("train"))
     if row.stems == "some" and not 0 < round(fraction * count) < count:
         raise ScoresepError(
-            f"recipe: stems_fraction {fraction:g} of the {count} training tracks of {cache.path} "
+            f"config: stems_fraction {fraction:g} of the {count} training tracks of {cache.path} "
             f"is {round(fraction * count)}; supervision '{supervision}' needs some with stems and some without"
         )
 

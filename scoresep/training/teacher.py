@@ -1,8 +1,6 @@
-"""The teacher's factors of clips: gathered from where they are stored, multiplied out. Called by `shards`,
-`stream` and `terms`.
-
+"""The teacher's factors of clips: gathered from where they are stored, multiplied out.
 Stored are the templates of a whole track and, frame by frame, which of them sound how strongly
-(`features.factorisation`). A clip needs a contiguous slice of the latter and the few templates that occur in it. They
+(`nmf`). A clip needs a contiguous slice of the latter and the few templates that occur in it. They
 are moved as they are; a matrix product on the device makes (B, N, F, T) of them, several times as many numbers.
 
 Axes besides those of `losses`: U templates of an instrument in a clip, as many as any instrument of the batch needs.

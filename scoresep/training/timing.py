@@ -1,5 +1,4 @@
-"""Where the time of the training steps goes. Called by the training loop; what it measures decides nothing.
-
+"""Where the time of the training steps goes.
 The parts are told apart by hooks on the networks: on entering and leaving them forwards, and by hooks on their inputs
 and outputs that fire as gradients arrive there. Hooks pass values on as they are, so a timed run computes what an
 untimed one does. What a stage does besides (recording, validation, checkpoints) is left out.

@@ -28,15 +28,15 @@ import pytest
 import soundfile
 import torch
 
-from scoresep.cache.engine import Engine
 from scoresep.cache.outcome import Outcome
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
-from scoresep.corpora.pairs import open_pairs
-from scoresep.corpora.slakh import open_slakh
+from scoresep.datasets.pairs import open_pairs
+from scoresep.datasets.slakh import open_slakh
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import evaluate
+from scoresep.executor import Engine
 from scoresep.instruments import choose
 from scoresep.training.log import RunLog
 from scoresep.training.run import train
@@ -314,10 +314,10 @@ def test_file_too_large(tmp_path, songs, start, shards, assert_same):
 FAIL_EVERYWHERE = """
 import resource, sys
 from pathlib import Path
-from scoresep.cache.engine import Engine
+from scoresep.executor import Engine
 from scoresep.cache.prepare import prepare
 from scoresep.cache.schema import CacheSettings
-from scoresep.corpora.pairs import open_pairs
+from scoresep.datasets.pairs import open_pairs
 from scoresep.instruments import choose
 
 corpus, settings = open_pairs("songs"), CacheSettings(instruments=choose(["piano", "other"]), score_check="off")
@@ -404,8 +404,8 @@ def test_caches_of_an_older_version_are_told(cache_copy, scoresep, command):
 
 def test_a_checkpoint_whose_cache_is_of_an_older_version(cache_copy, tmp_path, make):
     log = RunLog(tmp_path / "run")
-    recipe, checkpoint = make.recipe("stage1.steps=1"), tmp_path / "ckpt.pt"
-    train(Cache(cache_copy), 1, recipe, torch.device("cpu"), tmp_path / "run", checkpoint, log, False)
+    config, checkpoint = make.config("stage1.steps=1"), tmp_path / "ckpt.pt"
+    train(Cache(cache_copy), 1, config, torch.device("cpu"), tmp_path / "run", checkpoint, log, False)
     log.close()
     as_version_1(cache_copy)
     for cache in (None, cache_copy):

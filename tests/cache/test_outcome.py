@@ -13,7 +13,6 @@ import pytest
 import soundfile
 import yaml
 
-from scoresep.cache.engine import Engine
 from scoresep.cache.outcome import Outcome, Row, lines, rows, table_of, write_csv
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
@@ -26,9 +25,10 @@ from scoresep.cache.schema import (
     StemFinding,
 )
 from scoresep.cache.track import NO_KEY, ONE_NOTE, TOO_LATE
-from scoresep.corpora.slakh import open_slakh
-from scoresep.corpora.splits import Leak
+from scoresep.datasets.slakh import open_slakh
+from scoresep.datasets.splits import Leak
 from scoresep.errors import ScoresepError
+from scoresep.executor import Engine
 from scoresep.instruments import choose
 
 SETTINGS = CacheSettings(tracks_per_shard=2)

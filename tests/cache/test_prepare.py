@@ -13,17 +13,17 @@ import soundfile
 import torch
 
 from scoresep.cache import jobs
-from scoresep.cache.engine import Engine
 from scoresep.cache.jobs import plan
 from scoresep.cache.prepare import describe, prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import FACTORS, CacheSettings, shard_datasets
-from scoresep.corpora.slakh import open_slakh
+from scoresep.datasets.slakh import open_slakh
 from scoresep.errors import ScoresepError
-from scoresep.features.factorisation import FactoriseSettings, batched
-from scoresep.features.harmonics import HarmonicSettings
+from scoresep.executor import Engine
 from scoresep.grid import Grid
 from scoresep.instruments import choose
+from scoresep.masks.harmonic import HarmonicSettings
+from scoresep.nmf import FactoriseSettings, batched
 
 SETTINGS = CacheSettings(tracks_per_shard=2)
 PAIR = choose(["piano", "bass"])

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from scoresep.cache.engine import Engine
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache, pack, unpack
 from scoresep.cache.schema import DATASET_SPAN, VERSION, CacheSettings
 from scoresep.cache.track import compile_track
-from scoresep.corpora.slakh import open_slakh
+from scoresep.datasets.slakh import open_slakh
 from scoresep.errors import ScoresepError
-from scoresep.features.factorisation import factorise, masks
+from scoresep.executor import Engine
+from scoresep.nmf import factorise, masks
 
 
 def test_table_of_tracks(cache):

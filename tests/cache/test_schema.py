@@ -25,11 +25,11 @@ from scoresep.cache.schema import (
     shard_name,
 )
 from scoresep.errors import ScoresepError
-from scoresep.features.factorisation import FactoriseSettings
-from scoresep.features.harmonics import HarmonicSettings
-from scoresep.features.percussion import PercussiveSettings
 from scoresep.grid import Grid
 from scoresep.instruments import Instrument, choose
+from scoresep.masks.harmonic import HarmonicSettings
+from scoresep.masks.percussive import PercussiveSettings
+from scoresep.nmf import FactoriseSettings
 
 
 def test_settings_come_back_from_plain_values():

@@ -13,9 +13,9 @@ from scoresep.cache.reader import unpack
 from scoresep.cache.schema import CacheSettings
 from scoresep.cache.sounds import read_sounds
 from scoresep.cache.track import compile_track
-from scoresep.corpora.base import Track
-from scoresep.corpora.pairs import read_pair
-from scoresep.corpora.slakh import read_track
+from scoresep.datasets.base import Track
+from scoresep.datasets.pairs import read_pair
+from scoresep.datasets.slakh import read_track
 from scoresep.errors import ScoresepError
 from scoresep.instruments import Instrument, choose
 

@@ -11,10 +11,10 @@ import soundfile
 from scoresep.cache.reader import unpack
 from scoresep.cache.schema import CacheSettings
 from scoresep.cache.track import compile_track, note_table, quantise
-from scoresep.corpora.slakh import read_track
+from scoresep.datasets.slakh import read_track
 from scoresep.errors import ScoresepError
-from scoresep.features.score import part_from_notes
 from scoresep.grid import LOWEST_PITCH
+from scoresep.score.parts import part_from_notes
 
 SETTINGS = CacheSettings()
 

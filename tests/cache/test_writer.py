@@ -13,8 +13,8 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings, Excluded, StemFinding, shard_datasets
 from scoresep.cache.track import compile_track
 from scoresep.cache.writer import read_shard_summary, write_index, write_shard
-from scoresep.corpora.slakh import open_slakh
-from scoresep.corpora.splits import Leak
+from scoresep.datasets.slakh import open_slakh
+from scoresep.datasets.splits import Leak
 
 SETTINGS = CacheSettings()
 EXCLUDED = Excluded("Track00009", "train", "été: ünreadable", deliberate=True)

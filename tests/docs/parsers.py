@@ -20,7 +20,7 @@ import typer.main
 from shown import ROOT, Command
 
 from scoresep.cli import app
-from scoresep.training.recipe_files import load_recipe
+from scoresep.training.config_files import load_config
 
 SLURM = {"array", "cpus-per-task", "dependency", "gpus-per-node", "job-name", "mem", "nodes", "ntasks-per-node"} | {
     "parsable",
@@ -53,7 +53,7 @@ def check(command: Command) -> None:
             raise Refused(f"{word} is not there")
     for option, value in itertools.pairwise(arguments):
         if option == "--set" and not re.search(r"=[A-Z]+$", value):
-            load_recipe("mini", [value])
+            load_config("mini", [value])
     PARSERS[program](arguments, command.mentioned)
 
 

@@ -14,7 +14,7 @@ import pytest
 from shown import PAGES, ROOT, blocks, texts
 
 import scoresep
-from scoresep.inference.pretrained import Pretrained
+from scoresep.pretrained.loading import Pretrained
 
 
 def python_of(text: str) -> list[ast.Module]:
@@ -87,8 +87,8 @@ def test_names_in_the_docs_are_those_of_the_code() -> None:
 
 
 def test_a_name_that_leads_nowhere_is_found() -> None:
-    assert resolves("scoresep.load") and resolves("scoresep.training.recipe.Recipe")
-    assert not any(map(resolves, ("scoresep.lode", "scoresep.nowhere.load", "scoresep.training.recipe.Recipes")))
+    assert resolves("scoresep.load") and resolves("scoresep.training.config.Config")
+    assert not any(map(resolves, ("scoresep.lode", "scoresep.nowhere.load", "scoresep.training.config.Configs")))
 
 
 def resolves(name: str) -> bool:

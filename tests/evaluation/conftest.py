@@ -10,17 +10,17 @@ import pytest
 import soundfile
 import torch
 
-from scoresep.cache.engine import Engine
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
-from scoresep.corpora.base import Corpus, Stem, Track
+from scoresep.datasets.base import Corpus, Stem, Track
+from scoresep.executor import Engine
 from scoresep.grid import Grid
 from scoresep.instruments import choose
+from scoresep.models.checkpoint import Checkpoint, save_checkpoint
 from scoresep.models.model import Model
 from scoresep.models.networks import Architecture
 from scoresep.models.tcn import TCNSettings
-from scoresep.training.checkpoint import Checkpoint, save_checkpoint
 
 GRID = Grid(8000, 1024, 256)
 SECONDS = 3.0

@@ -16,13 +16,13 @@ from scoresep.evaluation.evaluate import Evaluation, evaluate, up_to_date
 from scoresep.evaluation.figures import Row, record_of
 from scoresep.evaluation.metrics import rest_leak_db, resting, si_sdr
 from scoresep.evaluation.pairs import Stems, TrueStem
-from scoresep.evaluation.records import Settings, transcribe_separated
 from scoresep.evaluation.registry import METRICS, MODEL, OVERALL
 from scoresep.evaluation.terminal import result_tables
+from scoresep.evaluation.track_metrics import Settings, transcribe_separated
 from scoresep.grid import Grid
-from scoresep.inference.separate import Options, separate_array
-from scoresep.inference.transcribe import transcribe_array
 from scoresep.models.model import Model
+from scoresep.separation.separate import Options, separate_array
+from scoresep.transcription.transcribe import transcribe_array
 
 INSTRUMENTS = ("piano", "guitar", "bass")
 

@@ -15,7 +15,7 @@ from scoresep.cache.check import check_cache
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import DATASET_SPAN
 from scoresep.errors import ScoresepError
-from scoresep.training.shards import ShardClips
+from scoresep.training.clip_dataset import ShardClips
 from scoresep.training.teacher import TEACHER
 
 ENDLESS = 10**12

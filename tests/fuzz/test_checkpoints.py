@@ -14,11 +14,11 @@ import torch
 from scoresep.errors import ScoresepError
 from scoresep.grid import Grid
 from scoresep.instruments import choose
+from scoresep.models.archive import look_through
+from scoresep.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from scoresep.models.model import Model
 from scoresep.models.networks import Architecture
 from scoresep.models.tcn import TCNSettings
-from scoresep.training.archive import look_through
-from scoresep.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 GRID = Grid(8000, 256, 64)
 
@@ -62,7 +62,7 @@ def refused(path: Path, fuzz, case: str, message: str) -> None:
 def test_a_whole_one_is_seen_as_it_is(whole):
     seen = look_through(whole)
     loaded = torch.load(whole, weights_only=True)
-    assert seen["history"] == loaded["history"] and seen["recipe"] == loaded["recipe"]
+    assert seen["history"] == loaded["history"] and seen["config"] == loaded["config"]
     for name, network in loaded["model"]["networks"].items():
         for key, value in network.items():
             assert (seen["model"]["networks"][name][key].shape, value.dtype) == (tuple(value.shape), value.dtype)
@@ -224,7 +224,7 @@ FORGED: dict[str, Callable[[dict[str, Any]], None]] = {
     "a cache that is a list": lambda content: content.update(cache=["/etc/passwd"]),
     "a cache of no name": lambda content: content.update(cache="a\0b"),
     "a history that is a number": lambda content: content.update(history=10**12),
-    "a recipe that is a list": lambda content: content.update(recipe=[]),
+    "a config that is a list": lambda content: content.update(config=[]),
     "a version that is a tensor": lambda content: content.update(version=torch.ones(3)),
     "a digest that is a tensor": lambda content: content.update(digest=torch.ones(3)),
     "a format that is a tensor": lambda content: content.update(format=torch.ones(3)),

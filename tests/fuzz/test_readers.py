@@ -17,17 +17,17 @@ import pytest
 import soundfile
 
 from scoresep import cli
-from scoresep.cache.engine import Engine
+from scoresep.audio.loading import read_audio
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.cache.track import compile_track
-from scoresep.corpora.slakh import open_slakh, read_track
-from scoresep.corpora.splits import SPLITS, read_split_csv, read_split_file
+from scoresep.datasets.slakh import open_slakh, read_track
+from scoresep.datasets.splits import SPLITS, read_split_csv, read_split_file
 from scoresep.errors import ScoresepError
-from scoresep.features.audio import read_audio
-from scoresep.features.score import read_midi
+from scoresep.executor import Engine
 from scoresep.instruments import checked, choose, read_instruments
+from scoresep.score.parts import read_midi
 
 DAY = 86_400.0
 SETTINGS = CacheSettings(instruments=choose(["piano", "guitar", "bass", "drums"]))

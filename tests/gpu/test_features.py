@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from scoresep.features.factorisation import FactoriseSettings, Song, masks
-from scoresep.features.factorisation.batched import factorise_together
 from scoresep.grid import PITCHES, Grid
-from scoresep.inference.separate import Options, separate_array
-from scoresep.inference.transcribe import key_strength, posteriors
+from scoresep.models.checkpoint import load_checkpoint
+from scoresep.nmf import FactoriseSettings, Song, masks
+from scoresep.nmf.batched import factorise_together
+from scoresep.separation.separate import Options, separate_array
 from scoresep.training import teacher
 from scoresep.training.augment import vary
-from scoresep.training.checkpoint import load_checkpoint
-from scoresep.training.shards import DATASETS, STEMS
-from scoresep.training.stream import RESIDENT, Batch, open_source, stream, unpack
+from scoresep.training.clip_dataset import DATASETS, STEMS
+from scoresep.training.loader import RESIDENT, Batch, open_source, stream, unpack
 from scoresep.training.teacher import TEACHER
+from scoresep.transcription.transcribe import key_strength, posteriors
 
 CPU = torch.device("cpu")
 CROPS = [[(0, 10), (1, 5), (2, 40), (0, 62)], [(2, 0), (2, 3), (1, 1), (0, 2)]]

@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from scoresep.losses import OBJECTIVES
+from scoresep.losses.formulas import OBJECTIVES
+from scoresep.losses.table import LOSSES as TERMS
+from scoresep.losses.table import Pass
 from scoresep.models.base import MASKS
 from scoresep.models.model import Model
 from scoresep.models.networks import NETWORKS as ROWS
 from scoresep.models.tcn import KERNEL, DepthwiseConv
+from scoresep.training.clip_dataset import DATASETS, STEMS, ShardClips
+from scoresep.training.loader import Mover
 from scoresep.training.precision import autocast
-from scoresep.training.shards import DATASETS, STEMS, ShardClips
-from scoresep.training.stream import Mover
 from scoresep.training.teacher import TEACHER
-from scoresep.training.terms import LOSSES as TERMS
-from scoresep.training.terms import Pass
 
 CPU = torch.device("cpu")
 BINS, COUNT = 129, 3
@@ -97,9 +97,9 @@ LOSSES = [
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("player", "loss", "objective"), LOSSES)
 def test_a_loss_and_its_gradient(cache, make, device, close, player, loss, objective, precision):
-    recipe = make.recipe("network.channels=16", "network.blocks=3")
+    config = make.config("network.channels=16", "network.blocks=3")
     torch.manual_seed(0)
-    model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask).eval()
+    model = Model(cache.grid, cache.instruments, config.architecture, config.mask).eval()
     source = ShardClips(cache, 32, (*DATASETS, STEMS, TEACHER), stemmed=[0, 2])
     crops = [(0, 0), (1, 5), (2, 9), (0, 40)]
 

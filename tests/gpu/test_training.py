@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
-from scoresep.training.checkpoint import load_checkpoint
+from scoresep.training.loader import open_source, stream
 from scoresep.training.log import NoLog
-from scoresep.training.loop import train_stage, train_step
-from scoresep.training.session import Session, restore
 from scoresep.training.stages import STAGES, datasets, enter
-from scoresep.training.stream import open_source, stream
+from scoresep.training.state import Session, restore
+from scoresep.training.trainer import train_stage, train_step
 
 CPU = torch.device("cpu")
 EPSILON = 0.01
@@ -40,11 +40,11 @@ def begin(cache, make, tmp_path) -> Callable[..., Session]:
         name: str = "stage",
         model: Model | None = None,
     ) -> Session:
-        recipe = make.recipe("mask=sigmoid", "network.channels=16", "validate_every=2", "precision=float32", *settings)
+        config = make.config("mask=sigmoid", "network.channels=16", "validate_every=2", "precision=float32", *settings)
         torch.manual_seed(0)
-        model = (model or Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask)).to(where)
+        model = (model or Model(cache.grid, cache.instruments, config.architecture, config.mask)).to(where)
         path = tmp_path / f"{name}-{where.type}.pt"
-        made = Session(STAGES[number], recipe, model, cache, path, NoLog(), resident=resident)
+        made = Session(STAGES[number], config, model, cache, path, NoLog(), resident=resident)
         for player in made.players.values():
             player.optimiser.param_groups[0]["eps"] = EPSILON
         return made
@@ -157,7 +157,7 @@ def test_two_ranks(prepared, device, tmp_path):
         ("one", [sys.executable, "-m"]),
         ("two", [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]),
     ):
-        line = [*launcher, "scoresep", "train", "--stage", "3", "--recipe", "mini", "--steps", "4", "--device", "auto"]
+        line = [*launcher, "scoresep", "train", "--stage", "3", "--config", "mini", "--steps", "4", "--device", "auto"]
         line += ["--cache", str(prepared), *sets, "--run", str(tmp_path / name), "--out", str(tmp_path / f"{name}.pt")]
         subprocess.run(line, check=True, capture_output=True)
         losses[name] = load_checkpoint(tmp_path / f"{name}.pt").history

@@ -8,12 +8,12 @@ import torch
 from scoresep.errors import ScoresepError
 from scoresep.grid import Grid
 from scoresep.instruments import choose
+from scoresep.models import checkpoint as checkpoints
+from scoresep.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from scoresep.models.compact import compact, expand
 from scoresep.models.model import Model
 from scoresep.models.networks import Architecture
 from scoresep.models.tcn import TCNSettings
-from scoresep.training import checkpoint as checkpoints
-from scoresep.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 
 @pytest.mark.parametrize(("bits", "largest"), [(8, 127), (7, 63), (4, 7)])

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from scoresep.cache.reader import Cache
-from scoresep.training.checkpoint import load_checkpoint
-from scoresep.training.recipe_files import load_recipe
+from scoresep.models.checkpoint import load_checkpoint
+from scoresep.training.config_files import load_config
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "pipelines" / "paper"
@@ -87,7 +87,7 @@ def test_rows_and_seeds_become_a_table(paper, tmp_path, prepared):
     subprocess.run(command, shell=True, cwd=tmp_path, env=environment, check=True, capture_output=True)
     alone = load_checkpoint(tmp_path / "stems-1.pt").model.separator.state_dict()
     held = [load_checkpoint(path) for path in (out / "stages").glob("2-*/stage2.pt")]
-    (shared,) = (c for c in held if (c.recipe["supervision"], c.recipe["seed"]) == ("stems", 1))
+    (shared,) = (c for c in held if (c.config["supervision"], c.config["seed"]) == ("stems", 1))
     assert all(torch.equal(alone[key], value) for key, value in shared.model.separator.state_dict().items())
     assert Cache(prepared).digest == shared.cache_digest
 
@@ -111,7 +111,7 @@ def test_other_songs_get_a_table_of_their_own(paper, tmp_path, prepared):
 def test_unknown_rows_and_sizes_are_refused_in_one_line(paper):
     for words, message in (
         (("--rows", "clip,harmonix"), "unknown row 'harmonix'; did you mean 'harmonic'"),
-        (("--size", "huge"), "unknown recipe 'huge'"),
+        (("--size", "huge"), "unknown config 'huge'"),
         (("--seeds", "one"), "--seeds 'one' is not a whole number"),
         (("--on", "others.h5"), "--on 'others.h5' is not a cache and a split"),
     ):
@@ -120,16 +120,16 @@ def test_unknown_rows_and_sizes_are_refused_in_one_line(paper):
 
 
 @pytest.mark.parametrize("table", ["paper", "ablation", "evidence"])
-def test_every_row_of_a_table_is_a_recipe(table):
+def test_every_row_of_a_table_is_a_config(table):
     folder = ROOT / "pipelines" / table
     rows = tomllib.loads((folder / "rows.toml").read_text())
-    recipes = {}
+    configs = {}
     for name, row in rows.items():
         own = folder / f"{name}.toml"
         base = str(own) if own.exists() else str(ROOT / "pipelines" / "two-cores.toml")
-        recipes[name] = load_recipe(base, row.get("set", ())).to_dict()
+        configs[name] = load_config(base, row.get("set", ())).to_dict()
         assert row["stage"] in (1, 2, 3) and row["title"]
-    plain = [(rows[name]["stage"], recipe) for name, recipe in recipes.items()]
+    plain = [(rows[name]["stage"], config) for name, config in configs.items()]
     assert all(one not in plain[:place] for place, one in enumerate(plain)), "two rows are the same"
 
 
@@ -148,11 +148,11 @@ ON = {
 
 @pytest.mark.parametrize("row", list(tomllib.loads((FOLDER / "rows.toml").read_text())))
 def test_rows_differ_in_their_losses_alone(row):
-    recipe, mini = load_recipe(str(FOLDER / f"{row}.toml")), load_recipe("mini")
-    assert (recipe.architecture, recipe.data, recipe.stage2.steps) == (mini.architecture, mini.data, mini.stage2.steps)
-    weights = {name: weight for name, weight in recipe.stage2.separator.items() if weight}
+    config, mini = load_config(str(FOLDER / f"{row}.toml")), load_config("mini")
+    assert (config.architecture, config.data, config.stage2.steps) == (mini.architecture, mini.data, mini.stage2.steps)
+    weights = {name: weight for name, weight in config.stage2.separator.items() if weight}
     assert set(weights) == ON.get(row, ON["clip_harmonic"])
-    third = recipe.stage3
+    third = config.stage3
     adversarial = (
         bool(third.transcriptor["adversarial_mixture"]),
         bool(third.separator["adversarial_mixture"]),
@@ -165,4 +165,4 @@ def test_rows_differ_in_their_losses_alone(row):
         "adversarial_both": (True, True, True),
     }
     if row in expected:
-        assert adversarial == expected[row] and recipe.stage1 == mini.stage1 and recipe.stage2 == mini.stage2
+        assert adversarial == expected[row] and config.stage1 == mini.stage1 and config.stage2 == mini.stage2

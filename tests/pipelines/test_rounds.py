@@ -8,9 +8,9 @@ import pytest
 from scoresep.cache.check import check_cache
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import shard_datasets
-from scoresep.features.factorisation import FactoriseSettings, begin, factorise, masks
-from scoresep.features.factorisation.components import combs
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
+from scoresep.nmf import FactoriseSettings, begin, factorise, masks
+from scoresep.nmf.components import combs
 
 GRID = Grid(16000, 2048, 512)
 

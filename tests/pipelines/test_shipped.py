@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scoresep.corpora.slakh import open_slakh
-from scoresep.training.checkpoint import load_checkpoint
-from scoresep.training.recipe_files import load_recipe
+from scoresep.datasets.slakh import open_slakh
+from scoresep.models.checkpoint import load_checkpoint
+from scoresep.training.config_files import load_config
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,9 @@ def test_every_step_is_a_command_with_its_options(shipped, unknown_options):
     )
 
 
-def test_its_recipe_learns_from_scores_alone(shipped):
-    recipe = load_recipe(str(shipped.HERE / "recipe.toml"), [])
-    assert recipe.supervision == "score+teacher" and not recipe.stage2.separator["stem"]
+def test_its_config_learns_from_scores_alone(shipped):
+    config = load_config(str(shipped.HERE / "config.toml"), [])
+    assert config.supervision == "score+teacher" and not config.stage2.separator["stem"]
 
 
 def test_a_shrunk_checkpoint_keeps_the_model_and_no_folder(shipped, make, cache, tmp_path):

@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from scoresep.features.score import SHORTEST_NOTE, Part, part_from_notes, read_midi
 from scoresep.rendering.compose import CORE, REGISTERS, TEMPO_RANGE, Clock, compose
 from scoresep.rendering.harmony import Chord, near, scale_step, voice
 from scoresep.rendering.song import Song, fingerprint, midi_bytes, tidied
+from scoresep.score.parts import SHORTEST_NOTE, Part, part_from_notes, read_midi
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import soundfile
 from scipy.signal import hilbert
 
 from scoresep.errors import ScoresepError
-from scoresep.features.score import part_from_notes
 from scoresep.rendering.chain import ROUTES, Step, apply_chain, described, draw_chains, impulses_of
 from scoresep.rendering.effects import EFFECTS
 from scoresep.rendering.effects.drive import AMPLIFIERS, bend
@@ -18,6 +17,7 @@ from scoresep.rendering.effects.space import convolve
 from scoresep.rendering.impulses import Impulse, minimum_phase, read_impulses, response
 from scoresep.rendering.patch import Patch
 from scoresep.rendering.tone import Tone
+from scoresep.score.parts import part_from_notes
 
 RATE = 22050
 SYNTHESISED = read_impulses(None).by_kind

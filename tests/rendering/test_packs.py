@@ -12,7 +12,6 @@ import pytest
 import soundfile
 
 from scoresep.errors import ScoresepError
-from scoresep.features.score import part_from_notes
 from scoresep.rendering.casting import SUBSTITUTES, as_played, draw_packs, suits
 from scoresep.rendering.packs import hold_out, pack_pool, read_probes, write_probes
 from scoresep.rendering.patch import Credit, Patch
@@ -21,6 +20,7 @@ from scoresep.rendering.song import Song
 from scoresep.rendering.sources.packs import read_collections
 from scoresep.rendering.sources.placing import programs_by_name
 from scoresep.rendering.synth import default_soundfont
+from scoresep.score.parts import part_from_notes
 
 
 def _pool(folder: Path, weak: bool = False, seed: int = 0, known=None):

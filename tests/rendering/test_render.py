@@ -16,8 +16,6 @@ import soundfile
 import yaml
 
 from scoresep.errors import ScoresepError
-from scoresep.features.roll import rasterise
-from scoresep.features.score import SHORTEST_NOTE, part_from_notes, read_midi
 from scoresep.grid import Grid
 from scoresep.rendering import render
 from scoresep.rendering import track as track_module
@@ -27,6 +25,8 @@ from scoresep.rendering.loudness import integrated_loudness
 from scoresep.rendering.render import RenderSettings, render_corpus, split_sequence
 from scoresep.rendering.song import Song
 from scoresep.rendering.synth import default_soundfont, render_part
+from scoresep.score.parts import SHORTEST_NOTE, part_from_notes, read_midi
+from scoresep.score.piano_roll import rasterise
 
 SMALL = RenderSettings(songs=4, seconds=6.0, sample_rate=16000, seed=5)
 REAL = Path(__file__).parents[3] / "shared" / "data" / "slakh-clip" / "slakh2100_flac_redux" / "train" / "Track00001"

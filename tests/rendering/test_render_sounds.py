@@ -12,11 +12,11 @@ import pytest
 import soundfile
 import yaml
 
-from scoresep.corpora.slakh import open_slakh
+from scoresep.datasets.slakh import open_slakh
 from scoresep.errors import ScoresepError
-from scoresep.features.agreement import check_stem
-from scoresep.features.score import read_midi
 from scoresep.rendering.render import RenderSettings, render_corpus
+from scoresep.score.parts import read_midi
+from scoresep.score_check import check_stem
 
 SIZE = {"songs": 4, "seconds": 5.0, "sample_rate": 16000, "seed": 2}
 

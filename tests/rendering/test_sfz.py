@@ -9,11 +9,11 @@ import pytest
 import soundfile
 
 from scoresep.errors import ScoresepError
-from scoresep.features.score import part_from_notes
 from scoresep.rendering.song import Song
 from scoresep.rendering.sources import SOURCES
 from scoresep.rendering.sources.sfz import BLOCK
 from scoresep.rendering.sources.sfz_text import keys_of, read_regions, sfz_text, velocities_of
+from scoresep.score.parts import part_from_notes
 
 RATE = 22050
 SFZ = SOURCES["sfz"]

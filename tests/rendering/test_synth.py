@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from scoresep.errors import ScoresepError
-from scoresep.features.score import part_from_notes
 from scoresep.rendering import synth
 from scoresep.rendering.patches import FEWEST_TO_HOLD_OUT, check_soundfonts, own_patch, patch_pool
 from scoresep.rendering.song import Song
 from scoresep.rendering.synth import default_soundfont, presets, render_part
+from scoresep.score.parts import part_from_notes
 
 RATE = 22050
 DRY = ((91, 0), (93, 0))

@@ -12,13 +12,13 @@ import pretty_midi
 import pytest
 import torch
 
-from scoresep.cache.engine import Engine
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
-from scoresep.corpora.base import Corpus, Track
-from scoresep.corpora.slakh import open_slakh
+from scoresep.datasets.base import Corpus, Track
+from scoresep.datasets.slakh import open_slakh
 from scoresep.evaluation.evaluate import evaluate
+from scoresep.executor import Engine
 from scoresep.instruments import OTHER, choose
 from scoresep.training.log import RunLog
 from scoresep.training.run import train
@@ -43,8 +43,8 @@ def made(prepared: Path, tmp_path_factory: pytest.TempPathFactory, make: Any) ->
     folder = tmp_path_factory.mktemp("made")
     run, checkpoint = folder / "run", folder / "ckpt.pt"
     log = RunLog(run)
-    recipe = make.recipe("stage1.steps=11", "stage2.steps=4", "stage3.steps=4")
-    train(Cache(prepared), 3, recipe, torch.device("cpu"), run, checkpoint, log, False)
+    config = make.config("stage1.steps=11", "stage2.steps=4", "stage3.steps=4")
+    train(Cache(prepared), 3, config, torch.device("cpu"), run, checkpoint, log, False)
     log.close()
     evaluate(checkpoint, split="train", references=REFERENCES).save(folder / "metrics.json")
     return Made(run, checkpoint, folder / "metrics.json", prepared)

@@ -10,7 +10,7 @@ import pytest
 from scoresep.errors import ScoresepError
 from scoresep.reporting.curves import POINTS, loss_weights, read_curves, thinned
 
-RECIPE = {"stage2": {"separator": {"a": 2.0, "b": 0.5, "off": 0.0}, "transcriptor": {"off": 0.0}, "steps": 30}}
+CONFIG = {"stage2": {"separator": {"a": 2.0, "b": 0.5, "off": 0.0}, "transcriptor": {"off": 0.0}, "steps": 30}}
 
 
 def write_log(folder: Path, *records: object) -> Path:
@@ -24,14 +24,14 @@ def entry(kind: str, step: int, a: float, b: float, **more: float) -> dict[str, 
 
 def test_the_total_of_training_is_weighted_as_validation_is(tmp_path: Path) -> None:
     log = write_log(tmp_path, entry("train", 10, 3, 4), entry("validation", 10, 1, 1, total=2.5))
-    (stage,) = read_curves(log, {2: RECIPE})
+    (stage,) = read_curves(log, {2: CONFIG})
     assert (stage.stage, stage.steps) == (2, 10)
     assert stage.total.train.tolist() == [[10, 2 * 3 + 0.5 * 4]]
     assert stage.total.validation.tolist() == [[10, 2.5]]
     assert [curve.name for curve in stage.losses] == ["separator/a", "separator/b"]
 
 
-def test_without_a_recipe_only_validation_has_a_total(tmp_path: Path) -> None:
+def test_without_a_config_only_validation_has_a_total(tmp_path: Path) -> None:
     log = write_log(tmp_path, entry("train", 10, 3, 4), entry("validation", 10, 1, 1, total=2.5))
     (stage,) = read_curves(log, {})
     assert len(stage.total.train) == 0 and len(stage.total.validation) == 1
@@ -41,9 +41,9 @@ def test_without_a_recipe_only_validation_has_a_total(tmp_path: Path) -> None:
 
 def test_a_real_run_agrees_with_its_own_validation_total(made) -> None:
     """The weights that are read from the checkpoint are those that training summed with."""
-    from scoresep.training.checkpoint import load_checkpoint
+    from scoresep.models.checkpoint import load_checkpoint
 
-    stages = {n: load_checkpoint(made.run / f"stage{n}.pt").recipe for n in (1, 2, 3)}
+    stages = {n: load_checkpoint(made.run / f"stage{n}.pt").config for n in (1, 2, 3)}
     found = read_curves(made.run, stages)
     assert [stage.stage for stage in found] == [1, 2, 3]
     for stage in found:

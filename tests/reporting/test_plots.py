@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from scoresep.grid import Grid
-from scoresep.plotting import LOWEST_HZ
+from scoresep.plots.style import LOWEST_HZ
 from scoresep.reporting.curves import Curve
 from scoresep.reporting.plots import (
     UNITS,

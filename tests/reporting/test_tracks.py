@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from scoresep.audio.spectrogram import istft, stft
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import Row, record_of
 from scoresep.evaluation.registry import MODEL
-from scoresep.features.spectrogram import istft, stft
-from scoresep.inference.separate import Options, separate_array
+from scoresep.models.checkpoint import load_checkpoint
 from scoresep.reporting import tracks
 from scoresep.reporting.tracks import chosen_tracks, excerpt_frames, merits, rank_text, view_track, within
-from scoresep.training.checkpoint import load_checkpoint
+from scoresep.separation.separate import Options, separate_array
 
 
 def evaluated(gains: dict[str, float | None], stems: bool = True) -> Evaluation:

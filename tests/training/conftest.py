@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from scoresep.cache.reader import Cache
-from scoresep.training.shards import Crop, ShardClips
-from scoresep.training.stream import Batch, Mover
+from scoresep.training.clip_dataset import Crop, ShardClips
+from scoresep.training.loader import Batch, Mover
 
 
 @pytest.fixture

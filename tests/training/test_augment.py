@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from scoresep.instruments import choose
-from scoresep.losses import shares
+from scoresep.losses.formulas import shares
 from scoresep.training.augment import blend_rows, equalise, equaliser, shift_pitch, transpose, vary
-from scoresep.training.shards import DATASETS, ShardClips
-from scoresep.training.stream import Batch, stream
+from scoresep.training.clip_dataset import DATASETS, ShardClips
+from scoresep.training.loader import Batch, stream
 from scoresep.training.teacher import TEACHER, parts
 
 GROUPS = choose(["piano", "guitar", "bass"])

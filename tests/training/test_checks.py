@@ -13,15 +13,15 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
+from scoresep.losses.table import reads
 from scoresep.training import checks
 from scoresep.training.checks import check_resident, check_stages, missing_validation, stage_losses
+from scoresep.training.distributed import Ranks
+from scoresep.training.in_memory import ResidentClips
 from scoresep.training.log import RunLog
-from scoresep.training.ranks import Ranks
-from scoresep.training.resident import ResidentClips
 from scoresep.training.run import stage_path, train
 from scoresep.training.stages import datasets
 from scoresep.training.supervision import stemmed_tracks
-from scoresep.training.terms import reads
 
 CPU = torch.device("cpu")
 NO_SEPARATOR = [
@@ -43,7 +43,7 @@ def refused(cache: Cache, make: type, tmp_path: Path, monkeypatch: pytest.Monkey
         log = RunLog(tmp_path / "run")
         try:
             with pytest.raises(ScoresepError) as caught:
-                train(data, 3, make.recipe(*assignments), CPU, tmp_path / "run", out, log, False, resident)
+                train(data, 3, make.config(*assignments), CPU, tmp_path / "run", out, log, False, resident)
         finally:
             log.close()
         assert not list((tmp_path / "run").glob("stage1*"))
@@ -57,30 +57,30 @@ def test_a_batch_too_small_for_the_last_stage(refused: Callable[..., str]) -> No
     assert re.search(r"data\.batch is 2, and stage3\..*adversarial_mixture .* each of 3 instruments; raise", said)
 
 
-def test_all_faults_of_a_recipe_are_said_together(refused: Callable[..., str]) -> None:
+def test_all_faults_of_a_config_are_said_together(refused: Callable[..., str]) -> None:
     said = refused("data.batch=2", *NO_SEPARATOR, "stage2.separator.transcription=0", "stage1.transcriptor.score=0")
     assert "data.batch is 2" in said and "stage3.separator has no loss" in said
     assert "stage2" not in said and "stage1" not in said  # they have others
 
 
 def test_only_stages_that_will_be_trained_count(cache: Cache, make: type) -> None:
-    small = make.recipe("data.batch=2")
+    small = make.config("data.batch=2")
     check_stages(cache, [1, 2], small)
     check_stages(cache, [], small)
-    check_stages(cache, [1, 2, 3], make.recipe("data.batch=2", "stage3.steps=0"))
+    check_stages(cache, [1, 2, 3], make.config("data.batch=2", "stage3.steps=0"))
     with pytest.raises(ScoresepError, match=r"data\.batch is 2"):
         check_stages(cache, [3], small)
 
 
 def test_one_frame_cannot_be_normalised(cache: Cache, make: type) -> None:
     with pytest.raises(ScoresepError, match=r"stage1 cannot normalise one frame; raise data\.batch"):
-        check_stages(cache, [1], make.recipe("data.batch=1", "data.clip_frames=1"))
+        check_stages(cache, [1], make.config("data.batch=1", "data.clip_frames=1"))
 
 
 def test_clips_of_all_processes_count(cache: Cache, make: type) -> None:
-    check_stages(cache, [1, 2, 3], make.recipe("data.batch=4"), Ranks(0, 2))
+    check_stages(cache, [1, 2, 3], make.config("data.batch=4"), Ranks(0, 2))
     with pytest.raises(ScoresepError, match=r"data\.batch is 2, and stage3.*; data\.batch is 2, which 4 processes"):
-        check_stages(cache, [1, 2, 3], make.recipe("data.batch=2"), Ranks(0, 4))
+        check_stages(cache, [1, 2, 3], make.config("data.batch=2"), Ranks(0, 4))
 
 
 def test_what_a_supervision_learns_from_is_asked_for_first(refused: Callable[..., str], cache: Cache) -> None:
@@ -127,9 +127,9 @@ def test_shards_that_lack_what_a_later_stage_reads(refused: Callable[..., str], 
 
 @pytest.mark.parametrize("settings", [(), ("supervision=semi", "stems_fraction=0.4"), ("supervision=score+teacher",)])
 def test_the_memory_of_resident_tracks_is_what_they_take(cache: Cache, make: type, settings: tuple[str, ...]) -> None:
-    recipe = make.recipe(*settings)
-    losses = stage_losses(3, recipe)
-    stemmed = stemmed_tracks(cache, "train", recipe.supervision, recipe.stems_fraction, recipe.seed)
+    config = make.config(*settings)
+    losses = stage_losses(3, config)
+    stemmed = stemmed_tracks(cache, "train", config.supervision, config.stems_fraction, config.seed)
     names = datasets(reads(losses))
     held = ResidentClips(cache, 32, cache.rows("train").tolist(), CPU, names, stemmed=stemmed)._held
     taken = sum(tensor[:-1].numel() * tensor.element_size() for tensor in held.values())
@@ -139,14 +139,14 @@ def test_the_memory_of_resident_tracks_is_what_they_take(cache: Cache, make: typ
 def test_more_resident_tracks_than_memory(
     refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, cache: Cache, make: type
 ) -> None:
-    check_resident(cache, [1, 2, 3], make.recipe(), CPU)
+    check_resident(cache, [1, 2, 3], make.config(), CPU)
     monkeypatch.setattr(checks, "memory", lambda device: 1000)
     assert "leave --resident out" in refused(resident="host")
 
 
 def test_nothing_to_validate_on_is_said(cache: Cache, make: type) -> None:
-    best = make.recipe("stage1.keep=best", "stage2.keep=last", "stage3.keep=best", "data.validation_clips=0")
+    best = make.config("stage1.keep=best", "stage2.keep=last", "stage3.keep=best", "data.validation_clips=0")
     lines = list(missing_validation(cache, [1, 2, 3], best))
     assert [line[:7] for line in lines] == ["stage 1", "stage 3"] and all("last weights" in line for line in lines)
-    assert not list(missing_validation(cache, [1, 2, 3], make.recipe("stage1.keep=best")))
+    assert not list(missing_validation(cache, [1, 2, 3], make.config("stage1.keep=best")))
     assert np.size(cache.rows("validation")) == 1

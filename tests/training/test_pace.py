@@ -1,4 +1,4 @@
-"""`--minutes`: how many steps fit, and that a run with them is the run of a recipe that says so."""
+"""`--minutes`: how many steps fit, and that a run with them is the run of a config that says so."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from scoresep.errors import ScoresepError
+from scoresep.models.checkpoint import digest_of, load_checkpoint
 from scoresep.training import pace as pacing
-from scoresep.training.checkpoint import digest_of, load_checkpoint
 from scoresep.training.log import LOG_NAME, RunLog
 from scoresep.training.pace import CHECKS, PACE_NAME, SPARE, Cost, Wish, paced, plan
 from scoresep.training.run import stage_path, train
@@ -31,38 +31,38 @@ def seconds_of(found: pacing.Pace, costs: dict[int, Cost]) -> float:
 
 @pytest.mark.parametrize("minutes", [2, 8, 60, 6000])
 @pytest.mark.parametrize("numbers", [(1, 2, 3), (2, 3), (3,)])
-def test_the_steps_fill_the_time_in_the_recipes_proportions(make, minutes, numbers):
-    recipe = make.recipe("stage1.steps=6000", "stage2.steps=4000", "stage3.steps=2000", "validate_every=200")
+def test_the_steps_fill_the_time_in_the_configs_proportions(make, minutes, numbers):
+    config = make.config("stage1.steps=6000", "stage2.steps=4000", "stage3.steps=2000", "validate_every=200")
     costs = {n: COSTS[n] for n in numbers}
-    found = plan(recipe, costs, 60.0 * minutes)
+    found = plan(config, costs, 60.0 * minutes)
     assert 0.9 * 60 * minutes < seconds_of(found, costs) < (1 - SPARE / 2) * 60 * minutes
-    shares = [found.steps[n] / recipe.stages[n].steps for n in numbers]
-    assert max(shares) - min(shares) < 1 / min(recipe.stages[n].steps for n in numbers)
+    shares = [found.steps[n] / config.stages[n].steps for n in numbers]
+    assert max(shares) - min(shares) < 1 / min(config.stages[n].steps for n in numbers)
     checking = sum(math.ceil(found.steps[n] / found.validate_every) * costs[n].check for n in numbers)
     assert checking < CHECKS * 60 * minutes + sum(2 * cost.check for cost in costs.values())
-    assert found.applied(recipe).validate_every == found.validate_every
+    assert found.applied(config).validate_every == found.validate_every
 
 
-def test_with_time_enough_there_are_as_many_validations_as_the_recipe_has(make):
-    recipe = make.recipe("stage1.steps=6000", "stage2.steps=4000", "stage3.steps=2000", "validate_every=200")
-    found = plan(recipe, COSTS, 100 * 3600.0)
+def test_with_time_enough_there_are_as_many_validations_as_the_config_has(make):
+    config = make.config("stage1.steps=6000", "stage2.steps=4000", "stage3.steps=2000", "validate_every=200")
+    found = plan(config, COSTS, 100 * 3600.0)
     for number, steps in found.steps.items():
-        assert steps / found.validate_every == pytest.approx(recipe.stages[number].steps / 200, rel=0.01)
+        assert steps / found.validate_every == pytest.approx(config.stages[number].steps / 200, rel=0.01)
 
 
 def test_too_little_time_is_refused(make, cache, tmp_path):
     log = RunLog(tmp_path)
     with pytest.raises(ScoresepError, match=r"--minutes: .* give more minutes"):
-        paced(make.recipe(), True, Wish(0.001, time.monotonic(), 3), cache, CPU, tmp_path, log)
+        paced(make.config(), True, Wish(0.001, time.monotonic(), 3), cache, CPU, tmp_path, log)
     log.close()
     assert not (tmp_path / PACE_NAME).exists()
 
 
 @pytest.fixture
 def go(cache, make, tmp_path):
-    """A function that trains up to a stage in so many minutes, or by a recipe; returns the folder and what was said."""
+    """A function that trains up to a stage in so many minutes, or by a config; returns the folder and what was said."""
 
-    def run(name: str, last: int = 3, minutes: float | None = None, recipe=None, force: bool = False, said=None):
+    def run(name: str, last: int = 3, minutes: float | None = None, config=None, force: bool = False, said=None):
         said = [] if said is None else said
         log = RunLog(tmp_path / name, note=said.append)
         wish = Wish(minutes or 0.0, time.monotonic(), last, force)
@@ -71,9 +71,9 @@ def go(cache, make, tmp_path):
             if minutes
             else {}
         )
-        recipe = recipe or make.recipe("precision=float32")
+        config = config or make.config("precision=float32")
         try:
-            train(cache, last, recipe, CPU, tmp_path / name, tmp_path / "out.pt", log, force, **fix)
+            train(cache, last, config, CPU, tmp_path / name, tmp_path / "out.pt", log, force, **fix)
         finally:
             log.close()
         return tmp_path / name, said
@@ -92,11 +92,11 @@ def test_a_run_of_minutes_is_the_run_of_its_steps(go, make):
     folder, _ = go("timed", minutes=0.1)
     steps = fixed(folder)
     assert steps.keys() == STAGES.keys() and min(steps.values()) > 0
-    values = load_checkpoint(stage_path(folder, 3)).recipe
+    values = load_checkpoint(stage_path(folder, 3)).config
     assert {n: values[f"stage{n}"]["steps"] for n in steps} == steps
     sets = [f"stage{n}.steps={count}" for n, count in steps.items()]
-    recipe = make.recipe("precision=float32", *sets, f"validate_every={values['validate_every']}")
-    by_hand, _ = go("by hand", recipe=recipe)
+    config = make.config("precision=float32", *sets, f"validate_every={values['validate_every']}")
+    by_hand, _ = go("by hand", config=config)
     for number in STAGES:
         found, expected = (digest_of(torch.load(stage_path(run, number))) for run in (folder, by_hand))
         assert found == expected
@@ -107,7 +107,7 @@ def test_a_run_of_minutes_is_the_run_of_its_steps(go, make):
 
 
 def test_a_stopped_run_goes_on_with_the_steps_that_were_fixed(go, monkeypatch):
-    from scoresep.training import loop
+    from scoresep.training import trainer as loop
 
     real = loop.record
 
@@ -140,9 +140,9 @@ def test_finished_stages_take_no_time_of_the_others(go):
 
 
 def test_force_fixes_the_last_stage_anew(go, make):
-    recipe = make.recipe("stage1.steps=0")
-    go("run", last=2, minutes=0.08, recipe=recipe)
-    folder, _ = go("run", last=2, minutes=0.08, recipe=recipe, force=True)
+    config = make.config("stage1.steps=0")
+    go("run", last=2, minutes=0.08, config=config)
+    folder, _ = go("run", last=2, minutes=0.08, config=config, force=True)
     assert fixed(folder).keys() == {2}
     assert load_checkpoint(stage_path(folder, 2)).steps == fixed(folder)[2]
 
@@ -154,8 +154,8 @@ def test_a_file_that_says_nothing_is_as_good_as_none(tmp_path, content):
 
 
 @pytest.mark.parametrize("change", ["seed=1", "stage1.steps=5", "data.batch=8"])
-def test_another_recipe_is_another_wish(cache, make, change):
-    assert pacing.fingerprint(make.recipe(), cache) != pacing.fingerprint(make.recipe(change), cache)
-    recipe = make.recipe()
-    other = replace(recipe, data=replace(recipe.data, workers=3))
-    assert pacing.fingerprint(recipe, cache) == pacing.fingerprint(other, cache), "which changes no result"
+def test_another_config_is_another_wish(cache, make, change):
+    assert pacing.fingerprint(make.config(), cache) != pacing.fingerprint(make.config(change), cache)
+    config = make.config()
+    other = replace(config, data=replace(config.data, workers=3))
+    assert pacing.fingerprint(config, cache) == pacing.fingerprint(other, cache), "which changes no result"

@@ -28,9 +28,9 @@ def test_a_torch_that_cannot_tell_means_no(monkeypatch):
 
 @pytest.mark.parametrize("wanted", ["float32", "bfloat16"])
 def test_networks_give_float32_near_to_the_exact_result(cache, make, wanted):
-    recipe = make.recipe()
+    config = make.config()
     torch.manual_seed(0)
-    model = Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask).eval()
+    model = Model(cache.grid, cache.instruments, config.architecture, config.mask).eval()
     x = torch.rand(2, cache.grid.bins, 16)
     exact = (model.transcriptor(x).frame, model.separator(x))
     with autocast(CPU, wanted):

@@ -16,16 +16,16 @@ import pytest
 import torch
 
 from scoresep.cache.reader import Cache
-from scoresep.training import checkpoint as checkpoints
-from scoresep.training import loop
-from scoresep.training import session as sessions
-from scoresep.training.checkpoint import digest_of, load_checkpoint, previous
+from scoresep.models import checkpoint as checkpoints
+from scoresep.models.checkpoint import digest_of, load_checkpoint, previous
+from scoresep.training import state as sessions
+from scoresep.training import trainer as loop
+from scoresep.training.config_files import load_config
 from scoresep.training.log import LOG_NAME, RunLog
-from scoresep.training.recipe_files import load_recipe
 from scoresep.training.run import stage_path, train
 
 TINY = ("network.channels=8", "network.hidden=16", "network.blocks=2", "data.clip_frames=32", "data.batch=4")
-RECIPE = ("stage1.keep=best", "validate_every=2", "stage1.steps=5", "stage2.steps=5", "stage3.steps=5")
+CONFIG = ("stage1.keep=best", "validate_every=2", "stage1.steps=5", "stage2.steps=5", "stage3.steps=5")
 
 
 def kill() -> None:
@@ -73,7 +73,7 @@ def between_moves(stage: int, step: int) -> None:
 
 def within_tuning() -> None:
     """Die at the end of a stage, when its thresholds are tuned and its finished checkpoint is not written yet."""
-    from scoresep.evaluation import tuning
+    from scoresep.transcription import thresholds as tuning
 
     real = tuning.tune_thresholds
 
@@ -106,8 +106,8 @@ def start(prepared, make, tmp_path):
         def body() -> None:
             death()
             log = RunLog(folder)
-            recipe = make.recipe(*RECIPE)
-            train(Cache(prepared), 3, recipe, torch.device("cpu"), folder, tmp_path / "out.pt", log, False)
+            config = make.config(*CONFIG)
+            train(Cache(prepared), 3, config, torch.device("cpu"), folder, tmp_path / "out.pt", log, False)
             log.close()
             os._exit(0)
 
@@ -162,7 +162,7 @@ def test_the_command_line_goes_on_after_kill_9(prepared, make, tmp_path):
     """A real command, killed from outside as soon as its log shows step 10 of stage 1, then run again."""
     settings = [*TINY, "validate_every=4", "stage1.steps=20"]
     sets = [word for setting in settings for word in ("--set", setting)]
-    line = [sys.executable, "-m", "scoresep", "train", "--stage", "1", "--recipe", "mini", "--cache", str(prepared)]
+    line = [sys.executable, "-m", "scoresep", "train", "--stage", "1", "--config", "mini", "--cache", str(prepared)]
     line += [*sets, "--run", str(tmp_path / "run"), "--out", str(tmp_path / "out.pt")]
 
     def alone() -> None:
@@ -179,8 +179,8 @@ def test_the_command_line_goes_on_after_kill_9(prepared, make, tmp_path):
     assert "stage 1: goes on after step" in again.stdout
 
     whole = RunLog(tmp_path / "whole")
-    recipe = load_recipe("mini", settings)
-    train(Cache(prepared), 1, recipe, torch.device("cpu"), whole.folder, tmp_path / "out.pt", whole, False)
+    config = load_config("mini", settings)
+    train(Cache(prepared), 1, config, torch.device("cpu"), whole.folder, tmp_path / "out.pt", whole, False)
     whole.close()
     digests = [digest_of(torch.load(tmp_path / run / "stage1.pt", weights_only=True)) for run in ("run", "whole")]
     assert digests[0] == digests[1]
@@ -201,7 +201,7 @@ def test_a_training_anew_forgets_the_checkpoint_before(start, prepared, make, tm
     folder = tmp_path / "run"
     assert start(folder) == 0
     log = RunLog(folder)
-    recipe = make.recipe(*RECIPE, "stage3.steps=1")
-    train(Cache(prepared), 3, recipe, torch.device("cpu"), folder, tmp_path / "o.pt", log, True)
+    config = make.config(*CONFIG, "stage3.steps=1")
+    train(Cache(prepared), 3, config, torch.device("cpu"), folder, tmp_path / "o.pt", log, True)
     log.close()
     assert load_checkpoint(stage_path(folder, 3)).steps == load_checkpoint(previous(stage_path(folder, 3))).steps == 1

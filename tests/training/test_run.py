@@ -11,13 +11,13 @@ import h5py
 import pytest
 import torch
 
-from scoresep.cache.engine import Engine
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
+from scoresep.executor import Engine
+from scoresep.models.checkpoint import load_checkpoint
 from scoresep.training import run as runs
-from scoresep.training.checkpoint import load_checkpoint
 from scoresep.training.log import RunLog, read_log
-from scoresep.training.run import Stopped, default_recipe, stage_path, stop_signals, train
+from scoresep.training.run import Stopped, default_config, stage_path, stop_signals, train
 
 CPU = torch.device("cpu")
 STAGE = {number: f"stage {number}" for number in (1, 2, 3)}
@@ -31,7 +31,7 @@ def run(cache, make, tmp_path):
         said: list[str] = []
         log = RunLog(tmp_path / "run", note=said.append)
         try:
-            train(data, last, make.recipe(*assignments), CPU, tmp_path / "run", tmp_path / out, log, force)
+            train(data, last, make.config(*assignments), CPU, tmp_path / "run", tmp_path / out, log, force)
         finally:
             log.close()
         return said
@@ -78,7 +78,7 @@ def test_stage_by_stage_ends_the_same_as_at_once(run, tmp_path, make, cache):
     run(2)
     run(3)
     log = RunLog(tmp_path / "other")
-    train(cache, 3, make.recipe(), CPU, tmp_path / "other", tmp_path / "other.pt", log, False)
+    train(cache, 3, make.config(), CPU, tmp_path / "other", tmp_path / "other.pt", log, False)
     log.close()
     assert same(weights(tmp_path / "ckpt.pt"), weights(tmp_path / "other.pt"))
 
@@ -163,7 +163,7 @@ def test_stopped_by_a_signal_and_continued_is_the_same(run, tmp_path, monkeypatc
     monkeypatch.setattr(runs, "train_stage", real)
     assert f"stage {last}: goes on after step 3" in run(last)
     log = RunLog(tmp_path / "whole")
-    train(cache, last, make.recipe(), CPU, tmp_path / "whole", tmp_path / "whole.pt", log, False)
+    train(cache, last, make.config(), CPU, tmp_path / "whole", tmp_path / "whole.pt", log, False)
     log.close()
     assert same(weights(tmp_path / "ckpt.pt"), weights(tmp_path / "whole.pt"))
     assert read_log(tmp_path / "run") == read_log(tmp_path / "whole")
@@ -223,7 +223,7 @@ def test_thresholds_are_tuned_on_validation_scores(run, tmp_path, monkeypatch):
         seen.append(split)
         model.threshold = [0.1, 0.2, 0.3]
 
-    monkeypatch.setattr("scoresep.evaluation.tuning.tune_thresholds", tune)
+    monkeypatch.setattr("scoresep.transcription.thresholds.tune_thresholds", tune)
     run(2)
     assert seen == ["validation"], "after stage 1, whose transcriptor learnt, and not after stage 2"
     assert load_checkpoint(tmp_path / "ckpt.pt").model.threshold == [0.1, 0.2, 0.3]
@@ -234,7 +234,7 @@ def test_a_cache_without_validation_tracks_can_be_trained_on(run, corpus_copy, t
 
     from scoresep.cache.prepare import prepare
     from scoresep.cache.schema import CacheSettings
-    from scoresep.corpora.slakh import open_slakh
+    from scoresep.datasets.slakh import open_slakh
 
     shutil.rmtree(corpus_copy / "validation")
     prepare(open_slakh(corpus_copy), tmp_path / "c.h5", CacheSettings(), Engine(1))
@@ -252,8 +252,8 @@ def test_the_first_signal_is_a_wish_and_the_second_stops():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_the_recipe_goes_with_the_device():
-    assert default_recipe(CPU) == "mini" and default_recipe(torch.device("cuda")) == "paper"
+def test_the_config_goes_with_the_device():
+    assert default_config(CPU) == "mini" and default_config(torch.device("cuda")) == "paper"
 
 
 def test_the_log_is_json_lines(run, tmp_path):

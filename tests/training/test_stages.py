@@ -7,16 +7,16 @@ import torch
 
 from scoresep.models.model import Model
 from scoresep.training.log import RunLog
-from scoresep.training.loop import train_stage
-from scoresep.training.session import Session
 from scoresep.training.stages import STAGES, enter, only
+from scoresep.training.state import Session
+from scoresep.training.trainer import train_stage
 
 PLAYERS = {1: {"transcriptor"}, 2: {"separator"}, 3: {"transcriptor", "separator"}}
 
 
-def make_model(cache, recipe) -> Model:
-    torch.manual_seed(recipe.seed)
-    return Model(cache.grid, cache.instruments, recipe.architecture, recipe.mask)
+def make_model(cache, config) -> Model:
+    torch.manual_seed(config.seed)
+    return Model(cache.grid, cache.instruments, config.architecture, config.mask)
 
 
 def snapshot(tensors) -> dict[str, torch.Tensor]:
@@ -33,12 +33,12 @@ def statistics(network):
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_players_move_and_the_frozen_network_does_not(cache, make, tmp_path, number):
-    recipe = make.recipe(f"stage{number}.steps=3", "stage1.keep=last")
-    model = make_model(cache, recipe)
+    config = make.config(f"stage{number}.steps=3", "stage1.keep=last")
+    model = make_model(cache, config)
     parameters = {name: snapshot(network.named_parameters()) for name, network in model.networks.items()}
     buffers = {name: snapshot(network.named_buffers()) for name, network in model.networks.items()}
     log = RunLog(tmp_path / "run")
-    assert train_stage(Session(STAGES[number], recipe, model, cache, tmp_path / "s.pt", log))
+    assert train_stage(Session(STAGES[number], config, model, cache, tmp_path / "s.pt", log))
     log.close()
     for name, network in model.networks.items():
         changed = moved(parameters[name], network.named_parameters())
@@ -55,14 +55,14 @@ def test_players_move_and_the_frozen_network_does_not(cache, make, tmp_path, num
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_modes_of_the_networks(cache, make, number):
-    model = make_model(cache, make.recipe())
+    model = make_model(cache, make.config())
     enter(STAGES[number], model)
     for name, network in model.networks.items():
         assert network.training == (number < 3 and name in PLAYERS[number])
 
 
 def test_gradients_pass_through_the_frozen_network_but_not_into_it(cache, make):
-    model = make_model(cache, make.recipe()).eval()
+    model = make_model(cache, make.config()).eval()
     magnitude = torch.rand(2, 1025, 8)
     with only(model, "separator") as network:
         assert network is model.separator
@@ -74,14 +74,14 @@ def test_gradients_pass_through_the_frozen_network_but_not_into_it(cache, make):
 
 
 def test_frozen_networks_thaw_after_a_fault(cache, make):
-    model = make_model(cache, make.recipe())
+    model = make_model(cache, make.config())
     with pytest.raises(RuntimeError), only(model, "transcriptor"):
         raise RuntimeError
     assert all(p.requires_grad for network in model.networks.values() for p in network.parameters())
 
 
 def test_the_separator_inherits_the_trunk_and_shares_nothing(cache, make):
-    model = make_model(cache, make.recipe())
+    model = make_model(cache, make.config())
     assert model.architecture.inherit(model.separator, model.transcriptor)
     for mine, theirs in zip(model.separator.trunk.parameters(), model.transcriptor.trunk.parameters(), strict=True):
         assert torch.equal(mine, theirs) and mine is not theirs and mine.data_ptr() != theirs.data_ptr()

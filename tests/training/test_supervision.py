@@ -11,21 +11,21 @@ import pytest
 import soundfile
 import torch
 
-from scoresep.cache.engine import Engine
 from scoresep.cache.prepare import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
-from scoresep.corpora.pairs import open_pairs
+from scoresep.datasets.pairs import open_pairs
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import evaluate
-from scoresep.evaluation.picture import plot_track
 from scoresep.evaluation.terminal import result_tables
-from scoresep.inference.transcribe import transcribe_file
+from scoresep.executor import Engine
 from scoresep.instruments import choose
-from scoresep.training.checkpoint import load_checkpoint
+from scoresep.models.checkpoint import load_checkpoint
+from scoresep.plots.evaluated_track import plot_track
 from scoresep.training.log import RunLog, read_log
 from scoresep.training.run import Stopped, stage_path, train
 from scoresep.training.supervision import SUPERVISIONS, stemmed_tracks
+from scoresep.transcription.transcribe import transcribe_file
 
 CPU = torch.device("cpu")
 STEPS = ("stage1.steps=2", "stage2.steps=2", "stage3.steps=2", "stems_fraction=0.4")
@@ -37,10 +37,10 @@ def run(cache, make, tmp_path):
 
     def go(supervision: str, *assignments: str, last: int = 3, folder: str = "run", data: Cache = cache, **how):
         log = RunLog(tmp_path / folder)
-        recipe = make.recipe(*STEPS, f"supervision={supervision}", *assignments)
+        config = make.config(*STEPS, f"supervision={supervision}", *assignments)
         out = tmp_path / f"{folder}.pt"
         try:
-            train(data, last, recipe, CPU, tmp_path / folder, out, log, False, **how)
+            train(data, last, config, CPU, tmp_path / folder, out, log, False, **how)
         finally:
             log.close()
         return out

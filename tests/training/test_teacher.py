@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from scoresep import nmf as factorisation
 from scoresep.cache.schema import FACTORS
-from scoresep.features import factorisation
-from scoresep.losses import shares
-from scoresep.training.shards import DATASETS, ShardClips
+from scoresep.losses.formulas import shares
+from scoresep.losses.table import LOSSES
+from scoresep.training.clip_dataset import DATASETS, ShardClips
+from scoresep.training.loader import open_source, stream
 from scoresep.training.stages import datasets
-from scoresep.training.stream import open_source, stream
 from scoresep.training.teacher import TEACHER, collate, excerpt, parts
-from scoresep.training.terms import LOSSES
 
 CPU = torch.device("cpu")
 CROPS = [(0, 0), (1, 31), (2, 62), (0, 80), (2, 93)]

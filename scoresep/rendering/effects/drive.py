@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from scoresep.features.audio import fit, resample
+from scoresep.audio.loading import fit, resample
 from scoresep.rendering.effects.effect import Effect, Scene, Settings
 from scoresep.rendering.effects.space import convolve
 from scoresep.rendering.impulses import Impulse, response

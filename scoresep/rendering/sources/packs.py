@@ -42,21 +42,21 @@ def read_collections(folders: Sequence[Path], weak: bool, banks: Container[str] 
         ScoresepError: a folder is missing or has no file of any source, or its `sounds.toml` is wrong.
     """
     patches: dict[str, Patch] = {}
-    recipes: dict[str, str] = {}
+    configs: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for folder in folders:
         for found in _read_folder(folder, left_out):
-            if found.recipe.partition(" ")[0] in banks:
+            if found.config.partition(" ")[0] in banks:
                 left_out[found.label] = "a SoundFont that is named itself"
-            elif found.recipe in recipes:
-                left_out[_apart(found.label, folder, patches)] = f"the same sound as {recipes[found.recipe]}"
+            elif found.config in configs:
+                left_out[_apart(found.label, folder, patches)] = f"the same sound as {configs[found.config]}"
             elif found.label in patches:
                 left_out[_apart(found.label, folder, patches)] = "another sound has this name; rename it"
             elif found.credit.weak and not weak:
                 left_out[found.label] = WEAK
             else:
                 patches[found.label] = found
-                recipes[found.recipe] = found.label
+                configs[found.config] = found.label
     return Collection(tuple(patches.values()), left_out)
 
 

@@ -18,13 +18,13 @@ import numpy as np
 import pysfizz
 import soundfile
 
+from scoresep.audio.loading import fit
 from scoresep.errors import ScoresepError, first_line
-from scoresep.features.audio import fit
-from scoresep.features.channels import DEFAULT_BEND_RANGE
-from scoresep.features.score import Part
 from scoresep.rendering.patch import Patch, Source
 from scoresep.rendering.song import Song
 from scoresep.rendering.sources.sfz_text import Region, keys_of, read_regions, samples_of, sfz_text, velocities_of
+from scoresep.score.channels import DEFAULT_BEND_RANGE
+from scoresep.score.parts import Part
 
 BLOCK = 256
 """Samples computed at once; events lie between them at their own sample."""

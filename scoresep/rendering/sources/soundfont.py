@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.features.score import Part
 from scoresep.rendering.patch import Patch, Source
 from scoresep.rendering.song import Song
 from scoresep.rendering.synth import DRUM_BANK, Preset, presets, render_part, soundfont_bytes, soundfont_credit
+from scoresep.score.parts import Part
 
 
 def patch_of(path: Path, preset: Preset) -> Patch:
@@ -25,18 +25,18 @@ def patch_of(path: Path, preset: Preset) -> Patch:
         label,
         preset.name,
         bank=preset.bank,
-        recipe=preset.recipe,
+        config=preset.config,
         material=material,
         keys=preset.keys,
     )
 
 
 def list_presets(path: Path) -> tuple[Patch, ...]:
-    """The presets; a recipe, which names samples by number, counts in its own bank alone."""
+    """The presets; a config, which names samples by number, counts in its own bank alone."""
     bank = hashlib.md5(soundfont_bytes(path), usedforsecurity=False).hexdigest()
     found = (patch_of(path, preset) for preset in presets(path))
     credit = soundfont_credit(path)
-    return tuple(replace(patch, recipe=f"{bank} {patch.recipe}", credit=credit) for patch in found)
+    return tuple(replace(patch, config=f"{bank} {patch.config}", credit=credit) for patch in found)
 
 
 def play(patch: Patch, song: Song, part: Part, sample_rate: int, reverb: int) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Audio: reading every format, rates, spectra and their inverse."""

@@ -1,0 +1,164 @@
+"""The commands that make a corpus and look into files: `scoresep render` and `scoresep info`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scoresep.cli.options import Jobs, by_comma
+from scoresep.console import console, meter, one_line
+from scoresep.errors import ScoresepError
+from scoresep.machine import available_cores
+
+
+def render(
+    out: Annotated[Path, typer.Argument(help="Folder of the corpus to make.")],
+    songs: Annotated[int | None, typer.Option(help="Songs; default 60 composed ones, or all of --midi.", min=1)] = None,
+    midi: Annotated[Path | None, typer.Option(help="Folder of MIDI files to render instead of composing.")] = None,
+    soundfont: Annotated[
+        list[Path] | None, typer.Option(help="SoundFont (.sf2); repeatable; default: the one of pretty_midi.")
+    ] = None,
+    sounds: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of sounds (packs, .sfz, .sf2) to play beside the SoundFonts; repeatable."),
+    ] = None,
+    impulses: Annotated[
+        Path | None,
+        typer.Option(help="Folder of impulse responses of cabinets, rooms and devices; default: synthesised ones."),
+    ] = None,
+    chains: Annotated[
+        bool | None,
+        typer.Option(
+            "--chains/--no-chains",
+            help="Send stems through amplifiers, effects and rooms; default: with --sounds or --impulses.",
+            show_default=False,
+        ),
+    ] = None,
+    pack_share: Annotated[
+        float | None,
+        typer.Option(help="Share of the parts that --sounds play, where they can; SoundFonts the rest; default: 0.7."),
+    ] = None,
+    weak_packs: Annotated[
+        bool, typer.Option("--weak-packs", help="Use packs whose pack.json says that their provenance is weak, too.")
+    ] = False,
+    groups: Annotated[
+        str, typer.Option(help="Instruments to render, by comma, such as piano,guitar,bass; default: all.")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same corpus.", min=0)] = 0,
+    seconds: Annotated[float, typer.Option(help="Length of a song, longest excerpt of a MIDI file.")] = 30.0,
+    sample_rate: Annotated[int, typer.Option(help="Of the audio files, Hz.")] = 44100,
+    jobs: Jobs = 0,
+) -> None:
+    """Make a corpus in Slakh's layout, from composed music or from your own MIDI files.
+
+    Test songs use compositions, and where SoundFonts and folders of sounds allow it patches, that training never sees.
+
+    Example: scoresep render corpus --songs 60 --seed 1 --sounds my_packs --impulses my_impulses
+    """
+    from scoresep.cli.prepare import SHOWN
+    from scoresep.rendering.left_out import summary
+    from scoresep.rendering.render import RenderSettings, render_corpus
+
+    banks = {"soundfonts": tuple(soundfont)} if soundfont else {}
+    share = {} if pack_share is None else {"pack_share": pack_share}
+    settings = RenderSettings(
+        songs=songs,
+        midi_dir=midi,
+        groups=by_comma(groups),
+        seed=seed,
+        seconds=seconds,
+        sample_rate=sample_rate,
+        sounds=tuple(sounds or ()),
+        impulses=impulses,
+        chains=chains,
+        weak_packs=weak_packs,
+        **banks,
+        **share,
+    )
+    with meter("songs") as progress:
+        report = render_corpus(
+            out,
+            settings,
+            jobs=jobs or available_cores(),
+            progress=lambda done, total, what: progress(what, done, total),
+        )
+    told = [f"skipped {file}: {reason}" for file, reason in report.skipped]
+    for line in [
+        *told[:SHOWN],
+        *[f"skipped {len(told) - SHOWN} more"] * (len(told) > SHOWN),
+        *summary(report.left_out),
+    ]:
+        console.print(f"  {line}", markup=False)
+    if report.left_out:
+        console.print(f"  all of it: {report.table}", markup=False)
+    for reason, labels in by_reason(report.unused).items():
+        console.print(f"  not used: {', '.join(labels)}: {reason}", markup=False)
+    for group, patches in sorted(report.held_out.items()):
+        console.print(f"  {group}: only test songs use {', '.join(patches)}", markup=False)
+    counts = ", ".join(f"{count} {split}" for split, count in report.tracks.items())
+    console.print(
+        f"{out}: {counts} songs, {report.seconds / 60:.0f} minutes; {report.made} made, {report.reused} were there; "
+        f"next: scoresep prepare slakh {out}",
+        markup=False,
+    )
+
+
+def by_reason(unused: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Reason to the labels that share it."""
+    reasons: dict[str, list[str]] = {}
+    for label, reason in unused:
+        reasons.setdefault(reason, []).append(label)
+    return reasons
+
+
+def info(
+    file: Annotated[
+        Path | None, typer.Argument(help="A cache or a checkpoint; default: the model that comes with scoresep.")
+    ] = None,
+    plot: Annotated[
+        str | None, typer.Option(metavar="TRACK", help="Draw this track of a cache: mixture, rolls and masks.")
+    ] = None,
+    span: Annotated[
+        str | None, typer.Option(metavar="FROM-TO", help="Seconds to draw, such as 60-75; default: where most happens.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the picture goes; default: TRACK.png.")] = None,
+) -> None:
+    """Say what a cache or a checkpoint is, or draw a track of a cache, to see whether score and audio agree.
+
+    Example: scoresep info cache.h5 --plot Track00001
+    """
+    from scoresep.info import describe
+    from scoresep.pretrained import CARD, MODEL
+
+    if plot is not None:
+        from scoresep.cache.reader import Cache
+        from scoresep.plots.cache_track import draw_track
+
+        if file is None:
+            raise ScoresepError("name the cache whose track is to be drawn: scoresep info cache.h5 --plot TRACK")
+        target = out or Path(f"{Path(plot).name}.png")
+        draw_track(target, Cache(file), plot, read_span(span))
+        console.print(f"picture: {target}", markup=False)
+        return
+    for name, value in describe(file or MODEL):
+        console.print(f"[bold]{name:>12}[/]  ", end="")
+        console.print(one_line(value), markup=False)
+    if file is None:
+        console.print(CARD.read_text("utf-8"), markup=False)
+
+
+def read_span(text: str | None) -> tuple[float, float] | None:
+    """The seconds of '60-75'."""
+    if text is None:
+        return None
+    first, _, last = text.partition("-")
+    try:
+        span = float(first), float(last)
+    except ValueError:
+        span = (0.0, 0.0)
+    if not 0 <= span[0] < span[1]:
+        raise ScoresepError(f"--span '{text}' is not FROM-TO in seconds, such as 60-75")
+    return span

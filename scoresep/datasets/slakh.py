@@ -1,0 +1,273 @@
+"""Slakh2100 and all that is laid out like it.
+Read are the FLAC edition with split folders, the 16 kHz WAV edition without, and corpora made by `scoresep render`:
+`TrackNNNNN/{metadata.yaml, mix.*, MIDI/SNN.mid, stems/SNN.*}`. docs/data.md tells what is peculiar about Slakh.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scoresep.datasets.base import Corpus, Stem, Track
+from scoresep.datasets.metadata import Metadata, program_of, read_metadata
+from scoresep.datasets.splits import (
+    SPLITS,
+    SplitFile,
+    apply_split_file,
+    assign_splits,
+    deduplicated,
+    original_split,
+    read_split_file,
+)
+from scoresep.errors import ScoresepError
+from scoresep.files import is_folder
+from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, nearest
+
+ENVIRONMENT = "SLAKH_ROOT"
+USUAL_FOLDERS = (
+    "slakh2100_flac_redux",
+    "slakh2100_redux_16k",
+    "slakh2100_flac",
+    "slakh2100",
+    "babyslakh_16k",
+    "slakh",
+)
+"""Names looked for in the working folder, in `data/` below it and in the home folder."""
+OMITTED_FOLDER = "omitted"
+STEM_SUFFIXES = (".flac", ".wav")
+SPLIT_SETS = ("orig", "split2", "redux")
+"""The data set's own split sets (its utilities' documentation asks results to name one of them)."""
+
+OCTAVE_RULE = "bass-octave"
+"""Kontakt renders bass an octave below its MIDI, for which the data set's MIDI was raised by 12."""
+OCTAVE_PLUGIN_SUFFIX = ".nkm"
+NOT_AN_OCTAVE_OFF = frozenset({"scarbee_jay_bass_slap_both.nkm"})
+
+
+def find_root(root: str | Path | None) -> Path:
+    """The corpus folder: the argument, else `SLAKH_ROOT`, else a usual name.
+
+    Raises:
+        ScoresepError: none of them is a folder.
+    """
+    if root is not None:
+        if not Path(root).is_dir():
+            raise ScoresepError(f"corpus {root} is not a folder; give the folder that holds Slakh's tracks")
+        return Path(root)
+    if named := os.environ.get(ENVIRONMENT):
+        if not Path(named).is_dir():
+            raise ScoresepError(f"{ENVIRONMENT} names {named}, which is not a folder; set it to the folder of Slakh")
+        return Path(named)
+    for place in usual_places():
+        for name in USUAL_FOLDERS:
+            if is_folder(place / name):
+                return place / name
+    raise ScoresepError(
+        f"no corpus found; give its folder (`scoresep prepare slakh FOLDER`), set {ENVIRONMENT}, "
+        "or make one with `scoresep render FOLDER`"
+    )
+
+
+def usual_places() -> Iterator[Path]:
+    """Where a corpus may be that nobody named."""
+    yield Path()
+    yield Path("data")
+    with suppress(RuntimeError):  # a user without a home
+        yield Path.home()
+
+
+def open_slakh(root: str | Path | None = None, split_set: str | Path | None = None, dedupe: bool = False) -> Corpus:
+    """List the tracks of a corpus in Slakh's layout, without opening audio or MIDI.
+
+    Args:
+        root: see `find_root`.
+        split_set: `orig`, `split2` or `redux` to say which one the folders follow, or a JSON file, which then decides
+            in their place; None names the folders as well as can be told.
+        dedupe: omit training and validation tracks whose music lies in a split that is worth more, too.
+
+    Raises:
+        ScoresepError: there is no such folder, no track in it, no such split set, or none that fits the corpus.
+    """
+    root = find_root(root).absolute()
+    rendered = (root / "render.json").exists()
+    file, claim = read_choice(split_set)
+    tracks: Sequence[Track] = list_tracks(root, with_omitted=file is not None)
+    if not tracks:
+        raise ScoresepError(f"{root} holds no TrackNNNNN folder; give the folder that holds Slakh's tracks or splits")
+    if not has_split_folders(root):
+        tracks = assign_splits(tracks)
+    notes: tuple[str, ...] = ()
+    if file:
+        if absent := file.absent(tracks):
+            notes = (f"{len(absent)} tracks of {file.path.name} are not there ({absent[0]}, ...)",)
+        tracks, name = apply_split_file(tracks, file, numbered=not rendered), file.name
+    elif claim == "orig" and not has_split_folders(root):
+        tracks, name = [_as_numbered(track) for track in tracks], claim
+    else:
+        name = claimed(claim, root) if claim else split_set_of(root, tracks)
+    corpus = Corpus("rendered" if rendered else "slakh", root, name, (OCTAVE_RULE,), tuple(tracks), notes=notes)
+    return deduplicated(corpus) if dedupe else corpus
+
+
+def read_choice(split_set: str | Path | None) -> tuple[SplitFile | None, str]:
+    """What `--split-set` gives: a file's splits, or the name of a split set ('' if neither is given).
+
+    Raises:
+        ScoresepError: it is neither a known name nor a readable JSON file.
+    """
+    if split_set is None or split_set in SPLIT_SETS:
+        return None, str(split_set or "")
+    if Path(split_set).suffix.lower() == ".json" or Path(split_set).is_file():
+        return read_split_file(split_set), ""
+    known = nearest(str(split_set), SPLIT_SETS)
+    raise ScoresepError(f"split set '{split_set}' is neither a known one nor a JSON file{known}")
+
+
+def has_split_folders(root: Path) -> bool:
+    return any((root / name).is_dir() for name in SPLITS)
+
+
+def claimed(name: str, root: Path) -> str:
+    """The split set that the user says the folders follow.
+
+    Raises:
+        ScoresepError: there are no folders that could follow it, or they are known to follow another.
+    """
+    if (root / "render.json").exists():
+        raise ScoresepError(f"{root} was made by `scoresep render`, it is no Slakh2100 '{name}'; leave --split-set out")
+    if not has_split_folders(root):
+        raise ScoresepError(
+            f"{root} has no split folders that could follow '{name}'; give the data set's file, such as redux.json"
+        )
+    return name
+
+
+def split_set_of(root: Path, tracks: Sequence[Track]) -> str:
+    """Name of the split that the folders follow, as results must state it: the original one leaks between splits."""
+    if (root / "render.json").exists():
+        return "rendered"
+    if not has_split_folders(root):
+        return "hashed"
+    name = root.resolve().name.lower()
+    if known := next((known for known in ("redux", "split2") if known in name), ""):
+        return known
+    moved = any(track.split != original_split(track.id) for track in tracks if not track.omitted and not track.problem)
+    return "folders" if moved else "orig"
+
+
+def _as_numbered(track: Track) -> Track:
+    split = original_split(track.id)
+    return replace(track, split=split, omitted="" if split else "not among the numbers of Slakh2100")
+
+
+def list_tracks(root: Path, with_omitted: bool = False) -> list[Track]:
+    """The tracks below `root` in the splits of their folders, ordered by id; without split folders their split is ''.
+
+    Args:
+        with_omitted: read the metadata of omitted tracks too, which a split file may bring back.
+    """
+    places = {name: root / name for name in (*SPLITS, OMITTED_FOLDER)} | {"": root}
+    found: dict[str, list[tuple[str, Path]]] = {}
+    for place, parent in places.items():
+        for folder in track_folders(parent):
+            found.setdefault(folder.name, []).append((place, folder))
+    outside = "lies in none of the split folders" if has_split_folders(root) else ""
+    reasons = {"": outside, OMITTED_FOLDER: "left out by the data set (folder 'omitted')"}
+    tracks = []
+    for name, copies in sorted(found.items()):
+        place, folder = copies[0]
+        reason, split = reasons.get(place, ""), place if place in SPLITS else ""
+        if len(copies) > 1:
+            where = " and ".join(f"folder '{place}'" if place else "no split folder" for place, _ in copies)
+            tracks.append(Track(name, split, problem=f"is there more than once, in {where}; remove all but one"))
+        elif reason and not with_omitted:
+            tracks.append(Track(name, split, omitted=reason))
+        elif reason:
+            tracks.append(replace(read_track(folder, split), omitted=reason, problem=""))
+        else:
+            tracks.append(read_track(folder, split))
+    return tracks
+
+
+def track_folders(folder: Path) -> list[Path]:
+    """The track folders directly inside `folder`, by name."""
+    return sorted(path for path in folder.glob("Track*") if path.is_dir())
+
+
+def read_track(folder: Path, split: str) -> Track:
+    """Read one track's metadata; what cannot be used comes back with its `problem` set.
+
+    Files are believed, not flags, nor the metadata's folder names: `audio_rendered` is false for stems that exist in
+    the 16 kHz edition, and one track names another machine's folders.
+    """
+    try:
+        metadata = read_metadata(folder / "metadata.yaml")
+        audio, scores = files_in(folder / "stems"), files_in(folder / "MIDI")
+        stems = tuple(stem for name, about in metadata.stems.items() if (stem := read_stem(name, about, audio, scores)))
+    except FileNotFoundError:
+        return Track(folder.name, split, problem="metadata.yaml is missing")
+    except OSError as fault:
+        name = Path(str(fault.filename)).name
+        return Track(folder.name, split, problem=f"{name} cannot be read ({fault.strerror})")
+    except ValueError as fault:
+        return Track(folder.name, split, problem=f"metadata.yaml is unreadable ({fault})")
+    problem = "" if stems else "no stem has audio"
+    unheard = tuple(sorted(metadata.stems.keys() - {stem.name for stem in stems}))
+    return Track(folder.name, split, metadata.uuid, stems, problem, remark=remark_on(metadata, stems), unheard=unheard)
+
+
+def remark_on(metadata: Metadata, stems: Sequence[Stem]) -> str:
+    """What is odd about a track's metadata though it can be used, or ''."""
+    found = {stem.name for stem in stems}
+    lost = [name for name, about in metadata.stems.items() if name not in found and _rendered(about)]
+    foreign = ["its metadata names folders of another machine, which are ignored"] * metadata.foreign
+    return "; ".join(foreign + [f"no audio for {', '.join(lost)}, which its metadata calls rendered"] * bool(lost))
+
+
+def _rendered(about: Any) -> bool:
+    return isinstance(about, dict) and about.get("audio_rendered") is True
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """The files of a folder by name, none if there is no such folder. One listing is cheaper than asking for each."""
+    try:
+        return {entry.name: Path(entry.path) for entry in os.scandir(folder) if entry.is_file()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+
+
+def read_stem(name: str, about: Any, audio: dict[str, Path], scores: dict[str, Path]) -> Stem | None:
+    """One stem, or None if it has no audio file.
+
+    Args:
+        about: what the metadata says of it.
+        audio, scores: files of the folders stems/ and MIDI/ by name.
+
+    Raises:
+        ValueError: its name is a path, or what is said of it does not tell its instrument.
+    """
+    if "/" in name or "\\" in name:
+        raise ValueError(f"stem name {name[:40]!r} is a path")
+    file = next((audio[name + suffix] for suffix in STEM_SUFFIXES if name + suffix in audio), None)
+    if file is None:
+        return None
+    program, is_drum = program_of(name, about)
+    plugin = about.get("plugin_name")
+    return Stem(
+        name=name,
+        program=program,
+        is_drum=is_drum or program == DRUM_PROGRAM,
+        audio=file,
+        score=scores.get(f"{name}.mid"),
+        transpose=octave_shift(program, is_drum, plugin if isinstance(plugin, str) else ""),
+    )
+
+
+def octave_shift(program: int, is_drum: bool, plugin: str) -> int:
+    """Semitones from a stem's written to its sounding pitch: the `bass-octave` rule (docs/data.md)."""
+    bass = not is_drum and program in INSTRUMENTS["bass"].programs
+    return -12 if bass and plugin.endswith(OCTAVE_PLUGIN_SUFFIX) and plugin not in NOT_AN_OCTAVE_OFF else 0

@@ -1,0 +1,92 @@
+"""What a file is, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+
+from scoresep.cache.reader import Cache
+from scoresep.errors import ScoresepError
+from scoresep.files import existing_file
+
+Lines = list[tuple[str, str]]
+
+
+def describe(path: Path) -> Lines:
+    """(name, value) lines about a cache or a checkpoint.
+
+    Raises:
+        ScoresepError: it is neither, or damaged.
+    """
+    existing_file(path, "file", "give a cache or a checkpoint")
+    if h5py.is_hdf5(path):
+        return describe_cache(Cache(path))
+    from scoresep.models.checkpoint import is_checkpoint
+
+    if is_checkpoint(path):
+        return describe_checkpoint(path)
+    raise ScoresepError(f"{path} is neither a cache nor a checkpoint of scoresep")
+
+
+def describe_cache(cache: Cache) -> Lines:
+    """Corpus, size, grid, instruments and what was left out."""
+    tracks, grid = cache.tracks, cache.grid
+    hours = tracks["samples"].sum() / grid.sample_rate / 3600
+    shards = [cache.shard_path(shard) for shard in sorted(set(tracks["shard"].tolist()))]
+    missing = sum(not path.exists() for path in shards)
+    size = sum(path.stat().st_size for path in shards if path.exists())
+    counts = [f"{int((tracks['split'] == split).sum())} {split}" for split in sorted(set(tracks["split"]))]
+    active = [f"{name} in {int(n)}" for name, n in zip(cache.names, tracks.active.sum(0), strict=True)]
+    lines = [
+        ("cache", str(cache.path)),
+        ("corpus", f"{cache.corpus}, split set {cache.split_set}, label rules: {', '.join(cache.rules) or 'none'}"),
+        ("tracks", f"{len(tracks)} ({', '.join(counts)}), {hours:.2f} hours"),
+        ("instruments", f"{', '.join(active)} tracks"),
+        ("grid", f"{grid.sample_rate} Hz, window {grid.n_fft}, hop {grid.hop}: {grid.frame_rate:g} frames/s"),
+        (
+            "shards",
+            f"{len(shards)}, {size / 2**20:.0f} MiB" + (f"; {missing} MISSING, prepare again" if missing else ""),
+        ),
+        ("teacher", cache.settings.teacher),
+        ("digest", cache.digest),
+    ]
+    lines += [("left out", f"{item.track}: {item.reason}") for item in cache.excluded if not item.deliberate]
+    if deliberate := sum(item.deliberate for item in cache.excluded):
+        lines.append(("omitted", f"{deliberate}, by the split set or as duplicates"))
+    lines += [("flagged", f"{item.track} {item.stem}: {item.detail}".replace(" :", ":")) for item in cache.findings]
+    if cache.leaks:
+        lines.append(("leaks", f"{len(cache.leaks)} compositions lie in several splits (prepare with --dedupe)"))
+    return lines
+
+
+def describe_checkpoint(path: Path) -> Lines:
+    """Stage, networks, instruments, grid, thresholds and where the data lay."""
+    from scoresep.models.checkpoint import load_checkpoint  # torch takes a second to import
+
+    checkpoint = load_checkpoint(path)
+    model, grid = checkpoint.model, checkpoint.model.grid
+    sizes = [
+        f"{name} {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters"
+        for name, network in model.networks.items()
+    ]
+    state = "complete" if checkpoint.complete else "to be continued"
+    thresholds = [f"{name} {value:.2f}" for name, value in zip(model.names, model.threshold, strict=True)]
+    return [
+        ("checkpoint", str(path)),
+        ("stage", f"{checkpoint.stage}, {checkpoint.steps} steps, {state}"),
+        *((role, written(settings)) for role, settings in model.architecture.to_dict().items()),
+        ("networks", f"{', '.join(sizes)}; masks {model.mask}"),
+        ("instruments", ", ".join(model.names)),
+        ("grid", f"{grid.sample_rate} Hz, window {grid.n_fft}, hop {grid.hop}: {grid.frame_rate:g} frames/s"),
+        ("thresholds", ", ".join(thresholds)),
+        ("seed", str(checkpoint.config.get("seed"))),
+        ("cache", f"{checkpoint.cache or 'not said'} (digest {checkpoint.cache_digest[:12]})"),
+    ]
+
+
+def written(settings: Mapping[str, object]) -> str:
+    """A network's name and settings as text: `tcn: channels 384, hidden 256`."""
+    name, *sizes = settings.items()
+    return f"{name[1]}: {', '.join(f'{key} {value}' for key, value in sizes)}"

@@ -1,0 +1,1 @@
+"""Losses: their formulas, their table, and fused forms for the CPU."""

@@ -1,0 +1,1 @@
+"""Masks that a score gives: where an instrument can sound."""

@@ -1,0 +1,182 @@
+"""Compiled kernels of the score-informed factorisation, and nothing else.
+A frame of music holds few notes, so activations are kept frame by frame, only those that the score allows: entries
+first[t] to first[t + 1] are of frame t; entry e is component[e], active by activation[e]. A frame's entries are
+ordered by component, and components by instrument. One frame's spectra and its few templates stay in the processor's
+cache during all that is done with them; a dense product would compute every component in every frame.
+
+Axes: K components, E entries.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scoresep.compiled import compiled
+
+FAST = {"reassoc", "contract", "arcp", "nsz"}
+"""What sums and quotients may be rearranged to; infinite values and NaN keep their meaning."""
+BACKGROUND = np.float32(1e-5)
+"""Magnitude that every bin has besides its components, in track levels: keeps quotients finite."""
+FAINTEST = np.float32(1e-12)
+"""Magnitude, in track levels, below which a bin belongs to nobody: reciprocals of smaller numbers can overflow."""
+
+
+def warm_up() -> None:
+    """Compile every kernel, or load it from numba's cache; call it once before forking or starting workers."""
+    spectra, rows = np.zeros((1, 1), dtype=np.float32), np.zeros(1, dtype=np.int32)
+    first, activation = np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.float32)
+    entries = (rows, first, rows[:0], activation)
+    sweep(spectra, spectra, *entries, spectra, spectra.copy(), rows > 0)
+    share(spectra, *entries, np.zeros((1, 1, 1), dtype=np.float32), np.float32(1.0))
+    kullback_leibler(spectra, spectra, *entries[1:])
+    combine(project(spectra, spectra), spectra)
+
+
+@compiled(fastmath=FAST)
+def sweep(
+    magnitude: np.ndarray,
+    templates: np.ndarray,
+    instrument: np.ndarray,
+    first: np.ndarray,
+    component: np.ndarray,
+    activation: np.ndarray,
+    learnt: np.ndarray,
+    exposure: np.ndarray,
+    weighted: np.ndarray,
+) -> None:
+    """One pass over all frames: update the activations, and gather what the templates' update needs.
+
+    magnitude: float32 (T, F); templates: float32 (K, F), each of sum 1; instrument: int32 (K,); first: int64 (T + 1,);
+    component: int32 (E,); activation: float32 (E,), updated. Overwritten: learnt, exposure: float32 (K, F), numerator
+    and denominator of the templates' multiplicative update, summed over the frames with the activations as they were.
+    weighted: bool (K,), components whose templates a bin teaches by the square of the largest share of an instrument.
+    """
+    frames, bins = magnitude.shape
+    model, own, largest = np.empty(bins, np.float32), np.empty(bins, np.float32), np.empty(bins, np.float32)
+    learnt[:] = 0
+    exposure[:] = 0
+    for t in range(frames):
+        begin, end = first[t], first[t + 1]
+        if begin == end:
+            continue
+        model[:] = BACKGROUND
+        largest[:] = 0
+        e = begin
+        while e < end:
+            player = instrument[component[e]]
+            own[:] = 0
+            while e < end and instrument[component[e]] == player:
+                height, template = activation[e], templates[component[e]]
+                for f in range(bins):
+                    own[f] += height * template[f]
+                e += 1
+            for f in range(bins):
+                model[f] += own[f]
+                largest[f] = max(largest[f], own[f])
+        for f in range(bins):
+            part = largest[f] / model[f]
+            largest[f] = part * part
+            model[f] = magnitude[t, f] / model[f]
+            own[f] = model[f] * largest[f]
+        for e in range(begin, end):
+            height, template = activation[e], templates[component[e]]
+            above, below = learnt[component[e]], exposure[component[e]]
+            fit = np.float32(0)
+            if weighted[component[e]]:
+                for f in range(bins):
+                    above[f] += height * own[f]
+                    below[f] += height * largest[f]
+                    fit += template[f] * model[f]
+            else:
+                for f in range(bins):
+                    above[f] += height * model[f]
+                    below[f] += height
+                    fit += template[f] * model[f]
+            activation[e] = height * fit
+
+
+@compiled(fastmath=FAST)
+def share(
+    templates: np.ndarray,
+    instrument: np.ndarray,
+    first: np.ndarray,
+    component: np.ndarray,
+    activation: np.ndarray,
+    masks: np.ndarray,
+    power: float,
+) -> None:
+    """Write each instrument's share of every bin, its magnitude to the `power`: masks, float32 (N, T, F).
+
+    Where nothing sounds, all instruments share equally. Templates may have any scale.
+    """
+    count, frames, bins = masks.shape
+    for t in range(frames):
+        masks[:, t] = 0
+        for e in range(first[t], first[t + 1]):
+            height, template = activation[e], templates[component[e]]
+            mask = masks[instrument[component[e]], t]
+            for f in range(bins):
+                mask[f] += height * template[f]
+        for f in range(bins):
+            highest = np.float32(0)
+            for n in range(count):
+                highest = max(highest, masks[n, t, f])
+            total = np.float32(0)
+            for n in range(count):
+                if highest > FAINTEST:
+                    masks[n, t, f] = (masks[n, t, f] / highest) ** power
+                else:
+                    masks[n, t, f] = np.float32(1)
+                total += masks[n, t, f]
+            for n in range(count):
+                masks[n, t, f] /= total
+
+
+@compiled(fastmath=FAST)
+def project(values: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+    """values (U, F) @ shapes (B, F) transposed: float32 (U, B).
+
+    The products of a BLAS library depend on its number of threads, and then a cache on who prepared it.
+    """
+    found = np.empty((len(values), len(shapes)), np.float32)
+    for u in range(len(values)):
+        for b in range(len(shapes)):
+            total = np.float32(0)
+            for f in range(values.shape[1]):
+                total += values[u, f] * shapes[b, f]
+            found[u, b] = total
+    return found
+
+
+@compiled(fastmath=FAST)
+def combine(weights: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+    """weights (U, B) @ shapes (B, F): float32 (U, F), whatever the number of threads."""
+    found = np.zeros((len(weights), shapes.shape[1]), np.float32)
+    for u in range(len(weights)):
+        for b in range(len(shapes)):
+            weight = weights[u, b]
+            for f in range(shapes.shape[1]):
+                found[u, f] += weight * shapes[b, f]
+    return found
+
+
+@compiled()
+def kullback_leibler(
+    magnitude: np.ndarray, templates: np.ndarray, first: np.ndarray, component: np.ndarray, activation: np.ndarray
+) -> float:
+    """Generalised Kullback-Leibler divergence of magnitude (T, F) from the model, in frames that have entries."""
+    frames, bins = magnitude.shape
+    model = np.empty(bins, np.float64)
+    divergence = 0.0
+    for t in range(frames):
+        if first[t] == first[t + 1]:
+            continue
+        model[:] = BACKGROUND
+        for e in range(first[t], first[t + 1]):
+            for f in range(bins):
+                model[f] += activation[e] * templates[component[e], f]
+        for f in range(bins):
+            divergence += model[f] - magnitude[t, f]
+            if magnitude[t, f] > 0:
+                divergence += magnitude[t, f] * np.log(magnitude[t, f] / model[f])
+    return divergence

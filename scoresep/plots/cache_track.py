@@ -1,0 +1,234 @@
+"""A picture of one track of a cache: mixture, piano rolls, masks over spectrograms.
+It shows at a glance whether score and audio agree: sound that a mask misses stays grey, a mask without sound is pale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scoresep.cache.reader import Cache
+from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
+from scoresep.instruments import DRUM_PROGRAM, Instrument
+from scoresep.plots.excerpt import SECONDS, Excerpt, chosen_frames, read_excerpt, row_of
+from scoresep.plots.style import (
+    RANGE_DB,
+    as_it_is,
+    colours_of,
+    draw_notes,
+    frequency_axis,
+    half_height,
+    image_extent,
+    log_rows,
+    new_figure,
+    notes_of_roll,
+    pitch_axis,
+    pitch_range,
+    save_figure,
+    tinted,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TITLE_PAD = 9.0
+"""Points between a panel and its title, for the onsets."""
+WIDTH = 15.0
+"""Of the picture, in inches; its height depends on the number of instruments."""
+CAPTION = (
+    "Below, an instrument's colour is what its mask covers: strong where there is sound, pale where there is none. "
+    "Grey is sound outside its mask. Ticks above a panel are the onsets of its score."
+)
+
+
+def draw_track(path: str | Path, cache: Cache, track: str, span: tuple[float, float] | None = None) -> None:
+    """Draw an excerpt of a track to `path` (PNG, SVG or PDF by its suffix).
+
+    Where the cache has stems, masks are drawn over the spectrogram of the instrument's stem, else over the mixture's.
+
+    Args:
+        track: id of the track.
+        span: seconds that are shown, from and to; None: the `SECONDS` in which most instruments sound.
+
+    Raises:
+        ScoresepError: there is no such track, `span` lies outside it, or `path` cannot be written.
+    """
+    row = row_of(cache, track)
+    first, count = chosen_frames(cache, row, span)
+    excerpt = read_excerpt(cache, row, first, count)
+    title = f"{track} ({cache.tracks['split'][row]}) of corpus '{cache.corpus}', split set '{cache.split_set}'"
+    length = int(cache.tracks["samples"][row]) / cache.grid.sample_rate
+    which = "" if span else f": the {min(SECONDS, length):.0f} s in which most instruments sound"
+    shown = f"{clock(cache.grid.seconds(first))} to {clock(cache.grid.seconds(first + count - 1))} of {clock(length)}"
+    figure = draw_excerpt(excerpt, cache.instruments, cache.grid, f"{title}\n{shown}{which}")
+    save_figure(figure, path)
+
+
+def draw_excerpt(excerpt: Excerpt, instruments: tuple[Instrument, ...], grid: Grid, title: str) -> Figure:
+    """Panels below one another on one time axis: mixture, rolls of pitched and of percussive groups, masks.
+
+    An instrument that neither sounds nor is written in the excerpt has no panel; the title names it.
+    """
+    colours = colours_of([instrument.name for instrument in instruments])
+    shown = [n for n in range(len(instruments)) if has_panel(excerpt, n)]
+    pitched = [n for n in shown if instruments[n].pitched and excerpt.roll[:, n].any()]
+    struck = [n for n in shown if instruments[n].kind == "percussive" and excerpt.roll[:, n].any()]
+    drums = np.flatnonzero(excerpt.roll[:, struck].any(axis=(0, 1)))
+    heights = [2.0] + [2.7] * bool(pitched) + [0.3 + 0.17 * max(len(drums), 3)] * bool(struck) + [1.45] * len(shown)
+    figure = new_figure(WIDTH, sum(heights) + 0.34 * len(heights) + 1.3)
+    absent = [i.name for n, i in enumerate(instruments) if n not in shown and (i.scored or excerpt.stems is not None)]
+    silent = f"; silent here: {', '.join(absent)}" if absent else ""
+    figure.suptitle(as_it_is(title + silent), fontsize=14)
+    panels = list(np.atleast_1d(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)))
+    rest = iter(panels)
+    loudest = float(excerpt.mixture.max())
+    draw_spectrum(next(rest), excerpt.mixture, None, "black", excerpt.span, grid, loudest)
+    panels[0].set_title("mixture", loc="left", fontsize=11, fontweight="bold")
+    if pitched:
+        draw_rolls(next(rest), excerpt, pitched, instruments, colours, grid)
+    if struck:
+        draw_strokes(next(rest), excerpt, struck, drums, instruments, colours, grid)
+    for n in shown:
+        draw_mask(next(rest), excerpt, n, instruments[n], colours[instruments[n].name], grid, loudest)
+    for axes in panels:
+        axes.tick_params(labelsize=9)
+    panels[0].set_xlim(*excerpt.span)
+    panels[-1].set_xlabel("time / s", fontsize=11)
+    figure.supxlabel(CAPTION, fontsize=10, color="0.25")
+    return figure
+
+
+def has_panel(excerpt: Excerpt, n: int) -> bool:
+    """Whether instrument n has notes or a stem loud enough to be seen."""
+    faintest = excerpt.mixture.max() * 10.0 ** (-RANGE_DB / 20.0)
+    heard = excerpt.stems is not None and bool(excerpt.stems[:, n].max() > faintest)
+    return heard or bool(excerpt.roll[:, n].any())
+
+
+def draw_mask(
+    axes: Axes, excerpt: Excerpt, n: int, instrument: Instrument, colour: str, grid: Grid, loudest: float
+) -> None:
+    """The spectrogram that instrument n is found in, its mask in colour, its onsets above."""
+    magnitude = excerpt.mixture if excerpt.stems is None else excerpt.stems[:, n]
+    mask = excerpt.mask[:, n] if instrument.scored else None
+    draw_spectrum(axes, magnitude, mask, colour, excerpt.span, grid, loudest)
+    ink = colour if instrument.scored else "0.3"
+    axes.set_title(instrument.name, loc="left", fontsize=11, fontweight="bold", color=ink, pad=TITLE_PAD)
+    axes.set_title(said_of(excerpt, n, instrument), loc="right", fontsize=10, pad=TITLE_PAD)
+    times = excerpt.span[0] + (np.flatnonzero(excerpt.onset[:, n].any(axis=1)) + 0.5) / grid.frame_rate
+    axes.vlines(times, 1.01, 1.06, transform=axes.get_xaxis_transform(), color=colour, linewidth=1.0, clip_on=False)
+
+
+def said_of(excerpt: Excerpt, n: int, instrument: Instrument) -> str:
+    """What the panel of instrument n shows, and how much of its stem its mask covers."""
+    if excerpt.stems is None:
+        return "mask over the mixture"
+    if not instrument.scored:
+        return "its stem; it has no score"
+    energy = excerpt.stems[:, n].astype(np.float64) ** 2
+    total = energy.sum()
+    if not total:
+        return "mask over its stem, which is silent here"
+    return f"mask over its stem: {100 * energy[excerpt.mask[:, n]].sum() / total:.0f} % of the energy lies inside"
+
+
+def draw_spectrum(
+    axes: Axes,
+    magnitude: np.ndarray,
+    mask: np.ndarray | None,
+    colour: str,
+    span: tuple[float, float],
+    grid: Grid,
+    loudest: float,
+) -> None:
+    """A spectrogram (T, F) in grey on a logarithmic frequency axis; what lies inside `mask` (T, F) is in `colour`."""
+    level, inside, covered = log_rows(magnitude, np.zeros(magnitude.shape, dtype=bool) if mask is None else mask, grid)
+    shown = np.clip(1.0 + 20.0 * np.log10(np.maximum(level, 1e-9) / max(loudest, 1e-9)) / RANGE_DB, 0.0, 1.0)
+    picture = tinted(shown, inside, covered, colour)
+    axes.imshow(picture.transpose(1, 0, 2), origin="lower", aspect="auto", extent=image_extent(span, grid))
+    frequency_axis(axes, grid)
+    axes.set_ylabel("kHz", fontsize=10)
+
+
+def draw_rolls(
+    axes: Axes,
+    excerpt: Excerpt,
+    chosen: list[int],
+    instruments: tuple[Instrument, ...],
+    colours: dict[str, str],
+    grid: Grid,
+) -> None:
+    """The rolls of pitched instruments on one axis, each note's onset a dark stroke."""
+    tables = [notes_of_roll(excerpt.roll[:, n], excerpt.onset[:, n], excerpt.span[0], grid) for n in chosen]
+    for place, (n, table) in enumerate(zip(chosen, tables, strict=True)):
+        draw_notes(axes, table, colours[instruments[n].name], half_height(place))
+        strike(axes, excerpt.onset[:, n], np.arange(PITCHES) + LOWEST_PITCH, excerpt.span[0], grid)
+    pitch_axis(axes, *pitch_range(tables, excerpt.span))
+    axes.set_ylabel("pitch", fontsize=10)
+    head(axes, "score", {instruments[n].name: colours[instruments[n].name] for n in chosen})
+
+
+def draw_strokes(
+    axes: Axes,
+    excerpt: Excerpt,
+    chosen: list[int],
+    drums: np.ndarray,
+    instruments: tuple[Instrument, ...],
+    colours: dict[str, str],
+    grid: Grid,
+) -> None:
+    """The rolls of percussive instruments, a line for each of the keys `drums` that is struck."""
+    lines = np.full(PITCHES, np.nan)
+    lines[drums] = np.arange(len(drums))
+    for place, n in enumerate(chosen):
+        table = notes_of_roll(excerpt.roll[:, n], excerpt.onset[:, n], excerpt.span[0], grid)
+        table[:, 2] = lines[table[:, 2].astype(int) - LOWEST_PITCH]
+        draw_notes(axes, table, colours[instruments[n].name], half_height(place))
+        strike(axes, excerpt.onset[:, n], lines, excerpt.span[0], grid)
+    named = all(DRUM_PROGRAM in instruments[n].programs for n in chosen)
+    axes.set_yticks(range(len(drums)), [drum_name(int(key) + LOWEST_PITCH, named) for key in drums], fontsize=8)
+    axes.set_ylim(-0.7, max(len(drums), 3) - 0.3)
+    axes.grid(color="0.88", linewidth=0.8)
+    axes.set_axisbelow(True)
+    head(axes, "score, drums", {instruments[n].name: colours[instruments[n].name] for n in chosen})
+
+
+def drum_name(pitch: int, named: bool) -> str:
+    """The drum of a General MIDI pitch, where the pitches name drums."""
+    from pretty_midi import note_number_to_drum_name
+
+    return f"{note_number_to_drum_name(pitch) if named else ''} {pitch}".strip()
+
+
+def strike(axes: Axes, onset: np.ndarray, heights: np.ndarray, start: float, grid: Grid) -> None:
+    """A dark stroke where a note begins: onset bool (T, P), heights float (P,) on the y axis."""
+    first, key = np.nonzero(onset)
+    middle = heights[key]
+    axes.vlines(start + first / grid.frame_rate, middle - 0.5, middle + 0.5, color="black", linewidth=0.9)
+
+
+def head(axes: Axes, title: str, colours: Mapping[str, str]) -> None:
+    """A panel's title and, at its right, names in their colours."""
+    from matplotlib.patches import Patch
+
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axes.legend(
+        handles=[Patch(facecolor=colour, label=name) for name, colour in colours.items()],
+        loc="lower right",
+        bbox_to_anchor=(1.0, 0.98),
+        ncols=len(colours),
+        fontsize=10,
+        frameon=False,
+        borderpad=0.1,
+        handlelength=1.2,
+    )
+
+
+def clock(seconds: float) -> str:
+    """83.4 s as 1:23.4."""
+    tenths = round(seconds * 10)
+    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"

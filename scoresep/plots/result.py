@@ -1,0 +1,173 @@
+"""Pictures of results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scoresep.audio.spectrogram import stft
+from scoresep.grid import Grid
+from scoresep.plots.style import (
+    LOWEST_HZ,
+    RANGE_DB,
+    ROWS,
+    as_it_is,
+    colours_of,
+    draw_legend,
+    draw_notes,
+    frequency_axis,
+    half_height,
+    image_extent,
+    new_figure,
+    pitch_axis,
+    pitch_range,
+    save_figure,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+
+SECONDS = 30.0
+"""Length of the excerpt that is shown, unless told otherwise."""
+WIDTH, HEIGHT = 16.0, 10.0
+"""Size of the picture in inches."""
+LINE_SECONDS, MOST_LINES = 30.0, 12
+"""A piano roll is written in lines of so many seconds; of more where these would be too many lines."""
+LINE_HEIGHT = 2.6
+"""Inches."""
+
+
+def draw_picture(
+    path: str | Path,
+    mixture: np.ndarray,
+    stems: Mapping[str, np.ndarray],
+    grid: Grid,
+    notes: Mapping[str, np.ndarray],
+    true_notes: Mapping[str, np.ndarray] | None = None,
+    title: str = "",
+    span: tuple[float, float] = (0.0, SECONDS),
+) -> None:
+    """Draw a separated and transcribed excerpt to `path` (PNG, SVG or PDF by its suffix).
+
+    Args:
+        mixture: float32 (L,) at the grid's rate.
+        stems: instrument -> float32 (L,).
+        notes: instrument -> (K, 4) onset s, offset s, pitch, velocity, as transcribed.
+        true_notes: the same as the score has them, or None.
+        span: seconds that are shown, from and to.
+
+    Raises:
+        ScoresepError: `path` cannot be written.
+    """
+    stop = min(span[1], len(mixture) / grid.sample_rate)
+    colours = colours_of(list(stems))
+    figure = new_figure(WIDTH, HEIGHT)
+    figure.suptitle(as_it_is(title), fontsize=15)
+    left, right = figure.subfigures(1, 2, width_ratios=(1.1, 1))
+    _draw_spectrograms(left, mixture, stems, grid, (span[0], stop), colours)
+    rolls = {"transcribed": notes} | ({"score (truth)": true_notes} if true_notes is not None else {})
+    _draw_rolls(right, rolls, (span[0], stop), colours)
+    save_figure(figure, path)
+
+
+def _draw_spectrograms(
+    figure: object,
+    mixture: np.ndarray,
+    stems: Mapping[str, np.ndarray],
+    grid: Grid,
+    span: tuple[float, float],
+    colours: Mapping[str, str],
+) -> None:
+    """One spectrogram below the other, mixture first, all on the mixture's colour scale."""
+    panels = figure.subplots(1 + len(stems), 1, sharex=True, sharey=True)
+    loudest = None
+    for axes, (name, signal) in zip(panels, {"mixture": mixture, **stems}.items(), strict=True):
+        decibels = log_spectrogram(signal[int(span[0] * grid.sample_rate) : int(span[1] * grid.sample_rate)], grid)
+        loudest = float(decibels.max()) if loudest is None else loudest
+        image = _draw_spectrogram(axes, decibels - loudest, grid, span)
+        axes.set_title(name, loc="left", fontsize=13, fontweight="bold", color=colours.get(name, "black"))
+        axes.set_ylabel("frequency / kHz", fontsize=11)
+        axes.tick_params(labelsize=10)
+    panels[-1].set_xlabel("time / s", fontsize=12)
+    bar = figure.colorbar(image, ax=list(panels), aspect=50, pad=0.01)
+    bar.set_label("level / dB (0: peak of the mixture)", fontsize=11)
+
+
+def _draw_spectrogram(axes: Axes, decibels: np.ndarray, grid: Grid, span: tuple[float, float]) -> AxesImage:
+    image = axes.imshow(
+        decibels.T,
+        origin="lower",
+        aspect="auto",
+        extent=image_extent(span, grid),
+        cmap="magma",
+        vmin=-RANGE_DB,
+        vmax=0.0,
+        interpolation="antialiased",
+    )
+    frequency_axis(axes, grid)
+    return image
+
+
+def log_spectrogram(signal: np.ndarray, grid: Grid) -> np.ndarray:
+    """Magnitudes in dB of (L,) samples on logarithmically spaced frequencies from `LOWEST_HZ`: float32 (T, `ROWS`)."""
+    magnitude = np.abs(stft(signal.astype(np.float32), grid.n_fft, grid.hop))
+    position = np.geomspace(LOWEST_HZ, grid.sample_rate / 2, ROWS) / grid.bin_width
+    below = np.minimum(position.astype(np.int64), grid.bins - 2)
+    share = (position - below).astype(np.float32)
+    picked = magnitude[:, below] * (1 - share) + magnitude[:, below + 1] * share
+    return 20 * np.log10(np.maximum(picked, 1e-6))
+
+
+def _draw_rolls(
+    figure: object,
+    rolls: Mapping[str, Mapping[str, np.ndarray]],
+    span: tuple[float, float],
+    colours: Mapping[str, str],
+) -> None:
+    """Piano rolls one below the other on common axes, a colour an instrument."""
+    panels = np.atleast_1d(figure.subplots(len(rolls), 1, sharex=True, sharey=True))
+    for axes, (label, notes) in zip(panels, rolls.items(), strict=True):
+        for n, (name, table) in enumerate(notes.items()):
+            draw_notes(axes, table, colours[name], half_height(n))
+        axes.set_title(label, loc="left", fontsize=13, fontweight="bold")
+        axes.set_ylabel("pitch", fontsize=11)
+        axes.tick_params(labelsize=10)
+        pitch_axis(axes, *pitch_range([table for notes in rolls.values() for table in notes.values()], span))
+    panels[0].set_xlim(*span)
+    panels[-1].set_xlabel("time / s", fontsize=12)
+    draw_legend(figure, colours)
+
+
+def draw_roll(path: str | Path, notes: Mapping[str, np.ndarray], seconds: float, title: str = "") -> None:
+    """Draw transcribed notes to `path` (PNG, SVG or PDF by its suffix), line by line like a score.
+
+    Args:
+        notes: instrument -> (K, 4) onset s, offset s, pitch, velocity.
+        seconds: length of the recording.
+
+    Raises:
+        ScoresepError: `path` cannot be written.
+    """
+    lines = min(max(int(np.ceil(seconds / LINE_SECONDS)), 1), MOST_LINES)
+    span = max(LINE_SECONDS, seconds / lines) if lines > 1 else max(seconds, 1.0)
+    colours = colours_of(list(notes))
+    figure = new_figure(WIDTH, LINE_HEIGHT * lines + 1.0)
+    figure.suptitle(as_it_is(title), fontsize=15)
+    low, high = pitch_range(list(notes.values()), (0.0, seconds))
+    panels = figure.subplots(lines, 1, sharey=True, squeeze=False)[:, 0]
+    for line, axes in enumerate(panels):
+        start, stop = line * span, (line + 1) * span
+        for n, (name, table) in enumerate(notes.items()):
+            shown = table[(table[:, 1] > start) & (table[:, 0] < stop)]
+            draw_notes(axes, shown, colours[name], half_height(n))
+        axes.set_ylabel("pitch", fontsize=11)
+        axes.tick_params(labelsize=10)
+        pitch_axis(axes, low, high)
+        axes.set_xlim(start, stop)
+    panels[-1].set_xlabel("time / s", fontsize=12)
+    draw_legend(figure, colours)
+    save_figure(figure, path)

@@ -1,0 +1,1 @@
+"""Scores: MIDI files, their parts, piano rolls."""

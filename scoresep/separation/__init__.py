@@ -1,0 +1,1 @@
+"""Separation: from a recording to its stems."""

@@ -1,0 +1,78 @@
+"""The score as a help at separation time: its rolls, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from scoresep.errors import ScoresepError
+from scoresep.files import as_path
+from scoresep.grid import Grid
+from scoresep.instruments import Instrument, group_of
+from scoresep.score.parts import Part, read_midi
+from scoresep.score.piano_roll import rasterise
+
+MARGIN = 1.0
+"""Seconds beyond a piece within which notes are kept before they are put on the grid; more than any rounding."""
+
+
+class ScoreGuide:
+    """The notes of a score that is aligned with a recording.
+
+    Attributes:
+        told: whether the score has a part of each instrument, N of them: it tells nothing about parts that it does not
+            hold.
+        silent: names of scored instruments of which it has none.
+    """
+
+    def __init__(self, parts: Sequence[Part], instruments: Sequence[Instrument], grid: Grid) -> None:
+        self._grid = grid
+        self._parts: list[list[Part]] = [[] for _ in instruments]
+        for part in parts:
+            group = group_of(part.program, part.is_drum, instruments, part.name)
+            if group is not None and instruments[group].scored:
+                self._parts[group].append(part)
+        self.told = tuple(bool(own) for own in self._parts)
+        scored = zip(instruments, self.told, strict=True)
+        self.silent = tuple(instrument.name for instrument, told in scored if instrument.scored and not told)
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no part of any instrument."""
+        return not any(self.told)
+
+    def rolls(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sounding keys and first frames of notes in frames start to stop: bool (N, P, stop - start) each."""
+        begin, end = self._grid.seconds(start), self._grid.seconds(stop)
+        found = [rasterise([_cut(part, begin, end) for part in own], self._grid, stop - start) for own in self._parts]
+        roll, onset = (np.stack(each).transpose(0, 2, 1) for each in zip(*found, strict=True))
+        return roll, onset
+
+
+def read_guide(path: str | Path, instruments: Sequence[Instrument], grid: Grid) -> ScoreGuide:
+    """The guide of a MIDI file; its parts belong to instruments by track name or program, as in `prepare pairs`.
+
+    Raises:
+        ScoresepError: it is missing or not MIDI, or has no part of any of the instruments.
+    """
+    guide = ScoreGuide(read_midi(as_path(path, "score")), instruments, grid)
+    if guide.empty:
+        names = ", ".join(instrument.name for instrument in instruments if instrument.scored)
+        raise ScoresepError(f"{path} has no part of {names}; give a score whose programs or track names say so")
+    return guide
+
+
+def _cut(part: Part, start: float, stop: float) -> Part:
+    """The notes of a part that sound between `start` and `stop` (seconds), moved so that `start` is 0."""
+    kept = (part.onset < stop + MARGIN) & (part.offset > start - MARGIN)
+    return replace(
+        part,
+        onset=part.onset[kept] - start,
+        offset=part.offset[kept] - start,
+        pitch=part.pitch[kept],
+        velocity=part.velocity[kept],
+        bend_time=part.bend_time - start,
+    )

@@ -1,0 +1,309 @@
+"""Audio to one stem per instrument.
+Stems have the rate, the channels and the length of the input; the input's phase is kept. They add up to the input,
+sample by sample: where the masks share everything out (softmax, all instruments asked for) by themselves, otherwise
+with one stem more, `residual`, which is the rest of the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scoresep.arguments import as_choice, as_model, as_names, as_seconds
+from scoresep.audio.source import ArraySource, FileSource, Progress, Recorder, Source
+from scoresep.audio.spectrogram import frames_to_spectrum
+from scoresep.errors import ScoresepError
+from scoresep.files import as_path, check_writable, folder_for_results, same_file
+from scoresep.instruments import nearest
+from scoresep.models.model import Model
+from scoresep.models.streaming import (
+    BLOCK_SECONDS,
+    PIECE_SECONDS,
+    block_frames,
+    level_of_source,
+    magnitudes,
+    model_audio,
+    model_samples,
+    network_blocks,
+)
+from scoresep.separation.mask_resampling import MaskMap, OverlapAdd, native_grid
+from scoresep.separation.writing import SUBTYPES, WORKING, Format, check_fits, write_stems
+
+if TYPE_CHECKING:
+    from scoresep.separation.score_prior import ScoreGuide
+
+RESIDUAL = "residual"
+NATIVE_FRAMES = 64
+"""Frames synthesised at a time: bounds memory at high rates."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to separate.
+
+    Attributes:
+        instruments: the instruments wanted, in the order wanted; none for all of the model's.
+        guide: the score, if there is one.
+        refine: whether to factorise the recording by the transcriptor's notes (`refine`); with a score, it always is.
+        block_seconds: audio that goes through the network at a time; decides the memory, not the result.
+        piece_seconds: audio that is factorised at a time, if any; decides the memory, and a little the result.
+        progress: see `source.Progress`.
+    """
+
+    instruments: Sequence[str] = ()
+    guide: ScoreGuide | None = None
+    block_seconds: float = BLOCK_SECONDS
+    progress: Progress | None = None
+    refine: bool = False
+    piece_seconds: float = PIECE_SECONDS
+
+    def __post_init__(self) -> None:
+        """Raises ScoresepError for values of other kinds."""
+        object.__setattr__(self, "instruments", as_names(self.instruments))
+        object.__setattr__(self, "refine", as_choice(self.refine, (True, False), "refine"))
+        for name in ("block_seconds", "piece_seconds"):
+            object.__setattr__(self, name, as_seconds(getattr(self, name), name))
+
+    @property
+    def refines(self) -> bool:
+        """Whether the recording is factorised."""
+        return self.refine or self.guide is not None
+
+
+PLAIN = Options()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive samples of a separated recording.
+
+    Attributes:
+        mixture: the input, float32 (n, C).
+        stems: float32 (S, n, C), in the order of `stem_names`; they add up to the mixture.
+    """
+
+    mixture: np.ndarray
+    stems: np.ndarray
+
+
+@dataclass(frozen=True)
+class Written:
+    """Stems on disk.
+
+    Attributes:
+        files: in the order of `stem_names`.
+        gain: what all samples were multiplied by so that none clips; 1.0 if none would.
+    """
+
+    files: list[Path]
+    gain: float
+
+
+def separate_array(mixture: np.ndarray, rate: int, model: Model, options: Options = PLAIN) -> dict[str, np.ndarray]:
+    """Separate audio in memory.
+
+    Args:
+        mixture: (L,) or (L, C), full scale +-1 (`arguments.as_audio`).
+        rate: its sample rate, Hz.
+
+    Returns:
+        name (`stem_names`) -> float32 of the shape of `mixture`.
+
+    Raises:
+        ScoresepError: as `ArraySource`, or an instrument that the model does not know.
+    """
+    model = as_model(model)
+    names = stem_names(model, options.instruments)
+    source = ArraySource(mixture, rate)
+    stems = np.concatenate([piece.stems for piece in separate_stream(source, model, options)], axis=1)
+    return {name: stem.reshape(source.shape) for name, stem in zip(names, stems, strict=True)}
+
+
+def separate_file(
+    audio: str | Path,
+    model: Model,
+    folder: str | Path,
+    options: Options = PLAIN,
+    form: Format = WORKING,
+    *,
+    force: bool = False,
+) -> Written:
+    """Separate a file into `<folder>/<instrument>.<format>`, 32-bit float WAV unless `form` says otherwise.
+
+    Nothing appears under a final name before all stems are whole. With `force` the stems of an earlier run give way,
+    whatever their format; the recording itself never does.
+
+    Raises:
+        ScoresepError: the audio cannot be read, the format cannot hold it, stems are there already (without `force`),
+            they cannot be written, or an instrument that the model does not know.
+    """
+    model = as_model(model)
+    names, folder = file_names(model, options.instruments), as_path(folder, "folder of stems")
+    earlier = earlier_stems(folder, model)
+    if any(same_file(path, audio) for path in earlier):
+        raise ScoresepError(f"a stem would take the place of the recording {audio} itself; give another --out")
+    if earlier and not force:
+        raise ScoresepError(f"{earlier[0]} is there already; --force replaces it, or give another --out")
+    source = FileSource(audio)
+    check_fits(form, source)
+    check_writable(folder / f"{names[0]}.{form.name}", "stem")  # before all of the audio is read for its level
+    pieces = (piece.stems for piece in separate_stream(source, model, options))
+    with folder_for_results(folder):
+        written = Written(*write_stems(pieces, names, folder, source, form, options.progress))
+        for path in set(earlier) - set(written.files):
+            path.unlink()
+    return written
+
+
+def stem_names(model: Model, instruments: Sequence[str] = ()) -> list[str]:
+    """Names of the stems: the instruments asked for (all by default), and the residual unless they are everything.
+
+    Raises:
+        ScoresepError: an instrument that the model does not know.
+    """
+    for name in instruments:
+        if name not in model.names:
+            raise ScoresepError(f"the checkpoint knows no instrument '{name}'{nearest(name, model.names)}")
+    chosen = list(dict.fromkeys(instruments)) or list(model.names)
+    return chosen if _complete(model, chosen) else [*chosen, RESIDUAL]
+
+
+def file_names(model: Model, instruments: Sequence[str] = ()) -> list[str]:
+    """`stem_names` for files: no name from a checkpoint becomes a path.
+
+    Raises:
+        ScoresepError: as there, or a name that is no plain file name.
+    """
+    for name in model.names:
+        if name != Path(name).name or name.startswith(".") or "\\" in name or name == RESIDUAL:
+            raise ScoresepError(f"the checkpoint calls an instrument {name!r}, which is no name for a file; train anew")
+    return stem_names(model, instruments)
+
+
+def earlier_stems(folder: Path, model: Model) -> list[Path]:
+    """Stems of this model in a folder, of any format."""
+    names = (f"{name}.{suffix}" for name in (*model.names, RESIDUAL) for suffix in SUBTYPES)
+    return [path for name in names if (path := folder / name).exists()]
+
+
+def _complete(model: Model, chosen: Sequence[str]) -> bool:
+    """Whether the masks of these instruments add up to one in every bin."""
+    return model.mask == "softmax" and set(chosen) == set(model.names)
+
+
+def separate_stream(source: Source, model: Model, options: Options = PLAIN) -> Iterator[Piece]:
+    """Separate a source piece by piece; the pieces do not overlap and together have its length.
+
+    The source is read twice: at once, for its level (so that a fault of the file shows before anything is written),
+    and for the pieces.
+
+    Raises:
+        ScoresepError: there are no notes to refine by.
+    """
+    check_refinable(model, options)
+    level = np.float32(level_of_source(source, model.grid, options.progress))
+    return _with_progress(_separated(source, model, level, options), source, options.progress)
+
+
+def check_refinable(model: Model, options: Options) -> None:
+    """Refuse a model that has no notes to refine by.
+
+    Raises:
+        ScoresepError: it knows no notes, or none that sounds are learnt from, and there is no score.
+    """
+    if not options.refine or options.guide is not None:
+        return
+    if not model.transcribes:
+        raise ScoresepError(
+            f"the checkpoint's critic tells who plays ({model.critic}) and knows no notes to refine by; give a score, "
+            'or a checkpoint trained with supervision "score"'
+        )
+    if not any(instrument.pitched for instrument in model.instruments):
+        names = ", ".join(model.names)
+        raise ScoresepError(f"the checkpoint separates {names}, none of which has pitches to refine by; give a score")
+
+
+def _separated(source: Source, model: Model, level: np.float32, options: Options) -> Iterator[Piece]:
+    """The way of the sound: recorder, mono at the model's rate, magnitudes, masks, stems."""
+    grid, recorder = model.grid, Recorder(source)
+    samples = model_samples(source, grid)
+    frames = grid.frames(samples)
+    relative = (part / level for part in magnitudes(model_audio(source, recorder.chunks(), grid), grid, samples))
+    mapping = MaskMap(grid, native_grid(grid, source.rate))
+    wanted = [name for name in stem_names(model, options.instruments) if name != RESIDUAL]
+    chosen = [model.names.index(name) for name in wanted]
+    blocks = mask_blocks(relative, frames, model, options)
+    extended = (mapping.extend(masks[chosen], magnitude) for magnitude, masks in blocks)
+    pieces = _synthesise(extended, recorder, mapping, frames)
+    return (Piece(mixture, _adding_up(stems, mixture, _complete(model, wanted))) for mixture, stems in pieces)
+
+
+def mask_blocks(
+    relative: Iterator[np.ndarray], frames: int, model: Model, options: Options = PLAIN
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Magnitudes (t, F) and masks of all instruments (N, F, t), float32, of consecutive frames.
+
+    Args:
+        relative: magnitudes divided by the level, float32 (t, F) at a time, `frames` together.
+    """
+    network = model.separator.eval()
+    block = block_frames(options.block_seconds, model.grid, network.context)
+    if options.refines:
+        from scoresep.separation.nmf_refine import (
+            refined_blocks,  # and its compiled kernels, which nothing else needs here
+        )
+
+        return refined_blocks(relative, model, options.guide, block, frames, options.piece_seconds)
+    return network_blocks(relative, lambda x: network(x)[0], network.context, block, frames, model.device)
+
+
+def _adding_up(stems: np.ndarray, mixture: np.ndarray, complete: bool) -> np.ndarray:
+    """Stems (S, n, C) that add up to the mixture (n, C), but for a rounding of the last one: what is missing is a
+    residual or, if only rounding, the last stem's."""
+    missing = mixture - stems.sum(axis=0, dtype=np.float64)
+    if not complete:
+        return np.concatenate([stems, missing[None].astype(np.float32)])
+    stems[-1] += missing
+    return stems
+
+
+def _with_progress(pieces: Iterator[Piece], source: Source, progress: Progress | None) -> Iterator[Piece]:
+    done = 0
+    for piece in pieces:
+        done += len(piece.mixture)
+        yield piece
+        if progress:
+            progress("separating", done / source.rate, source.samples / source.rate)
+
+
+def _synthesise(
+    extended: Iterator[np.ndarray], recorder: Recorder, mapping: MaskMap, frames: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Apply masks (S, t, F + 1), `frames` frames in all, to the recorded sound: mixture (n, C) and stems (S, n, C)."""
+    native = mapping.native
+    output = OverlapAdd(native, recorder.samples)
+    total = -(-(recorder.samples + native.n_fft // 2) // native.hop)  # frames that begin before the end
+    masks: np.ndarray | None = None
+    first = done = emitted = 0
+    for block in extended:
+        masks = block if masks is None else np.concatenate([masks, block], axis=1)
+        known = first + masks.shape[1]
+        heard = (recorder.end - native.n_fft // 2) // native.hop + 1
+        ready = total if known == frames else min(mapping.ready(known), heard, total)
+        for start in range(done, ready, NATIVE_FRAMES):
+            done = min(start + NATIVE_FRAMES, ready)
+            sound = recorder.cut(start * native.hop - native.n_fft // 2, done * native.hop + native.n_fft // 2)
+            spectra = [frames_to_spectrum(channel, done - start, native.n_fft, native.hop) for channel in sound]
+            shares = mapping.masks_at(masks, first, start, done)
+            stems = output.push(shares[:, None] * np.stack(spectra))
+            count = stems.shape[-1]
+            if count:
+                yield recorder.cut(emitted, emitted + count).T, stems.transpose(0, 2, 1)
+            emitted += count
+            recorder.forget(min(emitted, done * native.hop - native.n_fft // 2))
+        keep = min(int(mapping.frame_position(done)[0]), known - 1) - first
+        masks, first = masks[:, max(keep, 0) :].copy(), first + max(keep, 0)

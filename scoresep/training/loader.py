@@ -1,0 +1,291 @@
+"""Clips on their way to the networks: which, in what order, read ahead, moved, unpacked.
+The order of clips is a function of seed and step alone, so a run that goes on after a stop sees the clips it would
+have seen, whoever reads them. Magnitudes, rolls, onsets, harmonic masks and the teacher's factors are read where a loss
+looks at them; stems only where a supervision by stems (`training.supervision`) names their tracks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scoresep.audio.spectrogram import window
+from scoresep.cache.reader import Cache
+from scoresep.errors import ScoresepError
+from scoresep.grid import PITCHES, Grid
+from scoresep.machine import constant, sent
+from scoresep.training.clip_dataset import DATASETS, STEMS, Crop, ShardClips
+from scoresep.training.in_memory import ResidentClips
+
+RESIDENT = ("", "host", "device")
+"""Where a split is held: nowhere (clips are read from the shards), in the machine's memory, in the device's."""
+READ_AHEAD = 2
+"""Batches that each reader keeps ready or in work."""
+
+PLACES = tuple(2**k for k in range(8))
+"""What the bits of a byte count."""
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Source = Callable[[Sequence[Crop]], dict[str, Tensor]]
+"""Clips as stored: `shards.ShardClips` or `resident.ResidentClips`."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees.
+
+    Attributes:
+        magnitude: mixture magnitudes relative to their track's level, float32 (B, F, T).
+        roll, onset: sounding keys and first frames, float32 0 or 1 (B, N, P, T); N is 0 where they were not asked for.
+        harmonic: harmonic masks, bool (B, N, F, T); N is 0 where they were not asked for.
+        crops: where each clip comes from.
+        stems: magnitudes of the true stems relative to their track's level, float32 (B, N, F, T), 0 where they are not
+            known; None where they were not asked for.
+        stemmed: whether a clip's stems are known, bool (B,); None where they were not asked for.
+        template, activation: the teacher's factors, float32 (B, N, U, F) and (B, N, U, T), whose products are the
+            instruments' magnitudes in the unit of `magnitude` (`training.teacher`); None where they were not asked for.
+    """
+
+    magnitude: Tensor
+    roll: Tensor
+    onset: Tensor
+    harmonic: Tensor
+    crops: list[Crop]
+    stems: Tensor | None = None
+    stemmed: Tensor | None = None
+    template: Tensor | None = None
+    activation: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields that are tensors, clips first."""
+        return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)}
+
+
+class ClipOrder:
+    """Which clips the steps of a run see: every epoch cuts each track into clips at a random offset and shuffles them.
+
+    Every clip of an epoch is seen in it; its last batch is filled up with the epoch's first clips.
+
+    Raises:
+        ScoresepError: the split is empty.
+    """
+
+    def __init__(self, cache: Cache, split: str, frames: int, batch: int, seed: int) -> None:
+        rows = cache.rows(split)
+        if not len(rows):
+            raise ScoresepError(f"{cache.path} has no track in its {split} split; prepare a larger corpus")
+        self.lengths = [(int(row), int(cache.tracks["frames"][row])) for row in rows]
+        self.frames, self.batch, self.seed = frames, batch, seed
+        self.steps_per_epoch = -(-sum(self._clips(length) for _, length in self.lengths) // batch)
+
+    def _clips(self, length: int) -> int:
+        return max(1, length // self.frames)
+
+    @lru_cache(maxsize=1)  # noqa: B019 - one order lives as long as its run
+    def epoch(self, number: int) -> list[Crop]:
+        """All clips of an epoch in their order."""
+        rng = np.random.default_rng((self.seed, number))
+        crops: list[Crop] = []
+        for row, length in self.lengths:
+            spare = max(0, length - self._clips(length) * self.frames)
+            offset = int(rng.integers(spare + 1))
+            crops += [(row, offset + k * self.frames) for k in range(self._clips(length))]
+        return [crops[k] for k in rng.permutation(len(crops))]
+
+    def crops(self, step: int) -> list[Crop]:
+        """The clips of one step."""
+        number, position = divmod(step, self.steps_per_epoch)
+        crops = self.epoch(number)
+        return [crops[k % len(crops)] for k in range(position * self.batch, (position + 1) * self.batch)]
+
+    def validation(self, limit: int) -> list[list[Crop]]:
+        """Up to `limit` clips spread evenly over the split, in batches, always the same."""
+        crops = [(row, k * self.frames) for row, length in self.lengths for k in range(self._clips(length))]
+        count = min(limit, len(crops))
+        crops = [crops[k * len(crops) // count] for k in range(count)]
+        return [crops[k : k + self.batch] for k in range(0, count, self.batch)]
+
+
+def open_source(
+    cache: Cache,
+    split: str,
+    frames: int,
+    device: torch.device,
+    names: Sequence[str] = DATASETS,
+    resident: str = "",
+    stemmed: Collection[int] = (),
+) -> Source:
+    """Where the clips of a split come from; `stemmed` as for `ShardClips`.
+
+    Raises:
+        ScoresepError: the split is to be held in memory and does not fit.
+    """
+    pinned = device.type == "cuda"
+    if not resident:
+        return ShardClips(cache, frames, names, pinned=pinned, stemmed=stemmed)
+    rows = [int(row) for row in cache.rows(split)]
+    if resident == "device":
+        return ResidentClips(cache, frames, rows, device, names, stemmed=stemmed)
+    return ResidentClips(cache, frames, rows, torch.device("cpu"), names, pinned=pinned, stemmed=stemmed)
+
+
+class Mover:
+    """Clips from a source to a device, as batches that the networks take.
+
+    On a GPU the copies and the unpacking run in a stream of their own, beside the steps: make a batch within `side`,
+    end it with `mark`, and `take` it before use.
+
+    Args:
+        source: the clips as stored.
+        grid: the frame grid.
+        device: where batches are wanted.
+    """
+
+    def __init__(self, source: Source, grid: Grid, device: torch.device) -> None:
+        self.source, self.grid, self.device = source, grid, device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        if self._stream:  # what a source holds on the device must be there before it is read
+            self._stream.wait_stream(torch.cuda.current_stream(device))
+
+    def side(self) -> torch.cuda.StreamContext | nullcontext[None]:
+        """The context in which batches are made."""
+        return torch.cuda.stream(self._stream) if self._stream else nullcontext()
+
+    def __call__(self, crops: Sequence[Crop]) -> Batch:
+        """The batch of `crops`."""
+        clips = {name: self._moved(clip) for name, clip in self.source(crops).items()}
+        return to_batch(clips, list(crops), self.grid)
+
+    def _moved(self, clip: Tensor) -> Tensor:
+        return sent(clip, self.device) if clip.device.type == "cpu" else clip
+
+    def mark(self) -> torch.cuda.Event | None:
+        """The moment at which what was asked for within `side` will be there."""
+        return self._stream.record_event() if self._stream else None
+
+    def take(self, batch: Batch, ready: torch.cuda.Event | None) -> Batch:
+        """The batch for use in the caller's stream, which waits until it is ready; the caller goes on at once."""
+        if ready:
+            current = torch.cuda.current_stream(self.device)
+            current.wait_event(ready)
+            for values in batch.tensors().values():
+                values.record_stream(current)
+        return batch
+
+
+def stream(
+    cache: Cache,
+    frames: int,
+    batches: Iterable[Sequence[Crop]],
+    readers: int,
+    device: torch.device,
+    source: Source | None = None,
+) -> Iterator[Batch]:
+    """The clips of `batches` in order, on `device`, read and unpacked ahead by `readers` threads.
+
+    Args:
+        cache, frames: the data and T of a clip.
+        batches: the clips of each batch.
+        readers: threads; 0 works in between, when a batch is asked for.
+        device: where batches are wanted.
+        source: where clips come from; default: the shards, all datasets.
+    """
+    mover = Mover(source or ShardClips(cache, frames, pinned=device.type == "cuda"), cache.grid, device)
+
+    def make(crops: Sequence[Crop]) -> tuple[Batch, torch.cuda.Event | None]:
+        with mover.side():
+            return mover(crops), mover.mark()
+
+    with closing(ahead(batches, make, readers)) as made:
+        for batch, ready in made:
+            yield mover.take(batch, ready)
+
+
+def ahead(jobs: Iterable[Job], work: Callable[[Job], Result], readers: int) -> Iterator[Result]:
+    """`work` of every job, in order; `readers` threads work ahead of what is taken, 0 works when asked.
+
+    A fault in `work` is raised where its result would have been taken. Close the iterator to end the threads early.
+    """
+    if not readers:
+        yield from map(work, jobs)
+        return
+    waiting: deque[Future[Result]] = deque()
+    left = iter(jobs)
+    pool = ThreadPoolExecutor(readers, thread_name_prefix="reader")
+    try:
+        waiting.extend(pool.submit(work, job) for job in islice(left, READ_AHEAD * readers))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(work, job) for job in islice(left, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def to_batch(clips: dict[str, Tensor], crops: list[Crop], grid: Grid) -> Batch:
+    """Stored form (time first, packed) to the networks' form (time last), on the device the clips are on."""
+    # half the bytes change places, as integers: torch has no quick way for halves
+    magnitude = clips["magnitude"].view(torch.int16).transpose(1, 2).contiguous().view(torch.float16).float()
+    count, _, frames = magnitude.shape
+    nothing = magnitude.new_empty((count, frames, 0, 0), dtype=torch.uint8)
+    stems = None
+    if STEMS in clips:  # a track that ends within the clip rings on into the windows of frames that it has not
+        ended = torch.arange(frames, device=magnitude.device) >= clips["left"][:, None, None, None]
+        stems = stem_magnitudes(clips[STEMS], clips["scale"] / clips["level"], grid).masked_fill_(ended, 0.0)
+    return Batch(
+        magnitude=magnitude.div_(clips["level"][:, None, None]),
+        roll=unpack(clips.get("roll", nothing), PITCHES).float(),
+        onset=unpack(clips.get("onset", nothing), PITCHES).float(),
+        harmonic=unpack(clips.get("harmonic", nothing), grid.bins),
+        crops=crops,
+        stems=stems,
+        stemmed=clips.get("stemmed"),
+        template=clips["template"].float() if "template" in clips else None,
+        activation=clips["activation"].float() if "activation" in clips else None,
+    )
+
+
+def stem_magnitudes(samples: Tensor, scale: Tensor, grid: Grid) -> Tensor:
+    """Magnitudes of stems as the cache has them of mixtures (`audio.spectrogram`), made where the samples are.
+
+    Args:
+        samples: int16 (B, L, N), from half a window before the clip's first frame to half a window after its last.
+        scale: what a sample counts, float32 (B,).
+
+    Returns:
+        float32 (B, N, F, T).
+    """
+    hann = hann_window(grid.n_fft, samples.device)
+    signals = samples.transpose(1, 2).float() * (scale * 2.0 / hann.sum())[:, None, None]
+    spectra = torch.stft(signals.flatten(0, 1), grid.n_fft, grid.hop, window=hann, center=False, return_complex=True)
+    return spectra.abs().unflatten(0, signals.shape[:2])
+
+
+@lru_cache(maxsize=8)
+def hann_window(n_fft: int, device: torch.device) -> Tensor:
+    """`audio.spectrogram.window` on a device."""
+    return torch.from_numpy(window(n_fft)).to(device)
+
+
+def unpack(bits: Tensor, count: int) -> Tensor:
+    """Packed bits, uint8 (B, T, N, bytes), to bool (B, N, count, T); bit k of byte b is value 8 b + k.
+
+    Bytes change places before they become eight: an eighth of the memory is moved, and time is innermost in the rest.
+    """
+    packed = bits.permute(0, 2, 3, 1).contiguous()
+    if not packed.numel():
+        return packed.new_empty((*packed.shape[:2], count, packed.shape[3]), dtype=torch.bool)
+    places = constant(PLACES, bits.device, torch.uint8)
+    found = packed.unsqueeze(3).bitwise_and(places[:, None]).clamp_(max=1)  # five times as quick as to compare with 0
+    return found.view(torch.bool).flatten(2, 3)[:, :, :count].contiguous()

@@ -1,0 +1,1 @@
+"""Transcription: from a recording to its notes."""

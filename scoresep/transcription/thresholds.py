@@ -1,0 +1,161 @@
+"""Thresholds of keys and onsets from validation tracks. Called at the end of training.
+
+Reads spectrograms and scores of the cache, never audio or stems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scoresep.cache.reader import Cache
+from scoresep.compiled import compiled
+from scoresep.errors import ScoresepError
+from scoresep.evaluation.metrics import ONSET_TOLERANCE, Counts, scores
+from scoresep.models.model import Model
+from scoresep.transcription.note_decoder import decode_notes
+from scoresep.transcription.transcribe import posteriors
+
+CANDIDATES = tuple(round(0.02 * step, 2) for step in range(1, 50))
+"""Thresholds tried for frames."""
+ONSET_CANDIDATES = tuple(round(0.05 * step, 2) for step in range(1, 20))
+"""Thresholds tried for onsets; fewer, since the notes are decoded anew for each."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning found, one value an instrument: thresholds, and the F1 they reach on the validation tracks."""
+
+    threshold: list[float]
+    onset_threshold: list[float]
+    frame_f1: list[float]
+    note_f1: list[float]
+
+
+def tune_thresholds(
+    model: Model, cache: Cache, split: str = "validation", device: str | None = None, tracks: int | None = None
+) -> Tuned:
+    """Set `model.threshold` to what maximises frame F1 and `model.onset_threshold` to what maximises note F1.
+
+    Frames, and notes, are pooled over all tracks of `split`, or over so many `tracks` from its beginning. An instrument
+    that never sounds there keeps 0.5.
+    The model must be one that transcribes (`Model.transcribes`).
+
+    Raises:
+        ScoresepError: no track in `split`.
+    """
+    rows = cache.rows(split)[:tracks]
+    if not len(rows):
+        raise ScoresepError(f"{cache.path} has no track in the split '{split}' to tune thresholds on; prepare another")
+    if device is not None:
+        model.to(device)
+    count = len(model.instruments)
+    tallies = [Tally(CANDIDATES) for _ in range(count)]
+    outputs = [_rolls(model, cache, int(row)) for row in rows]
+    for row, (frame, _) in zip(rows, outputs, strict=True):
+        roll = cache.roll(int(row))
+        for n, tally in enumerate(tallies):
+            tally.add(frame[n], roll[:, n])
+    model.threshold = [tally.best()[0] for tally in tallies]
+    truths = [cache.notes(int(row)) for row in rows]
+    onsets = [_best_onset(model, [(f[n], o[n]) for f, o in outputs], truths, n) for n in range(count)]
+    model.onset_threshold = [threshold for threshold, _ in onsets]
+    return Tuned(
+        model.threshold, model.onset_threshold, [tally.best()[1] for tally in tallies], [f1 for _, f1 in onsets]
+    )
+
+
+def best_threshold(probabilities: np.ndarray, truth: np.ndarray, candidates: Sequence[float] = CANDIDATES) -> float:
+    """The candidate with the highest F1 of `probabilities >= candidate` against bool `truth` of the same shape.
+
+    Of equals, the one nearest to 0.5; 0.5 if nothing is true.
+    """
+    tally = Tally(candidates)
+    tally.add(probabilities, truth)
+    return tally.best()[0]
+
+
+class Tally:
+    """Counts of hits at every candidate threshold, added up over any number of arrays."""
+
+    def __init__(self, candidates: Sequence[float]) -> None:
+        self._candidates = np.sort(np.asarray(candidates, dtype=np.float32))
+        self._cells = np.zeros((2, len(candidates) + 1), dtype=np.int64)
+
+    def add(self, probabilities: np.ndarray, truth: np.ndarray) -> None:
+        """Take another array of probabilities and its bool truth."""
+        reached = np.searchsorted(self._candidates, probabilities.ravel(), side="right")
+        for value in (0, 1):
+            counted = np.bincount(reached[truth.ravel() == bool(value)], minlength=self._cells.shape[1])
+            self._cells[value] += counted
+
+    def best(self) -> tuple[float, float]:
+        """The best threshold and its F1; (0.5, nan) if nothing is true."""
+        false, hit = self._cells[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
+        positives = self._cells[1].sum()
+        if not positives:
+            return 0.5, float("nan")
+        return _nearest_to_half(self._candidates, 2 * hit / np.maximum(hit + false + positives, 1))
+
+
+def _nearest_to_half(candidates: np.ndarray, f1: np.ndarray) -> tuple[float, float]:
+    equals = np.flatnonzero(f1 >= f1.max() - 1e-12)
+    choice = equals[np.argmin(np.abs(candidates[equals] - 0.5))]
+    return round(float(candidates[choice]), 6), float(f1[choice])
+
+
+def _rolls(model: Model, cache: Cache, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of one track, frames and onsets, float16 (N, T, P) each: a third of a megabyte a second."""
+    relative = cache.magnitude(row).astype(np.float32) / np.float32(cache.level(row))
+    blocks = list(posteriors(iter([relative]), len(relative), model))
+    frame = np.concatenate([block.frame for block in blocks], axis=1)
+    onset = np.concatenate([block.onset for block in blocks], axis=1)
+    return frame.astype(np.float16), onset.astype(np.float16)
+
+
+def _best_onset(
+    model: Model, outputs: Sequence[tuple[np.ndarray, np.ndarray]], truths: Sequence[np.ndarray], n: int
+) -> tuple[float, float]:
+    """The onset threshold of instrument n with the highest pooled note F1, and that F1."""
+    true = [notes[notes[:, 4] == n] for notes in truths]
+    if not any(len(notes) for notes in true):
+        return 0.5, float("nan")
+    f1 = []
+    for candidate in ONSET_CANDIDATES:
+        counts = np.zeros(3, dtype=np.int64)
+        for (frame, onset), notes in zip(outputs, true, strict=True):
+            found = decode_notes(frame, onset, model.threshold[n], candidate, model.grid)
+            hits = matched_notes(notes, found, ONSET_TOLERANCE)
+            counts += (hits, len(found) - hits, len(notes) - hits)
+        f1.append(scores(Counts(*counts.tolist())).f1)
+    return _nearest_to_half(np.array(ONSET_CANDIDATES), np.array(f1))
+
+
+def matched_notes(true: np.ndarray, estimated: np.ndarray, tolerance: float) -> int:
+    """Most notes that can be paired by pitch and onset within `tolerance` seconds; columns onset, offset, pitch, ...
+
+    As many as `metrics.match_notes` pairs (whole semitones), some hundred times faster: within one pitch,
+    pairing in order of time is the largest matching.
+    """
+    tables = [notes[np.lexsort((notes[:, 0], notes[:, 2]))].astype(np.float64) for notes in (true, estimated)]
+    return int(_pair(tables[0][:, 0], tables[0][:, 2], tables[1][:, 0], tables[1][:, 2], tolerance))
+
+
+@compiled()
+def _pair(
+    true_onset: np.ndarray, true_pitch: np.ndarray, onset: np.ndarray, pitch: np.ndarray, tolerance: float
+) -> int:
+    """Pairs of two lists ordered by pitch, then onset."""
+    hits = i = j = 0
+    while i < len(true_onset) and j < len(onset):
+        if true_pitch[i] < pitch[j] or (true_pitch[i] == pitch[j] and true_onset[i] < onset[j] - tolerance):
+            i += 1
+        elif true_pitch[i] > pitch[j] or true_onset[i] > onset[j] + tolerance:
+            j += 1
+        else:
+            hits += 1
+            i += 1
+            j += 1
+    return hits

@@ -1,0 +1,271 @@
+"""Audio to notes and a MIDI file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scoresep.arguments import TICKS_A_SECOND, as_choice, as_model, as_notes
+from scoresep.audio.source import ArraySource, FileSource, Progress, Source
+from scoresep.errors import ScoresepError
+from scoresep.files import as_target, check_writable, replacing
+from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
+from scoresep.instruments import Instrument
+from scoresep.models.model import Model
+from scoresep.models.streaming import (
+    BLOCK_SECONDS,
+    block_frames,
+    level_of_source,
+    magnitudes,
+    model_audio,
+    model_samples,
+    network_blocks,
+)
+from scoresep.plots.result import draw_roll
+from scoresep.plots.style import check_picture
+from scoresep.separation.separate import Options, mask_blocks
+from scoresep.text import latin_carrier
+from scoresep.transcription.note_decoder import Note, NoteDecoder, sort_notes
+
+RESOLUTION = TICKS_A_SECOND // 2
+"""Ticks per quarter note; at the default tempo of 120 a tick is about 1 ms."""
+SHORTEST = 1.5 / TICKS_A_SECOND
+"""Seconds: a shorter note is written as long as this, because rounded to ticks it might have no length."""
+LISTEN = ("mixture", "separated", "refined")
+"""What can be listened to: the recording; its separated tracks, instrument i on track i; or these refined."""
+PARTIALS = 3
+"""Partials whose energy is a key's strength: more of them follow velocities less well (docs/library.md)."""
+
+
+@dataclass(frozen=True)
+class Posteriors:
+    """What the transcriptor says about consecutive frames.
+
+    Attributes:
+        frame: probability that a key sounds, float32 (N, t, P).
+        onset: probability that a note begins, float32 (N, t, P).
+        strength: `key_strength` of what was listened to, relative to the level, float32 (N, t, P).
+    """
+
+    frame: np.ndarray
+    onset: np.ndarray
+    strength: np.ndarray
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """A transcribed recording.
+
+    Attributes:
+        notes: instrument -> float64 (K, 4), onset s, offset s, pitch, velocity, ordered by onset.
+        roll: keys whose probability reaches the threshold, bool (T, N, P).
+    """
+
+    notes: dict[str, np.ndarray]
+    roll: np.ndarray
+
+
+def transcribe_file(
+    audio: str | Path,
+    model: Model,
+    out_path: str | Path,
+    block_seconds: float = BLOCK_SECONDS,
+    progress: Progress | None = None,
+    *,
+    listen: str = "mixture",
+    plot: str | Path | None = None,
+    force: bool = False,
+) -> dict[str, np.ndarray]:
+    """Transcribe a file to the MIDI file `out_path`, one track per instrument; returns the notes.
+
+    Args:
+        listen: one of `LISTEN`.
+        plot: where a picture of the piano roll goes (`picture.draw_roll`), if anywhere.
+        force: replace files that are there.
+
+    Raises:
+        ScoresepError: the audio cannot be read, a file cannot be written or is there already, or the model knows no
+            notes.
+    """
+    model, paths = as_model(model), [as_target(out_path, "MIDI file")]
+    if plot is not None:
+        paths.append(check_picture(plot))
+    for path in paths:
+        if path.exists() and not force:
+            raise ScoresepError(f"{path} is there already; --force replaces it, or give another --out")
+        check_writable(path, "result")
+    source = FileSource(audio)
+    blocks = posterior_stream(source, model, block_seconds, listen, progress)
+    notes = transcribe_stream(blocks, model, source, progress)
+    write_midi(out_path, notes, model.instruments)
+    if plot is not None:
+        draw_roll(plot, notes, source.samples / source.rate, Path(audio).name)
+    return notes
+
+
+def transcribe_array(
+    mixture: np.ndarray, rate: int, model: Model, block_seconds: float = BLOCK_SECONDS, listen: str = "mixture"
+) -> Transcription:
+    """Transcribe audio in memory, (L,) or (L, C) at `rate` Hz; also gives the roll of all frames."""
+    model, source = as_model(model), ArraySource(mixture, rate)
+    rolls: list[np.ndarray] = []
+
+    def noted() -> Iterator[Posteriors]:
+        for block in posterior_stream(source, model, block_seconds, listen):
+            rolls.append(active_keys(block.frame, model))
+            yield block
+
+    notes = transcribe_stream(noted(), model, source)
+    return Transcription(notes, np.concatenate(rolls))
+
+
+def active_keys(frame: np.ndarray, model: Model) -> np.ndarray:
+    """Keys that sound by the model's thresholds: probabilities (N, T, P) -> bool (T, N, P)."""
+    limits = np.array(model.threshold, dtype=np.float32)[:, None, None]
+    return (frame >= limits).transpose(1, 0, 2)
+
+
+def posterior_stream(
+    source: Source,
+    model: Model,
+    block_seconds: float = BLOCK_SECONDS,
+    listen: str = "mixture",
+    progress: Progress | None = None,
+) -> Iterator[Posteriors]:
+    """The transcriptor's probabilities, block by block. The source is read twice, first for its level.
+
+    Raises:
+        ScoresepError: the model knows no notes, or there is nothing of the name `listen`.
+    """
+    if not model.transcribes:
+        raise ScoresepError(
+            f"the checkpoint's critic tells who plays ({model.critic}) and knows no notes, so it can only separate; "
+            'transcribe with one trained with supervision "score"'
+        )
+    check_listen(listen)
+    grid = model.grid
+    level = np.float32(level_of_source(source, grid, progress))
+    samples = model_samples(source, grid)
+    relative = (part / level for part in magnitudes(model_audio(source, source.chunks(), grid), grid, samples))
+    return posteriors(relative, grid.frames(samples), model, block_seconds, listen)
+
+
+def check_listen(listen: str) -> None:
+    """Refuse what cannot be listened to.
+
+    Raises:
+        ScoresepError: `listen` is not one of `LISTEN`.
+    """
+    as_choice(listen, LISTEN, "--from")
+
+
+def posteriors(
+    relative: Iterator[np.ndarray],
+    frames: int,
+    model: Model,
+    block_seconds: float = BLOCK_SECONDS,
+    listen: str = "mixture",
+) -> Iterator[Posteriors]:
+    """The same from magnitudes relative to the level, float32 (t, F) at a time, `frames` together."""
+    transcriptor, count = model.transcriptor.eval(), len(model.instruments)
+
+    def hear_mixture(magnitude: Tensor) -> Tensor:
+        strength = key_strength(magnitude, model.grid).expand(count, -1, -1)
+        return torch.stack([*(torch.sigmoid(roll[0]) for roll in transcriptor(magnitude)), strength])
+
+    def hear_tracks(side_by_side: Tensor) -> Tensor:
+        tracks = side_by_side[0].unflatten(0, (count, -1))  # (N, F, t): a batch of recordings to the transcriptor
+        rolls = (torch.sigmoid(roll.diagonal()).movedim(-1, 0) for roll in transcriptor(tracks))  # of its own track
+        return torch.stack([*rolls, key_strength(tracks, model.grid)])
+
+    hear = hear_mixture
+    if listen != "mixture":
+        masked = mask_blocks(relative, frames, model, Options(block_seconds=block_seconds, refine=listen == "refined"))
+        relative = (np.concatenate(masks * part.T).T for part, masks in masked)  # (t, N F)
+        hear = hear_tracks
+    context = transcriptor.context
+    block = block_frames(block_seconds, model.grid, context)
+    for _, outputs in network_blocks(relative, hear, context, block, frames, model.device):
+        yield Posteriors(*outputs.transpose(0, 1, 3, 2))
+
+
+def transcribe_stream(
+    blocks: Iterator[Posteriors], model: Model, source: Source, progress: Progress | None = None
+) -> dict[str, np.ndarray]:
+    """Notes of each instrument from blocks of probabilities; offsets end with the source."""
+    seconds = source.samples / source.rate
+    decoders = [
+        NoteDecoder(threshold, onset_threshold, model.grid)
+        for threshold, onset_threshold in zip(model.threshold, model.onset_threshold, strict=True)
+    ]
+    found: list[list[Note]] = [[] for _ in decoders]
+    frames = 0
+    for block in blocks:
+        rolls = (block.frame, block.onset, block.strength)
+        for notes, decoder, frame, onset, strength in zip(found, decoders, *rolls, strict=True):
+            notes += decoder.push(frame, onset, strength)
+        frames += block.frame.shape[1]
+        if progress:
+            progress("transcribing", min(model.grid.seconds(frames), seconds), seconds)
+    for notes, decoder in zip(found, decoders, strict=True):
+        notes += decoder.finish()
+    tables = [sort_notes(notes) for notes in found]
+    for table in tables:
+        table[:, 1] = np.minimum(table[:, 1], seconds)
+    return {
+        instrument.name: table[table[:, 1] > table[:, 0]]
+        for instrument, table in zip(model.instruments, tables, strict=True)
+        if instrument.scored
+    }
+
+
+def key_strength(magnitude: Tensor, grid: Grid) -> Tensor:
+    """Loudness of each key: root of the energy in the peaks of its first partials, (B, F, t) -> (B, P, t).
+
+    A stand-in for a note's energy: whatever else sounds in those bins counts too.
+    """
+    peaks = functional.max_pool1d(magnitude.transpose(1, 2), 3, stride=1, padding=1)  # over a bin and its neighbours
+    energy = torch.zeros(*peaks.shape[:2], PITCHES, device=magnitude.device)
+    for bins, inside in partial_bins(grid, magnitude.device):
+        energy += inside * peaks[..., bins] ** 2
+    return energy.sqrt().transpose(1, 2)
+
+
+@lru_cache(maxsize=8)
+def partial_bins(grid: Grid, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """Bins of the first, second, ... partial of all keys, int64 (P,), and whether the grid has them, bool (P,)."""
+    hertz = 440.0 * 2.0 ** ((torch.arange(PITCHES) + LOWEST_PITCH - 69) / 12)
+    bins = [torch.round(h * hertz / grid.bin_width).long() for h in range(1, PARTIALS + 1)]
+    return [(places.clamp(max=grid.bins - 1).to(device), (places < grid.bins).to(device)) for places in bins]
+
+
+def write_midi(path: str | Path, notes: Mapping[str, np.ndarray], instruments: Sequence[Instrument]) -> None:
+    """Write notes (K, 4) as MIDI: one track an instrument that has any entry in `notes`, 120 beats per minute.
+
+    Tracks are named after their instruments, in UTF-8.
+
+    Raises:
+        ScoresepError: `path` cannot be written, or the notes are none that MIDI can say (`arguments.as_notes`).
+    """
+    path, notes = as_target(path, "MIDI file"), as_notes(notes, instruments)
+    midi = pretty_midi.PrettyMIDI(resolution=RESOLUTION)
+    for instrument in instruments:
+        if instrument.name not in notes:
+            continue
+        name = latin_carrier(instrument.name)
+        part = pretty_midi.Instrument(instrument.midi_program, not instrument.pitched, name)
+        part.notes = [
+            pretty_midi.Note(int(velocity), int(pitch), onset, max(offset, onset + SHORTEST))
+            for onset, offset, pitch, velocity in notes[instrument.name].tolist()
+        ]
+        midi.instruments.append(part)
+    with replacing(path) as temporary:
+        midi.write(str(temporary))
