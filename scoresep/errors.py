@@ -1,18 +1,75 @@
-"""The one exception that users are meant to see.
+"""The exceptions that users are meant to see: one class for each kind of fault, all of them `ScoresepError`.
 
-Every module raises `ScoresepError` for what a person can put right (a file, a setting, a disk);
-`scoresep.cli` prints its message as one line and exits with status 2. Anything else is a bug and keeps its traceback.
+They are raised for what a person can put right (a file, a setting, a disk). The command line prints the message as one
+line and exits with status 2. Any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import reprlib
 from collections.abc import Iterator
 
 
 class ScoresepError(Exception):
-    """A fault outside the program: the message names the thing at fault and the remedy, in one line."""
+    """A fault outside the program. Its text is one line: "FILE: what is wrong; remedy".
+
+    Args:
+        problem: what is wrong.
+        file: the file or folder at fault, where there is one.
+        remedy: what the user can do about it.
+    """
+
+    def __init__(self, problem: str, *, file: str | os.PathLike[str] | None = None, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.file = None if file is None else os.fspath(file)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        place = "" if self.file is None else f"{self.file}: "
+        return f"{place}{self.problem}{'; ' if self.remedy else ''}{self.remedy}"
+
+
+class NotFound(ScoresepError):
+    """A file, track, model or name that does not exist."""
+
+
+class Damaged(ScoresepError):
+    """A file of the right kind whose contents are cut short, inconsistent or not finite."""
+
+
+class WrongFormat(ScoresepError):
+    """A file of a kind that is not read here."""
+
+
+class WrongVersion(ScoresepError):
+    """A file that another version of scoresep wrote."""
+
+
+class Mismatch(ScoresepError):
+    """Two things that do not belong together, such as a checkpoint and a cache on other grids."""
+
+
+class InvalidValue(ScoresepError):
+    """An option, a setting or an argument outside what is allowed."""
+
+
+class AlreadyExists(ScoresepError):
+    """An output that would replace something of the user's."""
+
+
+class NothingToDo(ScoresepError):
+    """No input is left to work on: no track, no sound, no note."""
+
+
+class Unavailable(ScoresepError):
+    """A program, a library, a device or a service that is not there."""
+
+
+class Failed(ScoresepError):
+    """Work that began and could not be finished: a loss that is not finite, a worker that died."""
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -34,6 +91,11 @@ WRITING = {
 
 class Unwritable(ScoresepError, OSError):
     """A file that cannot be written. Made as an OSError is: number (of `WRITING`), the system's words, file."""
+
+    def __init__(self, *arguments: object) -> None:
+        OSError.__init__(self, *arguments)
+        self.problem, self.remedy = str(self), ""
+        self.file = self.filename2 or self.filename
 
     def __str__(self) -> str:
         name = self.filename2 or self.filename
