@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import reprlib
-from collections.abc import Iterator
 
 
 class ScoresepError(Exception):
@@ -73,69 +72,61 @@ class Failed(ScoresepError):
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_FULL = "the disk is full{detail}; free some space and run the same command again"
-_LONG = "a file grows larger than is allowed{detail}; raise the limit (ulimit -f) or use another disk"
-_FORBIDDEN = "no permission to open or write{name}; change it, or choose another place"
-_IN_THE_WAY = "cannot write{name}: {said}; choose another place"
+_FULL = ("the disk is full", "free some space and run the same command again")
+_FORBIDDEN = ("no permission to open or write it", "change it, or choose another place")
+_IN_THE_WAY = ("cannot write it", "choose another place")
 WRITING = {
     **dict.fromkeys(NO_ROOM, _FULL),
-    errno.EFBIG: _LONG,
+    errno.EFBIG: ("the file grows larger than is allowed", "raise the limit (ulimit -f) or use another disk"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _FORBIDDEN),
     **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENOTEMPTY), _IN_THE_WAY),
-    errno.ENAMETOOLONG: "cannot use{name}: {said}; choose a shorter name",
-    errno.EIO: "the disk fails{detail}; check it, or use another one",
-    errno.EMFILE: "too many files are open{detail}; raise the limit (ulimit -n)",
+    errno.ENAMETOOLONG: ("cannot be used as a name", "choose a shorter one"),
+    errno.EIO: ("the disk fails", "check it, or use another one"),
+    errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n)"),
 }
-"""What a system says when it will not write, and what to do about it."""
+"""Problem and remedy by the error number of a system that does not write a file."""
 
 
 class Unwritable(ScoresepError, OSError):
-    """A file that cannot be written. Made as an OSError is: number (of `WRITING`), the system's words, file."""
+    """A file that cannot be written. Made as an OSError is: number (one of `WRITING`), the system's words, file."""
 
     def __init__(self, *arguments: object) -> None:
         OSError.__init__(self, *arguments)
-        self.problem, self.remedy = str(self), ""
-        self.file = self.filename2 or self.filename
-
-    def __str__(self) -> str:
-        name = self.filename2 or self.filename
-        detail = f" ({name}: {self.strerror})" if name else f" ({self.strerror})"
-        return WRITING[self.errno].format(name=f" ({name})" if name else "", detail=detail, said=self.strerror)
+        file = self.filename2 or self.filename
+        self.file = None if file is None else os.fsdecode(file)
+        problem, self.remedy = WRITING[self.errno or 0]
+        self.problem = f"{problem} ({self.strerror})"
 
     @property
     def no_room(self) -> bool:
-        """Whether the disk is full, or a quota used up: then no other file can be written there either."""
+        """Whether the disk or a quota is full: then no other file can be written there either."""
         return self.errno in NO_ROOM
 
 
 def unwritable(fault: BaseException, name: str | None = None) -> Unwritable | None:
-    """What `fault` says of the disk, behind a library's words too; None if it is about something else.
+    """The refusal to write that caused `fault`, which a library may hide behind its own words; None if there is none.
 
     Args:
         name: the file that was being written, for where the fault names none.
     """
-    for cause in _causes(fault):
+    cause: BaseException | None = fault
+    while cause is not None:
         if isinstance(cause, Unwritable):
             return cause
         if isinstance(cause, OSError) and cause.errno in WRITING:
             return Unwritable(cause.errno, cause.strerror, name or cause.filename2 or cause.filename)
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
-def _causes(fault: BaseException | None) -> Iterator[BaseException]:
-    while fault is not None:
-        yield fault
-        fault = fault.__cause__ or fault.__context__
-
-
 def first_line(fault: BaseException) -> str:
-    """What a library says of a fault, as one line for a message."""
-    said = str(fault).strip()
-    return said.splitlines()[0] if said else type(fault).__name__
+    """The first line of an exception's text, or its class where it has none."""
+    text = str(fault).strip()
+    return text.splitlines()[0] if text else type(fault).__name__
 
 
 def described(value: object) -> str:
-    """Any value in a message: as it is written if it is plain, shortened; else its type."""
+    """A value for a message: short and as Python writes it if it is plain, else its type."""
     if value is None or isinstance(value, (str, bytes, float, bool)):
         return reprlib.repr(value)
     if isinstance(value, int) and abs(value) < 2**64:
