@@ -33,7 +33,7 @@ import soxr
 import yaml
 from turns import medians
 
-from scoresep.audio.magnitude import half_magnitude
+from scoresep.audio.spectrogram import half_magnitude
 from scoresep.cache.prepare import prepare
 from scoresep.cache.schema import CacheSettings
 from scoresep.cache.sounds import grouped
@@ -48,7 +48,7 @@ SLAKH_TRACKS = 2100
 PARTS = {
     "decode": [("audio.py", "read_audio")],
     "resample": [("audio.py", "resample")],
-    "spectrogram": [("magnitude.py", "half_magnitude")],
+    "spectrogram": [("spectrogram.py", "half_magnitude")],
     "parse MIDI": [("score.py", "read_midi")],
     "score check": [("__init__.py", "check_stem")],
     "rolls": [("roll.py", "rasterise")],

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoresep.audio.level import level_of
-from scoresep.audio.magnitude import half_magnitude
+from scoresep.audio.spectrogram import half_magnitude, level_of
 from scoresep.cache.reader import pack, unpack
 from scoresep.cache.schema import FULL_SCALE, CacheSettings, StemFinding, Unused
 from scoresep.cache.sounds import Sounds, read_sounds

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoresep.audio.level import level_of
-from scoresep.audio.spectrogram import istft, stft
+from scoresep.audio.spectrogram import istft, level_of, stft
 from scoresep.grid import Grid
 from scoresep.nmf import factorise
 from scoresep.nmf import masks as shares

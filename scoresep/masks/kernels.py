@@ -11,13 +11,6 @@ import numpy as np
 
 from scoresep.compiled import compiled
 
-SMALLEST_NORMAL, OVERFLOW, INFINITE = np.uint32(0x38800000), np.uint32(0x47800000), np.uint32(0x7F800000)
-"""float32 bits of 2^-14, the smallest normal float16; of 65536, beyond float16; of infinity."""
-HALF, REBIAS = np.uint32(0x3F000000), np.uint32(112 << 23)
-"""float32 bits of 0.5, whose last digit is worth the smallest float16; difference of the exponents' offsets."""
-INFINITY, NOT_A_NUMBER = np.uint32(0x7C00), np.uint32(0x7E00)
-"""float16 bits."""
-
 
 def packed_width(bits: int) -> int:
     """Bytes that hold `bits` bits."""
@@ -34,7 +27,6 @@ def warm_up() -> None:
     mark_range(patterns, ranges, ranges, 1)
     mark_partials(patterns, np.zeros(1), 1, 1.0, 1, 1.0, 0.0, 0.0)
     merge_rows(patterns, ranges, ranges, ranges, patterns)
-    to_half(np.zeros((1, 1), dtype=np.float32), np.zeros((1, 1), dtype=np.uint16))
 
 
 @compiled()
@@ -101,30 +93,3 @@ def merge_rows(mask: np.ndarray, first: np.ndarray, count: np.ndarray, which: np
             row = mask[t]
             for b in range(len(pattern)):
                 row[b] |= pattern[b]
-
-
-@compiled()
-def to_half(values: np.ndarray, out: np.ndarray) -> None:
-    """float16 bits of float32 values, rounded to nearest even: (T, F) -> `out`, uint16 (T, F).
-
-    Equal to `values.astype(np.float16)`, which takes 50 ns for each value below 6e-5 (of which a spectrogram is full)
-    because it raises the processor's underflow flag.
-    """
-    bits = values.view(np.uint32)
-    raised = np.empty(values.shape[1], dtype=np.float32)
-    raised_bits = raised.view(np.uint32)
-    for t in range(values.shape[0]):
-        for f in range(values.shape[1]):
-            raised[f] = abs(values[t, f]) + np.float32(0.5)
-        for f in range(values.shape[1]):
-            size = bits[t, f] & np.uint32(0x7FFFFFFF)
-            sign = (bits[t, f] >> np.uint32(16)) & np.uint32(0x8000)
-            # normal: half of what is cut off is added; a tie goes up if the last digit that stays is odd
-            half = (size - REBIAS + np.uint32(0xFFF) + ((size >> np.uint32(13)) & np.uint32(1))) >> np.uint32(13)
-            if size < SMALLEST_NORMAL:  # the addition of 0.5 has rounded: now its last digits count smallest float16s
-                half = raised_bits[f] - HALF
-            if size >= OVERFLOW:
-                half = INFINITY
-            if size > INFINITE:
-                half = NOT_A_NUMBER
-            out[t, f] = half | sign

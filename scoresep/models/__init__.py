@@ -1,1 +1,1 @@
-"""The networks. Both take mixture magnitudes divided by the track's level (`audio.level.level_of`)."""
+"""The networks. Both take mixture magnitudes divided by the track's level (`audio.spectrogram.level_of`)."""

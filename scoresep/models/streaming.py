@@ -14,9 +14,8 @@ import soxr
 import torch
 from torch import Tensor
 
-from scoresep.audio.level import combine_levels
 from scoresep.audio.source import Progress, Source, mono
-from scoresep.audio.spectrogram import frames_to_spectrum
+from scoresep.audio.spectrogram import combine_levels, frames_to_spectrum
 from scoresep.grid import Grid
 
 BLOCK_SECONDS = 30.0
@@ -58,7 +57,7 @@ def model_audio(source: Source, chunks: Iterator[np.ndarray], grid: Grid) -> Ite
 
 
 def level_of_source(source: Source, grid: Grid, progress: Progress | None = None) -> float:
-    """Level of the whole recording at the model's rate (`audio.level`): one pass over the source."""
+    """Level of the whole recording at the model's rate (`audio.spectrogram.level_of`): one pass over the source."""
     samples, done = model_samples(source, grid), 0
     energies = []
     for piece in model_audio(source, source.chunks(), grid):

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoresep.audio.level import level_of
-from scoresep.audio.spectrogram import stft
+from scoresep.audio.spectrogram import level_of, stft
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import ratio_masks
 from scoresep.evaluation.evaluate import Evaluation

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from scoresep.audio.spectrogram import window
 from scoresep.grid import Grid
 
 TOP_BAND = (0.7, 0.9)
@@ -91,43 +90,3 @@ class MaskMap:
         share = share[:, None]
         in_time = extended[:, rows[0]] * (1 - share) + extended[:, rows[1]] * share
         return in_time[..., self._below] * (1 - self._share) + in_time[..., self._above] * self._share
-
-
-class OverlapAdd:
-    """The inverse STFT of a spectrum that comes in pieces, for any number of signals at once.
-
-    Frame t is centred on sample t * hop; the output begins at sample 0 and ends at sample `samples`.
-    """
-
-    def __init__(self, grid: Grid, samples: int) -> None:
-        self._grid, self._samples = grid, samples
-        self._position = -(grid.n_fft // 2)  # sample at which the rows carried over begin
-        self._carried: np.ndarray | None = None
-        self._carried_weight = np.zeros((0, grid.hop), dtype=np.float32)
-        self._gain = np.float32(window(grid.n_fft).sum(dtype=np.float64) / 2.0)
-
-    def push(self, spectrum: np.ndarray) -> np.ndarray:
-        """Add frames, complex64 (..., t, F); returns the samples that they complete, float32 (..., n)."""
-        grid, frames = self._grid, spectrum.shape[-2]
-        hann = window(grid.n_fft)
-        sound = np.fft.irfft(spectrum, grid.n_fft, axis=-1)
-        sound *= hann * self._gain
-        total = self._add(sound.reshape(*sound.shape[:-1], -1, grid.hop), self._carried)
-        squares = np.broadcast_to((hann * hann).reshape(-1, grid.hop), (frames, grid.n_fft // grid.hop, grid.hop))
-        weight = self._add(squares, self._carried_weight if self._carried is not None else None)
-        self._carried, self._carried_weight = total[..., frames:, :], weight[frames:]
-        done = total[..., :frames, :] / np.maximum(weight[:frames], 1e-8)
-        start, self._position = self._position, self._position + frames * grid.hop
-        inside = slice(max(-start, 0), max(self._samples - start, 0))
-        return done.reshape(*done.shape[:-2], -1)[..., inside]
-
-    @staticmethod
-    def _add(rows: np.ndarray, carried: np.ndarray | None) -> np.ndarray:
-        """Overlap-add frames cut into rows of one hop: (..., t, W, hop) -> (..., t + W - 1, hop), `carried` on top."""
-        frames, width = rows.shape[-3:-1]
-        total = np.zeros((*rows.shape[:-3], frames + width - 1, rows.shape[-1]), dtype=np.float32)
-        if carried is not None:
-            total[..., : width - 1, :] = carried
-        for part in range(width):
-            total[..., part : part + frames, :] += rows[..., part, :]
-        return total

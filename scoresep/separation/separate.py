@@ -15,7 +15,7 @@ import numpy as np
 
 from scoresep.arguments import as_choice, as_model, as_names, as_seconds
 from scoresep.audio.source import ArraySource, FileSource, Progress, Recorder, Source
-from scoresep.audio.spectrogram import frames_to_spectrum
+from scoresep.audio.spectrogram import OverlapAdd, frames_to_spectrum
 from scoresep.errors import ScoresepError
 from scoresep.files import as_path, check_writable, folder_for_results, same_file
 from scoresep.instruments import nearest
@@ -30,7 +30,7 @@ from scoresep.models.streaming import (
     model_samples,
     network_blocks,
 )
-from scoresep.separation.mask_resampling import MaskMap, OverlapAdd, native_grid
+from scoresep.separation.mask_resampling import MaskMap, native_grid
 from scoresep.separation.writing import SUBTYPES, WORKING, Format, check_fits, write_stems
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ def _synthesise(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Apply masks (S, t, F + 1), `frames` frames in all, to the recorded sound: mixture (n, C) and stems (S, n, C)."""
     native = mapping.native
-    output = OverlapAdd(native, recorder.samples)
+    output = OverlapAdd(native.n_fft, native.hop, recorder.samples)
     total = -(-(recorder.samples + native.n_fft // 2) // native.hop)  # frames that begin before the end
     masks: np.ndarray | None = None
     first = done = emitted = 0

@@ -8,7 +8,18 @@ import torch
 from scipy import signal
 
 from scoresep.audio import spectrogram
-from scoresep.audio.spectrogram import frames_to_spectrum, istft, overlap_add, stft, window
+from scoresep.audio.spectrogram import (
+    BLOCK,
+    QUIETEST,
+    OverlapAdd,
+    as_half,
+    combine_levels,
+    half_magnitude,
+    istft,
+    level_of,
+    stft,
+    window,
+)
 
 N_FFT, HOP = 2048, 512
 
@@ -89,16 +100,8 @@ def test_magnitudes_add_linearly_in_their_spectra():
     assert np.abs(stft(a + b, N_FFT, HOP) - stft(a, N_FFT, HOP) - stft(b, N_FFT, HOP)).max() < 1e-6
 
 
-def test_overlap_add_is_the_inverse_of_framing_before_division():
-    padded = noise(N_FFT + 6 * HOP)
-    total, weight = overlap_add(frames_to_spectrum(padded, 6, N_FFT, HOP), N_FFT, HOP)
-    inner = slice(N_FFT // 2, N_FFT // 2 + 5 * HOP)
-    assert total.shape == weight.shape == (N_FFT + 6 * HOP,)
-    assert np.abs(total[inner] / weight[inner] - padded[inner]).max() < 2e-6
-
-
-def one_frame_after_the_other(spectrum, n_fft, hop):
-    """What `overlap_add` computes, as the formula says it."""
+def one_frame_after_the_other(spectrum, length, n_fft, hop):
+    """What `istft` computes, as the formula says it."""
     total = np.zeros(n_fft + len(spectrum) * hop, np.float32)
     weight = np.zeros_like(total)
     gain = np.float32(window(n_fft).sum(dtype=np.float64) / 2)
@@ -106,16 +109,59 @@ def one_frame_after_the_other(spectrum, n_fft, hop):
         here = slice(t * hop, t * hop + n_fft)
         total[here] += np.fft.irfft(row, n_fft).astype(np.float32) * (window(n_fft) * gain)
         weight[here] += window(n_fft) * window(n_fft)
-    return total, weight
+    return (total / np.maximum(weight, 1e-8))[n_fft // 2 : n_fft // 2 + length]
 
 
-@pytest.mark.parametrize(("n_fft", "hop"), [(2048, 512), (1024, 128), (1000, 300), (512, 512)])
-@pytest.mark.parametrize("frames", [0, 1, 63, 64, 65, 200])
-def test_overlap_add_has_the_bits_of_adding_frame_by_frame(n_fft, hop, frames):
+@pytest.mark.parametrize(("n_fft", "hop"), [(2048, 512), (1024, 128), (900, 150)])
+@pytest.mark.parametrize("frames", [1, 63, 64, 65, 200])
+def test_the_inverse_has_the_bits_of_adding_frame_by_frame(n_fft, hop, frames):
     rng = np.random.default_rng(frames)
     shape = (frames, n_fft // 2 + 1)
     spectrum = (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
-    for found, expected in zip(
-        overlap_add(spectrum, n_fft, hop), one_frame_after_the_other(spectrum, n_fft, hop), strict=True
-    ):
-        np.testing.assert_array_equal(found, expected)
+    length = frames * hop - 1
+    expected = one_frame_after_the_other(spectrum, length, n_fft, hop)
+    np.testing.assert_array_equal(istft(spectrum, length, n_fft, hop), expected)
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [3, 4, 30], list(range(1, 38))])
+def test_the_inverse_in_pieces_and_of_two_signals_is_that_of_the_whole(cuts):
+    signals = [noise(20000), noise(20000)[::-1]]
+    spectra = np.stack([stft(samples, N_FFT, HOP) for samples in signals])
+    adder = OverlapAdd(N_FFT, HOP, 20000)
+    pieces = [adder.push(part) for part in np.split(spectra, cuts, axis=1)]
+    sound = np.concatenate([*pieces, adder.finish()], axis=-1)
+    np.testing.assert_array_equal(sound, [istft(spectrum, 20000, N_FFT, HOP) for spectrum in spectra])
+
+
+@pytest.mark.parametrize("samples", [1, 5000, 256 * BLOCK, 256 * 2 * BLOCK + 77])
+def test_stored_magnitudes_are_the_absolute_spectrum_as_half_floats(samples):
+    rng = np.random.default_rng(samples)
+    signal = (rng.normal(0, 0.2, samples) * np.geomspace(1, 1e-9, samples)).astype(np.float32)  # down to subnormals
+    found = half_magnitude(signal, 1024, 256)
+    expected = np.abs(stft(signal, 1024, 256)).astype(np.float16)
+    assert found.dtype == np.float16 and found.shape == expected.shape == (samples // 256 + 1, 513)
+    assert np.array_equal(found.view(np.uint16), expected.view(np.uint16))
+
+
+def test_half_floats_round_ties_to_even():
+    """Values half-way between two neighbours, at 1 and among the smallest, and the limits of float16."""
+    steps = np.arange(2048, dtype=np.float64)
+    edges = [65504, 65519.99, 65520, 65536, 2.0**-14, 2.0**-14 * (1 - 2.0**-12), 2.0**-25, 2.0**-24, 0.0, np.inf]
+    values = np.concatenate([1 + (steps + 0.5) / 1024, (steps + 0.5) * 2.0**-24, edges]).astype(np.float32)
+    with np.errstate(over="ignore"):
+        assert np.array_equal(as_half(values).view(np.uint16), values.astype(np.float16).view(np.uint16))
+
+
+def test_level_of_a_sine_is_its_amplitude_over_root_two():
+    samples = 0.5 * np.sin(2 * np.pi * 10 * np.arange(16000) / 16000)
+    assert level_of(samples.astype(np.float32)) == pytest.approx(0.5 / np.sqrt(2), rel=1e-6)
+
+
+def test_level_in_pieces_is_the_level_of_the_whole():
+    samples = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    pieces = [float(np.square(piece.astype(np.float64)).sum()) for piece in np.split(samples, [100, 700])]
+    assert combine_levels(pieces, 1000) == pytest.approx(level_of(samples), rel=1e-9)
+
+
+def test_silence_has_a_level_to_divide_by():
+    assert level_of(np.zeros(10, np.float32)) == level_of(np.zeros(0, np.float32)) == QUIETEST > 0

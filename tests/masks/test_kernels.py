@@ -5,48 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoresep.audio.magnitude import half_magnitude
 from scoresep.grid import Grid
 from scoresep.masks import kernels
 from scoresep.masks.harmonic import HarmonicSettings, harmonic_mask
-from scoresep.masks.kernels import mark_range, merge_rows, packed_width, to_half, warm_up
+from scoresep.masks.kernels import mark_range, merge_rows, packed_width, warm_up
 from scoresep.masks.percussive import OnsetSettings, PercussiveSettings, onset_mask, percussive_mask
 from scoresep.score.parts import part_from_notes
 from scoresep.score.piano_roll import rasterise
 
-COMPILED = ("mark_range", "mark_partials", "merge_rows", "to_half")
+COMPILED = ("mark_range", "mark_partials", "merge_rows")
 
 
 @pytest.mark.parametrize(("bits", "width"), [(0, 0), (1, 1), (8, 1), (9, 2), (88, 11), (1025, 129)])
 def test_packed_width(bits, width):
     assert packed_width(bits) == width
-
-
-def halves(values: np.ndarray) -> np.ndarray:
-    out = np.zeros(values.shape, dtype=np.uint16)
-    to_half(values, out)
-    return out.view(np.float16)
-
-
-def test_half_floats_are_numpys_over_the_whole_range():
-    """Every 4099th of the 2^32 float32 values: normal, subnormal, too small, too large, infinite, of both signs."""
-    values = np.arange(0, 1 << 32, 4099, dtype=np.uint64).astype(np.uint32).view(np.float32).reshape(1, -1)
-    with np.errstate(all="ignore"):
-        expected = values.astype(np.float16)
-    found = halves(values)
-    numbers = ~np.isnan(values)
-    assert np.array_equal(found[numbers].view(np.uint16), expected[numbers].view(np.uint16))
-    assert np.isnan(found[~numbers]).all()
-
-
-def test_half_floats_round_ties_to_even():
-    steps = np.arange(2048, dtype=np.float64)
-    at_one, tiny = 1 + (steps + 0.5) / 1024, (steps + 0.5) * 2.0**-24  # half-way between two neighbours
-    edges = [65504, 65519.99, 65520, 65536, 2.0**-14, 2.0**-14 * (1 - 2.0**-12), 2.0**-25, 2.0**-24, 0.0, -0.0]
-    edges += [np.inf, -np.inf, 3.4e38, -1e5]
-    values = np.concatenate([at_one, tiny, edges]).astype(np.float32).reshape(2, -1)
-    with np.errstate(all="ignore"):
-        assert np.array_equal(halves(values).view(np.uint16), values.astype(np.float16).view(np.uint16))
 
 
 @pytest.mark.parametrize("bins", [1, 8, 9, 63, 64, 65, 130])
@@ -90,5 +62,4 @@ def test_after_warming_up_nothing_is_left_to_compile():
         harmonic_mask(parts, grid, 40, HarmonicSettings(half_width=2, inharmonicity=0, detune=1))
         onset_mask(parts, grid, 40, OnsetSettings(low=0, high=1000))
         percussive_mask(parts, grid, 40, PercussiveSettings(last=500))
-    half_magnitude(np.zeros(5000, dtype=np.float32), grid.n_fft, grid.hop)
     assert {name: len(getattr(kernels, name).signatures) for name in COMPILED} == dict.fromkeys(COMPILED, 1)

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from scoresep.audio.level import QUIETEST, level_of
 from scoresep.audio.loading import resample
 from scoresep.audio.source import ArraySource
-from scoresep.audio.spectrogram import stft
+from scoresep.audio.spectrogram import QUIETEST, level_of, stft
 from scoresep.grid import Grid
 from scoresep.models.model import Model
 from scoresep.models.streaming import (

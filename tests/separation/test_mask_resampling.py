@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from scoresep.audio.spectrogram import istft, stft
 from scoresep.grid import Grid
-from scoresep.separation.mask_resampling import TOP_BAND, MaskMap, OverlapAdd, native_grid
+from scoresep.separation.mask_resampling import TOP_BAND, MaskMap, native_grid
 
 GRID = Grid()
 
@@ -70,15 +69,3 @@ def test_frames_are_ready_when_both_neighbours_are_known(rate: int) -> None:
         before, share = mapping.frame_position(ready)
         assert before + (share > 0) > known - 1 or before >= known - 1
     assert mapping.ready(0) == 0
-
-
-@pytest.mark.parametrize("cuts", [[], [1], [3, 4, 30], list(range(1, 41))])
-def test_overlap_add_in_pieces_equals_istft(cuts: list[int]) -> None:
-    signal = np.random.default_rng(0).standard_normal(20000).astype(np.float32)
-    spectrum = stft(np.pad(signal, (0, 3 * GRID.hop)), GRID.n_fft, GRID.hop)
-    adder = OverlapAdd(GRID, len(signal))
-    parts = [adder.push(part[None, None]) for part in np.split(spectrum, cuts)]
-    sound = np.concatenate(parts, axis=-1)
-    assert sound.shape == (1, 1, len(signal))
-    np.testing.assert_allclose(sound[0, 0], istft(spectrum, len(signal), GRID.n_fft, GRID.hop), atol=1e-6)
-    np.testing.assert_allclose(sound[0, 0], signal, atol=1e-5)

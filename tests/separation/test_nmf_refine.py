@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scoresep.audio.level import level_of
-from scoresep.audio.spectrogram import stft
+from scoresep.audio.spectrogram import level_of, stft
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.metrics import si_sdr
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid

@@ -6,8 +6,7 @@ import pytest
 import soundfile
 import torch
 
-from scoresep.audio.level import level_of
-from scoresep.audio.spectrogram import istft, stft
+from scoresep.audio.spectrogram import istft, level_of, stft
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.metrics import si_sdr
 from scoresep.grid import Grid

@@ -8,8 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from scoresep.audio.level import level_of
-from scoresep.audio.spectrogram import stft
+from scoresep.audio.spectrogram import level_of, stft
 from scoresep.errors import ScoresepError
 from scoresep.grid import LOWEST_PITCH, Grid
 from scoresep.instruments import INSTRUMENTS, choose
