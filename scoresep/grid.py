@@ -6,6 +6,7 @@ Frame t is centred on sample t * hop, so a signal of L samples has L // hop + 1 
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +20,11 @@ MOST_OVERLAP = 64
 """Frames that may lie on one sample."""
 LONGEST_WINDOW = 4
 """Seconds."""
+
+
+def packed_width(bits: int) -> int:
+    """Bytes that hold `bits` bits, such as a row of a mask or of a piano roll."""
+    return -(-bits // 8)
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,10 @@ class Grid:
     def frames(self, samples: int) -> int:
         """T: frames of a signal of `samples` samples."""
         return samples // self.hop + 1
+
+    def frames_in(self, seconds: float) -> int:
+        """Frames that hold `seconds`, rounded up."""
+        return math.ceil(seconds * self.frame_rate)
 
     def frame_at(self, seconds: float) -> int:
         """The frame whose centre is nearest to `seconds`."""

@@ -1,4 +1,5 @@
 """Instrument groups: which parts are separated and transcribed together.
+
 The groups follow General MIDI and Slakh's metadata (`program_num` 0-127, drums 128). A stem of Slakh is grouped by its
 metadata, never by the program inside its MIDI file: Slakh's drum MIDI says program 0 (docs/data.md). Users may define
 groups of their own in a TOML file (`read_instruments`).
@@ -14,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import Damaged, InvalidValue, ScoresepError, WrongFormat, described, first_line
 from scoresep.files import read_text
 from scoresep.text import folded
 
@@ -37,6 +38,7 @@ class Instrument:
         kind: one of `KINDS`.
         names: patterns of track names (`*cello*`; neither case nor form of letters matters), which count more than
             programs.
+        mask: name of its score mask, see `masks.table.MASKS`; '' for the one of its kind.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Instrument:
     midi_program: int = 0
     kind: str = "harmonic"
     names: tuple[str, ...] = ()
+    mask: str = ""
 
     @property
     def pitched(self) -> bool:
@@ -56,28 +59,30 @@ class Instrument:
         return self.kind != "other"
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return values if self.mask else {name: value for name, value in values.items() if name != "mask"}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Instrument:
         """What `to_dict` gave, from a file that anyone may have written.
 
         Raises:
-            ScoresepError: it is no instrument.
+            Damaged: it is no instrument.
         """
-        found = cls(
+        instrument = cls(
             str(values["name"]),
             tuple(int(program) for program in values["programs"]),
             int(values["midi_program"]),
             str(values["kind"]),
             tuple(str(pattern) for pattern in values["names"]),
+            str(values.get("mask", "")),
         )
-        if not is_name(found.name):
-            raise ScoresepError(f"{found.name[:LONGEST_NAME]!r} is no name of an instrument")
-        programs_fit = all(0 <= program <= DRUM_PROGRAM for program in found.programs)
-        if found.kind not in KINDS or not programs_fit or not 0 <= found.midi_program < DRUM_PROGRAM:
-            raise ScoresepError(f"the instrument '{found.name}' has an impossible kind or program")
-        return found
+        if not is_name(instrument.name):
+            raise Damaged(f"{instrument.name[:LONGEST_NAME]!r} is not a possible name of an instrument")
+        programs_fit = all(0 <= program <= DRUM_PROGRAM for program in instrument.programs)
+        if instrument.kind not in KINDS or not programs_fit or not 0 <= instrument.midi_program < DRUM_PROGRAM:
+            raise Damaged(f"the instrument '{instrument.name}' has an impossible kind or program")
+        return instrument
 
 
 OTHER = Instrument("other", kind="other")
@@ -106,13 +111,13 @@ def choose(names: Iterable[str]) -> tuple[Instrument, ...]:
     """Look up instruments by name, in the order given; `other` is what the rest leaves over.
 
     Raises:
-        ScoresepError: an unknown name (the nearest is suggested), a repeated one, or fewer than two.
+        InvalidValue: an unknown name (the nearest is suggested), a repeated one, or fewer than two.
     """
     known = {**INSTRUMENTS, OTHER.name: OTHER}
     names = list(names)
     for name in names:
         if name not in known:
-            raise ScoresepError(f"unknown instrument '{name}'{nearest(name, known)}")
+            raise InvalidValue(f"unknown instrument '{name}'", remedy=suggestion(name, known))
     return checked(tuple(known[name] for name in names))
 
 
@@ -120,20 +125,23 @@ def checked(instruments: tuple[Instrument, ...]) -> tuple[Instrument, ...]:
     """The instruments, if a separator can be trained for them.
 
     Raises:
-        ScoresepError: fewer than two, two of one name or one program in two groups, or none with a score.
+        InvalidValue: fewer than two, two of one name or one program in two groups, or none with a score.
     """
     names = [instrument.name for instrument in instruments]
     if len(set(names)) < max(len(names), 2):
-        raise ScoresepError(f"instruments must be two or more different ones, not '{','.join(names)}'")
+        raise InvalidValue(f"'{','.join(names)}' is not a set of instruments", remedy="name two or more different ones")
     if not any(instrument.scored for instrument in instruments):
-        raise ScoresepError(f"none of the instruments {', '.join(names)} has a score; name one that has")
+        raise InvalidValue(f"none of the instruments {', '.join(names)} has a score", remedy="name one that has")
     if sum(not instrument.scored for instrument in instruments) > 1:
-        raise ScoresepError("only one instrument can take what is left over; leave one 'other' out")
+        raise InvalidValue("only one instrument can take what is left over", remedy="leave one 'other' out")
     owner: dict[int, str] = {}
     for instrument in instruments:
         for program in instrument.programs:
             if owner.setdefault(program, instrument.name) != instrument.name:
-                raise ScoresepError(f"program {program} belongs to both {owner[program]} and {instrument.name}")
+                raise InvalidValue(
+                    f"program {program} belongs to both {owner[program]} and {instrument.name}",
+                    remedy="give it to one of them",
+                )
     return instruments
 
 
@@ -157,20 +165,22 @@ def read_instruments(path: str | Path) -> tuple[Instrument, ...]:
     """Groups from a TOML file: a table each, in order, and `other = true` for what they leave over (docs/data.md).
 
     Raises:
-        ScoresepError: the file is missing or not TOML, or a group is impossible; the message names file and group.
+        WrongFormat: the file is missing, cannot be read or is not TOML.
+        InvalidValue: a group is impossible; the message names file and group.
     """
     try:
         tables = tomllib.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as fault:  # ValueError: no TOML, no UTF-8, an endless number
-        raise ScoresepError(f"{path} is not a readable TOML file of instruments ({fault}); correct it") from fault
+        problem = f"is not a readable TOML file of instruments ({first_line(fault)})"
+        raise WrongFormat(problem, file=path, remedy="correct it") from fault
     try:
         with_other = tables.pop(OTHER.name, False)
         if not isinstance(with_other, bool):
-            raise ScoresepError("'other' is true or false, not a table")
+            raise InvalidValue("'other' is not true or false", remedy="a table cannot be called so")
         groups = tuple(_from_table(name, table) for name, table in tables.items())
         return checked(groups + (OTHER,) * with_other)
     except ScoresepError as fault:
-        raise ScoresepError(f"{path}: {fault}") from fault
+        raise InvalidValue(fault.problem, file=path, remedy=fault.remedy) from fault
 
 
 def is_name(name: str) -> bool:
@@ -178,39 +188,46 @@ def is_name(name: str) -> bool:
     return name.replace("_", "").replace("-", "").isalnum() and len(name) <= LONGEST_NAME
 
 
-_SETTINGS = ("programs", "midi_program", "kind", "names")
+_SETTINGS = ("programs", "midi_program", "kind", "names", "mask")
 
 
 def _from_table(name: str, table: Any) -> Instrument:
+    """The instrument of a TOML table.
+
+    Raises:
+        InvalidValue: it describes none.
+    """
     if not isinstance(table, dict):
-        raise ScoresepError(f"'{name}' is not a table; write [{name}] and its programs below")
+        raise InvalidValue(f"'{name}' is not a table", remedy=f"write [{name}] and its programs below")
     if not is_name(name):
-        raise ScoresepError(f"[{name}]: a name of letters, digits, '_' and '-' is needed; stems are called by it")
+        raise InvalidValue(f"[{name}] is not a possible name", remedy="use letters, digits, '_' and '-'")
     for key in table:
         if key not in _SETTINGS:
-            raise ScoresepError(f"[{name}] has an unknown setting '{key}'{nearest(key, _SETTINGS)}")
+            raise InvalidValue(f"[{name}] has an unknown setting '{key}'", remedy=suggestion(key, _SETTINGS))
     programs = tuple(program for entry in _listed(table, name, "programs") for program in _programs(entry, name))
     patterns = _listed(table, name, "names")
     kind = table.get("kind", "percussive" if DRUM_PROGRAM in programs else "harmonic")
     if kind not in KINDS[:2]:
-        raise ScoresepError(f"[{name}] kind is '{kind}'; it must be harmonic or percussive")
+        raise InvalidValue(f"[{name}] kind is {described(kind)}", remedy="it can be harmonic or percussive")
     if DRUM_PROGRAM in programs and kind != "percussive":
-        raise ScoresepError(f"[{name}] programs: {DRUM_PROGRAM} is drums, whose pitches name drums; kind is percussive")
+        raise InvalidValue(f"[{name}] has drums ({DRUM_PROGRAM}) and is {kind}", remedy="make it percussive")
     if not programs and not patterns:
-        raise ScoresepError(f"[{name}] has neither programs nor names; no part could belong to it")
+        raise InvalidValue(f"[{name}] has neither programs nor names", remedy="say which parts belong to it")
     if not all(isinstance(pattern, str) for pattern in patterns):
-        raise ScoresepError(f"[{name}] names must be texts such as '*cello*'")
+        raise InvalidValue(f"[{name}] names are not all texts", remedy="write them like '*cello*'")
     first = next((program for program in programs if program < DRUM_PROGRAM), 0)
     midi_program = table.get("midi_program", first)
     if type(midi_program) is not int or not 0 <= midi_program < DRUM_PROGRAM:  # true is an int, too
-        raise ScoresepError(f"[{name}] midi_program is {midi_program}; it must be 0 to 127")
-    return Instrument(name, programs, midi_program, kind, tuple(patterns))
+        raise InvalidValue(f"[{name}] midi_program is {described(midi_program)}", remedy="it can be 0 to 127")
+    if not isinstance(mask := table.get("mask", ""), str):
+        raise InvalidValue(f"[{name}] mask is {described(mask)}", remedy="give its name")
+    return Instrument(name, programs, midi_program, kind, tuple(patterns), mask)
 
 
 def _listed(table: dict[str, Any], name: str, key: str) -> list[Any]:
     values = table.get(key, [])
     if not isinstance(values, list):
-        raise ScoresepError(f"[{name}] {key} must be a list")
+        raise InvalidValue(f"[{name}] {key} is not a list", remedy=f"write {key} = [...]")
     return values
 
 
@@ -219,15 +236,20 @@ def _programs(entry: Any, name: str) -> range:
     first, dash, last = str(entry).partition("-")
     last = last if dash else first
     if not (first.isdecimal() and last.isdecimal() and len(first) < 5 and len(last) < 5):
-        raise ScoresepError(f"[{name}] programs: {entry!r} is neither a number nor a span such as '0-7'")
+        raise InvalidValue(f"[{name}] program {entry!r} is not a number", remedy="write one, or a span such as '0-7'")
     span = range(int(first), int(last) + 1)
     if not span or span[-1] > DRUM_PROGRAM:
-        raise ScoresepError(f"[{name}] programs: {entry!r} is not within 0 to 127 (or 128 for drums)")
+        raise InvalidValue(f"[{name}] program {entry!r} does not exist", remedy="programs are 0 to 127, drums 128")
     return span
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The tail of an error message: the nearest valid name, or the list of all."""
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """A remedy for a misspelt name: the nearest valid one, or the list of all."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`suggestion` as the tail of a message."""
+    return f"; {suggestion(name, known)}"

@@ -8,7 +8,7 @@ import pytest
 
 from scoresep.audio.spectrogram import stft
 from scoresep.errors import ScoresepError
-from scoresep.grid import Grid
+from scoresep.grid import Grid, packed_width
 
 GRID = Grid(16000, 2048, 512)
 
@@ -50,3 +50,13 @@ def test_windows_that_overlap_too_little_are_refused():
     with pytest.raises(ScoresepError, match="impossible frame grid"):
         Grid(16000, 2048, 1024)
     Grid(16000, 2048, 512)
+
+
+@pytest.mark.parametrize(("bits", "width"), [(0, 0), (1, 1), (8, 1), (9, 2), (88, 11), (1025, 129)])
+def test_bytes_that_hold_bits(bits, width):
+    assert packed_width(bits) == width
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(0.0, 0), (0.001, 1), (0.032, 1), (0.0321, 2), (0.064, 2)])
+def test_frames_that_hold_seconds(seconds, frames):
+    assert Grid(16000, 2048, 512).frames_in(seconds) == frames

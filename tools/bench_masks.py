@@ -22,9 +22,8 @@ import torch
 from turns import medians
 
 from scoresep.errors import ScoresepError
-from scoresep.grid import Grid
-from scoresep.masks.harmonic import HarmonicSettings, harmonic_mask
-from scoresep.masks.kernels import packed_width, warm_up
+from scoresep.grid import Grid, packed_width
+from scoresep.masks.harmonic import HarmonicSettings, harmonic_mask, warm_up
 from scoresep.score.parts import Part, part_from_notes, read_midi
 from scoresep.score.piano_roll import frame_spans
 

@@ -24,7 +24,8 @@ from scoresep.errors import ScoresepError
 from scoresep.executor import Engine
 from scoresep.files import read_text, remove_stale, write_json
 from scoresep.instruments import Instrument, group_of
-from scoresep.masks import kernels
+from scoresep.masks import harmonic
+from scoresep.masks.table import mask_name
 from scoresep.nmf import kernels as factorisation_kernels
 
 Progress = Callable[[int, int], None]
@@ -51,10 +52,13 @@ def prepare(
 
     Raises:
         ScoresepError: an instrument is absent from the corpus, no track is usable, `out` holds a cache made with
-            other settings, a worker died, or a file changed while it was read. Finished shards stay.
+            other settings, an instrument names an unknown mask, a worker died, or a file changed while it was read.
+            Finished shards stay.
     """
     settings = replace(settings, stems=settings.stems and corpus.has_stems)
     check_present(corpus, settings.instruments)
+    for instrument in settings.instruments:
+        mask_name(instrument)  # refused here rather than once a track
     check_replaceable(out)
     about = describe(corpus, settings)
     check_same_settings(out, about)
@@ -90,7 +94,7 @@ def run(jobs: Sequence[Job], missing: Sequence[Job], engine: Engine, progress: P
     """
     total = sum(len(job.tracks) for job in jobs)
     done = total - sum(len(job.tracks) for job in missing)
-    kernels.warm_up()
+    harmonic.warm_up()
     agreement.warm_up()
     factorisation_kernels.warm_up()
     if progress and done:

@@ -15,10 +15,9 @@ import h5py
 import numpy as np
 
 from scoresep.errors import ScoresepError
-from scoresep.grid import PITCHES, Grid
+from scoresep.grid import PITCHES, Grid, packed_width
 from scoresep.instruments import DEFAULT_INSTRUMENTS, Instrument, choose
 from scoresep.masks.harmonic import HarmonicSettings
-from scoresep.masks.kernels import packed_width
 from scoresep.masks.percussive import PercussiveSettings
 from scoresep.nmf import FactoriseSettings
 

@@ -5,7 +5,7 @@ Each file is opened once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,9 +19,7 @@ from scoresep.errors import ScoresepError, first_line
 from scoresep.grid import PITCHES
 from scoresep.instruments import Instrument
 from scoresep.machine import choose_device
-from scoresep.masks.harmonic import harmonic_mask
-from scoresep.masks.kernels import packed_width
-from scoresep.masks.percussive import percussive_mask
+from scoresep.masks.table import MASKS, mask_name
 from scoresep.nmf import Factors, Song, factorise
 from scoresep.score.parts import Part, key_strikes, sounding_notes
 from scoresep.score.piano_roll import rasterise
@@ -138,7 +136,7 @@ def features(sounds: Sounds, settings: CacheSettings) -> dict[str, np.ndarray]:
     frames = len(spectrum)
     rolls = [rasterise(group, grid, frames) for group in sounds.parts]
     masks = [
-        MASKS[instrument.kind](group, settings, frames)
+        score_mask(instrument, group, settings, frames)
         for instrument, group in zip(settings.instruments, sounds.parts, strict=True)
     ]
     roll, onset = (np.stack(found, axis=1) for found in zip(*rolls, strict=True))
@@ -151,19 +149,12 @@ def features(sounds: Sounds, settings: CacheSettings) -> dict[str, np.ndarray]:
     }
 
 
-def everywhere(settings: CacheSettings, frames: int) -> np.ndarray:
-    """The mask of what has no score: it may sound in any bin of any frame, packed bits (T, ceil(F / 8))."""
-    row = pack(np.ones(settings.grid.bins, dtype=bool))
-    assert len(row) == packed_width(settings.grid.bins)
-    return np.tile(row, (frames, 1))
-
-
-MASKS: dict[str, Callable[[Sequence[Part], CacheSettings, int], np.ndarray]] = {
-    "harmonic": lambda parts, settings, frames: harmonic_mask(parts, settings.grid, frames, settings.harmonic),
-    "percussive": lambda parts, settings, frames: percussive_mask(parts, settings.grid, frames, settings.percussive),
-    "other": lambda parts, settings, frames: everywhere(settings, frames),
-}
-"""The bins in which an instrument may sound, by its kind: packed bits (T, ceil(F / 8))."""
+def score_mask(instrument: Instrument, parts: Sequence[Part], settings: CacheSettings, frames: int) -> np.ndarray:
+    """The bins in which an instrument may sound, by its score: packed bits (T, ceil(F / 8))."""
+    name = mask_name(instrument)
+    shapes = {"harmonic": settings.harmonic, "percussive": settings.percussive}
+    with MASKS.running(name, f"the score of {instrument.name}"):
+        return MASKS[name].make(parts, settings.grid, frames, shapes.get(name) or MASKS[name].settings())
 
 
 def active(sounds: Sounds, roll: np.ndarray, instruments: Sequence[Instrument]) -> np.ndarray:

@@ -1,4 +1,5 @@
 """Harmonic masks: which bins a score says an instrument can sound in.
+
 For every frame of a note, the bins around each multiple of its fundamental are marked, in packed bits (1/32 of float32,
 docs/cache-format.md). The pattern of a pitch is packed once and then written into the rows of all the frames in which
 that pitch sounds; where a note is bent, a frame in which the pitch changes begins another pattern.
@@ -11,10 +12,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from scoresep.grid import Grid
-from scoresep.masks.kernels import mark_partials, merge_rows, packed_width
+from scoresep.compiled import compiled
+from scoresep.grid import Grid, packed_width
 from scoresep.score.parts import Part
 from scoresep.score.piano_roll import pitch_runs
+
+PITCHES_AT_A_TIME = 512
+"""Patterns that are unpacked at a time: bends can give a part thousands of pitches."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +52,52 @@ def harmonic_mask(parts: Sequence[Part], grid: Grid, frames: int, settings: Harm
     Unpack with `np.unpackbits(mask, axis=-1, count=F, bitorder="little")`.
     """
     runs = pitch_runs(parts, grid, frames)
-    tail = int(np.ceil(settings.release * grid.frame_rate))
-    count = np.where(runs.ends, np.minimum(runs.count + tail, frames - runs.first), runs.count)
-    pitches, which = np.unique(runs.pitch, return_inverse=True)
-    patterns = np.zeros((len(pitches), packed_width(grid.bins)), dtype=np.uint8)
-    mark_partials(
-        patterns,
-        pitches,
-        grid.bins,
-        grid.bin_width,
-        settings.harmonics,
-        float(settings.half_width),
-        2.0 ** (settings.detune / 1200.0) - 1.0,
-        float(settings.inharmonicity),
-    )
+    release = grid.frames_in(settings.release)
+    count = np.where(runs.ends, np.minimum(runs.count + release, frames - runs.first), runs.count)
+    pitches, pattern_of = np.unique(runs.pitch, return_inverse=True)
     mask = np.zeros((frames, packed_width(grid.bins)), dtype=np.uint8)
-    merge_rows(mask, runs.first, count, which, patterns)
+    patterns = [
+        pitch_patterns(pitches[first : first + PITCHES_AT_A_TIME], grid, settings)
+        for first in range(0, len(pitches), PITCHES_AT_A_TIME)
+    ]
+    if patterns:
+        merge_rows(mask, runs.first, count, pattern_of, np.concatenate(patterns))
     return mask
+
+
+def pitch_patterns(pitches: np.ndarray, grid: Grid, settings: HarmonicSettings) -> np.ndarray:
+    """The bins around the partials of MIDI pitches (U,), float64: packed bits, uint8 (U, ceil(F / 8))."""
+    h = np.arange(1, settings.harmonics + 1)
+    fundamental = 440.0 * 2.0 ** ((pitches[:, None] - 69.0) / 12.0) / grid.bin_width
+    centre = h * fundamental * np.sqrt(1.0 + settings.inharmonicity * h * h)
+    reach = settings.half_width + (2.0 ** (settings.detune / 1200.0) - 1.0) * centre
+    first = np.clip(np.ceil(centre - reach), 0, grid.bins).astype(np.int64)
+    end = np.clip(np.floor(centre + reach) + 1, 0, grid.bins).astype(np.int64)
+    edges = np.zeros((len(pitches), grid.bins + 1), dtype=np.int16)
+    row = np.arange(len(pitches))[:, None]
+    np.add.at(edges, (row, first), 1)
+    np.add.at(edges, (row, end), -1)
+    marked = np.cumsum(edges[:, : grid.bins], axis=1, dtype=np.int16) > 0
+    return np.packbits(marked, axis=1, bitorder="little")
+
+
+@compiled()
+def merge_rows(
+    mask: np.ndarray, first: np.ndarray, count: np.ndarray, pattern_of: np.ndarray, patterns: np.ndarray
+) -> None:
+    """OR pattern pattern_of[r] into rows first[r] to first[r] + count[r] of `mask`, for every run r.
+
+    mask: uint8 (T, bytes); patterns: uint8 (U, bytes); first, count, pattern_of: int64 (R,).
+    """
+    for r in range(len(first)):
+        pattern = patterns[pattern_of[r]]
+        for t in range(first[r], first[r] + count[r]):
+            row = mask[t]
+            for b in range(len(pattern)):
+                row[b] |= pattern[b]
+
+
+def warm_up() -> None:
+    """Compile the kernel, or load it from numba's cache: workers that start later need not race to compile it."""
+    rows, runs = np.zeros((1, 1), dtype=np.uint8), np.zeros(1, dtype=np.int64)
+    merge_rows(rows, runs, runs, runs, rows)

@@ -1,6 +1,6 @@
 """Masks of sounds without a pitch: where a score says that something is struck.
-Both masks depend on one thing, the frames since the latest stroke: a row of the mask is the pattern of its age. Packed
-bits as in `harmonics`.
+
+A row of the mask depends on one thing, the frames since the latest stroke. Packed bits as in `masks.harmonic`.
 """
 
 from __future__ import annotations
@@ -11,31 +11,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from scoresep.grid import Grid
-from scoresep.masks.kernels import mark_range, packed_width
 from scoresep.score.parts import Part
 from scoresep.score.piano_roll import frame_spans
 
 NEVER = 1 << 62
 """Age in frames where nothing has been struck."""
-
-
-@dataclass(frozen=True)
-class OnsetSettings:
-    """Shape of the mask of one attack.
-
-    Attributes:
-        low, high: Hz, the limits of the attack's noise.
-        duration: seconds that it lasts.
-        lead: seconds that it is marked before the onset: a frame hears half a window ahead.
-    """
-
-    low: float = 0.0
-    high: float = 8000.0
-    duration: float = 0.05
-    lead: float = 0.0
-
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -56,26 +36,16 @@ class PercussiveSettings:
         return asdict(self)
 
 
-def onset_mask(parts: Sequence[Part], grid: Grid, frames: int, settings: OnsetSettings) -> np.ndarray:
-    """The bins from `low` to `high` in the first frames of every note: packed bits, uint8 (T, ceil(F / 8))."""
-    lead, length = frames_in(settings.lead, grid), max(frames_in(settings.duration, grid), 1)
-    low = np.full(lead + length, np.ceil(settings.low / grid.bin_width))
-    high = np.full(lead + length, np.floor(settings.high / grid.bin_width))
-    return by_age(stroke_ages(parts, grid, frames, lead), low, high, grid)
-
-
 def percussive_mask(parts: Sequence[Part], grid: Grid, frames: int, settings: PercussiveSettings) -> np.ndarray:
     """Every note as a stroke, broad-band and decaying from its onset on: packed bits, uint8 (T, ceil(F / 8))."""
-    lead, length = frames_in(settings.lead, grid), max(frames_in(settings.decay, grid), 1)
+    lead, length = grid.frames_in(settings.lead), max(grid.frames_in(settings.decay), 1)
     passed = np.maximum(np.arange(lead + length) - lead, 0) / length
     highest = grid.sample_rate / 2
     limit = highest * (min(settings.last, highest) / highest) ** passed
-    return by_age(stroke_ages(parts, grid, frames, lead), np.zeros(len(limit)), np.floor(limit / grid.bin_width), grid)
-
-
-def frames_in(seconds: float, grid: Grid) -> int:
-    """Frames that hold `seconds`, rounded up."""
-    return int(np.ceil(seconds * grid.frame_rate))
+    marked = np.arange(grid.bins) <= np.append(np.floor(limit / grid.bin_width), -1.0)[:, None]  # -1: no bin
+    patterns = np.packbits(marked, axis=1, bitorder="little")
+    # The limit falls with the age, so the latest stroke decides.
+    return patterns[np.minimum(stroke_ages(parts, grid, frames, lead), len(limit))]
 
 
 def stroke_ages(parts: Sequence[Part], grid: Grid, frames: int, lead: int) -> np.ndarray:
@@ -86,13 +56,3 @@ def stroke_ages(parts: Sequence[Part], grid: Grid, frames: int, lead: int) -> np
         first = first[first < frames]
         np.maximum.at(latest, np.maximum(first, 0), first)  # one before frame 0 may still be heard there
     return np.arange(frames) - np.maximum.accumulate(latest)
-
-
-def by_age(age: np.ndarray, low: np.ndarray, high: np.ndarray, grid: Grid) -> np.ndarray:
-    """Rows by age: bins low[a] to high[a], both included, at age a, and none from age A on; low and high are (A,).
-
-    The latest stroke decides, so the ranges must not grow with age.
-    """
-    patterns = np.zeros((len(low) + 1, packed_width(grid.bins)), dtype=np.uint8)  # the last stays empty
-    mark_range(patterns, low.astype(np.int64), high.astype(np.int64), grid.bins)
-    return patterns[np.minimum(age, len(low))]

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from scoresep.grid import LOWEST_PITCH, Grid
-from scoresep.masks.percussive import frames_in
 
 ATTACK, FREE = -1, -2
 """Instead of a pitch: the component of an instrument's attacks; one of what has no score."""
@@ -111,9 +110,9 @@ def harmonic_groups(roll: np.ndarray, onset: np.ndarray, grid: Grid, settings: F
     keys = np.flatnonzero((roll | onset).any(axis=1))
     if not len(keys):
         return
-    sounding = spread((roll | onset)[keys].T, frames_in(settings.lead, grid), frames_in(settings.decay, grid))
+    sounding = spread((roll | onset)[keys].T, grid.frames_in(settings.lead), grid.frames_in(settings.decay))
     yield Group(keys + LOWEST_PITCH, combs(keys + LOWEST_PITCH, grid, settings), sounding)
-    ahead, length = frames_in(settings.onset_lead, grid), frames_in(settings.onset_length, grid)
+    ahead, length = grid.frames_in(settings.onset_lead), grid.frames_in(settings.onset_length)
     near = spread(onset.any(axis=0)[:, None], ahead, length - 1)
     if length and near.any():
         yield Group(np.array([ATTACK]), np.ones((1, grid.bins)), near)
@@ -122,7 +121,7 @@ def harmonic_groups(roll: np.ndarray, onset: np.ndarray, grid: Grid, settings: F
 def percussive_groups(roll: np.ndarray, onset: np.ndarray, grid: Grid, settings: FactoriseSettings) -> Iterator[Group]:
     """A flat template a drum, active from its strokes on whatever the length of the notes."""
     keys = np.flatnonzero(onset.any(axis=1))
-    ahead, length = frames_in(settings.onset_lead, grid), frames_in(settings.stroke_decay, grid)
+    ahead, length = grid.frames_in(settings.onset_lead), grid.frames_in(settings.stroke_decay)
     yield Group(keys + LOWEST_PITCH, np.ones((len(keys), grid.bins)), spread(onset[keys].T, ahead, length - 1))
 
 

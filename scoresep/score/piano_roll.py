@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
-from scoresep.masks.kernels import merge_rows, packed_width
 from scoresep.score.parts import Part, part_from_notes
 
 
@@ -51,13 +50,12 @@ def rasterise(parts: Sequence[Part], grid: Grid, frames: int) -> tuple[np.ndarra
     runs = pitch_runs(parts, grid, frames)
     key = np.rint(runs.pitch).astype(np.int64) - LOWEST_PITCH
     inside = (key >= 0) & (key < PITCHES)
-    one_key = np.packbits(np.eye(PITCHES, dtype=bool), axis=1, bitorder="little")
-    packed = np.zeros((frames, packed_width(PITCHES)), dtype=np.uint8)
-    merge_rows(packed, runs.first[inside], runs.count[inside], key[inside], one_key)
-    onsets = np.zeros((frames, PITCHES), dtype=bool)
+    roll, onsets = np.zeros((2, frames, PITCHES), dtype=bool)
+    for first, end, row in np.stack([runs.first, runs.first + runs.count, key], axis=1)[inside].tolist():
+        roll[first:end, row] = True
     struck = inside & runs.begins
     onsets[runs.first[struck], key[struck]] = True
-    return np.unpackbits(packed, axis=1, count=PITCHES, bitorder="little").view(bool), onsets
+    return roll, onsets
 
 
 def pitch_runs(parts: Sequence[Part], grid: Grid, frames: int) -> Runs:

@@ -25,7 +25,6 @@ import torch
 from torch import Tensor
 
 from scoresep.grid import PITCHES
-from scoresep.masks.percussive import frames_in
 from scoresep.models.model import Model
 from scoresep.models.streaming import PIECE_SECONDS, network_blocks
 from scoresep.nmf import FactoriseSettings, factorise
@@ -114,7 +113,7 @@ def refined_blocks(
         piece_seconds: audio that is factorised at a time.
     """
     heard, held, done = hear(relative, model, block, frames), None, 0
-    spans = pieces(frames, frames_in(piece_seconds, model.grid), frames_in(OVERLAP_SECONDS, model.grid))
+    spans = pieces(frames, model.grid.frames_in(piece_seconds), model.grid.frames_in(OVERLAP_SECONDS))
     before: np.ndarray | None = None  # masks that the piece before gives to the beginning of this one
     for (start, stop), following in zip(spans, [*(first for first, _ in spans[1:]), frames], strict=True):
         held = next(heard) if held is None else held.cut(start - done, len(held))
@@ -166,11 +165,11 @@ def notes_of(heard: Heard, start: int, model: Model, guide: ScoreGuide | None) -
     limit = EAGER * np.array(model.onset_threshold, dtype=np.float32)[:, None, None]
     roll, onset, likelihood = heard.frame >= LIKELY, peaks(heard.onset) & (heard.onset >= limit), heard.frame.copy()
     for n in np.flatnonzero([kind == "percussive" for kind in kinds]):  # a stroke sounds on, whatever its note does
-        likelihood[n] = widest(heard.onset[n], frames_in(TOLERANT.onset_lead, model.grid), stroke_frames(model))
+        likelihood[n] = widest(heard.onset[n], model.grid.frames_in(TOLERANT.onset_lead), stroke_frames(model))
     if guide is None:
         return Notes(roll, onset, likelihood, np.array([kind == "harmonic" for kind in kinds]))
     written, begun = guide.rolls(start, start + len(heard))
-    near = frames_in(TOLERANT.lead, model.grid)
+    near = model.grid.frames_in(TOLERANT.lead)
     for n in np.flatnonzero(guide.told):
         after = stroke_frames(model) if kinds[n] == "percussive" else near
         onset[n] = begun[n] | (onset[n] & ~spread(begun[n].T, near, near).T)
@@ -182,7 +181,7 @@ def notes_of(heard: Heard, start: int, model: Model, guide: ScoreGuide | None) -
 
 def stroke_frames(model: Model) -> int:
     """Frames that a stroke of a drum sounds."""
-    return frames_in(TOLERANT.stroke_decay, model.grid)
+    return model.grid.frames_in(TOLERANT.stroke_decay)
 
 
 def peaks(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Onset and percussive masks against a plain implementation and against sounds that decay."""
+"""Percussive masks against a plain implementation and against sounds that decay."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from scoresep.audio.spectrogram import stft
 from scoresep.grid import Grid
-from scoresep.masks.percussive import OnsetSettings, PercussiveSettings, onset_mask, percussive_mask
+from scoresep.masks.percussive import PercussiveSettings, percussive_mask
 from scoresep.score.parts import part_from_notes
 
 GRID = Grid(16000, 2048, 512)
@@ -21,18 +21,6 @@ def unpacked(mask: np.ndarray, bins: int = GRID.bins) -> np.ndarray:
 
 def strokes(*seconds: float):
     return part_from_notes([(time, time + 0.01, 38, 90) for time in seconds])
-
-
-def plain_onsets(parts, grid: Grid, frames: int, settings: OnsetSettings) -> np.ndarray:
-    """The definition, slowly: cell by cell."""
-    mask = np.zeros((frames, grid.bins), dtype=bool)
-    hertz = np.arange(grid.bins) * grid.sample_rate / grid.n_fft
-    for onset in np.concatenate([part.onset for part in parts]):
-        first = math.floor(onset * grid.frame_rate + 0.5)
-        before = math.ceil(settings.lead * grid.frame_rate)
-        for t in range(max(first - before, 0), min(first + math.ceil(settings.duration * grid.frame_rate), frames)):
-            mask[t] |= (hertz >= settings.low) & (hertz <= settings.high)
-    return mask
 
 
 def plain_strokes(parts, grid: Grid, frames: int, settings: PercussiveSettings) -> np.ndarray:
@@ -52,25 +40,19 @@ def plain_strokes(parts, grid: Grid, frames: int, settings: PercussiveSettings) 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("lead", [0.0, 0.07])
 @pytest.mark.parametrize("grid", [GRID, Grid(8000, 512, 64)])
-def test_agree_with_the_plain_definitions(seed, lead, grid):
+def test_agrees_with_the_plain_definition(seed, lead, grid):
     rng = np.random.default_rng(seed)
     frames = 60
     seconds = frames / grid.frame_rate
     parts = [strokes(*rng.uniform(0, 1.1 * seconds, 4)) for _ in range(2)]
-    attack = OnsetSettings(low=300.0, high=2900.0, duration=0.08, lead=lead)
-    assert np.array_equal(
-        unpacked(onset_mask(parts, grid, frames, attack), grid.bins), plain_onsets(parts, grid, frames, attack)
-    )
     drum = PercussiveSettings(decay=0.15, last=400.0, lead=lead)
     assert np.array_equal(
         unpacked(percussive_mask(parts, grid, frames, drum), grid.bins), plain_strokes(parts, grid, frames, drum)
     )
 
 
-@pytest.mark.parametrize("make_mask", [onset_mask, percussive_mask])
-def test_packed_rows_have_clear_padding_bits(make_mask):
-    settings = OnsetSettings(high=1e9) if make_mask is onset_mask else PercussiveSettings(last=1e9)
-    mask = make_mask([strokes(0.0)], GRID, 3, settings)
+def test_packed_rows_have_clear_padding_bits():
+    mask = percussive_mask([strokes(0.0)], GRID, 3, PercussiveSettings(last=1e9))
     assert mask.dtype == np.uint8 and mask.shape == (3, 129)
     every_bit = np.unpackbits(mask, axis=-1, bitorder="little")
     assert every_bit[0, : GRID.bins].all() and not every_bit[:, GRID.bins :].any()
@@ -107,12 +89,6 @@ def test_a_stroke_before_the_beginning_is_still_heard_there():
     assert np.array_equal(early, whole[13:]) and early.any()
 
 
-def test_an_attack_has_its_band_and_its_length():
-    bins = unpacked(onset_mask([strokes(0.32)], GRID, 20, OnsetSettings(low=1000.0, high=4000.0, duration=0.064)))
-    assert np.flatnonzero(bins.any(axis=1)).tolist() == [10, 11]
-    assert np.flatnonzero(bins[10]).tolist() == list(range(128, 513))
-
-
 def test_holds_the_energy_of_a_drum_and_little_of_what_came_before():
     """Noise whose high frequencies die first, struck at 0.5 s; the mask marks less than a third of two seconds."""
     rng = np.random.default_rng(0)
@@ -129,10 +105,4 @@ def test_holds_the_energy_of_a_drum_and_little_of_what_came_before():
 
 @pytest.mark.parametrize("parts", [[], [strokes()], [strokes(99.0)]])
 def test_no_strokes_no_bits(parts):
-    assert not onset_mask(parts, GRID, 5, OnsetSettings()).any()
     assert not percussive_mask(parts, GRID, 5, PercussiveSettings()).any()
-
-
-@pytest.mark.parametrize("settings", [OnsetSettings(low=5.0), PercussiveSettings(decay=0.1)])
-def test_settings_as_plain_values_give_the_settings_back(settings):
-    assert type(settings)(**settings.to_dict()) == settings
