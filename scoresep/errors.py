@@ -74,7 +74,7 @@ class Failed(ScoresepError):
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _FULL = ("the disk is full", "free some space and run the same command again")
 _FORBIDDEN = ("no permission to open or write it", "change it, or choose another place")
-_IN_THE_WAY = ("cannot write it", "choose another place")
+_IN_THE_WAY = ("cannot write it", "give another place")
 WRITING = {
     **dict.fromkeys(NO_ROOM, _FULL),
     errno.EFBIG: ("the file grows larger than is allowed", "raise the limit (ulimit -f) or use another disk"),

@@ -1,4 +1,4 @@
-"""Files: written so that a reader never sees half of one, read whoever wrote them, found below folders."""
+"""Files: written so that nobody ever reads half of one, read whatever program wrote them, listed below folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from scoresep.errors import ScoresepError, Unwritable, described, unwritable
+from scoresep.errors import InvalidValue, NotFound, Unavailable, WrongFormat, described, unwritable
 
 LONGEST_STEM = 100
 """Bytes of a name that its temporary name keeps: file systems take 255, and a host's name and more are added."""
@@ -42,11 +42,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         Unwritable: the disk is full, there is no permission, ...
     """
     path = Path(path)
+    check_target(path)
     with writing(path):
-        if not path.name or is_folder(path):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if path.exists() and not path.is_file():
-            raise FileExistsError(errno.EEXIST, "it is a device, not a file")  # to rename a file to it would end it
         temporary = path.with_name(f"{_prefix(path)}{os.getpid()}.tmp{path.suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -59,33 +56,93 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Say what the disk has against the writing of `path`, whichever library hides it behind words of its own.
+    """Turn whatever a library raises because the disk refuses `path` into an `Unwritable`.
 
     Raises:
         Unwritable: the disk is full, there is no permission, ...
     """
     try:
         yield
-    except FileNotFoundError as fault:  # by a folder that is there and takes no files, such as /proc
-        if not _on_the_way(fault.filename, Path(path)):
-            raise
-        raise Unwritable(errno.ENOTDIR, fault.strerror, str(path)) from fault
     except (OSError, RuntimeError) as fault:
-        refused = unwritable(fault, str(path))
-        if refused is None or refused is fault:
+        refusal = unwritable(fault, str(path))
+        if refusal is None or refusal is fault:
             raise
-        raise refused from fault
+        raise refusal from fault
 
 
-def _on_the_way(name: str | bytes | None, path: Path) -> bool:
-    """Whether a name is the path's, a folder's above it, or a temporary one's beside it."""
-    named = Path(os.fsdecode(name or ""))
-    return named in (path, *path.parents) or (named.parent == path.parent and named.name.startswith("."))
+def check_target(path: Path) -> None:
+    """Refuse a path where no file can be put.
+
+    Raises:
+        Unwritable: it is a folder or a device, a file stands where its folder should be, or nobody may look.
+    """
+    with writing(path):
+        if not path.name or is_folder(path):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if path.exists() and not path.is_file():
+            raise FileExistsError(errno.EEXIST, "it is a device")  # to rename a file to it would end it
+        for folder in path.parents:
+            if folder.exists() and not folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, f"{folder} is a file")
+
+
+class Sink(io.FileIO):
+    """A new file that seems to take everything, and keeps the first fault for `check`: nothing is written after it.
+
+    For libraries in C: HDF5 crashes, often only when the process ends, if its own write fails (h5py issue 914), and
+    libsndfile says "System error." and no more.
+    """
+
+    def __init__(self, temporary: Path, path: Path) -> None:
+        super().__init__(temporary, "w+")
+        self._path = path
+        self._fault: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the fault, if there was one.
+
+        Raises:
+            OSError: something could not be written: the disk is full, a quota is used up, ...
+        """
+        if self._fault:
+            raise self._fault
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        with self._keeping():
+            while self._fault is None and done < len(view):
+                done += super().write(view[done:])
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        with self._keeping():
+            return size or 0 if self._fault else super().truncate(size)
+        return size or 0
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as fault:
+            self._fault = OSError(fault.errno, fault.strerror, str(self._path))
+
+
+@contextmanager
+def new_sink(temporary: Path, path: Path) -> Iterator[Sink]:
+    """Yield a sink for a new file `temporary` that will be called `path`.
+
+    Raises:
+        OSError: it could not be written; ask the sink in between to know early.
+    """
+    with Sink(temporary, path) as sink:
+        yield sink
+        sink.check()
 
 
 @contextmanager
 def folder_for_results(folder: str | Path) -> Iterator[None]:
-    """Make a folder and those above it, as far as they are missing; if the block fails, those still empty go again.
+    """Make a folder and those above it, as far as they are missing; if the block fails, remove those still empty.
 
     Raises:
         Unwritable: they cannot be made, or the block's files not written.
@@ -108,11 +165,12 @@ def _prefix(path: Path) -> str:
     stem = path.stem
     if len(os.fsencode(stem)) > LONGEST_STEM:
         stem = hashlib.sha256(os.fsencode(stem)).hexdigest()[:32]
-    return f".{stem}.{_host()}-"
+    host = re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "here"
+    return f".{stem}.{host}-"
 
 
 def remove_stale(path: str | Path) -> None:
-    """Delete temporary files for `path` that were left behind by processes of this machine that were killed."""
+    """Delete temporary files for `path` that killed processes of this machine left behind."""
     path = Path(path)
     prefix, suffix = _prefix(path), f".tmp{path.suffix}"
     for left in path.parent.glob(f"{glob.escape(prefix)}*{glob.escape(suffix)}"):
@@ -121,23 +179,17 @@ def remove_stale(path: str | Path) -> None:
             left.unlink(missing_ok=True)
 
 
-def _host() -> str:
-    """This machine's name, as a part of a file name."""
-    return re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "here"
-
-
 def _alive(process: int) -> bool:
-    """Whether a process of this machine may still write: a dead one that nobody has taken leave of does not."""
+    """Whether a process of this machine may still write."""
+    if os.name != "posix":  # elsewhere signal 0 is not a question
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        return True
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except (OSError, IndexError):  # no Linux, or gone in between
-        return True
+        pass
+    return True
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -191,7 +243,7 @@ def files_below(root: str | Path, enter: Callable[[Path], bool] = lambda folder:
         enter: whether to look into a folder below.
 
     Raises:
-        ScoresepError: a folder cannot be read.
+        Unavailable: a folder cannot be read.
     """
     visited = set()
     for folder, inner, names in os.walk(root, onerror=_refuse, followlinks=True):
@@ -205,7 +257,9 @@ def files_below(root: str | Path, enter: Callable[[Path], bool] = lambda folder:
 
 
 def _refuse(fault: OSError) -> None:
-    raise ScoresepError(f"folder {fault.filename} cannot be read ({fault.strerror}); check its permissions")
+    raise Unavailable(
+        f"the folder cannot be read ({fault.strerror})", file=fault.filename, remedy="check its permissions"
+    )
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -223,7 +277,7 @@ def write_rows(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether there is such a folder; not if its name is too long to be one, or nobody may look."""
+    """Whether this is a folder; False if its name is too long, or nobody may look."""
     try:
         return Path(path).is_dir()
     except OSError:
@@ -231,7 +285,7 @@ def is_folder(path: str | Path) -> bool:
 
 
 def same_file(a: str | Path, b: str | Path) -> bool:
-    """Whether two names are of one file or folder; not if one is not there."""
+    """Whether two names are of one file or folder; False if one does not exist."""
     try:
         return Path(a).samefile(b)
     except OSError:
@@ -241,20 +295,26 @@ def same_file(a: str | Path, b: str | Path) -> bool:
 def existing_file(path: str | Path, what: str, remedy: str) -> Path:
     """Return `path` if it is a readable file.
 
+    Args:
+        what: what the file should be, for the message.
+        remedy: what to do if it is not there.
+
     Raises:
-        ScoresepError: it is missing, a folder or unreadable; `what` says what it should have been, `remedy` what to do.
+        NotFound: there is no such file.
+        WrongFormat: it is a folder or a device.
+        Unavailable: it cannot be read.
     """
     path = as_path(path, what)
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise ScoresepError(f"{what} {path} does not exist; {remedy}") from None
+        raise NotFound(f"the {what} does not exist", file=path, remedy=remedy) from None
     except OSError as fault:
-        raise ScoresepError(f"{what} {path} cannot be read ({fault.strerror}); {remedy}") from fault
+        raise Unavailable(f"the {what} cannot be read ({fault.strerror})", file=path, remedy=remedy) from fault
     if not path.is_file():
-        raise ScoresepError(f"{what} {path} is not a file; {remedy}")
+        raise WrongFormat(f"the {what} is not a file", file=path, remedy=remedy)
     if not os.access(path, os.R_OK):
-        raise ScoresepError(f"{what} {path} cannot be read; check its permissions")
+        raise Unavailable(f"the {what} cannot be read", file=path, remedy="check its permissions")
     return path
 
 
@@ -262,60 +322,43 @@ def as_path(path: object, what: str) -> Path:
     """The path that a program gave for `what`.
 
     Raises:
-        ScoresepError: it is neither a string nor a path, is empty, or cannot be a path.
+        InvalidValue: it is neither a string nor a path, is empty, or cannot be a path.
     """
-    named = isinstance(path, (str, os.PathLike)) and isinstance(name := os.fspath(path), str) and name
-    if not named or "\0" in name or not _encodable(name):
-        raise ScoresepError(f"the {what} is {described(path)}; give a path, as a string or a Path")
+    try:
+        name = os.fspath(path)  # type: ignore[call-overload]  # any object is refused below
+        valid = isinstance(name, str) and "\0" not in name and bool(os.fsencode(name))
+    except (TypeError, UnicodeEncodeError):  # no path; half a surrogate pair, which stands for no byte
+        valid = False
+    if not valid:
+        raise InvalidValue(f"the {what} is {described(path)}", remedy="give a path, as a string or a Path")
     return Path(name)
 
 
-def _encodable(name: str) -> bool:
-    """Whether a file can have this name: not with half a surrogate pair, which stands for no byte."""
-    try:
-        return bool(os.fsencode(name))
-    except UnicodeEncodeError:
-        return False
-
-
 def as_target(path: object, what: str) -> Path:
-    """The path of a file to write.
-
-    Raises:
-        ScoresepError: as `as_path`, or there is a folder or a device of this name, or a file where its folder should
-            be, or nobody may look.
-    """
-    path = as_path(path, what)
-    if is_folder(path):
-        raise ScoresepError(f"the {what} cannot be written to {path}, which is a folder; give the name of a file in it")
-    with writing(path):
-        if path.exists() and not path.is_file():
-            raise ScoresepError(f"the {what} cannot be written to {path}, which is a device; give the name of a file")
-        for folder in path.parents:
-            if folder.exists() and not folder.is_dir():
-                raise ScoresepError(f"the {what} cannot be written to {path}: {folder} is a file; give another place")
-    return path
+    """The path of a file to write; raises as `as_path` and `check_target` do."""
+    target = as_path(path, what)
+    check_target(target)
+    return target
 
 
 def check_writable(path: Path, what: str) -> None:
     """Refuse a file that will not be written, before the work whose result it is; nothing is left behind.
 
     Raises:
-        ScoresepError: as `as_target`, or the folder, or the nearest that is there, takes no file.
+        InvalidValue: as `as_path`.
+        Unwritable: as `check_target`, or the folder, or the nearest that exists, takes no file.
     """
     path = as_target(path, what)
     folder = next(folder for folder in path.absolute().parents if folder.is_dir())
-    try:
-        with writing(path), tempfile.TemporaryFile(dir=folder):
-            pass
-    except Unwritable:
-        raise
-    except OSError as fault:
-        raise ScoresepError(f"the {what} cannot be written to {path} ({fault.strerror}); give another place") from fault
+    with writing(path):
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except FileNotFoundError as fault:  # of a folder that exists and takes no files, such as /proc
+            raise PermissionError(errno.EACCES, fault.strerror) from fault
 
 
 def first_bytes(path: Path, count: int) -> bytes:
-    """The first bytes of a file, fewer where it has not so many; none of what cannot be read."""
+    """The first bytes of a file, fewer where it is shorter; none if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(count)

@@ -359,7 +359,7 @@ def test_no_usable_track(command, corpus_copy, here):
     for path in corpus_copy.glob("*/Track*/stems/S00.flac"):
         path.write_bytes(b"")
     refuses(
-        command(f"scoresep prepare slakh {corpus_copy} --jobs 1"), "no usable track", "S00.flac is not readable audio"
+        command(f"scoresep prepare slakh {corpus_copy} --jobs 1"), "no usable track", "S00.flac: not readable audio"
     )
     assert not (here / "cache.h5").exists()
 
@@ -396,7 +396,7 @@ def test_places_that_cannot_be_written(command, corpus, here, prepared):
     refuses(command(f"scoresep prepare slakh {corpus} --out folder --jobs 1"), "cannot write", "folder")
     refuses(command(f"scoresep train --stage 1 --steps 1 --cache {prepared} --run file {TINY}"), "cannot write", "file")
     ended = command(f"scoresep train --stage 1 --steps 1 --cache {prepared} --out folder {TINY}")
-    refuses(ended, "cannot be written", "folder")
+    refuses(ended, "cannot write", "folder")
 
 
 def test_a_full_disk(command, corpus, monkeypatch, here):
@@ -413,7 +413,7 @@ def test_a_full_disk(command, corpus, monkeypatch, here):
 @pytest.mark.parametrize("action", ["train --cache", "evaluate ckpt.pt --cache", "info"])
 def test_no_cache(command, here, trained, action):
     shutil.copy(trained, here / "ckpt.pt")
-    refuses(command(f"scoresep {action} none.h5"), "none.h5 does not exist")
+    refuses(command(f"scoresep {action} none.h5"), "none.h5: the cache does not exist")
 
 
 def test_files_that_are_no_caches(command, here, prepared, trained):
@@ -439,7 +439,7 @@ def test_files_that_are_no_checkpoints(command, here, prepared, trained, action)
     torch.save({"x": 1}, here / "foreign.pt")
     (here / "cut.pt").write_bytes(trained.read_bytes()[:5000])
     (here / "text.pt").write_text("hello")
-    refuses(command("scoresep " + action.format("none.pt")), "none.pt does not exist")
+    refuses(command("scoresep " + action.format("none.pt")), "none.pt: the checkpoint does not exist")
     refuses(command("scoresep " + action.format("foreign.pt")), "foreign.pt is not a checkpoint of scoresep")
     refuses(command("scoresep " + action.format("cut.pt")), "cut.pt is not a readable checkpoint")
     refuses(command("scoresep " + action.format("text.pt")), "text.pt is n")
@@ -478,7 +478,7 @@ def test_a_cache_without_a_training_split(command, corpus_copy):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("--config none.toml", ["none.toml does not exist", "mini, paper, taught"]),
+        ("--config none.toml", ["none.toml: the config does not exist", "mini, paper, taught"]),
         ("--config minni", ["unknown config 'minni'; did you mean 'mini'"]),
         ("--config bad.toml", ["bad.toml is not valid TOML"]),
         ("--set trunk.channels=8", ["unknown setting 'trunk'; it is called 'network' now"]),

@@ -123,7 +123,7 @@ def test_what_cannot_end_well_is_refused_before_the_work(
         ("ckpt.pt --out folder", ["folder", "give"]),
         ("ckpt.pt --out new.pt", ["new.pt is there and holds no figures", "--out"]),
         ("ckpt.pt new.pt --out ckpt.pt/a.json", ["ckpt.pt is a file"]),
-        ("ckpt.pt none.pt", ["none.pt does not exist"]),
+        ("ckpt.pt none.pt", ["none.pt: the checkpoint does not exist"]),
         ("ckpt.pt other.pt", ["content differs", "--cache"]),
         ("ckpt.pt new.pt --split tset", ["tset", "test"]),
     ):

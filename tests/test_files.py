@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
-from scoresep import files
-from scoresep.errors import ScoresepError
-from scoresep.files import as_target, existing_file, replacing, write_json, write_text
+from scoresep.errors import InvalidValue, NotFound, Unwritable, WrongFormat
+from scoresep.files import (
+    as_path,
+    as_target,
+    check_writable,
+    existing_file,
+    new_sink,
+    remove_stale,
+    replacing,
+    write_json,
+    write_text,
+    writing,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -50,39 +62,83 @@ def test_json_comes_back_and_refuses_what_is_not_json(tmp_path):
     assert names(tmp_path) == ["a.json"]
 
 
-def test_existing_file_names_what_is_missing_and_what_to_do(tmp_path):
-    with pytest.raises(ScoresepError, match=r"cache .*none\.h5 does not exist; make one"):
+def test_a_file_that_must_exist(tmp_path, refused):
+    with refused(NotFound, tmp_path / "none.h5") as info:
         existing_file(tmp_path / "none.h5", "cache", "make one")
-    with pytest.raises(ScoresepError, match="is not a file"):
+    assert "cache" in info.value.problem and info.value.remedy == "make one"
+    with refused(WrongFormat, tmp_path):
         existing_file(tmp_path, "cache", "make one")
     write_text(tmp_path / "a", "")
     assert existing_file(str(tmp_path / "a"), "cache", "") == tmp_path / "a"
 
 
-def test_what_a_dead_process_left_goes_even_if_nobody_has_waited_for_it(tmp_path):
-    child = subprocess.Popen([sys.executable, "-c", "pass"])
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays as a zombie
-    left = [tmp_path / f".a.{files._host()}-{process}.tmp.h5" for process in (child.pid, os.getpid())]
-    for path in left:
-        path.write_bytes(b"half")
-    files.remove_stale(tmp_path / "a.h5")
-    assert [path.exists() for path in left] == [False, True]
-    child.wait()
+@pytest.mark.parametrize("path", ["", "a\0b", None, 3, b"a", "\ud800"])
+def test_what_is_no_path_is_refused(path, refused):
+    with refused(InvalidValue):
+        as_path(path, "cache")
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    """A process that writes, as long as it lives, keeps its file."""
+    code = """
+import sys, time
+from scoresep.files import replacing
+with replacing(sys.argv[1]) as temporary:
+    temporary.write_bytes(b"half")
+    print(flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "a.h5")], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout and writer.stdout.readline()
+        remove_stale(tmp_path / "a.h5")
+        assert len(names(tmp_path)) == 1
+        writer.kill()
+    assert len(names(tmp_path)) == 1
+    remove_stale(tmp_path / "a.h5")
+    assert names(tmp_path) == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device")
-def test_no_file_takes_the_place_of_a_device():
-    with pytest.raises(ScoresepError, match="/dev/full"), replacing("/dev/full"):
+def test_no_file_takes_the_place_of_a_device(refused):
+    with refused(Unwritable, "/dev/full"), replacing("/dev/full"):
         raise AssertionError("it is to be written")
-    with pytest.raises(ScoresepError, match=r"/dev/full.*device"):
+    with refused(Unwritable, "/dev/full"):
         as_target("/dev/full", "picture")
     assert Path("/dev/full").is_char_device()
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")
-def test_a_folder_that_takes_no_files_is_named():
-    for path in ("/proc/a.json", "/proc/folder/a.json"):
-        with pytest.raises(files.Unwritable, match=rf"{path}.*another place"):
+def test_a_place_that_takes_no_file(tmp_path, refused):
+    write_text(tmp_path / "a", "")
+    for path in (tmp_path, tmp_path / "a" / "b.json", tmp_path / "a" / "b" / "c.json"):
+        with refused(Unwritable, path):
+            as_target(path, "picture")
+        with refused(Unwritable, path):
             write_json(path, {})
-    with pytest.raises(FileNotFoundError), files.writing("/tmp/a.json"):
+        with refused(Unwritable, path):
+            check_writable(path, "picture")
+    check_writable(tmp_path / "new" / "b.json", "picture")
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")
+def test_a_folder_that_takes_no_files_is_named(refused):
+    with refused(Unwritable, "/proc/a.json"):
+        check_writable(Path("/proc/a.json"), "figures")
+    with pytest.raises(FileNotFoundError), writing("/tmp/a.json"):
         Path("/nowhere/song.wav").read_bytes()  # what is read is another matter
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device")
+def test_a_sink_keeps_the_first_fault(tmp_path):
+    """What it writes to is a link to a device that is always full."""
+    (tmp_path / "temporary").symlink_to("/dev/full")
+    with pytest.raises(OSError) as info, new_sink(tmp_path / "temporary", tmp_path / "a.h5") as sink:
+        assert sink.write(b"some") == 4 and sink.write(memoryview(np.zeros(3))) == 24
+        sink.check()
+    assert (info.value.errno, info.value.filename) == (errno.ENOSPC, str(tmp_path / "a.h5"))
+
+
+def test_a_sink_is_a_file(tmp_path):
+    with new_sink(tmp_path / "a", tmp_path / "a") as sink:
+        soundfile.write(sink, np.arange(5) / 8, 8000, format="WAV", subtype="FLOAT")
+    assert soundfile.read(tmp_path / "a")[0].tolist() == [0, 0.125, 0.25, 0.375, 0.5]

@@ -14,7 +14,7 @@ import numpy as np
 
 from scoresep.arguments import as_audio, as_rate
 from scoresep.audio.decoding.recording import open_recording
-from scoresep.errors import ScoresepError
+from scoresep.audio.loading import average
 
 CHUNK = 1 << 16
 """Samples read at a time; fewer where there are more than two channels."""
@@ -39,7 +39,7 @@ class FileSource:
     """An audio file.
 
     Raises:
-        ScoresepError: as `open_recording`; while reading: truncated or damaged, or samples that are not numbers.
+        ScoresepError: as `open_recording`, and while reading as `Recording.blocks`.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -49,9 +49,7 @@ class FileSource:
 
     def chunks(self, dtype: type = np.float32) -> Iterator[np.ndarray]:
         """See `Source.chunks`."""
-        for chunk in self._recording.blocks(dtype, CHUNK):
-            _check_finite(chunk, self.path)
-            yield chunk
+        return self._recording.blocks(dtype, CHUNK)
 
 
 class ArraySource:
@@ -115,10 +113,4 @@ class Recorder:
 
 def mono(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     """Channels averaged: float32 (n, C) -> (n,) at a time, as `audio.loading.read_audio` does."""
-    for chunk in chunks:
-        yield chunk[:, 0] if chunk.shape[1] == 1 else chunk.mean(axis=1)
-
-
-def _check_finite(samples: np.ndarray, name: str | Path) -> None:
-    if not np.isfinite(samples).all():
-        raise ScoresepError(f"{name} holds samples that are not numbers; replace it")
+    return map(average, chunks)

@@ -123,7 +123,7 @@ class OverlapAdd:
         return self._complete(self._sound, self._weight)
 
     def _complete(self, sound: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        samples = (sound / np.maximum(weight, 1e-8)).reshape(*sound.shape[:-2], -1)
+        samples: np.ndarray = (sound / np.maximum(weight, 1e-8)).reshape(*sound.shape[:-2], -1)
         first = self._position
         self._position += samples.shape[-1]
         return samples[..., max(-first, 0) : max(self._samples - first, 0)]

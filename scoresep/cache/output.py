@@ -8,8 +8,7 @@ from pathlib import Path
 
 import h5py
 
-from scoresep.disk import Sink, new_sink
-from scoresep.files import replacing
+from scoresep.files import Sink, new_sink, replacing
 
 
 @contextmanager

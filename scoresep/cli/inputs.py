@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scoresep.audio.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, remedy
+from scoresep.audio.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, conversion
 from scoresep.errors import ScoresepError
 from scoresep.files import files_below, is_folder, same_file
 from scoresep.score.parts import SCORE_SUFFIXES
@@ -72,7 +72,7 @@ def unread_note(given: Sequence[str | Path]) -> str:
         return ""
     named = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
     count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-    return f"{count} of a format that is not read passed over ({named}); {remedy(paths[0].name)}"
+    return f"{count} of a format that is not read passed over ({named}); {conversion(paths[0])}"
 
 
 def _audio_below(folder: Path, out: Path) -> Iterator[Path]:

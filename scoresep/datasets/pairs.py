@@ -10,7 +10,7 @@ import os
 import unicodedata
 from pathlib import Path
 
-from scoresep.audio.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, remedy
+from scoresep.audio.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, conversion
 from scoresep.datasets.base import Corpus, Track
 from scoresep.datasets.splits import apply_split_file, assign_splits, deduplicated, read_split_csv
 from scoresep.errors import ScoresepError
@@ -89,7 +89,7 @@ def problem_of(name: str, files: list[Path], audio: list[Path], scores: list[Pat
             return f"{len(paths)} {kind} of one name ({', '.join(path.name for path in paths)}); keep one"
     if not audio and len(files) > len(scores):
         unread = next(path for path in files if path not in scores)
-        return f"{unread.name} is in a format that is not read; {remedy(unread.name)}"
+        return f"{unread.name} is in a format that is not read; {conversion(unread)}"
     if not scores:
         return f"{audio[0].name} has no score; put {audio[0].stem}.mid beside it"
     if not audio:

@@ -13,9 +13,8 @@ import pretty_midi
 import soundfile
 import yaml
 
-from scoresep.disk import new_sink
 from scoresep.errors import ScoresepError
-from scoresep.files import writing
+from scoresep.files import new_sink, writing
 from scoresep.instruments import DRUM_PROGRAM
 from scoresep.rendering.casting import as_played, written_program
 from scoresep.rendering.chain import Chain, apply_chain, described

@@ -13,9 +13,8 @@ import numpy as np
 import soundfile
 
 from scoresep.audio.source import Progress, Source
-from scoresep.disk import new_sink
 from scoresep.errors import ScoresepError, first_line
-from scoresep.files import remove_stale, replacing, system_name, writing
+from scoresep.files import new_sink, remove_stale, replacing, system_name, writing
 from scoresep.instruments import nearest
 
 SUBTYPES = {

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soundfile
-import soxr
 
-from scoresep.audio import loading as audio
-from scoresep.audio.loading import fit, read_audio, resample, sounding_spans
-from scoresep.errors import ScoresepError
+from scoresep.audio.loading import fit, read_audio, resample
+from scoresep.errors import Damaged, Mismatch, NotFound, WrongFormat
 
 
 def test_channels_are_averaged(tmp_path):
@@ -48,68 +46,11 @@ def test_channels_stay_apart_when_resampling():
     assert resampled[400:-400, 0] == pytest.approx(1.0, abs=1e-3) and not resampled[:, 1].any()
 
 
-def with_silence(rate: int, *seconds: float) -> np.ndarray:
-    """Noise and digital silence in turn, float32 (L,), with a few samples more so that no block ends with it."""
-    rng = np.random.default_rng(rate)
-    pieces = [rng.uniform(-0.9, 0.9, round(length * rate)) * (n % 2 == 0) for n, length in enumerate(seconds)]
-    return np.concatenate([*pieces, np.zeros(37)]).astype(np.float32)
-
-
-@pytest.mark.parametrize(
-    "rates", [(44100, 16000), (48000, 16000), (22050, 16000), (8000, 16000), (16000, 44100), (44100, 44099)]
-)
-@pytest.mark.parametrize("seconds", [(1.3, 2.2, 0.01, 1.1, 0.4), (0, 1.7, 0.9, 5.0), (0, 3.0, 0.001), (0.2, 0.3, 0.2)])
-def test_skipping_silence_is_resampling_the_whole(rates, seconds):
-    samples = with_silence(rates[0], *seconds)
-    whole = soxr.resample(samples, *rates, quality="HQ")
-    found = resample(samples, *rates)
-    assert len(found) == -(-len(samples) * rates[1] // rates[0]) and found.dtype == np.float32
-    assert np.abs(found - fit(whole, len(found))).max() < 1e-6
-
-
-def count_resampled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A list that grows by the samples of each call of soxr."""
-    lengths: list[int] = []
-    plain = soxr.resample
-
-    def counted(samples: np.ndarray, *arguments: object, **options: object) -> np.ndarray:
-        lengths.append(len(samples))
-        return plain(samples, *arguments, **options)
-
-    monkeypatch.setattr(audio.soxr, "resample", counted)
-    return lengths
-
-
-def test_only_what_sounds_is_resampled(monkeypatch):
-    lengths = count_resampled(monkeypatch)
-    resample(with_silence(44100, 1.0, 8.0, 1.0, 8.0), 44100, 16000)
-    assert len(lengths) == 2 and 2 * 44100 <= sum(lengths) <= 4 * 44100
-
-
-def test_stereo_is_silent_where_both_channels_are(monkeypatch):
-    lengths = count_resampled(monkeypatch)
-    stereo = np.zeros((44100 * 10, 2), dtype=np.float32)
-    stereo[44100, 0] = stereo[44100 * 9, 1] = 1.0
-    found = resample(stereo, 44100, 16000)
-    assert len(lengths) == 2 and sum(lengths) < 2 * 44100
-    assert np.abs(found - soxr.resample(stereo, 44100, 16000)).max() < 1e-6
-
-
 @pytest.mark.parametrize("shape", [(100,), (441000,), (441000, 2)])
-def test_silence_stays_silence_without_resampling(shape, monkeypatch):
-    lengths = count_resampled(monkeypatch)
-    found = resample(np.zeros(shape, dtype=np.float32), 44100, 16000)
-    assert found.shape == (-(-shape[0] * 160 // 441), *shape[1:]) and found.dtype == np.float32
-    assert not found.any() and not lengths
-
-
-def test_one_sample_is_enough_to_sound():
-    samples = np.zeros(1003, dtype=np.float32)
-    for at in range(len(samples)):
-        samples[at] = -1e-30
-        ((first, end),) = sounding_spans(samples, 100)
-        samples[at] = 0
-        assert first == max(at // 100 - 1, 0) * 100 and end == min((at // 100 + 2) * 100, 1003)
+def test_silence_stays_silence(shape):
+    resampled = resample(np.zeros(shape, dtype=np.float32), 44100, 16000)
+    assert resampled.shape == (-(-shape[0] * 160 // 441), *shape[1:]) and resampled.dtype == np.float32
+    assert not resampled.any()
 
 
 def test_reading_at_another_rate_resamples(tmp_path, make):
@@ -130,46 +71,52 @@ def test_fit_cuts_and_pads():
     assert fit(np.array([[1, 2]]), 2).tolist() == [[1, 2], [0, 0]]
 
 
-def test_truncated_wav_is_refused_and_named(tmp_path, make):
+def test_truncated_wav_is_refused_and_named(refused, tmp_path, make):
     """libsndfile reads what is there and says nothing."""
     path = tmp_path / "a.wav"
     soundfile.write(path, make.tone(60, 1.0), 16000, subtype="PCM_16")
     path.write_bytes(path.read_bytes()[:20000])
-    with pytest.raises(ScoresepError, match=r"a\.wav is truncated: 19956 of 32000 bytes"):
+    with refused(Damaged, path):
         read_audio(path)
 
 
-def test_truncated_flac_is_refused_and_named(tmp_path, make):
+def test_truncated_flac_is_refused_and_named(refused, tmp_path, make):
     path = tmp_path / "cut.flac"
     soundfile.write(path, make.tone(60, 2.0), 16000)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ScoresepError, match=r"cut\.flac"):
+    with refused(Damaged, path):
         read_audio(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no audio at all"])
-def test_what_is_no_audio_is_refused_and_named(tmp_path, content):
+@pytest.mark.parametrize(("content", "kind"), [(b"", Damaged), (b"no audio at all", WrongFormat)])
+def test_what_is_no_audio_is_refused_and_named(refused, tmp_path, content, kind):
     (tmp_path / "a.flac").write_bytes(content)
-    with pytest.raises(ScoresepError, match=r"a\.flac is not readable audio") as fault:
+    with refused(kind, tmp_path / "a.flac"):
         read_audio(tmp_path / "a.flac")
-    assert "\n" not in str(fault.value)
 
 
-def test_missing_file_is_refused_and_named(tmp_path):
-    with pytest.raises(ScoresepError, match=r"none\.wav"):
+def test_missing_file_is_refused_and_named(refused, tmp_path):
+    with refused(NotFound, tmp_path / "none.wav"):
         read_audio(tmp_path / "none.wav")
 
 
-def test_empty_audio_is_refused(tmp_path):
+def test_empty_audio_is_refused(refused, tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(0), 16000)
-    with pytest.raises(ScoresepError, match=r"a\.wav"):
+    with refused(Damaged, tmp_path / "a.wav"):
         read_audio(tmp_path / "a.wav")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_samples_that_are_no_numbers_are_refused(tmp_path, value):
+def test_samples_that_are_no_numbers_are_refused(refused, tmp_path, value):
     samples = np.zeros(100)
     samples[50] = value
     soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
-    with pytest.raises(ScoresepError, match="not numbers"):
+    with refused(Damaged, tmp_path / "a.wav"):
         read_audio(tmp_path / "a.wav")
+
+
+def test_another_number_of_channels_is_refused(tmp_path, refused):
+    soundfile.write(tmp_path / "a.wav", np.zeros((10, 2)), 16000)
+    assert len(read_audio(tmp_path / "a.wav", channels=2)[0]) == 10
+    with refused(Mismatch, tmp_path / "a.wav"):
+        read_audio(tmp_path / "a.wav", channels=1)

@@ -156,7 +156,7 @@ def test_cache_may_be_moved(cache, tmp_path):
 
 
 def test_missing_cache_is_named(tmp_path):
-    with pytest.raises(ScoresepError, match=r"cache .*none\.h5 does not exist; make one with `scoresep prepare"):
+    with pytest.raises(ScoresepError, match=r"none\.h5: the cache does not exist; make one with `scoresep prepare"):
         Cache(tmp_path / "none.h5")
     with pytest.raises(ScoresepError, match="is not a file"):
         Cache(tmp_path)
@@ -232,6 +232,6 @@ def test_missing_and_truncated_shards_are_named(cache_copy):
     with pytest.raises(ScoresepError, match=r"shard-00002\.h5 is not a readable shard"):
         Cache(cache_copy).magnitude(4)
     shard.unlink()
-    with pytest.raises(ScoresepError, match=r"shard .*shard-00002\.h5 does not exist; the cache is incomplete"):
+    with pytest.raises(ScoresepError, match=r"shard-00002\.h5: the shard does not exist; the cache is incomplete"):
         Cache(cache_copy).magnitude(4)
     assert len(Cache(cache_copy).magnitude(0)) == 94

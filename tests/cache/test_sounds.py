@@ -128,7 +128,7 @@ def test_stereo_stems_are_refused(make, tmp_path):
     folder = make.track(tmp_path / "Track00001", make.usual_stems(1))
     samples, rate = soundfile.read(folder / "stems" / "S00.flac")
     soundfile.write(folder / "stems" / "S00.flac", np.stack([samples, samples], axis=1), rate)
-    with pytest.raises(ScoresepError, match=r"S00\.flac has 2 channels where 1 is expected"):
+    with pytest.raises(ScoresepError, match=r"S00\.flac: has 2 channels"):
         compile_track(read_track(folder, "train"), CacheSettings())
 
 

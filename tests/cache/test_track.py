@@ -149,7 +149,7 @@ def silence(folder: Path) -> None:
 
 DAMAGES = {
     "truncated FLAC": (lambda folder: cut(folder / "stems" / "S01.flac"), r"S01\.flac"),
-    "empty FLAC": (lambda folder: (folder / "stems" / "S01.flac").write_bytes(b""), r"S01\.flac is not readable audio"),
+    "empty FLAC": (lambda folder: (folder / "stems" / "S01.flac").write_bytes(b""), r"S01\.flac: not readable audio"),
     "broken MIDI": (
         lambda folder: (folder / "MIDI" / "S00.mid").write_bytes(b"nothing"),
         r"S00\.mid is not a readable",
@@ -165,7 +165,7 @@ DAMAGES = {
         r"stem S02 has another length \(2\.50 s, the others 3\.00 s\)",
     ),
     "silence": (silence, "stem S00 is silent; its score has 7 notes"),
-    "NaN": (nan_wav, r"S01\.wav holds samples that are not numbers"),
+    "NaN": (nan_wav, r"S01\.wav: holds samples that are not numbers"),
     "text metadata": (lambda folder: (folder / "metadata.yaml").write_text("hello"), r"metadata\.yaml is unreadable"),
     "no metadata": (lambda folder: (folder / "metadata.yaml").unlink(), r"metadata\.yaml is missing"),
 }

@@ -157,7 +157,7 @@ def test_progress(checkpoint_path: Path) -> None:
 
 
 def test_missing_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(ScoresepError, match=r"checkpoint .*none\.pt does not exist"):
+    with pytest.raises(ScoresepError, match=r"none\.pt: the checkpoint does not exist"):
         evaluate(tmp_path / "none.pt")
 
 

@@ -135,7 +135,7 @@ def test_a_cache_is_no_checkpoint(prepared):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(ScoresepError, match=r"checkpoint .*none\.pt does not exist; make one with `scoresep train"):
+    with pytest.raises(ScoresepError, match=r"none\.pt: the checkpoint does not exist; make one with `scoresep train"):
         load_checkpoint(tmp_path / "none.pt")
 
 

@@ -397,7 +397,7 @@ def test_wrong_folders(tmp_path, corpus):
         render_corpus(empty / "bad.mid", SMALL, jobs=1)
     with pytest.raises(ScoresepError, match="0 jobs"):
         render_corpus(tmp_path / "c", SMALL, jobs=0)
-    with pytest.raises(ScoresepError, match=r"none\.sf2 does not exist"):
+    with pytest.raises(ScoresepError, match=r"none\.sf2: the .*does not exist"):
         render_corpus(tmp_path / "c", RenderSettings(soundfonts=(tmp_path / "none.sf2",)), jobs=1)
     assert not (tmp_path / "c").exists()
 

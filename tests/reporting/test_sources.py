@@ -75,8 +75,8 @@ def test_what_is_named_must_be_there(made, tmp_path: Path) -> None:
         ([tmp_path / "text.json"], {}, "is no result of `scoresep evaluate`"),
         ([made.run, made.run], {}, "two of a kind"),
         ([made.metrics], {"split": "tset"}, "no track in the split 'tset'"),
-        ([made.metrics], {"cache": tmp_path / "no.h5"}, "cache .*no.h5 does not exist"),
-        ([made.metrics], {"checkpoint": tmp_path / "no.pt"}, "checkpoint .*no.pt does not exist"),
+        ([made.metrics], {"cache": tmp_path / "no.h5"}, "no.h5: the cache does not exist"),
+        ([made.metrics], {"checkpoint": tmp_path / "no.pt"}, "no.pt: the checkpoint does not exist"),
     ]
     for paths, options, words in cases:
         with pytest.raises(ScoresepError, match=words):

@@ -73,7 +73,7 @@ def test_training_reads_neither_stems_nor_audio():
 
 def test_a_missing_shard_is_named(cache_copy):
     shards(cache_copy)[0].unlink()
-    with pytest.raises(ScoresepError, match=r"shard .*shard-00000\.h5 does not exist"):
+    with pytest.raises(ScoresepError, match=r"shard-00000\.h5: the shard does not exist"):
         ShardClips(Cache(cache_copy), 20)([(0, 0)])
 
 
@@ -91,7 +91,7 @@ def test_a_shard_that_cannot_be_read_is_named_with_the_reason(cache, tmp_path):
     folder = os.open(tmp_path, os.O_RDONLY)
     os.dup2(folder, reader.shard(0).file)
     os.close(folder)
-    with pytest.raises(ScoresepError, match=r"shard-00000\.h5 cannot be read \(Is a directory\)"):
+    with pytest.raises(ScoresepError, match=r"shard-00000\.h5.* cannot be read \(Is a directory\)"):
         reader([(0, 0)])
 
 

@@ -190,6 +190,6 @@ def test_progress_of_both_passes_ends_at_the_end(model: Model, tmp_path: Path) -
 def test_bad_audio_writes_no_midi(model: Model, tmp_path: Path) -> None:
     song = tmp_path / "text.wav"
     song.write_text("not audio")
-    with pytest.raises(ScoresepError, match="is not readable audio"):
+    with pytest.raises(ScoresepError, match="not readable audio"):
         transcribe_file(song, model, tmp_path / "text.mid")
     assert not (tmp_path / "text.mid").exists()

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scoresep.audio.decoding import mpeg
-from scoresep.audio.decoding.splice import Stream, patched
-from scoresep.errors import ScoresepError
+from scoresep.audio.decoding.formats import REPLACE
+from scoresep.audio.decoding.splice import Bytes, Stream, patched
+from scoresep.errors import Damaged
 
 MPEG_TAGS = (0x50, 0x55)
 """Formats of a WAV file that are MPEG audio (RFC 2361)."""
@@ -87,11 +88,11 @@ class Chunk:
         return all(32 <= byte < 127 for byte in self.name)
 
 
-def find_streams(name: str, data: bytes) -> list[Stream]:
+def find_streams(name: str, data: Bytes) -> list[Stream]:
     """The sound of a file in chunks; none if it is of a kind that holds no audio, like AVI.
 
     Raises:
-        ScoresepError: it was cut, or there is no sound in it.
+        Damaged: it was cut, or there is no sound in it.
     """
     layout = LAYOUTS[data[:4]]
     if layout.kinds and data[8:12] not in layout.kinds:
@@ -102,7 +103,7 @@ def find_streams(name: str, data: bytes) -> list[Stream]:
         if chunk.name == layout.sound:
             break
     else:
-        raise ScoresepError(f"{name} is not readable audio (it ends before its sound begins); replace it")
+        raise Damaged("truncated: it ends before its sound begins", file=name, remedy=REPLACE)
     sound, wide = before[layout.sound], before.get(b"ds64")
     first = sound.first + layout.lead
     if layout is AIFF:
@@ -111,54 +112,54 @@ def find_streams(name: str, data: bytes) -> list[Stream]:
     if wide and field == LARGEST:
         field = int.from_bytes(data[wide.first + 8 : wide.first + 16], "little")
         following = first + field
-    said = field - (first - (sound.at if layout.inclusive else sound.first))
-    end = find_end(name, len(data), first, field, said, _ends_with_chunks(data, layout, following))
+    stated = field - (first - (sound.at if layout.inclusive else sound.first))
+    end = find_end(name, len(data), first, field, stated, _ends_with_chunks(data, layout, following))
     tag = before.get(b"fmt ")
     if layout in (WAV, RIFX) and tag and _number(data, tag.first, 2, layout) in MPEG_TAGS:
         return mpeg.find_streams(name, data, first, end)
-    if end == first + said and data[:4] != b"BW64":  # which libsndfile knows as RF64 only
+    if end == first + stated and data[:4] != b"BW64":  # which libsndfile knows as RF64 only
         return [Stream([(0, len(data))])]
     return [Stream(patched(len(data), _changes(layout, before, end)))]
 
 
-def find_au(name: str, data: bytes) -> list[Stream]:
+def find_au(name: str, data: Bytes) -> list[Stream]:
     """The sound of an AU file (its first four bytes are in `AU_ORDERS`).
 
     Raises:
-        ScoresepError: it was cut.
+        Damaged: it was cut.
     """
-    first, said = struct.unpack(AU_ORDERS[data[:4]] + "II", data[4:12].ljust(8, b"\0"))
-    end = find_end(name, len(data), first, said, said, False)
+    first, stated = struct.unpack(AU_ORDERS[data[:4]] + "II", data[4:12].ljust(8, b"\0"))
+    end = find_end(name, len(data), first, stated, stated, False)
     size = struct.pack(AU_ORDERS[data[:4]] + "I", min(end - first, LARGEST))
     return [Stream(patched(len(data), [(8, 12, size)]))]
 
 
-def find_end(name: str, size: int, first: int, field: int, said: int, chained: bool) -> int:
+def find_end(name: str, size: int, first: int, field: int, stated: int, chained: bool) -> int:
     """Where the sound ends.
 
     Args:
         size: bytes of the file.
         first: where the sound begins.
-        field: its length as it stands in the file, `said` without what is no sound.
+        field: its length as it stands in the file, `stated` without what is no sound.
         chained: whether nothing but chunks follows a sound of that length.
 
     Raises:
-        ScoresepError: it was cut.
+        Damaged: it was cut.
     """
-    there = size - first
+    left = size - first
     tops = (1 << 31, 1 << 32, 1 << 63, 1 << 64)
-    if said <= 0 or any(abs(field - top) <= SLACK for top in tops):
-        return max(first, first + said if chained and said <= there else size)
-    if said > there:
-        raise ScoresepError(f"{name} is truncated: {max(there, 0)} of {said} bytes of sound; replace it")
-    return first + said
+    if stated <= 0 or any(abs(field - top) <= SLACK for top in tops):
+        return max(first, first + stated if chained and stated <= left else size)
+    if stated > left:
+        raise Damaged(f"truncated: {max(left, 0)} of {stated} bytes of sound", file=name, remedy=REPLACE)
+    return first + stated
 
 
-def _number(data: bytes, at: int, width: int, layout: Layout) -> int:
+def _number(data: Bytes, at: int, width: int, layout: Layout) -> int:
     return int.from_bytes(data[at : at + width], "big" if layout.order == ">" else "little")
 
 
-def _chunks(data: bytes, layout: Layout, at: int) -> Iterator[Chunk]:
+def _chunks(data: Bytes, layout: Layout, at: int) -> Iterator[Chunk]:
     """The chunks from `at` to the end or the first that is none."""
     while at + layout.label + layout.width <= len(data):
         chunk = _chunk(data, layout, at)
@@ -171,14 +172,14 @@ def _chunks(data: bytes, layout: Layout, at: int) -> Iterator[Chunk]:
         at = chunk.following
 
 
-def _chunk(data: bytes, layout: Layout, at: int) -> Chunk:
+def _chunk(data: Bytes, layout: Layout, at: int) -> Chunk:
     first = at + layout.label + layout.width
     field = _number(data, at + layout.label, layout.width, layout)
     end = max((at if layout.inclusive else first) + field, first)
     return Chunk(data[at : at + 4], at, first, -(-end // layout.align) * layout.align, field)
 
 
-def _ends_with_chunks(data: bytes, layout: Layout, at: int) -> bool:
+def _ends_with_chunks(data: Bytes, layout: Layout, at: int) -> bool:
     """Whether from `at` on there are chunks up to the end of the file."""
     for chunk in _chunks(data, layout, at):
         at = chunk.following
@@ -189,24 +190,24 @@ def _changes(layout: Layout, before: dict[bytes, Chunk], end: int) -> list[tuple
     """What makes a header right whose sound reaches to `end`, for `patched`."""
     sound = before[layout.sound]
     at = sound.at + layout.label
-    own = (at, sound.first, layout.pack(end - (sound.at if layout.inclusive else sound.first)))
+    size = (at, sound.first, layout.pack(end - (sound.at if layout.inclusive else sound.first)))
     if layout is CAF:
-        return [own]
+        return [size]
     if layout is WAV and (end > LARGEST or b"ds64" in before):
         return _wide_changes(before, end)
     whole = (layout.label, layout.label + layout.width, layout.pack(end if layout.inclusive else end - 8))
     if layout is WAV:
-        return [(0, 4, b"RIFF"), whole, own]
+        return [(0, 4, b"RIFF"), whole, size]
     if comm := before.get(b"COMM"):
-        return [whole, (comm.first + 2, comm.first + 6, layout.pack(LARGEST)), own]  # its number of samples
-    return [whole, own]
+        return [whole, (comm.first + 2, comm.first + 6, layout.pack(LARGEST)), size]  # its number of samples
+    return [whole, size]
 
 
 def _wide_changes(before: dict[bytes, Chunk], end: int) -> list[tuple[int, int, bytes]]:
     """`_changes` with sizes of 64 bits, in the chunk that is there or a new one."""
     sound, wide = before[WAV.sound], before.get(b"ds64")
     sizes = struct.pack("<QQQ", end - 8, end - sound.first, 0)
-    own = (sound.first - 4, sound.first, WAV.pack(LARGEST))
+    size = (sound.first - 4, sound.first, WAV.pack(LARGEST))
     if wide:
-        return [(0, 4, b"RF64"), (wide.first, wide.first + 24, sizes), own]
-    return [(0, 12, b"RF64" + WAV.pack(LARGEST) + b"WAVEds64" + WAV.pack(28) + sizes + bytes(4)), own]
+        return [(0, 4, b"RF64"), (wide.first, wide.first + 24, sizes), size]
+    return [(0, 12, b"RF64" + WAV.pack(LARGEST) + b"WAVEds64" + WAV.pack(28) + sizes + bytes(4)), size]

@@ -25,6 +25,8 @@ UNREAD_SUFFIXES = (
     *(".tta", ".ac3", ".dts", ".amr", ".ra", ".dsf", ".dff", ".spx", ".voc", ".8svx", ".sph", ".sd2", ".gsm"),
 )
 """Audio that is not read; in folders it is named."""
+REPLACE = "replace it"
+"""The remedy for a file that is cut or damaged."""
 _LAYER3 = (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB)
 """Second bytes of MPEG audio's headers, layer III; the third is below 12 where the bit rate is free."""
 UNREAD = (
@@ -56,8 +58,8 @@ def unread_format(head: bytes) -> str:
     return next((name for at, magic, name in UNREAD if head[at : at + len(magic)] == magic), "")
 
 
-def remedy(name: str) -> str:
-    """How a file of that name becomes one that is read."""
+def conversion(name: str | PurePath) -> str:
+    """The remedy for a file that is not read: a command that converts it."""
     path = PurePath(name)
     wanted = f"{path.stem}{'.flac' if path.suffix.lower() == '.wav' else '.wav'}"
-    return f"convert it: ffmpeg -i {quote(name)} {quote(wanted)}"
+    return f"convert it: ffmpeg -i {quote(path.name)} {quote(wanted)}"

@@ -12,9 +12,9 @@ import struct
 from dataclasses import dataclass
 from functools import cache
 
-from scoresep.audio.decoding.formats import remedy
-from scoresep.audio.decoding.splice import Part, Stream
-from scoresep.errors import ScoresepError
+from scoresep.audio.decoding.formats import REPLACE, conversion
+from scoresep.audio.decoding.splice import Bytes, Part, Stream
+from scoresep.errors import Damaged, WrongFormat
 
 MPEG1, MPEG2, MPEG25 = 3, 2, 0
 LAYER1, LAYER2, LAYER3 = 3, 2, 1
@@ -75,35 +75,35 @@ class Head:
     followed: bool = True
 
 
-def find_streams(name: str, data: bytes, start: int, end: int) -> list[Stream]:
+def find_streams(name: str, data: Bytes, start: int, end: int) -> list[Stream]:
     """The frames of `data` from `start` to before `end`; none if there is no MPEG audio.
 
     Raises:
-        ScoresepError: it is cut, damaged or changes its rate or channels.
+        Damaged: it is cut or damaged.
+        WrongFormat: it changes its rate or channels.
     """
     end -= 128 * (data[max(end - 128, 0) : end][:3] == b"TAG")  # else a last frame that was cut would go on in it
     first = _next_frame(data, start, end, SEARCHED)
     if first is None and data[start : start + 3] == b"ID3":
-        raise ScoresepError(f"{name} is truncated: it ends within its tags; replace it")
+        raise Damaged("truncated: it ends within its tags", file=name, remedy=REPLACE)
     if first is None:
         return []
     walk = _walk(name, data, first, end)
     head = read_head(data, first)
-    found, size = max(walk.frames - (head is not None), 0), sum(b - a for a, b in walk.spans)
-    more = head.frames - found if head else 0
-    if walk.cut or (more > 0 and not (more == 1 and head.size is not None and head.size <= size)):
-        said = f"{found} of {head.frames} frames" if more > 0 else f"its last frame, after {found} others, is not whole"
-        raise ScoresepError(f"{name} is truncated: {said}; replace it")
+    count, size = max(walk.frames - (head is not None), 0), sum(b - a for a, b in walk.spans)
+    more = head.frames - count if head else 0
+    if walk.cut or (more > 0 and not (more == 1 and head and head.size is not None and head.size <= size)):
+        whole = f"its last frame, after {count} others, is not whole"
+        detail = f"{count} of {head.frames} frames" if head and more > 0 else whole
+        raise Damaged(f"truncated: {detail}", file=name, remedy=REPLACE)
     if head and head.followed and not more:
-        return [Stream(walk.spans)]
-    spans: list[Part] = [*walk.spans]
-    if head:
-        spans[0] = (first + frame_length(data, first), walk.spans[0][1])
+        return [Stream([*walk.spans])]
+    begin = first + frame_length(data, first) if head else first
+    spans: list[Part] = [(begin, walk.spans[0][1]), *walk.spans[1:]]
     skip = head.delay + DECODER_DELAY if head and head.delay is not None else 0
-    samples = max(found * _samples(data[first + 1]) - skip, 0)
-    begin = spans[0][0]
-    room = max(found * (frame_length(data, begin) + 1) - size, 0) + 4096  # for libsndfile's estimate, never read
-    seen = spans if found < CHAIN else []  # libsndfile wants more than one
+    samples = max(count * _samples(data[first + 1]) - skip, 0)
+    room = max(count * (frame_length(data, begin) + 1) - size, 0) + 4096  # for libsndfile's estimate, never read
+    seen = spans if count < CHAIN else []  # libsndfile wants more than one
     return [Stream([*spans, *seen, room], samples, skip)]
 
 
@@ -126,14 +126,14 @@ def _lengths() -> dict[int, int]:
     return lengths
 
 
-def frame_length(data: bytes, at: int) -> int:
+def frame_length(data: Bytes, at: int) -> int:
     """Bytes of the frame whose header stands at `at`; 0 if none does."""
     if len(data) < at + 4 or data[at] != 0xFF:
         return 0
     return _lengths().get(data[at + 1] << 8 | data[at + 2], 0)
 
 
-def _kind(data: bytes, at: int) -> tuple[int, int, bool]:
+def _kind(data: Bytes, at: int) -> tuple[int, int, bool]:
     """What the frames of one stream have in common: version and layer, rate, whether it is mono."""
     return data[at + 1] & 0xFE, data[at + 2] & 0x0C, data[at + 3] >> 6 == 3
 
@@ -144,7 +144,7 @@ def _samples(second: int) -> int:
     return 384 if layer == LAYER1 else 1152 if version == MPEG1 or layer == LAYER2 else 576
 
 
-def _begins(data: bytes, at: int, end: int, *, few: bool) -> bool:
+def _begins(data: Bytes, at: int, end: int, *, few: bool) -> bool:
     """Whether frames of one kind stand at `at`: `CHAIN` whole ones or, with `few`, fewer up to the end or a tag."""
     kind = None
     for n in range(CHAIN):
@@ -157,7 +157,7 @@ def _begins(data: bytes, at: int, end: int, *, few: bool) -> bool:
     return True
 
 
-def _next_frame(data: bytes, start: int, end: int, searched: int) -> int | None:
+def _next_frame(data: Bytes, start: int, end: int, searched: int) -> int | None:
     """Where frames begin, at `start` or after tags, zeros that fill up, and up to `searched` bytes of no meaning."""
     start = after_tags(data, start, end)
     if _begins(data, start, end, few=True):
@@ -172,11 +172,12 @@ def _next_frame(data: bytes, start: int, end: int, searched: int) -> int | None:
     return None
 
 
-def _walk(name: str, data: bytes, first: int, end: int) -> Walk:
+def _walk(name: str, data: Bytes, first: int, end: int) -> Walk:
     """From frame to frame.
 
     Raises:
-        ScoresepError: other bytes than tags lie between, or the frames change their kind.
+        Damaged: other bytes than tags lie between.
+        WrongFormat: the frames change their kind.
     """
     lengths, kind = _lengths(), _kind(data, first)
     spans, begin, at, frames = [], first, first, 0
@@ -193,11 +194,11 @@ def _walk(name: str, data: bytes, first: int, end: int) -> Walk:
         if following is None:
             return Walk(spans, frames, cut=False)
         if _kind(data, following) != kind:
-            raise ScoresepError(f"{name} changes its rate or channels at byte {following}; {remedy(name)}")
+            problem = f"changes its rate or channels at byte {following}"
+            raise WrongFormat(problem, file=name, remedy=conversion(name))
         if following != after:
-            raise ScoresepError(
-                f"{name} is damaged: {following - after} bytes from byte {after} on are no sound; replace it"
-            )
+            problem = f"damaged: {following - after} bytes from byte {after} on are no sound"
+            raise Damaged(problem, file=name, remedy=REPLACE)
         begin = at = following
     if at > begin:
         spans.append((begin, at))
@@ -205,7 +206,7 @@ def _walk(name: str, data: bytes, first: int, end: int) -> Walk:
     return Walk(spans, frames, cut=rest[:1] == b"\xff" and (len(rest) < 2 or rest[1] & 0xFE == kind[0]))
 
 
-def tag_length(data: bytes, at: int, end: int) -> int:
+def tag_length(data: Bytes, at: int, end: int) -> int:
     """Bytes of the tag that stands at `at`: ID3v1, ID3v2 (section 3.1), APEv2, Lyrics3; 0 if none does."""
     mark = data[at : at + 16]
     if mark[:3] == b"ID3" and len(mark) >= 10 and not any(byte & 0x80 for byte in mark[6:10]):
@@ -224,14 +225,14 @@ def tag_length(data: bytes, at: int, end: int) -> int:
     return size if at + size <= end else 0
 
 
-def after_tags(data: bytes, at: int, end: int) -> int:
+def after_tags(data: Bytes, at: int, end: int) -> int:
     """The first byte from `at` on that is in no tag."""
     while length := tag_length(data, at, end):
         at += length
     return at
 
 
-def read_head(data: bytes, at: int) -> Head | None:
+def read_head(data: Bytes, at: int) -> Head | None:
     """What a Xing, Info or VBRI frame at `at` says, if it is one that tells the number of frames."""
     frame = data[at : at + 256].ljust(256, b"\0")
     second, mono = frame[1], frame[3] >> 6 == 3

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from scoresep.audio.decoding import chunked, flac, mpeg, ogg
-from scoresep.audio.decoding.formats import FORMATS, remedy, unread_format
+from scoresep.audio.decoding import chunked, mpeg, xiph
+from scoresep.audio.decoding.formats import FORMATS, REPLACE, conversion, unread_format
 from scoresep.audio.decoding.splice import Spliced, Stream
-from scoresep.errors import ScoresepError, first_line
+from scoresep.errors import Damaged, WrongFormat, first_line
 from scoresep.files import existing_file
 from scoresep.grid import HIGHEST_RATE, LOWEST_RATE
 
@@ -33,7 +33,7 @@ FAULTS = (soundfile.SoundFileError, OSError, ValueError, TypeError)
 """What soundfile raises for files that are at fault."""
 
 
-class _Straight(soundfile.SoundFile):
+class _Straight(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
     """A file that is read without seeking."""
 
     def seekable(self) -> bool:
@@ -68,33 +68,35 @@ class Recording:
             size: samples at a time at most; fewer where there are more than two channels.
 
         Raises:
-            ScoresepError: the file ends before that, or is damaged.
+            Damaged: the file ends before that, cannot be read, or holds NaN or infinite samples.
         """
         count = 0
         for stream in self.streams:
             for block in _decoded(self.path, stream, max(2 * size // max(self.channels, 2), 1), dtype):
+                if not self.integers and not np.isfinite(block).all():
+                    raise Damaged("holds samples that are not numbers", file=self.path, remedy=REPLACE)
                 count += len(block)
                 yield block
         if count != self.samples:
-            raise ScoresepError(f"{self.path} is truncated: {count} of {self.samples} samples; replace it")
+            raise Damaged(f"truncated: {count} of {self.samples} samples", file=self.path, remedy=REPLACE)
 
 
 def open_recording(path: str | Path) -> Recording:
     """Find out what an audio file holds; no samples are decoded unless only that tells how many there are.
 
     Raises:
-        ScoresepError: no such file, not audio that is read, truncated, damaged, no samples, a header that cannot be
-            true.
+        NotFound: no such file.
+        WrongFormat: it is not audio, or of a format that is not read.
+        Damaged: it is truncated or damaged, holds no samples, or its header cannot be true.
     """
     path = existing_file(path, "audio file", "check the name")
-    found = [_inspect(path, stream) for stream in _find_streams(path)]
-    if any((one.rate, one.channels) != (found[0].rate, found[0].channels) for one in found):
-        raise ScoresepError(f"{path} changes its rate or channels within; {remedy(path.name)}")
-    samples = sum(one.samples for one in found)
+    links = [_inspect(path, stream) for stream in _find_streams(path)]
+    if any((link.rate, link.channels) != (links[0].rate, links[0].channels) for link in links):
+        raise WrongFormat("changes its rate or channels within", file=path, remedy=conversion(path))
+    samples = sum(link.samples for link in links)
     if not samples:
-        raise ScoresepError(f"{path} is empty: it holds no samples; leave it out")
-    streams = tuple(stream for one in found for stream in one.streams)
-    return replace(found[0], samples=samples, streams=streams)
+        raise Damaged("empty: it holds no samples", file=path, remedy="leave it out")
+    return replace(links[0], samples=samples, streams=tuple(stream for link in links for stream in link.streams))
 
 
 @contextmanager
@@ -108,10 +110,11 @@ def _find_streams(path: Path) -> list[Stream]:
         with _mapped(path) as data:
             streams = _streams_of(str(path), data)
     except (OSError, ValueError) as fault:  # ValueError: it has no bytes
-        said = first_line(fault) if path.stat().st_size else "it is a file of no bytes"
-        raise ScoresepError(f"{path} is not readable audio ({said}); replace or remove it") from fault
+        reason = first_line(fault) if path.stat().st_size else "it is a file of no bytes"
+        raise Damaged(f"not readable audio ({reason})", file=path, remedy="replace or remove it") from fault
     if not streams:
-        raise ScoresepError(f"{path} is not readable audio (it is no {FORMATS} file); convert it to WAV or FLAC")
+        problem = f"not readable audio (it is no {FORMATS} file)"
+        raise WrongFormat(problem, file=path, remedy="convert it to WAV or FLAC")
     return streams
 
 
@@ -120,28 +123,29 @@ def _streams_of(name: str, data: mmap.mmap) -> list[Stream]:
     start = mpeg.after_tags(data, 0, len(data))
     head = data[start : start + 32]
     if other := unread_format(head):
-        raise ScoresepError(f"{name} is {other}, which is not read; {remedy(Path(name).name)}")
+        raise WrongFormat(f"{other} is not read", file=name, remedy=conversion(name))
     if not start and head[:4] in chunked.LAYOUTS:
         return chunked.find_streams(name, data)
     if not start and head[:4] in chunked.AU_ORDERS:
         return chunked.find_au(name, data)
     if head[:4] == b"fLaC":
-        return flac.find_streams(data, start)
+        return xiph.find_flac(data, start)
     if head[:4] == b"OggS":
-        return ogg.find_streams(name, data, start)
+        return xiph.find_ogg(name, data, start)
     return mpeg.find_streams(name, data, start, len(data))
 
 
 def _inspect(path: Path, stream: Stream) -> Recording:
     """What one stream of a file holds."""
     with _opened(path, stream) as file:
-        said = file.frames if stream.samples is None else stream.samples
+        stated = file.frames if stream.samples is None else stream.samples
         rate, channels, integers = file.samplerate, file.channels, file.subtype.startswith("PCM_")
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise ScoresepError(f"{path} is damaged: its header says {rate} Hz; replace it")
-    if said > MOST_SAMPLES_A_BYTE * path.stat().st_size:
-        raise ScoresepError(f"{path} is damaged: its header says {said} samples, more than it can hold; replace it")
-    samples = said or sum(map(len, _decoded(path, stream, max(BLOCK // channels, 1), np.float32)))
+        raise Damaged(f"damaged: its header says {rate} Hz", file=path, remedy=REPLACE)
+    if stated > MOST_SAMPLES_A_BYTE * path.stat().st_size:
+        problem = f"damaged: its header says {stated} samples, more than it can hold"
+        raise Damaged(problem, file=path, remedy=REPLACE)
+    samples = stated or sum(map(len, _decoded(path, stream, max(BLOCK // channels, 1), np.float32)))
     return Recording(path, rate, channels, samples, integers, (replace(stream, samples=samples),))
 
 
@@ -155,9 +159,9 @@ def _decoded(path: Path, stream: Stream, size: int, dtype: type) -> Iterator[np.
                 yield block[skip:]
             skip = max(skip - len(block), 0)
         if stream.last and stream.samples and not left and _goes_on(path, file):
-            raise ScoresepError(f"{path} holds more than the samples its header tells of; {remedy(path.name)}")
+            raise WrongFormat("holds more samples than its header says", file=path, remedy=conversion(path))
         if damage := re.search(r"^Ogg.*(unexpected|Corrupt|a hole at|Junk|lacks).*", file.extra_info, re.MULTILINE):
-            raise ScoresepError(f"{path} is damaged ({damage[0].strip()}); replace it")
+            raise Damaged(f"damaged ({damage[0].strip()})", file=path, remedy=REPLACE)
 
 
 @contextmanager
@@ -169,20 +173,20 @@ def _opened(path: Path, stream: Stream) -> Iterator[soundfile.SoundFile]:
             if file.subtype == "OPUS":
                 file.seek(0)  # else samples before the first are not left out where the stream's clock begins late
         except FAULTS as fault:
-            raise ScoresepError(
-                f"{path} is not readable audio ({_said(fault)}); replace it, or convert it to WAV or FLAC"
-            ) from fault
+            problem = f"not readable audio ({_reason(fault)})"
+            raise Damaged(problem, file=path, remedy="replace it, or convert it to WAV or FLAC") from fault
         yield file
 
 
 def _read(path: Path, file: soundfile.SoundFile, count: int, dtype: type) -> np.ndarray:
     try:
-        return file.read(count, dtype=np.dtype(dtype).name, always_2d=True)
+        block: np.ndarray = file.read(count, dtype=np.dtype(dtype).name, always_2d=True)
+        return block
     except FAULTS as fault:
-        raise ScoresepError(f"{path} cannot be read to its end ({_said(fault)}); replace it") from fault
+        raise Damaged(f"cannot be read to its end ({_reason(fault)})", file=path, remedy=REPLACE) from fault
 
 
-def _said(fault: Exception) -> str:
+def _reason(fault: Exception) -> str:
     """What libsndfile says, without soundfile's name for the object that it reads from."""
     return fault.error_string if isinstance(fault, soundfile.LibsndfileError) else first_line(fault)
 
@@ -193,4 +197,4 @@ def _goes_on(path: Path, file: soundfile.SoundFile) -> bool:
         return len(file.read(1)) > 0
     except FAULTS:  # bytes that are no sound
         with _mapped(path) as data:
-            return data.find(flac.START) != data.rfind(flac.START)
+            return data.find(xiph.START) != data.rfind(xiph.START)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import mmap
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
+Bytes = bytes | mmap.mmap
+"""The contents of a file."""
 Part = bytes | int | tuple[int, int]
 """Bytes as they are, so many zeros, or those of a file from the first to before the second offset."""
 
@@ -38,7 +41,7 @@ class Spliced(io.RawIOBase):
         super().__init__()
         self._parts = parts
         self._ends = list(accumulate(map(length_of, parts)))
-        self._file: BinaryIO = path.open("rb", buffering=0)
+        self._file = io.FileIO(path)
         self._at = 0
 
     def readable(self) -> bool:
@@ -55,7 +58,7 @@ class Spliced(io.RawIOBase):
         self._at = max(base + offset, 0)
         return self._at
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         n = bisect_right(self._ends, self._at)
         if n == len(self._ends):
             return 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import Damaged
 
 OPEN_32 = (0, 0x7FFFF000, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0x80000000, 0x80000024, 0xFFFFFFFF, 0xFFFFFFFF - 44)
 OPEN_64 = (0, *OPEN_32[1:], (1 << 63) - 1, (1 << 64) - 1)
@@ -137,21 +137,21 @@ def test_chunks_before_and_after_are_no_sound(
     np.testing.assert_array_equal(read(path), samples)
 
 
-def test_an_empty_sound_with_chunks_after_it_is_empty(tmp_path: Path, sound: Callable, read: Callable) -> None:
+def test_an_empty_sound_with_chunks_after_it_is_empty(refused, tmp_path: Path, sound: Callable, read: Callable) -> None:
     path = tmp_path / "a.wav"
     content, _ = made(path, sound(0), "WAV", "PCM_16")
     path.write_bytes(content + chunk(b"LIST", b"INFO" * 20))
-    with pytest.raises(ScoresepError, match=r"a\.wav is empty"):
+    with refused(Damaged, path):
         read(path)
 
 
 @pytest.mark.parametrize("said", [16001, 1 << 20, 1 << 30, 0x7F000000, 0xC0000000])
-def test_a_wrong_length_is_no_open_one(tmp_path: Path, sound: Callable, read: Callable, said: int) -> None:
+def test_a_wrong_length_is_no_open_one(refused, tmp_path: Path, sound: Callable, read: Callable, said: int) -> None:
     path = tmp_path / "a.wav"
     content, _ = made(path, sound(4000), "WAV", "PCM_16")
     put(content, content.index(b"data") + 4, "<I", said)
     path.write_bytes(content)
-    with pytest.raises(ScoresepError, match=rf"a\.wav is truncated: 16000 of {said} bytes"):
+    with refused(Damaged, path):
         read(path)
 
 

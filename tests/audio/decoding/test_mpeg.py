@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import Damaged, WrongFormat
 
 DELAY = 576 + 529
 """Samples by which LAME and a decoder are late."""
@@ -70,14 +70,14 @@ def test_the_first_frame_tells_nothing_of_the_others(
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
 @pytest.mark.parametrize("header", [True, False])
 def test_a_cut_file_is_told_from_one_without_a_header(
-    tmp_path: Path, sound: Callable, read: Callable, mode: str, header: bool
+    refused, tmp_path: Path, sound: Callable, read: Callable, mode: str, header: bool
 ) -> None:
     path = tmp_path / "a.mp3"
     parts = list(frames(encode(path, sound(60_000), mode=mode)))
     parts = parts if header else parts[1:]
     for cut in (1, 2, 3, 4, 50, len(parts[-1]) - 1, *([len(parts[-1])] if header else [])):
         path.write_bytes(b"".join(parts)[:-cut])
-        with pytest.raises(ScoresepError, match=r"a\.mp3 is truncated.*replace"):
+        with refused(Damaged, path):
             read(path)
     path.write_bytes(b"".join(parts[:-1]))
     if not header:  # a whole frame less leaves no trace
@@ -86,16 +86,16 @@ def test_a_cut_file_is_told_from_one_without_a_header(
 
 @pytest.mark.parametrize("header", [True, False])
 def test_a_tag_at_the_end_is_no_part_of_a_frame_that_was_cut(
-    tmp_path: Path, sound: Callable, read: Callable, header: bool
+    refused, tmp_path: Path, sound: Callable, read: Callable, header: bool
 ) -> None:
     path = tmp_path / "a.mp3"
     parts = list(frames(encode(path, sound(60_000), mode="CONSTANT")))
     path.write_bytes(b"".join(parts if header else parts[1:])[:-100] + b"TAG" + bytes(125))
-    with pytest.raises(ScoresepError, match=r"a\.mp3 is truncated.*replace"):
+    with refused(Damaged, path):
         read(path)
 
 
-def test_a_file_cut_before_its_sound_is_truncated(tmp_path: Path, sound: Callable, read: Callable) -> None:
+def test_a_file_cut_before_its_sound_is_truncated(refused, tmp_path: Path, sound: Callable, read: Callable) -> None:
     path = tmp_path / "a.mp3"
     content = encode(path, sound(10_000))
     for short in (
@@ -103,7 +103,7 @@ def test_a_file_cut_before_its_sound_is_truncated(tmp_path: Path, sound: Callabl
         content[: content.index(b"Info" if b"Info" in content else b"Xing") + 60],
     ):
         path.write_bytes(short)
-        with pytest.raises(ScoresepError, match=r"a\.mp3 is truncated: (0 of|it ends within its tags).*replace"):
+        with refused(Damaged, path):
             read(path)
 
 
@@ -132,7 +132,7 @@ def test_a_header_that_was_not_filled_in_or_says_less(
     np.testing.assert_allclose(found[: len(whole)], whole, atol=1e-6)
 
 
-def test_a_vbri_header(tmp_path: Path, sound: Callable, read: Callable) -> None:
+def test_a_vbri_header(refused, tmp_path: Path, sound: Callable, read: Callable) -> None:
     """libsndfile does not go by it; it is no sound."""
     path = tmp_path / "a.mp3"
     first, *rest = frames(encode(path, sound(60_000)))
@@ -143,7 +143,7 @@ def test_a_vbri_header(tmp_path: Path, sound: Callable, read: Callable) -> None:
     path.write_bytes(head + b"".join(rest))
     np.testing.assert_array_equal(read(path), whole)
     path.write_bytes(head + b"".join(rest[:-1]))
-    with pytest.raises(ScoresepError, match=r"a\.mp3 is truncated"):
+    with refused(Damaged, path):
         read(path)
 
 
@@ -193,23 +193,25 @@ def test_tags_and_other_bytes_around_the_sound(
 
 
 @pytest.mark.parametrize("size", [700, 2_000_000])
-def test_other_bytes_within_the_sound_are_damage(tmp_path: Path, sound: Callable, read: Callable, size: int) -> None:
+def test_other_bytes_within_the_sound_are_damage(
+    refused, tmp_path: Path, sound: Callable, read: Callable, size: int
+) -> None:
     """However many, else what follows a hole would be lost."""
     path = tmp_path / "a.mp3"
     parts = list(frames(encode(path, sound(60_000))))[1:]
     path.write_bytes(b"".join([*parts[:20], bytes(size), *parts[20:]]))
-    with pytest.raises(ScoresepError, match=rf"a\.mp3 is damaged: {size} bytes from byte \d+.*replace"):
+    with refused(Damaged, path):
         read(path)
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(48000, 2), (44100, 1), (22050, 2)])
 def test_another_rate_or_number_of_channels_within_is_refused(
-    tmp_path: Path, sound: Callable, read: Callable, rate: int, channels: int
+    refused, tmp_path: Path, sound: Callable, read: Callable, rate: int, channels: int
 ) -> None:
     path = tmp_path / "a.mp3"
     first, second = encode(path, sound(50_000)), encode(path, sound(50_000, channels), rate)
     path.write_bytes(first + second)
-    with pytest.raises(ScoresepError, match=r"a\.mp3 changes its rate or channels.*ffmpeg"):
+    with refused(WrongFormat, path):
         read(path)
 
 
@@ -234,14 +236,14 @@ def test_mp3_in_wav(tmp_path: Path, sound: Callable, read: Callable, header: boo
         (b"\xff\xff\x84\x04", 12 * 256_000 // 48000 * 4, 384),  # layer I at 48 kHz
     ],
 )
-def test_layers_one_and_two(tmp_path: Path, read: Callable, head: bytes, length: int, samples: int) -> None:
+def test_layers_one_and_two(refused, tmp_path: Path, read: Callable, head: bytes, length: int, samples: int) -> None:
     """Frames of nothing but zeros are silence."""
     path = tmp_path / "a.mp2"
     path.write_bytes((head + bytes(length - 4)) * 40)
     found = read(path)
     assert found.shape == (40 * samples, 2) and not found.any()
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ScoresepError, match=r"a\.mp2 is truncated"):
+    with refused(Damaged, path):
         read(path)
 
 

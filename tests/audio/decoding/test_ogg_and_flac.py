@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import Damaged, WrongFormat
 
 
 def page_length(content: bytes, at: int) -> int:
@@ -54,7 +54,7 @@ def encode(path: Path, samples: np.ndarray, subtype: str = "VORBIS", rate: int =
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
-def test_all_links_of_a_chain_are_read(tmp_path: Path, sound: Callable, read: Callable, subtype: str) -> None:
+def test_all_links_of_a_chain_are_read(refused, tmp_path: Path, sound: Callable, read: Callable, subtype: str) -> None:
     path = tmp_path / "a.ogg"
     links = [encode(path, sound(length), subtype) for length in (50_000, 20_000, 30_000)]
     parts = []
@@ -64,17 +64,17 @@ def test_all_links_of_a_chain_are_read(tmp_path: Path, sound: Callable, read: Ca
     path.write_bytes(b"".join(links))
     np.testing.assert_array_equal(read(path), np.concatenate(parts))
     path.write_bytes(b"".join(links)[:-100])
-    with pytest.raises(ScoresepError, match=r"a\.ogg is truncated"):
+    with refused(Damaged, path):
         read(path)
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(24000, 2), (48000, 1)])
 def test_links_of_different_rates_or_channels(
-    tmp_path: Path, sound: Callable, read: Callable, rate: int, channels: int
+    refused, tmp_path: Path, sound: Callable, read: Callable, rate: int, channels: int
 ) -> None:
     path = tmp_path / "a.ogg"
     path.write_bytes(encode(path, sound(50_000)) + encode(path, sound(50_000, channels), rate=rate))
-    with pytest.raises(ScoresepError, match=r"a\.ogg changes its rate or channels within; .*ffmpeg"):
+    with refused(WrongFormat, path):
         read(path)
 
 
@@ -100,18 +100,18 @@ def test_a_stream_beside_the_sound_is_passed_over(tmp_path: Path, sound: Callabl
     np.testing.assert_array_equal(read(path), whole)
 
 
-def test_a_page_that_is_missing_is_damage(tmp_path: Path, sound: Callable, read: Callable) -> None:
+def test_a_page_that_is_missing_is_damage(refused, tmp_path: Path, sound: Callable, read: Callable) -> None:
     path = tmp_path / "a.ogg"
     content = list(pages(encode(path, sound(100_000))))
     path.write_bytes(b"".join([*content[:4], *content[5:]]))
-    with pytest.raises(ScoresepError, match=r"a\.ogg is damaged"):
+    with refused(Damaged, path):
         read(path)
 
 
-def test_ogg_of_no_sound_that_is_read(tmp_path: Path, read: Callable) -> None:
+def test_ogg_of_no_sound_that_is_read(refused, tmp_path: Path, read: Callable) -> None:
     path = tmp_path / "a.ogg"
     path.write_bytes(page(b"Speex   " + bytes(72), 2, 1, 0) + page(b"", 4, 1, 1))
-    with pytest.raises(ScoresepError, match=r"a\.ogg holds no Vorbis, Opus or FLAC; .*ffmpeg"):
+    with refused(WrongFormat, path):
         read(path)
 
 
@@ -130,7 +130,7 @@ def in_ogg(content: bytes, serial: int = 1) -> bytes:
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
 @pytest.mark.parametrize("links", [1, 2])
-def test_flac_in_ogg(tmp_path: Path, sound: Callable, read: Callable, subtype: str, links: int) -> None:
+def test_flac_in_ogg(refused, tmp_path: Path, sound: Callable, read: Callable, subtype: str, links: int) -> None:
     path = tmp_path / "a.oga"
     content = encode(path, sound(50_000), subtype)
     whole = np.concatenate([read(path)] * links)
@@ -138,7 +138,7 @@ def test_flac_in_ogg(tmp_path: Path, sound: Callable, read: Callable, subtype: s
     path.write_bytes(wrapped)
     np.testing.assert_array_equal(read(path), whole)
     path.write_bytes(wrapped[:-3000])
-    with pytest.raises(ScoresepError, match=r"a\.oga is truncated"):
+    with refused(Damaged, path):
         read(path)
 
 
@@ -150,26 +150,28 @@ def of_length(content: bytes, samples: int) -> bytes:
 
 @pytest.mark.parametrize("after", [b"", b"TAG" + bytes(125)])
 @pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
-def test_flac_of_unknown_length(tmp_path: Path, sound: Callable, read: Callable, subtype: str, after: bytes) -> None:
+def test_flac_of_unknown_length(
+    refused, tmp_path: Path, sound: Callable, read: Callable, subtype: str, after: bytes
+) -> None:
     path = tmp_path / "a.flac"
     content = encode(path, sound(50_000), subtype)
     whole = read(path)
     path.write_bytes(of_length(content, 0) + after)
     np.testing.assert_array_equal(read(path), whole)
     path.write_bytes(of_length(content, 0)[:-20])
-    with pytest.raises(ScoresepError, match=r"a\.flac cannot be read to its end"):
+    with refused(Damaged, path):
         read(path)
 
 
-def test_flac_that_says_more_or_less_than_it_holds(tmp_path: Path, sound: Callable, read: Callable) -> None:
+def test_flac_that_says_more_or_less_than_it_holds(refused, tmp_path: Path, sound: Callable, read: Callable) -> None:
     path = tmp_path / "a.flac"
     content = encode(path, sound(50_000), "PCM_16")
     path.write_bytes(of_length(content, 60_000))
-    with pytest.raises(ScoresepError, match=r"a\.flac is truncated: 50000 of 60000 samples"):
+    with refused(Damaged, path):
         read(path)
     for more in (of_length(content, 30_000), content + content):
         path.write_bytes(more)
-        with pytest.raises(ScoresepError, match=r"a\.flac holds more.*ffmpeg"):
+        with refused(WrongFormat, path):
             read(path)
 
 

@@ -1,6 +1,8 @@
-"""Ogg (RFC 3533): Vorbis, Opus and FLAC, also several streams one after the other, of which libsndfile reads the first.
+"""FLAC (RFC 9639) and Ogg (RFC 3533) with Vorbis, Opus or FLAC in it.
 
-FLAC in Ogg is taken out of its pages, as libsndfile's libFLAC may have been built without Ogg.
+A FLAC stream may not tell its number of samples, or a wrong one. An Ogg file may hold several streams one after the
+other, of which libsndfile reads the first. FLAC in Ogg is taken out of its pages, as libsndfile's libFLAC may have been
+built without Ogg.
 """
 
 from __future__ import annotations
@@ -8,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scoresep.audio.decoding import flac
-from scoresep.audio.decoding.formats import remedy
-from scoresep.audio.decoding.splice import Stream
-from scoresep.errors import ScoresepError
+from scoresep.audio.decoding.formats import REPLACE, conversion
+from scoresep.audio.decoding.splice import Bytes, Stream
+from scoresep.errors import Damaged, WrongFormat
 
+TOTAL = (21, 26)
+"""The bytes of a stream of which the last 36 bits are the number of samples; 0 means unknown."""
+START = b"fLaC\0\0\0\x22"
+"""What a stream begins with: the mark and the header of STREAMINFO."""
 CODECS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC")
 """What the first page of a stream that is read begins with."""
 FLAC_LEAD = 9
@@ -32,11 +37,27 @@ class Page:
     serial: bytes
 
 
-def find_streams(name: str, data: bytes, start: int) -> list[Stream]:
+def find_flac(data: Bytes, start: int) -> list[Stream]:
+    """The stream of a file that begins at `start`; an ID3v1 tag at the end is left out."""
+    return [flac_stream(data, [(start, len(data) - 128 if data[-128:-125] == b"TAG" else len(data))])]
+
+
+def flac_stream(data: Bytes, spans: list[tuple[int, int]]) -> Stream:
+    """The stream in `spans` of a file. libFLAC is not told the number of samples, so that it reads to the end."""
+    (begin, end), *others = spans
+    first, after = begin + TOTAL[0], begin + TOTAL[1]
+    said = int.from_bytes(data[first:after], "big")
+    total = said & (1 << 36) - 1
+    unknown = (said - total).to_bytes(after - first, "big")
+    return Stream([(begin, first), unknown, (after, end), *others], total, last=True)
+
+
+def find_ogg(name: str, data: Bytes, start: int) -> list[Stream]:
     """The streams of a file whose first page stands at `start`.
 
     Raises:
-        ScoresepError: it is cut or damaged, or holds a stream that is not read.
+        Damaged: it is cut or damaged.
+        WrongFormat: it holds no stream that is read.
     """
     links = _links(list(_pages(name, data, start)))
     streams = []
@@ -44,28 +65,28 @@ def find_streams(name: str, data: bytes, start: int) -> list[Stream]:
         serial = _sound(name, data, link)
         own = [page for page in link if page.serial == serial]
         if not own[-1].flags & ENDS:
-            raise ScoresepError(f"{name} is truncated: its last page is missing; replace it")
+            raise Damaged("truncated: its last page is missing", file=name, remedy=REPLACE)
         if data[own[0].first : own[0].first + 5] == b"\x7fFLAC":
             spans = [(page.first, page.end) for page in own]
             spans[0] = (own[0].first + FLAC_LEAD, own[0].end)
-            streams.append(flac.stream(data, spans))
+            streams.append(flac_stream(data, spans))
         else:
-            streams.append(Stream(_joined([(page.at, page.end) for page in own])))
+            streams.append(Stream([*_joined([(page.at, page.end) for page in own])]))
     return streams
 
 
-def _pages(name: str, data: bytes, at: int) -> Iterator[Page]:
+def _pages(name: str, data: Bytes, at: int) -> Iterator[Page]:
     """The pages from `at` on; what stands behind the last is no matter."""
     while at < len(data):
         if data[at : at + 4] != b"OggS":
             if data.find(b"OggS", at) >= 0:
-                raise ScoresepError(f"{name} is damaged: there is no page at byte {at}; replace it")
+                raise Damaged(f"damaged: there is no page at byte {at}", file=name, remedy=REPLACE)
             return
         table = data[at + 27 : at + 27 + data[at + 26]] if at + 27 <= len(data) else b""
         first = at + 27 + len(table)
         end = first + sum(table)
         if end > len(data) or at + 27 > len(data) or len(table) < data[at + 26]:
-            raise ScoresepError(f"{name} is truncated: its last page is missing; replace it")
+            raise Damaged("truncated: its last page is missing", file=name, remedy=REPLACE)
         yield Page(at, first, end, data[at + 5], data[at + 14 : at + 18])
         at = end
 
@@ -80,12 +101,12 @@ def _links(pages: list[Page]) -> list[list[Page]]:
     return links
 
 
-def _sound(name: str, data: bytes, link: list[Page]) -> bytes:
+def _sound(name: str, data: Bytes, link: list[Page]) -> bytes:
     """The number of the first stream of a link that is read."""
     for page in link:
         if page.flags & BEGINS and data[page.first : page.first + 8].startswith(CODECS):
             return page.serial
-    raise ScoresepError(f"{name} holds no Vorbis, Opus or FLAC; {remedy(name)}")
+    raise WrongFormat("no Vorbis, Opus or FLAC in it", file=name, remedy=conversion(name))
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
