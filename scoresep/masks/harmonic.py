@@ -17,9 +17,6 @@ from scoresep.grid import Grid, packed_width
 from scoresep.score.parts import Part
 from scoresep.score.piano_roll import pitch_runs
 
-PITCHES_AT_A_TIME = 512
-"""Patterns that are unpacked at a time: bends can give a part thousands of pitches."""
-
 
 @dataclass(frozen=True)
 class HarmonicSettings:
@@ -56,12 +53,7 @@ def harmonic_mask(parts: Sequence[Part], grid: Grid, frames: int, settings: Harm
     count = np.where(runs.ends, np.minimum(runs.count + release, frames - runs.first), runs.count)
     pitches, pattern_of = np.unique(runs.pitch, return_inverse=True)
     mask = np.zeros((frames, packed_width(grid.bins)), dtype=np.uint8)
-    patterns = [
-        pitch_patterns(pitches[first : first + PITCHES_AT_A_TIME], grid, settings)
-        for first in range(0, len(pitches), PITCHES_AT_A_TIME)
-    ]
-    if patterns:
-        merge_rows(mask, runs.first, count, pattern_of, np.concatenate(patterns))
+    merge_rows(mask, runs.first, count, pattern_of, pitch_patterns(pitches, grid, settings))
     return mask
 
 
@@ -73,12 +65,21 @@ def pitch_patterns(pitches: np.ndarray, grid: Grid, settings: HarmonicSettings) 
     reach = settings.half_width + (2.0 ** (settings.detune / 1200.0) - 1.0) * centre
     first = np.clip(np.ceil(centre - reach), 0, grid.bins).astype(np.int64)
     end = np.clip(np.floor(centre + reach) + 1, 0, grid.bins).astype(np.int64)
-    edges = np.zeros((len(pitches), grid.bins + 1), dtype=np.int16)
-    row = np.arange(len(pitches))[:, None]
-    np.add.at(edges, (row, first), 1)
-    np.add.at(edges, (row, end), -1)
-    marked = np.cumsum(edges[:, : grid.bins], axis=1, dtype=np.int16) > 0
-    return np.packbits(marked, axis=1, bitorder="little")
+    patterns = np.zeros((len(pitches), packed_width(grid.bins)), dtype=np.uint8)
+    set_bits(patterns, first, end)
+    return patterns
+
+
+@compiled()
+def set_bits(rows: np.ndarray, first: np.ndarray, end: np.ndarray) -> None:
+    """Set bits first[u, h] to before end[u, h] of packed row u, for every h.
+
+    rows: uint8 (U, bytes); first, end: int64 (U, H).
+    """
+    for u in range(len(rows)):
+        for h in range(first.shape[1]):
+            for bit in range(first[u, h], end[u, h]):
+                rows[u, bit >> 3] |= np.uint8(1 << (bit & 7))
 
 
 @compiled()
@@ -98,6 +99,7 @@ def merge_rows(
 
 
 def warm_up() -> None:
-    """Compile the kernel, or load it from numba's cache: workers that start later need not race to compile it."""
+    """Compile the kernels, or load them from numba's cache: workers that start later need not race to compile them."""
     rows, runs = np.zeros((1, 1), dtype=np.uint8), np.zeros(1, dtype=np.int64)
+    set_bits(rows, runs[None], runs[None])
     merge_rows(rows, runs, runs, runs, rows)

@@ -9,8 +9,7 @@ import pytest
 
 from scoresep.audio.spectrogram import stft
 from scoresep.grid import Grid, packed_width
-from scoresep.masks import harmonic
-from scoresep.masks.harmonic import HarmonicSettings, harmonic_mask, merge_rows, warm_up
+from scoresep.masks.harmonic import HarmonicSettings, harmonic_mask, merge_rows, set_bits, warm_up
 from scoresep.score.parts import part_from_notes
 
 GRID = Grid(16000, 2048, 512)
@@ -214,13 +213,6 @@ def test_merging_rows_is_a_union(width):
     assert np.array_equal(mask, expected)
 
 
-def test_many_bent_pitches_are_those_of_a_few_at_a_time(monkeypatch):
-    part = part_from_notes([(0.0, 1.0, 60, 90)], bend_time=np.arange(30) / 30, bend=np.linspace(-2, 2, 30))
-    whole = harmonic_mask([part], GRID, 40, HarmonicSettings())
-    monkeypatch.setattr(harmonic, "PITCHES_AT_A_TIME", 7)
-    assert np.array_equal(harmonic_mask([part], GRID, 40, HarmonicSettings()), whole)
-
-
 def test_after_warming_up_nothing_is_left_to_compile():
     """Workers would otherwise compile at the same time, for types that the warm-up did not name."""
     warm_up()
@@ -228,4 +220,4 @@ def test_after_warming_up_nothing_is_left_to_compile():
     bent = part_from_notes([(0.0, 1.0, 60, 90)], bend_time=np.array([0.5]), bend=np.array([1.0]))
     for parts in ([], [straight], [straight, bent]):
         harmonic_mask(parts, GRID, 40, HarmonicSettings(half_width=2, inharmonicity=0, detune=1))
-    assert len(merge_rows.signatures) == 1
+    assert len(merge_rows.signatures) == len(set_bits.signatures) == 1
