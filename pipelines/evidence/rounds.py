@@ -34,7 +34,8 @@ from scoresep.grid import Grid
 from scoresep.machine import use_threads
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
-from scoresep.nmf import Begun, FactoriseSettings, Factors, begin, search, with_peaks_of_one
+from scoresep.nmf import FactoriseSettings, Factors
+from scoresep.nmf.factorisation import Begun, begin, search, with_peaks_of_one
 
 LEAST = np.float32(1e-6)
 """Activation that an entry keeps, in track levels: multiplicative updates bring nothing back from zero."""

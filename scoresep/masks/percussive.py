@@ -45,7 +45,8 @@ def percussive_mask(parts: Sequence[Part], grid: Grid, frames: int, settings: Pe
     marked = np.arange(grid.bins) <= np.append(np.floor(limit / grid.bin_width), -1.0)[:, None]  # -1: no bin
     patterns = np.packbits(marked, axis=1, bitorder="little")
     # The limit falls with the age, so the latest stroke decides.
-    return patterns[np.minimum(stroke_ages(parts, grid, frames, lead), len(limit))]
+    mask: np.ndarray = patterns[np.minimum(stroke_ages(parts, grid, frames, lead), len(limit))]
+    return mask
 
 
 def stroke_ages(parts: Sequence[Part], grid: Grid, frames: int, lead: int) -> np.ndarray:

@@ -18,8 +18,17 @@ import torch
 from torch import Tensor
 
 from scoresep.grid import Grid
-from scoresep.nmf import TINY, Begun, FactoriseSettings, Factors, Song, begin, with_peaks_of_one
-from scoresep.nmf.components import bands
+from scoresep.nmf.components import FactoriseSettings, bands
+from scoresep.nmf.factorisation import (
+    TINY,
+    Begun,
+    Factors,
+    SharedEnvelopes,
+    Song,
+    begin,
+    neighbours,
+    with_peaks_of_one,
+)
 from scoresep.nmf.kernels import BACKGROUND
 
 CELLS = 2**25
@@ -34,11 +43,11 @@ def factorise_together(
     Raises:
         ValueError: shapes that do not fit together.
     """
-    found: list[Factors] = []
+    factors: list[Factors] = []
     for batch in batches(songs):
         begun = [begin(*song[:2], kinds, grid, song.onsets, settings) for song in batch]
-        found += search_together(begun, len(kinds), grid, settings, torch.device(device))
-    return found
+        factors += search_together(begun, len(kinds), grid, settings, torch.device(device))
+    return factors
 
 
 def batches(songs: Sequence[Song], cells: int = CELLS) -> Iterator[Sequence[Song]]:
@@ -58,9 +67,10 @@ def search_together(
     songs: Sequence[Begun], instruments: int, grid: Grid, settings: FactoriseSettings, device: torch.device
 ) -> list[Factors]:
     """Better factors of several mixtures: the updates of `search`, templates with a largest bin of 1 in the end."""
-    batch = Batch(songs, instruments, device)
+    batch = Batch(songs, instruments, settings, device)
     mixture, templates, activation = batch.mixture, batch.templates, batch.activation
-    envelopes = SharedEnvelopes(batch, grid, settings)
+    shapes = torch.from_numpy(bands(grid, settings.bands).astype(np.float32)).to(device)
+    envelopes = SharedEnvelopes(batch.near, templates * batch.pitched, shapes, lambda a, b: a @ b.T, torch.matmul)
     weighted = batch.pitched & settings.weighted
     prior = settings.prior * batch.pitched
     for iteration in range(settings.iterations):
@@ -97,29 +107,30 @@ class Batch:
         mixture: float32 (B, T, F).
         templates: float32 (B, K, F), each of sum 1.
         activation: float32 (B, K, T).
-        instrument, pitch: float32 (B, K).
+        near: `neighbours` of the pitched components, float32 (B, K, K).
         pitched: which began as combs, bool (B, K, 1).
     """
 
-    def __init__(self, songs: Sequence[Begun], instruments: int, device: torch.device) -> None:
+    def __init__(
+        self, songs: Sequence[Begun], instruments: int, settings: FactoriseSettings, device: torch.device
+    ) -> None:
         self._songs, self.instruments = songs, instruments
         width = self.width = max(int(np.bincount(song.factors.instrument, minlength=1).max()) for song in songs)
         self._places = [places(song.factors.instrument, width) for song in songs]
         frames, bins = (max(song.mixture.shape[axis] for song in songs) for axis in (0, 1))
         shape = (len(songs), instruments * width)
         mixture, templates = np.zeros((len(songs), frames, bins), np.float32), np.zeros((*shape, bins), np.float32)
-        activation, pitch = np.zeros((*shape, frames), np.float32), np.zeros(shape, np.float32)
+        activation, near = np.zeros((*shape, frames), np.float32), np.zeros((*shape, shape[1]), np.float32)
         pitched = np.zeros((*shape, 1), dtype=bool)
         for b, (song, place) in enumerate(zip(songs, self._places, strict=True)):
-            length = len(song.mixture)
+            length, combs = len(song.mixture), place[song.start.pitched]
             mixture[b, :length] = song.mixture
-            templates[b, place], pitch[b, place] = song.factors.templates, song.factors.pitch
+            templates[b, place] = song.factors.templates
             activation[b, place, :length] = song.factors.dense()
-            pitched[b, place[song.start.pitched]] = True
-        instrument = np.broadcast_to(np.repeat(np.arange(instruments, dtype=np.float32), width), shape)
-        self.mixture, self.templates, self.activation, self.instrument, self.pitch, self.pitched = (
-            torch.from_numpy(values.copy()).to(device)
-            for values in (mixture, templates, activation, instrument, pitch, pitched)
+            pitched[b, combs] = True
+            near[b][np.ix_(combs, combs)] = neighbours(song.start, settings)
+        self.mixture, self.templates, self.activation, self.near, self.pitched = (
+            torch.from_numpy(values).to(device) for values in (mixture, templates, activation, near, pitched)
         )
 
     def factors(self, templates: np.ndarray, activation: np.ndarray) -> Iterator[Factors]:
@@ -133,25 +144,3 @@ class Batch:
 def places(instrument: np.ndarray, width: int) -> np.ndarray:
     """Where components whose instruments (K,) ascend lie, where each instrument has room for `width`."""
     return instrument * width + np.arange(len(instrument)) - np.searchsorted(instrument, instrument)
-
-
-class SharedEnvelopes:
-    """As `factorisation.SharedEnvelopes`, of a batch; zero for components that are not pitched."""
-
-    def __init__(self, batch: Batch, grid: Grid, settings: FactoriseSettings) -> None:
-        distance = (batch.pitch[..., None] - batch.pitch[:, None]) / settings.neighbours
-        same = batch.instrument[..., None] == batch.instrument[:, None]
-        both = batch.pitched & batch.pitched.transpose(1, 2)
-        self._near = torch.exp(-0.5 * distance**2) * (same & both)
-        self._comb = batch.templates * batch.pitched
-        self._bands = torch.from_numpy(bands(grid, settings.bands).astype(np.float32)).to(batch.mixture.device)
-        self._scale = torch.ones_like(batch.pitch)[..., None]
-
-    def update(self, learnt: Tensor, exposure: Tensor) -> Tensor:
-        """Comb under envelope, (B, K, F), from what the last pass found there."""
-        heard = self._near @ (learnt @ self._bands.T)
-        expected = self._near @ ((self._comb * exposure) @ self._bands.T / self._scale)
-        shapes = self._comb * (((heard + TINY) / (expected + TINY)) @ self._bands)
-        total = shapes.sum(2, keepdim=True)
-        self._scale = torch.where(total > 0, total, 1.0)
-        return shapes / self._scale

@@ -107,10 +107,11 @@ def components_of(
 
 def harmonic_groups(roll: np.ndarray, onset: np.ndarray, grid: Grid, settings: FactoriseSettings) -> Iterator[Group]:
     """A comb a pitch, and a flat template for the attacks of all."""
-    keys = np.flatnonzero((roll | onset).any(axis=1))
+    sounds: np.ndarray = roll | onset
+    keys = np.flatnonzero(sounds.any(axis=1))
     if not len(keys):
         return
-    sounding = spread((roll | onset)[keys].T, grid.frames_in(settings.lead), grid.frames_in(settings.decay))
+    sounding = spread(sounds[keys].T, grid.frames_in(settings.lead), grid.frames_in(settings.decay))
     yield Group(keys + LOWEST_PITCH, combs(keys + LOWEST_PITCH, grid, settings), sounding)
     ahead, length = grid.frames_in(settings.onset_lead), grid.frames_in(settings.onset_length)
     near = spread(onset.any(axis=0)[:, None], ahead, length - 1)
@@ -164,4 +165,5 @@ def bands(grid: Grid, count: int) -> np.ndarray:
     """Overlapping triangles that add up to 1 in every bin, float64 (count, F): the coarse shape of a spectrum."""
     scale = np.log1p(np.arange(grid.bins) * grid.bin_width / ENVELOPE_CORNER)
     place = scale / scale[-1] * (count - 1)
-    return np.maximum(0.0, 1.0 - np.abs(place - np.arange(count)[:, None]))
+    triangles: np.ndarray = np.maximum(0.0, 1.0 - np.abs(place - np.arange(count)[:, None]))
+    return triangles

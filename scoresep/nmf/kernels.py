@@ -1,4 +1,5 @@
-"""Compiled kernels of the score-informed factorisation, and nothing else.
+"""Compiled kernels of the score-informed factorisation.
+
 A frame of music holds few notes, so activations are kept frame by frame, only those that the score allows: entries
 first[t] to first[t + 1] are of frame t; entry e is component[e], active by activation[e]. A frame's entries are
 ordered by component, and components by instrument. One frame's spectra and its few templates stay in the processor's
@@ -28,7 +29,6 @@ def warm_up() -> None:
     entries = (rows, first, rows[:0], activation)
     sweep(spectra, spectra, *entries, spectra, spectra.copy(), rows > 0)
     share(spectra, *entries, np.zeros((1, 1, 1), dtype=np.float32), np.float32(1.0))
-    kullback_leibler(spectra, spectra, *entries[1:])
     combine(project(spectra, spectra), spectra)
 
 
@@ -138,45 +138,23 @@ def project(values: np.ndarray, shapes: np.ndarray) -> np.ndarray:
 
     The products of a BLAS library depend on its number of threads, and then a cache on who prepared it.
     """
-    found = np.empty((len(values), len(shapes)), np.float32)
+    product = np.empty((len(values), len(shapes)), np.float32)
     for u in range(len(values)):
         for b in range(len(shapes)):
             total = np.float32(0)
             for f in range(values.shape[1]):
                 total += values[u, f] * shapes[b, f]
-            found[u, b] = total
-    return found
+            product[u, b] = total
+    return product
 
 
 @compiled(fastmath=FAST)
 def combine(weights: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     """weights (U, B) @ shapes (B, F): float32 (U, F), whatever the number of threads."""
-    found = np.zeros((len(weights), shapes.shape[1]), np.float32)
+    product = np.zeros((len(weights), shapes.shape[1]), np.float32)
     for u in range(len(weights)):
         for b in range(len(shapes)):
             weight = weights[u, b]
             for f in range(shapes.shape[1]):
-                found[u, f] += weight * shapes[b, f]
-    return found
-
-
-@compiled()
-def kullback_leibler(
-    magnitude: np.ndarray, templates: np.ndarray, first: np.ndarray, component: np.ndarray, activation: np.ndarray
-) -> float:
-    """Generalised Kullback-Leibler divergence of magnitude (T, F) from the model, in frames that have entries."""
-    frames, bins = magnitude.shape
-    model = np.empty(bins, np.float64)
-    divergence = 0.0
-    for t in range(frames):
-        if first[t] == first[t + 1]:
-            continue
-        model[:] = BACKGROUND
-        for e in range(first[t], first[t + 1]):
-            for f in range(bins):
-                model[f] += activation[e] * templates[component[e], f]
-        for f in range(bins):
-            divergence += model[f] - magnitude[t, f]
-            if magnitude[t, f] > 0:
-                divergence += magnitude[t, f] * np.log(magnitude[t, f] / model[f])
-    return divergence
+                product[u, f] += weight * shapes[b, f]
+    return product

@@ -19,17 +19,10 @@ from scoresep.evaluation.metrics import si_sdr
 from scoresep.executor import Engine
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import choose
-from scoresep.nmf import (
-    ATTACK,
-    FREE,
-    FactoriseSettings,
-    Factors,
-    SharedEnvelopes,
-    divergence,
-    factorise,
-    masks,
-)
-from scoresep.nmf.components import combs, components_of, spread
+from scoresep.nmf import ATTACK, FREE, FactoriseSettings, Factors, factorise, masks
+from scoresep.nmf import kernels as nmf_kernels
+from scoresep.nmf.components import bands, combs, components_of, spread
+from scoresep.nmf.factorisation import SharedEnvelopes, neighbours
 from scoresep.nmf.kernels import BACKGROUND, combine, project, warm_up
 from scoresep.rendering.render import RenderSettings, render_corpus
 
@@ -111,7 +104,10 @@ def test_a_pitch_that_is_not_heard_takes_the_envelope_of_its_neighbour_and_of_no
     exposure = np.zeros((3, GRID.bins), dtype=np.float32)
     exposure[0] = 7.0
     learnt = np.stack([7.0 * dull / dull.sum(), 0 * dull, 0 * dull])
-    shapes = SharedEnvelopes(start, GRID, settings).update(learnt, exposure)
+    triangles = bands(GRID, settings.bands).astype(np.float32)
+    comb = start.templates[start.pitched]
+    envelopes = SharedEnvelopes(neighbours(start, settings), comb, triangles, project, combine)
+    shapes = envelopes.update(learnt, exposure)
     np.testing.assert_allclose(shapes.sum(axis=1), 1, rtol=1e-5)
     envelopes = shapes / start.templates
     envelopes /= envelopes[:, :1]
@@ -162,6 +158,15 @@ def test_agrees_with_a_dense_implementation() -> None:
     shares = models**1.5 / np.maximum((models**1.5).sum(axis=0), 1e-12)
     heard = active.any(axis=0)
     np.testing.assert_allclose(masks(found)[..., heard], shares[..., heard], atol=2e-3)
+
+
+def divergence(magnitude: np.ndarray, factors: Factors) -> float:
+    """Generalised Kullback-Leibler divergence of a mixture (F, T) from its factors, where anything may sound."""
+    single = factors.single()
+    active = np.diff(single.first) > 0
+    model = BACKGROUND + (single.templates.T.astype(np.float64) @ single.dense())[:, active]
+    mixture = np.maximum(magnitude[:, active].astype(np.float64), 1e-300)
+    return float((model - mixture + mixture * np.log(mixture / model)).sum())
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -378,8 +383,14 @@ def test_memory_grows_with_the_notes_and_not_with_components_times_frames() -> N
     assert bytes_of == 4 * frames
 
 
-def test_kernels_compile_ahead() -> None:
+def test_after_warming_up_nothing_is_left_to_compile() -> None:
+    """Workers would otherwise compile at the same time, for types that the warm-up did not name."""
     warm_up()
+    kernels = (nmf_kernels.sweep, nmf_kernels.share, project, combine)
+    before = [len(kernel.signatures) for kernel in kernels]
+    music = some_music()
+    masks(factorise(music.magnitude, music.rolls, HARMONIC, SMALL))
+    assert [len(kernel.signatures) for kernel in kernels] == before
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ from scoresep.cache.check import check_cache
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import shard_datasets
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
-from scoresep.nmf import FactoriseSettings, begin, factorise, masks
+from scoresep.nmf import FactoriseSettings, factorise, masks
 from scoresep.nmf.components import combs
+from scoresep.nmf.factorisation import begin
 
 GRID = Grid(16000, 2048, 512)
 
