@@ -30,7 +30,7 @@ from scoresep.machine import available_cores
 from scoresep.rendering.parallel import in_parallel
 from scoresep.rendering.render import RenderSettings, render_corpus
 from scoresep.score.parts import Part, read_midi
-from scoresep.score_check import Finding, check_stem, warm_up
+from scoresep.score_check import Disagreement, check_stem, warm_up
 
 OFFSETS = (0.1, 0.25, 1.0, 4.0, 12.0)
 NOISE_DB = (0, -6, -10)
@@ -56,7 +56,7 @@ class Result:
     stem: str
     group: str
     about: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Disagreement, ...]
 
 
 @dataclass(frozen=True)

@@ -15,30 +15,30 @@ from numba.core.caching import FunctionCache
 
 
 class Kept(FunctionCache):
-    """numba's cache of one function, whose faults are nobody's business."""
+    """numba's cache of one function, which never fails: what it cannot load or keep is compiled."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]  # numba has no types
         except Exception:  # of any type: pickle raises many on a file that is cut, foreign or not ours to read
             with suppress(Exception):
-                self.flush()  # else it would stand in the way of the next ones
+                self.flush()  # type: ignore[no-untyped-call]  # else it would stand in the way of the next ones
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
-            super().save_overload(sig, data)
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]  # as above
         except Exception:  # as in loading, and whatever a disk says
             return
 
 
-def compiled(**options: Any) -> Callable[[Callable], Any]:
+def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """`numba.njit(**options)`, with a cache on disk where there is a place for one."""
 
-    def decorate(function: Callable) -> Any:
+    def decorate(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(**options)(function)
         with suppress(RuntimeError, OSError):  # no place can be written to; the source cannot be read
-            dispatcher._cache = Kept(function)  # what `cache=True` sets to a bare FunctionCache
+            dispatcher._cache = Kept(function)  # type: ignore[no-untyped-call]  # what `cache=True` sets to a bare FunctionCache
         return dispatcher
 
     return decorate

@@ -10,7 +10,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue
 
 LOWEST_PITCH = 21
 PITCHES = 88
@@ -44,8 +44,9 @@ class Grid:
     def __post_init__(self) -> None:
         overlap, rest = divmod(self.n_fft, max(self.hop, 1))
         if min(self.sample_rate, self.n_fft, self.hop) <= 0 or rest or overlap < 4 or overlap % 2:
-            raise ScoresepError(
-                f"impossible frame grid {asdict(self)}: all must be positive, n_fft an even multiple of hop, 4 or more"
+            raise InvalidValue(
+                f"impossible frame grid {asdict(self)}",
+                remedy="all must be positive, n_fft an even multiple of hop, 4 or more",
             )
 
     @property
@@ -87,14 +88,17 @@ class Grid:
         """What `to_dict` gave, from a file that anyone may have written.
 
         Raises:
-            ScoresepError: an impossible grid, or one that no cache is made with.
+            InvalidValue: an impossible grid, or one that no cache is made with.
         """
-        found = cls(**{name: int(values[name]) for name in ("sample_rate", "n_fft", "hop")})
-        if not LOWEST_RATE <= found.sample_rate <= HIGHEST_RATE:
-            raise ScoresepError(f"impossible frame grid {asdict(found)}: no audio has {found.sample_rate} Hz")
-        if found.n_fft > min(MOST_OVERLAP * found.hop, LONGEST_WINDOW * found.sample_rate):
-            raise ScoresepError(
-                f"impossible frame grid {asdict(found)}: n_fft is more than {MOST_OVERLAP} hops "
-                f"or {LONGEST_WINDOW} seconds long"
+        grid = cls(**{name: int(values[name]) for name in ("sample_rate", "n_fft", "hop")})
+        if not LOWEST_RATE <= grid.sample_rate <= HIGHEST_RATE:
+            raise InvalidValue(
+                f"impossible frame grid {asdict(grid)}: no audio has {grid.sample_rate} Hz",
+                remedy=f"rates are {LOWEST_RATE} to {HIGHEST_RATE} Hz",
             )
-        return found
+        if grid.n_fft > min(MOST_OVERLAP * grid.hop, LONGEST_WINDOW * grid.sample_rate):
+            raise InvalidValue(
+                f"impossible frame grid {asdict(grid)}: the window is too long",
+                remedy=f"n_fft can be {MOST_OVERLAP} hops and {LONGEST_WINDOW} seconds",
+            )
+        return grid

@@ -8,7 +8,7 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from scoresep.errors import ScoresepError, described
+from scoresep.errors import InvalidValue, Unavailable, described
 
 if TYPE_CHECKING:
     import torch
@@ -97,12 +97,13 @@ def choose_device(name: str | torch.device) -> torch.device:
     """The device called `name`; `auto` is a GPU where there is one, of its own for each process of `torchrun`.
 
     Raises:
-        ScoresepError: there is no such device.
+        InvalidValue: `name` is no name of a device.
+        Unavailable: there is no such device.
     """
     import torch
 
     if not isinstance(name, (str, torch.device)):
-        raise ScoresepError(f"the device is {described(name)}; give its name: auto, cpu, cuda, cuda:1, ...")
+        raise InvalidValue(f"the device is {described(name)}", remedy="give its name: auto, cpu, cuda, cuda:1, ...")
     if name == "auto" and torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun numbers the processes of a node
     if name == "auto":
@@ -111,5 +112,5 @@ def choose_device(name: str | torch.device) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # a device without memory, `meta`, has no values
     except (RuntimeError, AssertionError, ImportError) as fault:
-        raise ScoresepError(f"device '{name}' is not to be had here; auto and cpu always are") from fault
+        raise Unavailable(f"device '{name}' is not available", remedy="use auto or cpu") from fault
     return device

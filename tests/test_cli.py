@@ -385,7 +385,7 @@ def test_other_settings_for_a_cache_that_is_there(command, cache_copy, corpus):
 
 
 def test_a_device_for_the_teacher(command, corpus):
-    refuses(command(f"scoresep prepare slakh {corpus} --teacher-device tpu"), "device 'tpu' is not to be had here")
+    refuses(command(f"scoresep prepare slakh {corpus} --teacher-device tpu"), "device 'tpu' is not available")
     assert command(f"scoresep prepare slakh {corpus} --teacher-device auto --jobs 1").status == 0
 
 
@@ -491,7 +491,7 @@ def test_a_cache_without_a_training_split(command, corpus_copy):
         ("--steps 1,2", ["--steps '1,2' is neither"]),
         ("--steps=-5", ["--steps '-5' is neither"]),
         ("--steps 3²", ["--steps '3²' is neither"]),
-        ("--device tpu", ["device 'tpu' is not to be had here"]),
+        ("--device tpu", ["device 'tpu' is not available"]),
     ],
 )
 def test_wrong_arguments_of_train(command, here, prepared, arguments, words):
@@ -628,7 +628,7 @@ def test_transcribe_with_all_it_can_do(command, here, music, trained):
         ("separate one.wav two.mp3 --score one.mid", ["one.mid is the score of one of 2 files"]),
         ("separate empty", ["empty holds no audio"]),
         ("transcribe one.wav --from stems", ["unknown --from 'stems'; known: mixture, separated"]),
-        ("transcribe one.wav --device tpu", ["device 'tpu' is not to be had here"]),
+        ("transcribe one.wav --device tpu", ["device 'tpu' is not available"]),
     ],
 )
 def test_wrong_arguments_of_separate_and_transcribe(command, music, trained, monkeypatch, arguments, words):

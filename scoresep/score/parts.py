@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.errors import ScoresepError, first_line
+from scoresep.errors import Damaged, first_line
 from scoresep.grid import LOWEST_PITCH, PITCHES
 from scoresep.score.channels import bends_of, by_tick, notes_of, on_channel, pedal_spans, pedalled, programs_at
 from scoresep.score.midi import INSTRUMENT, NAME, MidiFile, Track, channels_of, read_file
@@ -93,17 +93,18 @@ def read_midi(path: str | Path, longest_pedal: float = 0.0) -> list[Part]:
             a note ends where it is written to end.
 
     Raises:
-        ScoresepError: the file is missing, is not MIDI, or places notes beyond a day.
+        Damaged: the file is missing, cannot be read, is not MIDI, or places notes beyond a day.
     """
     try:
         if Path(path).stat().st_size > MAX_BYTES:
             raise ValueError("larger than any score")
         parts = _parts(read_file(Path(path).read_bytes()), longest_pedal)
     except (OSError, ValueError) as fault:
-        reason = first_line(fault)
-        raise ScoresepError(f"{path} is not a readable MIDI file ({reason}); replace or remove it") from fault
+        problem = f"not a readable MIDI file ({first_line(fault)})"
+        raise Damaged(problem, file=path, remedy="replace or remove it") from fault
     if any(part.offset.max() > MAX_HOURS * 3600 for part in parts):
-        raise ScoresepError(f"{path} is broken: it places a note after {MAX_HOURS:.0f} hours; replace or remove it")
+        problem = f"damaged: it places a note after {MAX_HOURS:.0f} hours"
+        raise Damaged(problem, file=path, remedy="replace or remove it")
     return parts
 
 

@@ -1,60 +1,7 @@
-"""Score check: does a stem sound as its own score says? Called once per stem by cache preparation.
+"""Score check: does a stem sound as its own score says?"""
 
-Compared are the written onsets with the rises of the stem's energy (time), the written notes with its energy (missing
-audio), and a template of the partials that should sound with the spectra of some of the notes (pitch). A stem is
-sampled, never transformed as a whole: the check costs a fraction of decoding. Thresholds are constants with their
-reason at the top of each module; docs/score-check.md says what the check finds.
-"""
+from scoresep.score_check.check import check_stem, warm_up
+from scoresep.score_check.evidence import KINDS, Disagreement
+from scoresep.score_check.settings import ScoreCheckSettings
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import replace
-
-import numpy as np
-
-from scoresep.score.parts import Part, part_from_notes
-from scoresep.score_check.evidence import ENVELOPE_RATE, KINDS, PITCHLESS, SILENCE, Finding, Sound, notes_within
-from scoresep.score_check.pitch import ignored_bends, note_spectra, wrong_pitch
-from scoresep.score_check.timing import best_offset, describe_offset, envelope_of, missing_audio, steady_noise
-
-__all__ = ["KINDS", "Finding", "check_stem", "warm_up"]
-
-
-def check_stem(samples: np.ndarray, rate: int, parts: Sequence[Part], is_drum: bool = False) -> list[Finding]:
-    """Compare a stem with its score: an empty list if they agree or if there is too little to tell.
-
-    Args:
-        samples: mono float32 (L,), finite.
-        rate: Hz.
-        parts: what the stem plays, at the pitch at which it should sound.
-        is_drum: the pitches are drums: time, silence, missing audio and noise alone are judged.
-    """
-    notes = notes_within(parts, len(samples) / rate)
-    if not len(notes) or len(samples) < rate // ENVELOPE_RATE:
-        return []
-    samples = np.ascontiguousarray(samples, dtype=np.float32)
-    envelope = envelope_of(samples, rate)
-    if envelope.energy.max() <= SILENCE:
-        return [Finding("silent", f"is silent; its score has {len(notes)} notes")]
-    is_drum = is_drum or all(part.program in PITCHLESS for part in parts)
-    sound = Sound(samples, rate, parts, is_drum, notes, envelope)
-    spectra = note_spectra(sound)
-    found: list[Finding | None] = []
-    if ignored := ignored_bends(spectra, notes):
-        found.append(ignored)
-        sound = replace(sound, parts=[replace(part, bend=np.zeros_like(part.bend)) for part in parts])
-        spectra = note_spectra(sound)
-    if offset := best_offset(sound, spectra):
-        found.append(describe_offset(*offset))
-        spectra = note_spectra(sound, offset[1].lag)
-    found.append(missing_audio(envelope, notes, offset[1].lag if offset else 0.0))
-    noise = steady_noise(envelope, spectra)
-    found.append(noise or wrong_pitch(spectra, notes, {part.program for part in parts}))
-    return [finding for finding in found if finding]
-
-
-def warm_up() -> None:
-    """Compile the kernels, so that processes forked later need not."""
-    part = part_from_notes([(0.1 * n, 0.1 * n + 0.1, 60 + n % 3, 90) for n in range(20)])
-    check_stem(np.random.default_rng(0).normal(0, 0.1, 3 * 44100).astype(np.float32), 44100, [part])
+__all__ = ["KINDS", "Disagreement", "ScoreCheckSettings", "check_stem", "warm_up"]

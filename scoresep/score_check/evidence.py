@@ -1,4 +1,4 @@
-"""What a stem and its score are compared by: notes, envelopes, spectra, fits, findings."""
+"""What a stem and its score are compared by: notes, envelopes, spectra, fits, disagreements."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from scoresep.score.parts import Part
 from scoresep.score_check.kernels import loudest_steps
 
 KINDS = ("silent", "offset", "missing audio", "noise", "octave", "pitch", "bends", "foreign")
-"""What a finding can be: no sound at all; early or late; notes that do not sound; noise over or instead of the notes;
-octaves off; another interval off; pitch bends that are not heard; sounds that have nothing to do with the score."""
+"""What a disagreement can be: no sound at all; early or late; notes that do not sound; noise over or instead of the
+notes; octaves off; another interval off; pitch bends that are not heard; sounds that have nothing to do with the
+score."""
 ENVELOPE_RATE = 100
 """Steps a second of the energy envelopes, nearly: a step is a whole number of samples."""
 SILENCE = 1e-10
@@ -26,7 +27,7 @@ BELLS, ORGANS, PITCHLESS = range(8, 16), range(16, 24), range(112, 128)
 
 
 @dataclass(frozen=True)
-class Finding:
+class Disagreement:
     """A disagreement of a stem with its score: one of `KINDS`, and one line for people, with figures."""
 
     kind: str
@@ -70,7 +71,8 @@ class Envelope:
 
     def step(self, seconds: np.ndarray) -> np.ndarray:
         """The steps in which moments lie, int64, kept within the recording."""
-        return np.clip((seconds * self.rate).astype(np.int64), 0, len(self.energy) - 1)
+        step: np.ndarray = np.clip((seconds * self.rate).astype(np.int64), 0, len(self.energy) - 1)
+        return step
 
     def loudest(self, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
         """Highest energy between moments (K,) and (K,), in dB below the loud moments: float64 (K,)."""

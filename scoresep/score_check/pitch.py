@@ -8,8 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from scoresep.score_check.evidence import BELLS, FLOOR_DB, ORGANS, Finding, Notes, Sound, Spectra
+from scoresep.score_check.evidence import BELLS, FLOOR_DB, ORGANS, Disagreement, Notes, Sound, Spectra
 from scoresep.score_check.kernels import cosines, salient, windows
+from scoresep.score_check.settings import ScoreCheckSettings
 
 FRAMES, FEWEST_FRAMES = 96, 8
 SPECTRUM_RATE, WINDOW, LOWEST, HIGHEST = 11025, 0.186, 35.0, 5000.0
@@ -19,13 +20,6 @@ OCTAVES = (-12.0, 12.0)
 ANY_SHIFT = tuple(float(k) for k in range(-24, 25) if k)
 UNRELATED = (-13.0, -11.0, -6.0, -1.0, 1.0, 6.0, 11.0, 13.0)
 """Transpositions that share hardly a partial with the written notes: what a wrong score explains by chance."""
-AGREES, CLEARLY, OTHER_INTERVAL = 0.55, 1.28, 1.6
-"""Another octave is believed if it explains this much and this many times what the written one explains (strings or
-stops that double the octave above reach 1.23 times); the same for other intervals."""
-BY_CHANCE, EXPLAINS = 0.07, 0.4
-"""A score that explains no more than this above the best unrelated transposition explains nothing."""
-BENT, FEWEST_BENT = 0.4, 6
-PEAKS_OF_NOISE = 0.15
 
 
 def note_spectra(sound: Sound, lag: float = 0.0) -> Spectra | None:
@@ -72,7 +66,7 @@ def steady_level(magnitude: np.ndarray) -> float:
 def agreement(spectra: Spectra, notes: Notes, shifts: Sequence[float], lag: float | None = None) -> np.ndarray:
     """Cosine of each spectrum with the partials of the notes written `lag` seconds earlier (the spectra's own lag if
     None), transposed by each of `shifts` semitones: float32 (F, len(shifts)), 0 to 1."""
-    return cosines(
+    agreements: np.ndarray = cosines(
         spectra.partials,
         spectra.start - (spectra.lag if lag is None else lag),
         spectra.length,
@@ -84,23 +78,28 @@ def agreement(spectra: Spectra, notes: Notes, shifts: Sequence[float], lag: floa
         spectra.bend,
         np.array(shifts),
     )
+    return agreements
 
 
-def ignored_bends(spectra: Spectra | None, notes: Notes) -> Finding | None:
+def ignored_bends(spectra: Spectra | None, notes: Notes, settings: ScoreCheckSettings) -> Disagreement | None:
     """Whether the stem stays at the written pitch where its score bends."""
     if spectra is None:
         return None
-    bent = np.abs(spectra.bend).max(axis=0) > BENT
-    if bent.sum() < FEWEST_BENT:
+    bent = np.abs(spectra.bend).max(axis=0) > settings.bent
+    if bent.sum() < settings.bent_windows:
         return None
     straight = replace(spectra, bend=np.zeros_like(spectra.bend))
     follows, stays = (float(agreement(each, notes, (0.0,))[bent].mean()) for each in (spectra, straight))
-    if stays < max(AGREES, CLEARLY * follows):
+    if stays < max(settings.agrees, settings.clearly * follows):
         return None
-    return Finding("bends", f"ignores its score's pitch bends (agreement {stays:.2f} without, {follows:.2f} with them)")
+    return Disagreement(
+        "bends", f"ignores its score's pitch bends (agreement {stays:.2f} without, {follows:.2f} with them)"
+    )
 
 
-def wrong_pitch(spectra: Spectra | None, notes: Notes, programs: set[int]) -> Finding | None:
+def wrong_pitch(
+    spectra: Spectra | None, notes: Notes, programs: set[int], settings: ScoreCheckSettings
+) -> Disagreement | None:
     """Another transposition that explains the stem better, or that nothing explains it.
 
     Organs are never called octaves low, nor bells foreign.
@@ -108,22 +107,24 @@ def wrong_pitch(spectra: Spectra | None, notes: Notes, programs: set[int]) -> Fi
     if spectra is None:
         return None
     written, chance = (float(agreement(spectra, notes, some).mean(axis=0).max()) for some in (DETUNED, UNRELATED))
-    explains = written - chance >= BY_CHANCE or written >= EXPLAINS
+    explains = written - chance >= settings.by_chance or written >= settings.explains
     shifts = [k for k in (OCTAVES if explains else ANY_SHIFT) if k not in (-24, -12) or not programs & set(ORGANS)]
     others = agreement(spectra, notes, shifts).mean(axis=0)
-    best, there = int(np.argmax(others)), float(others.max())
-    ratio = CLEARLY if shifts[best] % 12 == 0 else OTHER_INTERVAL
-    if there >= max(AGREES, ratio * written):
-        return describe_shift(int(shifts[best]), f"agreement {there:.2f} against {written:.2f}")
-    if explains or (programs <= set(BELLS) and spectra.peaks >= PEAKS_OF_NOISE):
+    best, highest = int(np.argmax(others)), float(others.max())
+    ratio = settings.clearly if shifts[best] % 12 == 0 else settings.other_interval
+    if highest >= max(settings.agrees, ratio * written):
+        return describe_shift(int(shifts[best]), f"agreement {highest:.2f} against {written:.2f}")
+    if explains or (programs <= set(BELLS) and spectra.peaks >= settings.peaks_of_noise):
         return None
-    kind, what = ("noise", "is noise") if spectra.peaks < PEAKS_OF_NOISE else ("foreign", "sounds like something else")
-    return Finding(kind, f"{what} (agreement {written:.2f}, by chance {chance:.2f})")
+    kind, what = (
+        ("noise", "is noise") if spectra.peaks < settings.peaks_of_noise else ("foreign", "sounds like something else")
+    )
+    return Disagreement(kind, f"{what} (agreement {written:.2f}, by chance {chance:.2f})")
 
 
-def describe_shift(semitones: int, figures: str) -> Finding:
-    """The finding that a stem sounds `semitones` above (or, negative, below) its score."""
+def describe_shift(semitones: int, figures: str) -> Disagreement:
+    """The disagreement that a stem sounds `semitones` above (or, negative, below) its score."""
     octaves, rest = divmod(abs(semitones), 12)
     interval = f"{abs(semitones)} semitones" if rest else "an octave" if octaves == 1 else f"{octaves} octaves"
     where = "lower" if semitones < 0 else "higher"
-    return Finding("pitch" if rest else "octave", f"sounds {interval} {where} than its score ({figures})")
+    return Disagreement("pitch" if rest else "octave", f"sounds {interval} {where} than its score ({figures})")

@@ -9,8 +9,8 @@ from scoresep.score_check.evidence import (
     FLOOR_DB,
     RISE_DB,
     SILENCE,
+    Disagreement,
     Envelope,
-    Finding,
     Fit,
     Notes,
     Sound,
@@ -18,9 +18,8 @@ from scoresep.score_check.evidence import (
 )
 from scoresep.score_check.kernels import energies, hits
 from scoresep.score_check.pitch import agreement, note_spectra
+from scoresep.score_check.settings import ScoreCheckSettings
 
-MISSING_DB, MISSING_SHARE, FEWEST_NOTES = -55.0, 0.1, 8
-"""Level, below the stem's loud moments, at which a note does not sound; share and number of such notes to report."""
 LONGEST_LAG = 15.0
 """Seconds by which a stem may be early or late and still be recognised."""
 EARLIEST, LATEST = -0.02, 0.06
@@ -28,14 +27,6 @@ EARLIEST, LATEST = -0.02, 0.06
 FEWEST_ONSETS, MOST_ONSETS = 12, 1500
 CANDIDATES, NEAR = 4, 0.12
 """Lags that are tried; seconds within which two of them are one."""
-GAIN, GAIN_OF_FEW = 0.2, 1.0
-"""An offset must fit better than the written time by GAIN + GAIN_OF_FEW / sqrt(number of onsets)."""
-MOST_HIT, FEWEST_HIT, STANDS_OUT, FEWEST_ALIKE = 0.7, 0.4, 0.1, 0.4
-"""Of the onsets MOST_HIT must sound there, or FEWEST_HIT and STANDS_OUT more than at any other candidate: where attacks
-are slow, chance gives several such lags. `Fit.sounds` must be FEWEST_ALIKE."""
-SLOW, SHARP = 0.2, 0.75
-"""A lag up to SLOW seconds is a slow attack unless this share of the rise in level comes within 30 ms."""
-NOISE_DB, STEADY_DB = -11.5, -24.0
 
 
 def envelope_of(samples: np.ndarray, rate: int) -> Envelope:
@@ -52,7 +43,8 @@ def rises(energy: np.ndarray) -> np.ndarray:
     for steps in (1, 2, 3):
         rise[1 + steps : -1] = np.maximum(rise[1 + steps : -1], level[steps:] - level[:-steps])
     rise = np.minimum(rise / RISE_DB, 1.0)
-    return np.maximum(np.maximum(rise[:-2], rise[2:]), rise[1:-1])
+    surely: np.ndarray = np.maximum(np.maximum(rise[:-2], rise[2:]), rise[1:-1])
+    return surely
 
 
 def onset_fit(envelope: Envelope, notes: Notes) -> tuple[np.ndarray, int]:
@@ -71,7 +63,7 @@ def onset_fit(envelope: Envelope, notes: Notes) -> tuple[np.ndarray, int]:
     return np.maximum(*fits), count
 
 
-def best_offset(sound: Sound, spectra: Spectra | None) -> tuple[Fit, Fit] | None:
+def best_offset(sound: Sound, spectra: Spectra | None, settings: ScoreCheckSettings) -> tuple[Fit, Fit] | None:
     """The score's fit at its written time and at the lag where it fits clearly better; None if there is no such lag."""
     onsets, count = onset_fit(sound.envelope, sound.notes)
     if count < FEWEST_ONSETS:
@@ -83,17 +75,20 @@ def best_offset(sound: Sound, spectra: Spectra | None) -> tuple[Fit, Fit] | None
     rivals = []
     for _ in range(CANDIDATES):
         step = int(np.argmax(onsets))
-        lag, there = (step - middle) / rate, float(onsets[step])
+        lag, hit_share = (step - middle) / rate, float(onsets[step])
         # Windows at the written onsets say little about short notes that sound elsewhere.
-        own = there > written.onsets + GAIN and not sound.is_drum
-        rivals.append(Fit(lag, there, sounds_alike(sound, note_spectra(sound, lag) if own else spectra, lag)))
+        better = hit_share > written.onsets + settings.gain and not sound.is_drum
+        at_lag = note_spectra(sound, lag) if better else spectra
+        rivals.append(Fit(lag, hit_share, sounds_alike(sound, at_lag, lag)))
         onsets[max(step - 6, 0) : step + 7] = -1.0
     best = max(rivals, key=lambda fit: fit.total)
-    clear = best.total - written.total > GAIN + GAIN_OF_FEW / np.sqrt(count)
+    clear = best.total - written.total > settings.gain + settings.gain_of_few / np.sqrt(count)
     others = [rival.onsets for rival in (written, *rivals) if abs(rival.lag - best.lag) > NEAR]
-    hit = best.onsets >= min(MOST_HIT, max(FEWEST_HIT, max(others, default=0.0) + STANDS_OUT))
-    alike = sound.is_drum or best.sounds >= FEWEST_ALIKE
-    slow = 0 < best.lag <= SLOW and sharpness(sound.envelope, sound.notes, best.lag) < SHARP
+    hit = best.onsets >= min(
+        settings.most_hit, max(settings.fewest_hit, max(others, default=0.0) + settings.stands_out)
+    )
+    alike = sound.is_drum or best.sounds >= settings.fewest_alike
+    slow = 0 < best.lag <= settings.slow and sharpness(sound.envelope, sound.notes, best.lag) < settings.sharp
     return (written, best) if clear and hit and alike and not slow else None
 
 
@@ -139,32 +134,32 @@ def same_drum_same_sound(envelope: Envelope, notes: Notes, lag: float) -> float:
     return max(float(np.mean(explained)), 0.0)
 
 
-def describe_offset(written: Fit, best: Fit) -> Finding:
-    """The finding that a stem is early or late."""
+def describe_offset(written: Fit, best: Fit) -> Disagreement:
+    """The disagreement that a stem is early or late."""
     when = f"{abs(best.lag):.2f} s {'after' if best.lag > 0 else 'before'} its score"
-    return Finding(
+    return Disagreement(
         "offset", f"sounds {when} ({best.onsets:.0%} of the onsets there, {max(written.onsets, 0.0):.0%} as written)"
     )
 
 
-def missing_audio(envelope: Envelope, notes: Notes, lag: float) -> Finding | None:
+def missing_audio(envelope: Envelope, notes: Notes, lag: float, settings: ScoreCheckSettings) -> Disagreement | None:
     """Notes at whose time nothing sounds, while others sound."""
     onset, end = notes.onset + lag, np.minimum(notes.offset, notes.onset + 1.0) + lag + 0.1
     inside = notes.loud & (onset >= 0) & (onset < len(envelope.energy) / envelope.rate - 0.05)
-    unheard = inside & (envelope.loudest(onset, end) < MISSING_DB)
+    unheard = inside & (envelope.loudest(onset, end) < settings.missing_db)
     count, judged = int(unheard.sum()), int(inside.sum())
-    if count < max(FEWEST_NOTES, MISSING_SHARE * judged):
+    if count < max(settings.missing_notes, settings.missing_share * judged):
         return None
     where = notes.onset[unheard]
-    return Finding(
+    return Disagreement(
         "missing audio", f"{count} of {judged} notes do not sound, between {where[0]:.1f} and {where[-1]:.1f} s"
     )
 
 
-def steady_noise(envelope: Envelope, spectra: Spectra | None) -> Finding | None:
+def steady_noise(envelope: Envelope, spectra: Spectra | None, settings: ScoreCheckSettings) -> Disagreement | None:
     """Broad-band noise that never stops: it is left in the quietest moments and common to all spectra."""
     white = float(np.quantile(envelope.edges, 0.05)) / 2
     level = 10 * float(np.log10(white / float(envelope.energy.mean()) + 1e-12))
-    if level < NOISE_DB or (spectra is not None and spectra.steady_db < STEADY_DB):
+    if level < settings.noise_db or (spectra is not None and spectra.steady_db < settings.steady_db):
         return None
-    return Finding("noise", f"holds steady noise, {level:.0f} dB of its mean level")
+    return Disagreement("noise", f"holds steady noise, {level:.0f} dB of its mean level")

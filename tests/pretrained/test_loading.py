@@ -75,7 +75,7 @@ def test_it_says_what_it_is(loaded: Pretrained) -> None:
 def test_what_cannot_be_loaded(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ScoresepError, match="does not exist"):
         scoresep.load(tmp_path / "none.pt")
-    with pytest.raises(ScoresepError, match="device 'tpu' is not to be had"):
+    with pytest.raises(ScoresepError, match="device 'tpu' is not available"):
         scoresep.load(checkpoint, "tpu")
 
 
