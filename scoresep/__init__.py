@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scoresep._version import __version__
 from scoresep.machine import wait_passively
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from scoresep.pretrained.loading import Pretrained
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 wait_passively()
 
