@@ -470,7 +470,7 @@ def test_a_cache_of_other_instruments_or_another_grid(command, here, trained, co
 def test_a_cache_without_a_training_split(command, corpus_copy):
     shutil.rmtree(corpus_copy / "train")
     assert command(f"scoresep prepare slakh {corpus_copy} --jobs 1").status == 0
-    refuses(command("scoresep train"), "cache.h5 has no track in its train split")
+    refuses(command("scoresep train"), "cache.h5: no track in its train split")
 
 
 @pytest.mark.parametrize(

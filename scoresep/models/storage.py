@@ -90,7 +90,7 @@ def digest_of(values: Any, tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256(json.dumps(values).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
