@@ -7,7 +7,7 @@ looks at them; stems only where a supervision by stems (`training.supervision`) 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -163,7 +163,7 @@ def stream(
         yield from made
 
 
-def ahead(jobs: Iterable[Job], work: Callable[[Job], Result], readers: int) -> Iterator[Result]:
+def ahead(jobs: Iterable[Job], work: Callable[[Job], Result], readers: int) -> Generator[Result, None, None]:
     """`work` of every job, in order; `readers` threads work ahead of what is taken, 0 works when asked.
 
     A fault in `work` is raised where its result would have been taken. Close the iterator to end the threads early.
@@ -220,7 +220,7 @@ def stem_magnitudes(samples: Tensor, scale: Tensor, grid: Grid) -> Tensor:
     hann = hann_window(grid.n_fft, samples.device)
     signals = samples.transpose(1, 2).float() * (scale * 2.0 / hann.sum())[:, None, None]
     spectra = torch.stft(signals.flatten(0, 1), grid.n_fft, grid.hop, window=hann, center=False, return_complex=True)
-    return spectra.abs().unflatten(0, signals.shape[:2])
+    return spectra.abs().view(*signals.shape[:2], *spectra.shape[1:])
 
 
 @lru_cache(maxsize=8)
