@@ -32,8 +32,6 @@ def load(checkpoint: str | Path | None = None, device: str = "auto") -> Pretrain
     Raises:
         scoresep.errors.ScoresepError: no such file, not a checkpoint, a damaged one, or no such device.
     """
-    from scoresep.pretrained import (
-        loading as pretrained,  # torch and all that: seconds that importing scoresep need not take
-    )
+    from scoresep.pretrained.loading import load as load_model  # imports torch, which takes seconds
 
-    return pretrained.load(checkpoint, device)
+    return load_model(checkpoint, device)

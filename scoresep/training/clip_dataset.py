@@ -218,10 +218,10 @@ def about(cache: Cache, crops: Sequence[Crop], stemmed: Collection[int] | None) 
     from the clip's first on; `stemmed`, bool (B,), whether its stems are known.
     """
     tracks, rows = cache.tracks, [row for row, _ in crops]
-    found = {"level": torch.from_numpy(tracks["level"][rows].astype(np.float32))}
+    values = {"level": torch.from_numpy(tracks["level"][rows].astype(np.float32))}
     if stemmed is not None:
         firsts = np.array([first for _, first in crops], dtype=np.int64)
-        found["scale"] = torch.from_numpy(tracks["scale"][rows].astype(np.float32))
-        found["left"] = torch.from_numpy(tracks["frames"][rows].astype(np.int64) - firsts)
-        found["stemmed"] = torch.tensor([row in stemmed for row in rows])
-    return found
+        values["scale"] = torch.from_numpy(tracks["scale"][rows].astype(np.float32))
+        values["left"] = torch.from_numpy(tracks["frames"][rows].astype(np.int64) - firsts)
+        values["stemmed"] = torch.tensor([row in stemmed for row in rows])
+    return values

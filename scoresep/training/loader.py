@@ -1,4 +1,5 @@
-"""Clips on their way to the networks: which, in what order, read ahead, moved, unpacked.
+"""Clips on their way to the networks: which, in what order, read ahead, sent to the device, unpacked.
+
 The order of clips is a function of seed and step alone, so a run that goes on after a stop sees the clips it would
 have seen, whoever reads them. Magnitudes, rolls, onsets, harmonic masks and the teacher's factors are read where a loss
 looks at them; stems only where a supervision by stems (`training.supervision`) names their tracks.
@@ -31,8 +32,8 @@ RESIDENT = ("", "host", "device")
 READ_AHEAD = 2
 """Batches that each reader keeps ready or in work."""
 
-PLACES = tuple(2**k for k in range(8))
-"""What the bits of a byte count."""
+BIT_VALUES = tuple(2**k for k in range(8))
+"""Values of the bits of a byte."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -189,16 +190,16 @@ def to_batch(clips: dict[str, Tensor], crops: list[Crop], grid: Grid) -> Batch:
     # half the bytes change places, as integers: torch has no quick way for halves
     magnitude = clips["magnitude"].view(torch.int16).transpose(1, 2).contiguous().view(torch.float16).float()
     count, _, frames = magnitude.shape
-    nothing = magnitude.new_empty((count, frames, 0, 0), dtype=torch.uint8)
+    absent = magnitude.new_empty((count, frames, 0, 0), dtype=torch.uint8)
     stems = None
-    if STEMS in clips:  # a track that ends within the clip rings on into the windows of frames that it has not
+    if STEMS in clips:  # a track that ends within the clip reaches into the windows of frames after its last
         ended = torch.arange(frames, device=magnitude.device) >= clips["left"][:, None, None, None]
         stems = stem_magnitudes(clips[STEMS], clips["scale"] / clips["level"], grid).masked_fill_(ended, 0.0)
     return Batch(
         magnitude=magnitude.div_(clips["level"][:, None, None]),
-        roll=unpack(clips.get("roll", nothing), PITCHES).float(),
-        onset=unpack(clips.get("onset", nothing), PITCHES).float(),
-        harmonic=unpack(clips.get("harmonic", nothing), grid.bins),
+        roll=unpack(clips.get("roll", absent), PITCHES).float(),
+        onset=unpack(clips.get("onset", absent), PITCHES).float(),
+        harmonic=unpack(clips.get("harmonic", absent), grid.bins),
         crops=crops,
         stems=stems,
         stemmed=clips.get("stemmed"),
@@ -237,6 +238,6 @@ def unpack(bits: Tensor, count: int) -> Tensor:
     packed = bits.permute(0, 2, 3, 1).contiguous()
     if not packed.numel():
         return packed.new_empty((*packed.shape[:2], count, packed.shape[3]), dtype=torch.bool)
-    places = constant(PLACES, bits.device, torch.uint8)
-    found = packed.unsqueeze(3).bitwise_and(places[:, None]).clamp_(max=1)  # five times as quick as to compare with 0
-    return found.view(torch.bool).flatten(2, 3)[:, :, :count].contiguous()
+    values = constant(BIT_VALUES, bits.device, torch.uint8)
+    ones = packed.unsqueeze(3).bitwise_and(values[:, None]).clamp_(max=1)  # five times as quick as to compare with 0
+    return ones.view(torch.bool).flatten(2, 3)[:, :, :count].contiguous()
