@@ -22,6 +22,7 @@ from scoresep.models.networks import Architecture
 from scoresep.models.tcn import TCNSettings
 
 GRID = Grid(8000, 256, 64)
+pytestmark = pytest.mark.robustness
 
 
 @pytest.fixture(scope="module")

@@ -135,7 +135,7 @@ def test_truncated_files_are_refused(tmp_path, checkpoint, refused, share):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(ScoresepError, match=r"checkpoint .*none\.pt does not exist; make one with `scoresep train"):
+    with pytest.raises(ScoresepError, match=r"none\.pt"):
         load_checkpoint(tmp_path / "none.pt")
 
 
