@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
@@ -64,15 +64,7 @@ class Checkpoint:
 
 
 PLAIN: dict[str, type] = {
-    "stage": int,
-    "steps": int,
-    "complete": bool,
-    "config": dict,
-    "cache": str,
-    "cache_digest": str,
-    "parent": str,
-    "history": list,
-    "resume": dict,
+    name: get_origin(kind) or kind for name, kind in get_type_hints(Checkpoint).items() if name != "model"
 }
 """Fields of `Checkpoint` that are saved as they are, and their types."""
 
