@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scoresep._version import __version__
 from scoresep.machine import wait_passively
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from scoresep.pretrained.loading import Pretrained
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 wait_passively()
 
@@ -32,8 +32,6 @@ def load(checkpoint: str | Path | None = None, device: str = "auto") -> Pretrain
     Raises:
         scoresep.errors.ScoresepError: no such file, not a checkpoint, a damaged one, or no such device.
     """
-    from scoresep.pretrained import (
-        loading as pretrained,  # torch and all that: seconds that importing scoresep need not take
-    )
+    from scoresep.pretrained.loading import load as load_model  # imports torch, which takes seconds
 
-    return pretrained.load(checkpoint, device)
+    return load_model(checkpoint, device)

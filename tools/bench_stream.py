@@ -2,8 +2,8 @@
 
     python tools/bench_stream.py cache.h5 [--corpus ROOT] [--frames 64] [--batch 24] [--cold] [--device cpu]
 
-(a) the floor: the bytes that training reads, shard by shard in order, into one buffer. (b) ours: an epoch of random
-clips into batches on the device, packed as stored; and unpacked as the networks take them; both also from memory
+(a) the floor: the shards of the training split, byte after byte, into one buffer. (b) ours: an epoch of random clips
+into batches on the device, packed as stored; and unpacked as the networks take them; both also from memory
 (`--resident host`). (c) `compile_track` on tracks of the corpus: a random clip costs a whole track, because a FLAC
 file is decoded whole; all clips of a track from one decoding are the most that on-the-fly could reach.
 Freed memory is kept, as in training, unless `--usual-malloc` is given.
@@ -27,13 +27,14 @@ from turns import synchronise
 
 from scoresep.cache.track import compile_track
 from scoresep.datasets.slakh import open_slakh
-from scoresep.grid import Grid
 from scoresep.machine import choose_device, keep_freed_memory
 from scoresep.training.clip_dataset import DATASETS, Crop, ShardClips
-from scoresep.training.loader import ClipOrder, Mover, Source, open_source
+from scoresep.training.loader import ClipOrder, Source, open_source, stream
 
 ROUNDS = 9
 TRACKS = 6
+PIECE = 2**22
+"""Bytes that are read at a time in (a)."""
 
 
 def main() -> None:
@@ -54,11 +55,10 @@ def main() -> None:
     cache, device = Cache(given.cache), choose_device(given.device)
     order = ClipOrder(cache, "train", given.frames, given.batch, seed=0)
     steps = [order.crops(step) for step in range(order.steps_per_epoch)]
-    clips = len(steps) * given.batch
-    frames = sum(length for _, length in order.lengths)
-    rates = passes(cache, steps, frames, given.frames, device, given.cold)
-    floor = rates.pop("(a) bytes in order")
     size = sum(ShardClips(cache, 1)([(0, 0)])[name].nbytes for name in DATASETS) * given.frames
+    rates = passes(cache, steps, given.frames, size, device, given.cold)
+    floor = rates.pop("(a) bytes in order")
+    clips = len(steps) * given.batch
     print(f"{clips} clips of {given.frames} frames ({size / 1e3:.0f} kB), {'cold' if given.cold else 'warm'}, {device}")
     print(f"(a) bytes in order: {floor:.0f} clips/s ({floor * size / 1e9:.1f} GB/s)")
     for name, rate in rates.items():
@@ -76,77 +76,63 @@ def passes(
     cache: Cache,
     steps: Sequence[Sequence[Crop]],
     frames: int,
-    clip: int,
+    size: int,
     device: torch.device,
     cold: bool = False,
     rounds: int = ROUNDS,
 ) -> dict[str, float]:
-    """Clips a second of each way, the best of some passes made in turn."""
-    shards = ShardClips(cache, clip, pinned=device.type == "cuda")
-    held = open_source(cache, "train", clip, device, resident="host")
+    """Clips a second of each way, the best of some passes made in turn; a clip of `frames` frames has `size` bytes."""
+    files = [cache.shard_path(int(shard)) for shard in sorted({*cache.tracks["shard"][cache.rows("train")]})]
+    shards = ShardClips(cache, frames)
+    held = open_source(cache, "train", frames, device, resident="host")
     clips = sum(map(len, steps))
     ways: dict[str, tuple[Callable[[], None], float]] = {
-        "(a) bytes in order": (lambda: read_in_order(cache, shards, len(steps[0]) * clip), frames / clip),
+        "(a) bytes in order": (lambda: read_in_order(files), sum(path.stat().st_size for path in files) / size),
         "(b) random clips, as stored": (lambda: move(shards, steps, device), clips),
-        "(b) random clips, unpacked": (lambda: unpack(shards, steps, cache.grid, device), clips),
+        "(b) random clips, unpacked": (lambda: unpack(cache, frames, shards, steps, device), clips),
         "(b) from memory, as stored": (lambda: move(held, steps, device), clips),
-        "(b) from memory, unpacked": (lambda: unpack(held, steps, cache.grid, device), clips),
+        "(b) from memory, unpacked": (lambda: unpack(cache, frames, held, steps, device), clips),
     }
     best = dict.fromkeys(ways, float("inf"))
     for _ in range(rounds):
         for name, (work, _) in ways.items():
             if cold:
-                forget(cache, shards)
+                forget(files)
             began = time.perf_counter()
             work()
             best[name] = min(best[name], time.perf_counter() - began)
     return {name: count / best[name] for name, (_, count) in ways.items()}
 
 
-def train_shards(cache: Cache) -> list[int]:
-    """Numbers of the shards that hold tracks of the training split."""
-    return sorted({int(cache.tracks["shard"][row]) for row in cache.rows("train")})
-
-
-def read_in_order(cache: Cache, shards: ShardClips, rows: int) -> None:
-    """Read what the training tracks hold, dataset by dataset, in pieces of as many rows as a batch has."""
-    buffers = {name: torch.empty(rows * shards.shard(0).layouts[name].width, dtype=torch.uint8) for name in DATASETS}
-    tracks = cache.tracks
-    for number in train_shards(cache):
-        own = [row for row in cache.rows("train") if tracks["shard"][row] == number]
-        for name, buffer in buffers.items():
-            view = memoryview(buffer.numpy())
-            for row in own:
-                first, left = int(tracks["first_frame"][row]), int(tracks["frames"][row])
-                while left:
-                    count = min(rows, left)
-                    shards.shard(number).read(name, first, count, view)
-                    first, left = first + count, left - count
+def read_in_order(files: Sequence[Path]) -> None:
+    """Read files from their first byte to their last."""
+    buffer = bytearray(PIECE)
+    for path in files:
+        with path.open("rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
 
 
 def move(source: Source, steps: Sequence[Sequence[Crop]], device: torch.device) -> None:
     """Batches as stored, on the device."""
     for crops in steps:
         for clip in source(crops).values():
-            clip.to(device, non_blocking=True)
+            clip.to(device)
     synchronise(device)
 
 
-def unpack(source: Source, steps: Sequence[Sequence[Crop]], grid: Grid, device: torch.device) -> None:
+def unpack(cache: Cache, frames: int, source: Source, steps: Sequence[Sequence[Crop]], device: torch.device) -> None:
     """Batches as the networks take them, on the device."""
-    mover = Mover(source, grid, device)
-    for crops in steps:
-        with mover.side():
-            mover(crops)
+    for _ in stream(cache, frames, steps, 0, device, source):
+        pass
     synchronise(device)
 
 
-def forget(cache: Cache, shards: ShardClips) -> None:
-    """Drop the shards from the page cache (Linux)."""
-    for number in train_shards(cache):
-        file = os.open(cache.shard_path(number), os.O_RDONLY)
-        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(file)
+def forget(files: Sequence[Path]) -> None:
+    """Drop files from the page cache (Linux)."""
+    for path in files:
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def on_the_fly(cache: Cache, root: Path, frames: int) -> tuple[float, float]:

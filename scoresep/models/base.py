@@ -1,8 +1,18 @@
-"""What a network must offer to be a separator or a transcriptor, and the row that describes it.
+"""What a network must offer to be a separator or a transcriptor.
+
+A new network is three things:
+
+1. `Settings`: a frozen dataclass of its sizes, which says how far it looks and how wide it is;
+2. a `Separator` (magnitudes to masks), a `Transcriptor` (magnitudes to piano rolls), or both;
+3. a `Network`, the row that names them: in `networks.NETWORKS`, or in a package of yours by an entry point of the group
+   `scoresep.networks` (docs/extending.md).
+
+In evaluation mode an output frame must depend on nothing but the input frames within `context` on either side: that is
+what makes separation in blocks equal to separation of the whole. Input and output have the same frames. Weights and
+statistics of more than one axis are rounded in small checkpoints (`compact`); all state must be in `state_dict`.
 
 Axes: B batch, N instruments, F frequency bins, T frames, P pitches. Magnitudes are float32 >= 0, relative to the level
-of the recording. A network of another package is a `Network`, too, given by an entry point of the group
-`scoresep.networks` (`plugins`).
+of the recording.
 """
 
 from __future__ import annotations
@@ -10,18 +20,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue
 from scoresep.instruments import nearest
 
-MASKS = {"softmax": lambda logits: torch.softmax(logits, dim=1), "sigmoid": torch.sigmoid}
+MASKS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda logits: torch.softmax(logits, dim=1),
+    "sigmoid": torch.sigmoid,
+}
 """How logits (B, N, F, T) become masks: softmax shares every bin out among the instruments, sigmoid is independent."""
-LONGEST_CONTEXT = 10_000
-"""Frames on either side that a network may depend on; the `paper` config's depends on 381."""
+MAX_CONTEXT = 10_000
+"""Frames on either side that a network may depend on: bounds the memory of a block, which needs its context on both
+sides. The `paper` config's networks depend on 381."""
 
 
 class Rolls(NamedTuple):
@@ -32,29 +46,42 @@ class Rolls(NamedTuple):
 
 
 class Settings(Protocol):
-    """Sizes of a network: a frozen dataclass of whole numbers, fractions, words and truth values, with defaults.
+    """Sizes of a network: a frozen dataclass of integers, floats, strings and booleans, all with defaults.
 
-    It raises `ScoresepError` where they are impossible; they may come from a stranger's checkpoint.
+    It raises `InvalidValue` when it is made of impossible sizes: they may come from a stranger's checkpoint, so each
+    must be bounded before anything is made of it.
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def context(self) -> int:
-        """Frames on either side that an output frame depends on, `LONGEST_CONTEXT` at most."""
+        """Frames on either side that an output frame depends on, `MAX_CONTEXT` at most."""
         ...
 
     @property
     def width(self) -> int:
-        """Values a frame of its widest layer, inputs and outputs aside; bounds the memory of a block."""
+        """Values a frame of its widest layer, inputs and outputs aside: bounds the memory of a block."""
         ...
 
 
 class Separator(nn.Module, ABC):
-    """Magnitudes to N x F masks in [0, 1]; separated track i is S_i = M_i * X. Trained in stages 2 and 3."""
+    """Magnitudes to N x F masks in [0, 1]; separated track i is S_i = M_i * X. Trained in stages 2 and 3.
+
+    Args:
+        bins: F.
+        instruments: N.
+        context: that of its settings.
+        mask: a name of `MASKS`.
+
+    Raises:
+        InvalidValue: there are no such masks.
+    """
 
     def __init__(self, bins: int, instruments: int, context: int, mask: str) -> None:
         super().__init__()
         if mask not in MASKS:
-            raise ScoresepError(f"unknown mask '{mask}'{nearest(mask, MASKS)}")
+            raise InvalidValue(f"unknown mask '{mask}'", remedy=nearest(mask, MASKS).removeprefix("; "))
         self.bins, self.instruments, self.context, self.mask = bins, instruments, context, mask
 
     @abstractmethod
@@ -70,6 +97,9 @@ class Transcriptor(nn.Module, ABC):
     """Magnitudes to piano rolls (the paper's T). Trained in stages 1 and 3, critic of the separator in 2 and 3.
 
     Onsets tell repeated notes apart when a roll becomes notes; the critic's losses use the frame rolls alone.
+
+    Args:
+        context: that of its settings.
     """
 
     def __init__(self, context: int) -> None:
@@ -81,7 +111,7 @@ class Transcriptor(nn.Module, ABC):
         """Magnitudes (B, F, T) -> logits."""
 
     def labels(self, roll: Tensor) -> Tensor:
-        """What it learns of a score: the roll itself, (B, N, P, T)."""
+        """Targets of the frame logits, made of a score's piano roll (B, N, P, T): by default the roll itself."""
         return roll
 
 
@@ -94,10 +124,11 @@ class Network:
         separator: (bins, instruments, settings, mask) -> separator; None if it is none.
         critics: what a transcriptor of it can tell apart -> (bins, instruments, settings) -> transcriptor. `keys` are
             notes; `frames` and `clips` only who plays in them. Empty if it is none.
-        inherit: start a separator of it from a transcriptor with the same settings; None where nothing is shared.
+        inherit: (separator, transcriptor): start the former from the latter, which has the same settings; None where
+            nothing is shared.
     """
 
-    settings: type
+    settings: type[Settings]
     separator: Callable[..., Separator] | None = None
     critics: Mapping[str, Callable[..., Transcriptor]] = field(default_factory=dict)
-    inherit: Callable[[nn.Module, nn.Module], None] | None = None
+    inherit: Callable[[Any, Any], None] | None = None

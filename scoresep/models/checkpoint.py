@@ -1,32 +1,37 @@
 """Checkpoints: a model in a file, and how it came about.
-A checkpoint holds plain values and tensors only and is read with `weights_only=True`: a file from a stranger cannot
-run code. Nor can it take more memory than its own size warrants: `archive` looks through it first, and no network is
-made before its weights are known to be there. A digest tells a damaged file from a whole one: torch reads flipped bits
-without a word.
+
+A checkpoint may come from anyone. Its file runs no code and fills no memory (`models.storage`); its values are checked
+here: no network is made before its weights are known to be there, nor one that would take too much memory in use.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import torch
+from torch import Tensor
 
-from scoresep import __version__
-from scoresep.errors import ScoresepError, first_line
+from scoresep.errors import Damaged, ScoresepError, Unavailable, WrongFormat, WrongVersion, first_line
 from scoresep.files import existing_file, first_bytes, replacing
-from scoresep.models.archive import look_through
-from scoresep.models.compact import compact
+from scoresep.grid import PITCHES, Grid
+from scoresep.instruments import Instrument, checked
+from scoresep.models import storage
+from scoresep.models.compact import compact, expand
 from scoresep.models.model import Model
-from scoresep.models.networks import ROLES, UnknownNetwork
+from scoresep.models.networks import Architecture, UnknownNetwork
 
-FORMAT = "scoresep-checkpoint"
-VERSION = 4
-OLDER = {2, 3}
-"""Versions that are read, too (`upgraded`)."""
+VERSION = 5
+MAX_ACTIVATION = 2**28
+"""Values of a layer's output for a block, at most (1 GiB): protects the memory of whoever uses a stranger's model.
+The `paper` config needs a fortieth."""
+ACTIVATION_FRAMES = 1000
+"""Frames of a block in that reckoning; the context comes on top."""
+ZIP = b"PK\x03\x04"
+"""What files of `torch.save` begin with, checkpoints of versions 1 to 4 among them."""
+REMEDY = "train it anew or fetch it again"
 
 
 @dataclass
@@ -58,69 +63,35 @@ class Checkpoint:
     resume: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, keep: bool = False, small: bool = False) -> None:
-    """Write `checkpoint` to `path`, whole or not at all; `keep` moves the one that is there to `previous(path)`.
-
-    `small` rounds its weights to eight bits (`compact`): a quarter of the room, for use rather than for training on.
-    Between the two moves there is none at `path`: `load_newest` finds the previous one then.
-    """
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "scoresep": __version__,
-        "model": checkpoint.model.to_dict(),
-        **{name: getattr(checkpoint, name) for name in PLAIN},
-    }
-    if small:
-        networks = content["model"]["networks"]
-        content["model"]["networks"] = {name: compact(weights) for name, weights in networks.items()}
-    content["digest"] = digest_of(content)
-    with replacing(path) as temporary:
-        with open(temporary, "wb") as file:
-            torch.save(content, file)
-        if keep and Path(path).exists():
-            Path(path).replace(previous(path))
-
-
 PLAIN: dict[str, type] = {
-    "stage": int,
-    "steps": int,
-    "complete": bool,
-    "config": dict,
-    "cache": str,
-    "cache_digest": str,
-    "parent": str,
-    "history": list,
-    "resume": dict,
+    name: get_origin(kind) or kind for name, kind in get_type_hints(Checkpoint).items() if name != "model"
 }
 """Fields of `Checkpoint` that are saved as they are, and their types."""
+
+
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, keep: bool = False, small: bool = False) -> None:
+    """Write `checkpoint` to `path`, whole or not at all.
+
+    Args:
+        keep: move the file that is there to `previous(path)`. For a moment there is none at `path`; `load_newest`
+            finds the previous one then.
+        small: round the weights to eight bits (`compact`): a quarter of the size, for use rather than further training.
+
+    Raises:
+        Unwritable: the disk is full, there is no permission, ...
+    """
+    model = model_to_dict(checkpoint.model)
+    if small:
+        model["networks"] = {name: compact(weights) for name, weights in model["networks"].items()}
+    with replacing(path) as temporary:
+        storage.write(temporary, VERSION, {"model": model, **{name: getattr(checkpoint, name) for name in PLAIN}})
+        if keep and Path(path).exists():
+            Path(path).replace(previous(path))
 
 
 def previous(path: str | Path) -> Path:
     """Where the checkpoint before the one at `path` is kept."""
     return Path(path).with_suffix(f".previous{Path(path).suffix}")
-
-
-def digest_of(content: Any) -> str:
-    """SHA-256 of nested dicts, lists and tuples of plain values and tensors, with all their names, types and shapes."""
-    digest = hashlib.sha256()
-
-    def add(value: Any) -> None:
-        if isinstance(value, torch.Tensor):
-            digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        elif isinstance(value, dict):
-            add([*value])
-            add([*value.values()])
-        elif isinstance(value, (list, tuple)):
-            digest.update(f"{len(value)}[".encode())
-            for item in value:
-                add(item)
-        else:
-            digest.update(f"{value!r},".encode())
-
-    add(content)
-    return digest.hexdigest()
 
 
 def load_newest(path: Path, note: Callable[[str], None]) -> Checkpoint | None:
@@ -142,11 +113,11 @@ def load_newest(path: Path, note: Callable[[str], None]) -> Checkpoint | None:
     except ScoresepError as fault:
         if not before.exists():
             raise
-        found = load_checkpoint(before)
+        checkpoint = load_checkpoint(before)
         aside = path.with_suffix(f".damaged{path.suffix}")
         path.replace(aside)
-        note(f"{fault}: skipped for the one before, {before} (after step {found.steps}); it is now {aside.name}")
-        return found
+        note(f"{fault}: skipped for the one before, {before} (after step {checkpoint.steps}); it is now {aside.name}")
+        return checkpoint
     note(f"{path} is missing: going on from the one before, {before}")
     return load_checkpoint(before)
 
@@ -155,63 +126,104 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint onto the CPU, its networks in evaluation mode.
 
     Raises:
-        ScoresepError: no such file, not a checkpoint of ours, another version, or a damaged one.
+        NotFound, WrongFormat, WrongVersion, Damaged: no such file, not a checkpoint, of another version, or damaged.
+        Unavailable: it has a network of a package that is not installed.
     """
     path = existing_file(path, "checkpoint", "make one with `scoresep train --stage 3`")
+    _check_kind(path)
     try:
-        about = look_through(path)
-        _check_kind(about, path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = storage.read(path, VERSION)
     except ScoresepError:
         raise
-    except Exception as fault:  # torch and pickle raise many types: UnpicklingError, RuntimeError, EOFError, ...
-        raise ScoresepError(
-            f"{path} is not a readable checkpoint ({first_line(fault)}); train it anew or fetch it again"
-        ) from fault
-    stated = content.pop("digest", None)
-    if stated is not None and stated != digest_of(content):
-        raise ScoresepError(f"{path} is damaged: its content is not what was written; train it anew or fetch it again")
+    except Exception as fault:  # safetensors and json raise many types: SafetensorError, KeyError, RecursionError, ...
+        raise Damaged(f"damaged checkpoint ({first_line(fault)})", file=path, remedy=REMEDY) from fault
     try:
-        content = upgraded(content)
         for name, kind in PLAIN.items():
             if type(content[name]) is not kind:
                 raise TypeError(f"{name} is no {kind.__name__}")
         if "\0" in content["cache"]:
-            raise ValueError("the cache's name is none of a file")
-        model = Model.from_dict(content["model"])
+            raise ValueError("no file has the cache's name")
+        model = model_from_dict(content["model"])
         return Checkpoint(model=model.eval(), **{name: content[name] for name in PLAIN})
     except UnknownNetwork as fault:
-        raise ScoresepError(f"{path} has an {fault}; install the package that it comes from") from fault
+        raise Unavailable(fault.problem, file=path, remedy="install the package that it comes from") from fault
     except Exception as fault:  # whatever comes of values of the wrong type, out of range, or missing
-        raise ScoresepError(f"{path} is damaged: its parts do not fit together; train it anew") from fault
-
-
-def upgraded(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of a checkpoint of an older version as this one has it.
-
-    Version 3 called a config a recipe; version 2 had one trunk for both networks.
-    """
-    if content["version"] == VERSION:
-        return content
-    model, config = dict(content["model"]), dict(content["recipe"])
-    if content["version"] == 2:
-        trunk = {"network": "tcn", **model.pop("trunk")}
-        model["architecture"] = dict.fromkeys(ROLES, trunk)
-        if config.pop("trunk", None) is not None:
-            config |= model["architecture"]
-    return {**content, "model": model, "config": config}
-
-
-def _check_kind(about: Any, path: Path) -> None:
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise ScoresepError(f"{path} is not a checkpoint of scoresep; give one made with `scoresep train`")
-    if about.get("version") not in (VERSION, *OLDER):
-        raise ScoresepError(
-            f"{path} is a checkpoint of version {about.get('version')}, this scoresep reads version {VERSION}; "
-            f"train it anew or use the scoresep that made it ({about.get('scoresep', 'unknown')})"
-        )
+        raise Damaged("damaged checkpoint: its parts do not fit together", file=path, remedy=REMEDY) from fault
 
 
 def is_checkpoint(path: str | Path) -> bool:
-    """Whether `path` looks like a file that `torch.save` wrote (a ZIP archive)."""
-    return first_bytes(Path(path), 4) == b"PK\x03\x04"
+    """Whether `path` looks like a checkpoint of this version or of an older one."""
+    return storage.is_stored(Path(path)) or _is_old(Path(path))
+
+
+def _is_old(path: Path) -> bool:
+    return first_bytes(path, len(ZIP)) == ZIP
+
+
+def _check_kind(path: Path) -> None:
+    if _is_old(path):
+        raise WrongVersion(
+            f"PyTorch file, as checkpoints were up to version 4; this scoresep reads version {VERSION}",
+            file=path,
+            remedy="train it anew, or use the scoresep that made it",
+        )
+    if not storage.is_stored(path):
+        raise WrongFormat("not a checkpoint of scoresep", file=path, remedy="give one made with `scoresep train`")
+
+
+def model_to_dict(model: Model) -> dict[str, Any]:
+    """A model as plain values and tensors."""
+    return {
+        "grid": model.grid.to_dict(),
+        "instruments": [instrument.to_dict() for instrument in model.instruments],
+        "architecture": model.architecture.to_dict(),
+        "mask": model.mask,
+        "critic": model.critic,
+        "threshold": list(model.threshold),
+        "onset_threshold": list(model.onset_threshold),
+        "networks": {name: network.state_dict() for name, network in model.networks.items()},
+    }
+
+
+def model_from_dict(values: Mapping[str, Any]) -> Model:
+    """The model of such values, whose tensors become its weights. Until they are known to fit, it takes no memory.
+
+    Raises:
+        ScoresepError, ValueError, ...: they do not fit together, or ask for a model beyond any memory.
+    """
+    with torch.device("meta"):
+        model = Model(
+            Grid.from_dict(values["grid"]),
+            checked(tuple(Instrument.from_dict(instrument) for instrument in values["instruments"])),
+            Architecture.from_dict(values["architecture"]),
+            values["mask"],
+            values["critic"],
+        )
+    if activation(model) > MAX_ACTIVATION:
+        raise ValueError("it needs more memory for a block than there is")
+    for name, network in model.networks.items():
+        weights = expand(values["networks"][name])
+        if _kinds(network.state_dict()) != _kinds(weights):
+            raise ValueError(f"the weights are not those of its {name}")
+        network.load_state_dict(weights, assign=True)
+    count = len(model.instruments)
+    model.threshold = _thresholds(values["threshold"], count)
+    model.onset_threshold = _thresholds(values["onset_threshold"], count)
+    return model
+
+
+def activation(model: Model) -> int:
+    """Values of the widest layer's output for a block of usual length with its context."""
+    count, frames = len(model.instruments), ACTIVATION_FRAMES + 2 * model.architecture.context
+    return frames * max(count * model.grid.bins, 2 * count * PITCHES, model.architecture.width)
+
+
+def _kinds(weights: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (value.shape, value.dtype) for name, value in weights.items()}
+
+
+def _thresholds(values: list[float], count: int) -> list[float]:
+    thresholds = [float(value) for value in values]
+    if len(thresholds) != count or not all(0.0 <= value <= 1.0 for value in thresholds):
+        raise ValueError(f"{thresholds} are not the thresholds of {count} instruments")
+    return thresholds

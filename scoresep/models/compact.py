@@ -1,8 +1,7 @@
-"""Weights in a quarter of their room: whole numbers of eight bits with a step for each output channel.
+"""Weights as integers of eight bits with a scale for each output channel: a quarter of the size.
 
-For models that are shipped or sent. With fewer bits a number takes a byte, too: they help a compressor.
-
-Only weights of two axes or more are compacted: the others (biases, statistics of normalisation) take no room.
+For models that are shipped. Only weights of two axes or more are rounded; the others (biases, statistics of
+normalisation) are small.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 BITS = 8
-"""Of a weight, the sign included."""
+"""Of a weight, the sign included. With fewer bits it still takes a byte, but a compressor needs fewer."""
 
 Packed = dict[str, Tensor]
 """A weight (C, ...): `counts`, int8 of its shape, and `step`, float32 (C,)."""
@@ -29,7 +28,7 @@ def compact(weights: Mapping[str, Tensor], bits: int = BITS) -> dict[str, Tensor
 
 
 def expand(weights: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A network's state as it was, with what `compact` rounded in float32; other states stay as they are.
+    """A network's state: what `compact` rounded as float32, the rest, and states that are not compact, as it is.
 
     Raises:
         ValueError: a weight is not one that `compact` makes.

@@ -1,27 +1,17 @@
-"""The model: a transcriptor, a separator and what they need to be used.
-It rebuilds itself from plain values and tensors, which may be a stranger's: no network is made before its weights are
-known to be there. `models.checkpoint` reads and writes the files.
-"""
+"""The model: a transcriptor, a separator and what they need to be used. `models.checkpoint` reads and writes it."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import nn
 
-from scoresep.grid import PITCHES, Grid
-from scoresep.instruments import Instrument, checked
+from scoresep.grid import Grid
+from scoresep.instruments import Instrument
 from scoresep.models.base import Separator, Transcriptor
-from scoresep.models.compact import expand
 from scoresep.models.networks import Architecture
-
-LARGEST_BLOCK = 2**28
-"""Values of one kind that a model from a file may need at a time (1 GiB); the `paper` config needs a fortieth."""
-BLOCK_FRAMES = 1000
-"""Frames of a block in that reckoning; the context comes on top."""
 
 
 @dataclass
@@ -89,62 +79,6 @@ class Model:
     @property
     def device(self) -> torch.device:
         return next(self.separator.parameters()).device
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "grid": self.grid.to_dict(),
-            "instruments": [instrument.to_dict() for instrument in self.instruments],
-            "architecture": self.architecture.to_dict(),
-            "mask": self.mask,
-            "critic": self.critic,
-            "threshold": list(self.threshold),
-            "onset_threshold": list(self.onset_threshold),
-            "networks": {name: network.state_dict() for name, network in self.networks.items()},
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Model:
-        """The model of such values; until they are known to fit, it takes no memory.
-
-        Raises:
-            ScoresepError, ValueError, ...: they do not fit together, or ask for a model beyond all measure.
-        """
-        with torch.device("meta"):
-            model = cls(
-                Grid.from_dict(values["grid"]),
-                checked(tuple(Instrument.from_dict(instrument) for instrument in values["instruments"])),
-                Architecture.from_dict(values["architecture"]),
-                values["mask"],
-                values.get("critic", "keys"),  # there was no other once
-            )
-        if model.block_values > LARGEST_BLOCK:
-            raise ValueError("no memory holds what it needs at a time")
-        for name, network in model.networks.items():
-            weights = expand(values["networks"][name])
-            if _kinds(network.state_dict()) != _kinds(weights):
-                raise ValueError(f"the weights are not those of its {name}")
-            network.load_state_dict({key: value.clone() for key, value in weights.items()}, assign=True)
-        model.threshold, model.onset_threshold = (
-            _thresholds(values[name], len(model.instruments)) for name in ("threshold", "onset_threshold")
-        )
-        return model
-
-    @property
-    def block_values(self) -> int:
-        """Values of the widest layer for a block of usual length with its context."""
-        count, frames = len(self.instruments), BLOCK_FRAMES + 2 * self.architecture.context
-        return frames * max(count * self.grid.bins, 2 * count * PITCHES, self.architecture.width)
-
-
-def _kinds(weights: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
-    return {name: (value.shape, value.dtype) for name, value in weights.items()}
-
-
-def _thresholds(values: list[float], count: int) -> list[float]:
-    found = [float(value) for value in values]
-    if len(found) != count or not all(0.0 <= value <= 1.0 for value in found):
-        raise ValueError(f"{found} are no thresholds of {count} instruments")
-    return found
 
 
 def identity(model: Model) -> str:

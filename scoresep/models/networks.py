@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue
 from scoresep.instruments import nearest
 from scoresep.models.base import Network, Separator, Settings, Transcriptor
 from scoresep.models.tcn import TCN
@@ -16,13 +16,13 @@ from scoresep.plugins import Registry
 
 ROLES = ("transcriptor", "separator")
 """What a network is used as."""
-
-
 NETWORKS = Registry("scoresep.networks", Network, {"tcn": TCN})
 """By name, as configs and checkpoints call them."""
+DEFAULT = TCN
+"""What a config has that names no network."""
 
 
-class UnknownNetwork(ScoresepError):
+class UnknownNetwork(InvalidValue):
     """A network that is not in the table: a slip, or one of a package that is not installed."""
 
 
@@ -33,7 +33,7 @@ def network_called(name: Any) -> Network:
         UnknownNetwork: there is none.
     """
     if not isinstance(name, str) or name not in NETWORKS:
-        raise UnknownNetwork(f"unknown network '{name}'{nearest(str(name), NETWORKS)}")
+        raise UnknownNetwork(f"unknown network '{name}'", remedy=nearest(str(name), NETWORKS).removeprefix("; "))
     return NETWORKS[name]
 
 
@@ -59,7 +59,7 @@ class Architecture:
         """From plain values, which may be a stranger's.
 
         Raises:
-            ScoresepError, TypeError, KeyError: there is no such network, or it has no such settings.
+            UnknownNetwork, InvalidValue, TypeError, KeyError: there is no such network, or it has no such settings.
         """
         made = []
         for role in ROLES:
@@ -69,7 +69,8 @@ class Architecture:
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Plain values: name and settings of each."""
-        return {role: described(getattr(self, role)) for role in ROLES}
+        both = {role: getattr(self, role) for role in ROLES}
+        return {role: {"network": name_of(settings), **asdict(settings)} for role, settings in both.items()}
 
     @property
     def context(self) -> int:
@@ -85,27 +86,27 @@ class Architecture:
         """A transcriptor that tells apart what `critic` says (`base.Network.critics`).
 
         Raises:
-            ScoresepError: its network cannot.
+            InvalidValue: its network cannot.
         """
         name = name_of(self.transcriptor)
-        row = NETWORKS[name]
-        if critic not in row.critics:
-            raise ScoresepError(
-                f"network '{name}' is no transcriptor of '{critic}'{nearest(critic, row.critics)}; choose another"
+        critics = NETWORKS[name].critics
+        if critic not in critics:
+            raise InvalidValue(
+                f"network '{name}' is no transcriptor of '{critic}'{nearest(critic, critics)}", remedy="choose another"
             )
-        return row.critics[critic](bins, instruments, self.transcriptor)
+        return critics[critic](bins, instruments, self.transcriptor)
 
     def make_separator(self, bins: int, instruments: int, mask: str) -> Separator:
         """A separator with masks of a kind (`base.MASKS`).
 
         Raises:
-            ScoresepError: its network is none, or there are no such masks.
+            InvalidValue: its network is none, or there are no such masks.
         """
         name = name_of(self.separator)
-        row = NETWORKS[name]
-        if row.separator is None:
-            raise ScoresepError(f"network '{name}' is no separator; choose another")
-        return row.separator(bins, instruments, self.separator, mask)
+        make = NETWORKS[name].separator
+        if make is None:
+            raise InvalidValue(f"network '{name}' is no separator", remedy="choose another")
+        return make(bins, instruments, self.separator, mask)
 
     def inherit(self, separator: nn.Module, transcriptor: nn.Module) -> bool:
         """Start a separator from a transcriptor, if they are of one network and size that can; whether it did."""
@@ -114,8 +115,3 @@ class Architecture:
             return False
         start(separator, transcriptor)
         return True
-
-
-def described(settings: Settings) -> dict[str, Any]:
-    """A network's name and settings as plain values."""
-    return {"network": name_of(settings), **asdict(settings)}

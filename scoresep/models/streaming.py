@@ -1,4 +1,5 @@
 """From chunks of audio to a network's outputs, block by block.
+
 Every step is a generator with a bounded memory, and none of their results depends on how the audio was cut: the
 resampler keeps its state from chunk to chunk, frames are cut where `audio.spectrogram.stft` cuts them, and a block
 of frames goes through the network together with all the neighbours (`context`) that its outputs depend on. At the two
@@ -73,51 +74,51 @@ def magnitudes(pieces: Iterator[np.ndarray], grid: Grid, samples: int) -> Iterat
 
     Together they have `grid.frames(samples)` frames and equal the absolute value of `stft` of the whole.
     """
-    held = np.zeros(grid.n_fft // 2, dtype=np.float32)
+    buffer = np.zeros(grid.n_fft // 2, dtype=np.float32)
     left = grid.frames(samples)
     for piece in pieces:
-        held = np.concatenate([held, piece])
-        ready = min((len(held) - grid.n_fft) // grid.hop + 1, left)
+        buffer = np.concatenate([buffer, piece])
+        ready = min((len(buffer) - grid.n_fft) // grid.hop + 1, left)
         if ready > 0:
-            yield np.abs(frames_to_spectrum(held, ready, grid.n_fft, grid.hop))
-            held = held[ready * grid.hop :]
+            yield np.abs(frames_to_spectrum(buffer, ready, grid.n_fft, grid.hop))
+            buffer = buffer[ready * grid.hop :]
             left -= ready
-    held = np.pad(held, (0, grid.n_fft + left * grid.hop))
     if left:
-        yield np.abs(frames_to_spectrum(held, left, grid.n_fft, grid.hop))
+        buffer = np.pad(buffer, (0, grid.n_fft + left * grid.hop))
+        yield np.abs(frames_to_spectrum(buffer, left, grid.n_fft, grid.hop))
 
 
-Network = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensor], Tensor]
 """Magnitudes relative to the level (1, F, t), on the model's device -> outputs (..., t)."""
 
 
 def network_blocks(
-    relative: Iterator[np.ndarray], network: Network, context: int, block: int, frames: int, device: torch.device
+    relative: Iterator[np.ndarray], network: Forward, context: int, block: int, frames: int, device: torch.device
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Run `network` over T = `frames` frames, `block` at a time.
 
     Args:
         relative: magnitudes divided by the level, float32 (t, F) at a time, T together.
-        network: see `Network`; run in inference mode.
+        network: see `Forward`; run in inference mode.
         context: frames on either side that an output frame depends on.
 
     Yields:
         the block's own magnitudes (t, F) and outputs (..., t), float32; t is `block` but for the last.
     """
-    held: list[np.ndarray] = []
-    first = known = 0  # frames first..known are in `held`
+    buffer: list[np.ndarray] = []
+    first = last = 0  # the buffer has the frames from `first` up to `last`
     for start in range(0, frames, block):
         end = min(start + block, frames)
-        while known < min(end + context, frames):
-            held.append(next(relative))
-            known += len(held[-1])
-        window = np.concatenate(held)[max(start - context, 0) - first :]
+        while last < min(end + context, frames):
+            buffer.append(next(relative))
+            last += len(buffer[-1])
+        window = np.concatenate(buffer)[max(start - context, 0) - first :]
         first = max(start - context, 0)
-        seen = window[: end + context - first]
+        inputs = window[: end + context - first]
         with torch.inference_mode():
-            outputs = network(torch.from_numpy(seen.T[None].copy()).to(device)).cpu().numpy()
+            outputs = network(torch.from_numpy(inputs.T[None].copy()).to(device)).cpu().numpy()
         yield window[start - first : end - first], outputs[..., start - first : end - first]
-        held = [window]
+        buffer = [window]
 
 
 def block_frames(seconds: float, grid: Grid, context: int) -> int:

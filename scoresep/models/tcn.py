@@ -16,20 +16,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue
 from scoresep.grid import PITCHES
-from scoresep.models.base import LONGEST_CONTEXT, Network, Rolls, Separator, Transcriptor
+from scoresep.models.base import MAX_CONTEXT, Network, Rolls, Separator, Transcriptor
 
 KERNEL = 3
 SLOPE = 0.1
+"""Of LeakyReLU."""
 LEVEL_GAIN = 1000.0
 """Magnitudes relative to the track's level enter as log(1 + LEVEL_GAIN m): linear near silence, so the gradient that a
 critic sends back stays finite there, logarithmic above -60 dB, so that the decay of a piano note stays visible."""
 RARE = -4.0
-"""Starting bias of a roll's output: a key sounds in about 2 % of frames, so learning need not begin by finding that
-out."""
-LARGEST_WEIGHT = 2**24
-"""Values of a layer's weight, at most: some hundred times what the `paper` config takes."""
+"""Starting bias of a roll's logits, a probability of 2 %: about the share of frames in which a key sounds."""
+MAX_WEIGHT = 2**24
+"""Values of a layer's weight: protects the memory from absurd sizes. The `paper` config takes a hundredth."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,22 @@ class TCNSettings:
     def __post_init__(self) -> None:
         for name, size in asdict(self).items():
             if type(size) is not int or size < 1:
-                raise ScoresepError(f"impossible network: {name} is {size}, too small or no whole number")
-        if self.channels * self.hidden > LARGEST_WEIGHT:
-            raise ScoresepError(
-                f"impossible network: channels times hidden is {self.channels * self.hidden}, beyond any memory; "
-                f"{LARGEST_WEIGHT} is the most"
+                raise InvalidValue(f"impossible network: {name} is {size}, not a whole number from 1 on")
+        if self.channels * self.hidden > MAX_WEIGHT:
+            raise InvalidValue(
+                f"impossible network: channels times hidden is {self.channels * self.hidden}, beyond any memory",
+                remedy=f"{MAX_WEIGHT} is the most",
             )
-        if self.blocks > LONGEST_CONTEXT.bit_length() or self.context > LONGEST_CONTEXT:
-            raise ScoresepError(
+        if self.blocks > MAX_CONTEXT.bit_length() or self.context > MAX_CONTEXT:
+            raise InvalidValue(
                 f"impossible network: {self.repeats} repeats of {self.blocks} blocks depend on more than "
-                f"{LONGEST_CONTEXT} frames either way"
+                f"{MAX_CONTEXT} frames on either side"
             )
 
     @property
     def context(self) -> int:
         """Frames on either side that an output frame depends on."""
-        return self.repeats * (2**self.blocks - 1) * (KERNEL // 2)
+        return self.repeats * ((1 << self.blocks) - 1) * (KERNEL // 2)
 
     @property
     def width(self) -> int:
@@ -150,7 +150,8 @@ class TCNSeparator(Separator):
 
     def logits(self, magnitude: Tensor) -> Tensor:
         """See `Separator.logits`."""
-        return self.head(self.trunk(magnitude)).unflatten(1, (self.instruments, self.bins))
+        logits: Tensor = self.head(self.trunk(magnitude))
+        return logits.view(len(logits), self.instruments, self.bins, -1)
 
 
 class TCNTranscriptor(Transcriptor):
@@ -161,7 +162,7 @@ class TCNTranscriptor(Transcriptor):
         self.instruments = instruments
         self.trunk = Trunk(bins, settings)
         self.head = nn.Conv1d(settings.channels, 2 * instruments * PITCHES, 1)
-        nn.init.constant_(self.head.bias, RARE)
+        nn.init.constant_(self.head.get_parameter("bias"), RARE)
 
     def forward(self, magnitude: Tensor) -> Rolls:
         """See `Transcriptor.forward`."""
@@ -199,7 +200,7 @@ class TCNClassifier(Transcriptor):
         return roll.amax((2, 3) if self.pooled else 2, keepdim=True)
 
 
-def inherit_trunk(separator: nn.Module, transcriptor: nn.Module) -> None:
+def inherit_trunk(separator: TCNSeparator, transcriptor: TCNTranscriptor | TCNClassifier) -> None:
     """Start the separator's trunk from the transcriptor's: it already hears notes and instruments."""
     separator.trunk.load_state_dict(transcriptor.trunk.state_dict())
 

@@ -1,5 +1,6 @@
 """Variations of a batch that leave its score true: transposition and equalisation.
-A corpus has few instruments and rooms; without variation a network learns them by heart. Both work on the magnitudes
+
+A corpus has few instruments and rooms; without variation a network overfits to them. Both work on the magnitudes
 alone, on the device, and both keep S_i = M_i X meaningful, because mixture and tracks change alike; true stems and the
 templates of the teacher, where they are read, change as the mixture does.
 """
@@ -58,7 +59,7 @@ def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool], gains: T
     moves partials and resonances together, as playing a recording faster would, but keeps the tempo. Where there are
     `gains`, the result is equalised by them (`equalise`).
 
-    What is small (rows, shares, gains) is reckoned on the CPU and sent, lest a GPU be asked for twenty trifles.
+    What is small (rows, shares, gains) is computed on the CPU and sent: on a GPU it would be twenty tiny kernels.
     """
     bins, device = batch.magnitude.shape[1], batch.magnitude.device
     source = torch.arange(bins)[None] / 2.0 ** (semitones[:, None] / 12.0)
@@ -72,11 +73,12 @@ def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool], gains: T
 
     def stretch_last(template: Tensor) -> Tensor:
         """(B, ..., F) -> the same."""
-        return sum(
+        low, high = (
             template.gather(-1, aligned(near[..., k], template.ndim).expand_as(template))
             * aligned(weights[..., k], template.ndim)
             for k in range(2)
         )
+        return low + high
 
     nearest, inside = sent(source.round().long().clamp(max=bins - 1), device), sent(inside, device)
     return replace(
@@ -128,9 +130,9 @@ def shift_pitch(roll: Tensor, semitones: Tensor, pitched: Sequence[bool]) -> Ten
     """
     pitches, device = roll.shape[2], roll.device
     source = torch.arange(pitches)[None] - semitones[:, None]
-    there = sent((source >= 0) & (source < pitches), device)[:, None, :, None]
-    moved = take_rows(roll, sent(source.clamp(0, pitches - 1), device)) * there
-    if all(pitched) or not roll.shape[1]:  # a stage that needs no onsets gets none
+    on_piano = sent((source >= 0) & (source < pitches), device)[:, None, :, None]
+    moved = take_rows(roll, sent(source.clamp(0, pitches - 1), device)) * on_piano
+    if all(pitched) or not roll.shape[1]:  # onsets are only there where a stage reads them
         return moved
     return torch.where(constant(tuple(pitched), device)[:, None, None], moved, roll)
 

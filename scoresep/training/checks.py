@@ -14,13 +14,12 @@ from scoresep.files import as_target, check_writable
 from scoresep.losses.table import LOSSES, Loss, reads
 from scoresep.machine import memory
 from scoresep.models.checkpoint import is_checkpoint
-from scoresep.training.clip_dataset import STEMS, ShardClips
+from scoresep.training.clip_dataset import ShardClips, held_bytes
 from scoresep.training.config import Config
 from scoresep.training.distributed import ALONE, Ranks
 from scoresep.training.loader import ClipOrder
 from scoresep.training.stages import STAGES, datasets
 from scoresep.training.supervision import check_known, stemmed_tracks
-from scoresep.training.teacher import TEACHER
 
 
 def stage_losses(number: int, config: Config) -> list[Loss]:
@@ -69,8 +68,9 @@ def check_shards(cache: Cache, numbers: Sequence[int], config: Config) -> None:
     """
     names = datasets(reads(loss for number in numbers for loss in stage_losses(number, config)))
     rows = np.concatenate([cache.rows(split) for split in ("train", "validation")])
-    for shard in np.unique(cache.tracks["shard"][rows]):
-        ShardClips(cache, 1, names).shard(int(shard))  # a reader each: files are closed as they go
+    _, first = np.unique(cache.tracks["shard"][rows], return_index=True)
+    for row in rows[first].tolist():
+        ShardClips(cache, 1, names).check(row)
 
 
 def check_resident(cache: Cache, numbers: Iterable[int], config: Config, device: torch.device) -> None:
@@ -80,24 +80,14 @@ def check_resident(cache: Cache, numbers: Iterable[int], config: Config, device:
         ScoresepError: it has less than the largest stage would hold.
     """
     stemmed = stemmed_tracks(cache, "train", config.supervision, config.stems_fraction, config.seed)
-    needs = [_held_bytes(cache, stage_losses(number, config), stemmed) for number in numbers]
+    names = [datasets(reads(stage_losses(number, config))) for number in numbers]
+    needs = [held_bytes(cache, each, cache.rows("train").tolist(), stemmed) for each in names]
     has = memory(device)
     if needs and has is not None and max(needs) > has:
         raise ScoresepError(
             f"the training split of {cache.path} takes {max(needs) / 1e9:.1f} GB and {device} has {has / 1e9:.1f} GB; "
             "leave --resident out"
         )
-
-
-def _held_bytes(cache: Cache, losses: Iterable[Loss], stemmed: frozenset[int]) -> int:
-    """Bytes of the training split that `resident.ResidentClips` holds for these losses."""
-    names = [name for name in datasets(reads(losses)) if name != TEACHER]
-    frames, total = cache.tracks["frames"].astype(np.int64), 0
-    for name, pieces in ShardClips(cache, 1, names, stemmed=stemmed).pieces.items():
-        rows = [int(row) for row in cache.rows("train") if name != STEMS or row in stemmed]
-        width = int(np.prod(pieces.shape)) * torch.empty(0, dtype=pieces.type).element_size()
-        total += int(np.sum(pieces.span.rows(frames[rows]))) * width
-    return total
 
 
 def check_output(out: Path, kept: Iterable[Path]) -> None:

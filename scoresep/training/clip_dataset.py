@@ -1,28 +1,23 @@
-"""Clips as stored, straight from the shards' bytes.
-A shard is uncompressed and time comes first, so a clip is one or two contiguous pieces of its file for each dataset.
-They are read into the batch's own memory with `pread`, which needs no lock, no copy and no HDF5 call: HDF5 is asked
-once a shard where its pieces lie. A batch takes one compiled call for each dataset (`pieces`).
+"""Clips as the cache stores them, time first and packed: read from its shards, or gathered from memory.
+
+A clip that begins before its track or ends after it is filled up with silence.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
-from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
 
-from scoresep.cache.plain import plain_dataset
-from scoresep.cache.reader import SHARD_REMEDY, Cache, existing_shard, open_shard, shard_faults
+from scoresep.cache.reader import SHARD_REMEDY, Cache
 from scoresep.cache.schema import DATASET_SPAN, FACTORS, shard_datasets
-from scoresep.errors import ScoresepError
-from scoresep.training.clip_reader import DONE, LACKING, Layout, Pieces, Span
-from scoresep.training.teacher import TEACHER, Excerpt, Rows, collate, excerpt
+from scoresep.errors import Damaged, Unavailable, first_line
+from scoresep.machine import sent
+from scoresep.training.teacher import TEACHER, collate, excerpt
 
 Crop = tuple[int, int]
 """A clip's track row and first frame."""
@@ -33,77 +28,30 @@ STEMS = "stems"
 """What supervision by stems reads besides: one row a sample."""
 
 
+@dataclass(frozen=True)
+class Span:
+    """Which rows of a dataset clips need: those of their frames, or the samples on which their frames' windows lie.
+
+    Attributes:
+        step: rows from one frame to the next.
+        window: rows that one frame needs, centred on its place.
+    """
+
+    step: int = 1
+    window: int = 1
+
+    def rows(self, frames: int) -> int:
+        """Rows that so many frames need."""
+        return (frames - 1) * self.step + self.window
+
+    def first(self, frame: int) -> int:
+        """The row at which a clip begins whose first frame this is; below zero before the track."""
+        return frame * self.step - self.window // 2
+
+
 def span_of(cache: Cache, name: str) -> Span:
     """The span of a dataset."""
     return Span() if DATASET_SPAN[name] == "frames" else Span(cache.grid.hop, cache.grid.n_fft)
-
-
-class Shard:
-    """One open shard.
-
-    Raises:
-        ScoresepError: it is missing, foreign, cut short, or its datasets are not stored as plain rows.
-    """
-
-    def __init__(self, path: Path, expected: dict[str, tuple[tuple[int, ...], np.dtype]]) -> None:
-        self.path = existing_shard(path)
-        with shard_faults(path), open_shard(path) as file:
-            self.layouts = {name: self._layout(file, name, *kind) for name, kind in expected.items()}
-        self.file = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self.file)
-
-    def _layout(self, file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Layout:
-        width = int(np.prod(shape)) * dtype.itemsize
-        try:
-            dataset = plain_dataset(file, name, shape, dtype)
-        except ValueError as fault:
-            raise ScoresepError(
-                f"{self.path} does not hold /{name} as plain rows of {shape} ({fault}); {SHARD_REMEDY}"
-            ) from fault
-        if not dataset.chunks:
-            return Layout(max(1, len(dataset)), [dataset.id.get_offset() or 0], width)
-        rows = dataset.chunks[0]
-        offsets = [0] * -(-len(dataset) // rows)
-        for number in range(dataset.id.get_num_chunks()):
-            piece = dataset.id.get_chunk_info(number)
-            offsets[piece.chunk_offset[0] // rows] = piece.byte_offset
-        if dataset.chunks[1:] != shape or not all(offsets):
-            raise ScoresepError(f"{self.path} does not hold {dataset.name} as plain rows in one piece; {SHARD_REMEDY}")
-        return Layout(rows, offsets, width)
-
-    def read(self, name: str, first: int, count: int, into: memoryview) -> int:
-        """Rows `first` to `first + count` of a dataset into the bytes `into`, which may be longer; how many bytes."""
-        done = 0
-        try:
-            spans = self.layouts[name].spans(first, count)
-        except IndexError:
-            raise self.lacks(name) from None
-        for offset, length in spans:
-            try:
-                found = os.preadv(self.file, [into[done : done + length]], offset)
-            except OSError as fault:
-                raise self.unread(fault.strerror) from fault
-            if found != length:
-                raise self.unread()
-            done += length
-        return done
-
-    def unread_at(self, offset: int) -> ScoresepError:
-        """What to raise where the bytes from `offset` on could not be read."""
-        try:
-            return self.unread("it could be a moment later" if os.pread(self.file, 1, offset) else None)
-        except OSError as fault:
-            return self.unread(fault.strerror)
-
-    def lacks(self, name: str) -> ScoresepError:
-        """What to raise where rows of a dataset are not there."""
-        return ScoresepError(f"{self.path} does not hold all rows of {name}; {SHARD_REMEDY}")
-
-    def unread(self, reason: str | None = None) -> ScoresepError:
-        """What to raise where bytes that should be there cannot be read; without a reason, the file is too short."""
-        return ScoresepError(
-            f"{self.path} {f'cannot be read ({reason})' if reason else 'is cut short'}; {SHARD_REMEDY}"
-        )
 
 
 class ShardClips:
@@ -111,120 +59,169 @@ class ShardClips:
 
     Args:
         cache: the data.
-        frames: T of a clip; a track that is shorter is followed by silence.
+        frames: T of a clip.
         names: the datasets to read, of `DATASETS`, `STEMS` and `TEACHER`.
-        pinned: whether batches lie in memory that a GPU can copy from by itself.
         stemmed: tracks whose stems are read; those of the others are silence.
+    """
+
+    def __init__(
+        self, cache: Cache, frames: int, names: Sequence[str] = DATASETS, *, stemmed: Collection[int] = ()
+    ) -> None:
+        self.cache, self.frames, self.names, self.stemmed = cache, frames, names, stemmed
+
+    def __call__(self, crops: Sequence[Crop]) -> dict[str, Tensor]:
+        """The clips as stored: dataset -> (B, rows, ...), and what `about` says.
+
+        Raises:
+            Damaged: a shard cannot be read, or what it says of the teacher's factors is impossible.
+            ScoresepError: a shard is missing, or no shard of this cache.
+        """
+        clips = {name: self._clips(name, crops) for name in self.names if name != TEACHER}
+        if TEACHER in self.names:
+            clips |= self.factors(crops)
+        return {**clips, **about(self.cache, crops, self.stemmed if STEMS in self.names else None)}
+
+    def _clips(self, name: str, crops: Sequence[Crop]) -> Tensor:
+        """Clips of one dataset, (B, rows, ...)."""
+        span, lengths = span_of(self.cache, name), self.cache.tracks[DATASET_SPAN[name]]
+        stored = shard_datasets(self.cache.settings)[name]
+        clips = np.empty((len(crops), span.rows(self.frames), *stored.shape), dtype=stored.dtype)
+        for clip, (row, frame) in zip(clips, crops, strict=True):
+            first = span.first(frame)
+            length = 0 if name == STEMS and row not in self.stemmed else int(lengths[row])
+            begin = min(max(-first, 0), len(clip))
+            end = max(begin, min(len(clip), length - first))
+            clip[:begin] = clip[end:] = 0
+            if begin < end:
+                clip[begin:end] = self.read(row, name, first + begin, end - begin)
+        return torch.from_numpy(clips)
+
+    def factors(self, crops: Sequence[Crop]) -> dict[str, Tensor]:
+        """The teacher's factors of clips (`teacher.collate`)."""
+        tracks, excerpts = self.cache.tracks, []
+        for row, first in crops:
+            templates, length = int(tracks["templates"][row]), int(tracks["frames"][row])
+            try:
+                excerpts.append(excerpt(partial(self.read, row), templates, length, first, self.frames))
+            except (IndexError, ValueError, MemoryError) as fault:
+                raise self._damaged(row, "the factors of a track do not fit together") from fault
+        return collate(excerpts, len(self.cache.instruments))
+
+    def read(self, row: int, name: str, first: int, count: int) -> np.ndarray:
+        """Rows `first` to `first + count` of a dataset of track `row`, as stored."""
+        try:
+            return self.cache.slice(name, row, first, count)
+        except (OSError, RuntimeError) as fault:  # what HDF5 says of bytes that are gone since the shard was opened
+            raise self._damaged(row, f"/{name} cannot be read ({first_line(fault)})") from fault
+
+    def check(self, row: int) -> None:
+        """Open the shard of track `row` for all datasets.
+
+        Raises:
+            ScoresepError: it is missing, foreign, or lacks one of them.
+        """
+        for name in self.names:
+            for stored in FACTORS if name == TEACHER else (name,):
+                self.cache.slice(stored, row, 0, 0)
+
+    def _damaged(self, row: int, problem: str) -> Damaged:
+        path = self.cache.shard_path(int(self.cache.tracks["shard"][row]))
+        return Damaged(problem, file=path, remedy=SHARD_REMEDY)
+
+
+class ResidentClips:
+    """Clips from memory: all tracks of some rows, read once and held on a device.
+
+    The teacher's factors, a thirtieth of the rest, are read from the shards: clips have different numbers of them.
+
+    Args:
+        cache, frames, names, stemmed: as for `ShardClips`.
+        rows: the tracks to hold.
+        device: where to hold them, the CPU or a GPU.
+
+    Raises:
+        Unavailable: the memory does not suffice.
     """
 
     def __init__(
         self,
         cache: Cache,
         frames: int,
+        rows: Sequence[int],
+        device: torch.device,
         names: Sequence[str] = DATASETS,
         *,
-        pinned: bool = False,
         stemmed: Collection[int] = (),
     ) -> None:
-        self.cache, self.frames, self.pinned, self.stemmed = cache, frames, pinned, stemmed
-        stored = {name: (tuple(x.shape), np.dtype(x.dtype)) for name, x in shard_datasets(cache.settings).items()}
-        chosen = [name for name in names if name != TEACHER]
-        self.taught = TEACHER in names
-        self._stored = {name: stored[name] for name in (*chosen, *(FACTORS if self.taught else ()))}
-        self._shards: dict[int, Shard] = {}
-        self._opening = threading.Lock()
-        self._numbers, self._places = np.unique(cache.tracks["shard"], return_inverse=True)
-        self._opened = np.zeros(len(self._numbers), bool)
-        self.pieces = {
-            name: Pieces(*stored[name], span_of(cache, name), self._table(name), len(self._numbers)) for name in chosen
-        }
+        self.device, self._shards = device, ShardClips(cache, frames, names, stemmed=stemmed)
+        self._tracks = {name: held_rows(cache, name, rows, stemmed) for name in names if name != TEACHER}
+        try:
+            self._held = {name: self._hold(name, tracks) for name, tracks in self._tracks.items()}
+        except (RuntimeError, MemoryError) as fault:  # torch has an error of its own for a GPU, a bare one for a CPU
+            raise Unavailable(
+                "the training split does not fit in memory", file=cache.path, remedy="leave --resident out"
+            ) from fault
 
-    def _table(self, name: str) -> np.ndarray:
-        """Where the tracks' rows of a dataset are (`Pieces`), int64 (R, 3); none of stems that are not to be read."""
-        tracks, rows = self.cache.tracks, DATASET_SPAN[name]
-        lengths = tracks[rows].astype(np.int64)
-        if name == STEMS:
-            lengths[[row not in self.stemmed for row in range(len(lengths))]] = 0
-        return np.stack([self._places, tracks[f"first_{rows.rstrip('s')}"], lengths], axis=1).astype(np.int64)
+    def _hold(self, name: str, tracks: np.ndarray) -> Tensor:
+        """What the frames of all tracks need, one track after another, and a row of silence after the last."""
+        shards, frames = self._shards, self._shards.cache.tracks["frames"]
+        stored = shard_datasets(shards.cache.settings)[name]
+        kind = torch.from_numpy(np.empty(0, stored.dtype)).dtype
+        held = torch.zeros((int(tracks[:, 1].sum()) + 1, *stored.shape), dtype=kind, device=self.device)
+        for row in np.flatnonzero(tracks[:, 1]).tolist():
+            first, length = tracks[row]
+            whole = ShardClips(shards.cache, int(frames[row]), [name], stemmed=shards.stemmed)
+            held[first : first + length] = whole([(row, 0)])[name][0].to(self.device)
+        return held
 
     def __call__(self, crops: Sequence[Crop]) -> dict[str, Tensor]:
-        """The clips as stored: dataset -> (B, rows, ...), and what `about` says."""
-        rows, firsts = apart(crops)
-        if self.pieces and not self._opened[self._places[rows]].all():
-            self._open(self._places[rows].tolist())
-        clips = {name: self._read(name, rows, firsts) for name in self.pieces}
-        if self.taught:
-            found = [self.excerpt(row, first, self.frames) for row, first in crops]
-            clips |= collate(found, len(self.cache.instruments), self.pinned)
-        return {**clips, **about(self.cache, rows, firsts, self.stemmed if STEMS in clips else None)}
+        """As `ShardClips`, on `device`."""
+        shards = self._shards
+        clips = {name: self._clips(name, crops) for name in self._held}
+        if TEACHER in shards.names:
+            clips |= shards.factors(crops)
+        return {**clips, **about(shards.cache, crops, shards.stemmed if STEMS in shards.names else None)}
 
-    def _read(self, name: str, rows: np.ndarray, firsts: np.ndarray) -> Tensor:
-        """Clips of tracks `rows` from frames `firsts` on, silent where a track has nothing: (B, rows, ...)."""
-        pieces = self.pieces[name]
-        size = len(rows), pieces.span.rows(self.frames), *pieces.shape
-        clips = torch.empty(size, dtype=pieces.type, pin_memory=self.pinned)
-        outcome, place, at = pieces.read(rows, firsts, clips)
-        if outcome != DONE:
-            shard = self.shard(int(self._numbers[place]))
-            raise shard.lacks(name) if outcome == LACKING else shard.unread_at(at)
-        return clips
-
-    def excerpt(self, row: int, first: int, frames: int) -> Excerpt:
-        """The teacher's factors of a clip of track `row`."""
-        templates, length = (int(self.cache.tracks[span][row]) for span in ("templates", "frames"))
-        try:
-            return excerpt(self.rows(row), templates, length, first, frames)
-        except (IndexError, ValueError, MemoryError) as fault:
-            path = self.cache.shard_path(int(self.cache.tracks["shard"][row]))
-            raise ScoresepError(f"{path} is damaged: its factors do not fit together; {SHARD_REMEDY}") from fault
-
-    def rows(self, row: int) -> Rows:
-        """Rows of the teacher's datasets of track `row`."""
-        shard = self.shard(int(self.cache.tracks["shard"][row]))
-
-        def read(name: str, first: int, count: int) -> np.ndarray:
-            shape, dtype = self._stored[name]
-            found = np.empty((count, *shape), dtype=dtype)
-            if count:
-                start = int(self.cache.tracks[f"first_{DATASET_SPAN[name].rstrip('s')}"][row])
-                shard.read(name, start + first, count, memoryview(found).cast("B"))
-            return found
-
-        return read
-
-    def shard(self, number: int) -> Shard:
-        """Shard `number`, opened when first asked for."""
-        if number not in self._shards:
-            self._shards[number] = Shard(self.cache.shard_path(number), self._stored)
-        return self._shards[number]
-
-    def _open(self, places: Iterable[int]) -> None:
-        """Open the shards at `places` of all numbers; several readers may ask at once."""
-        with self._opening:
-            for place in places:
-                if not self._opened[place]:
-                    shard = self.shard(int(self._numbers[place]))
-                    for name, pieces in self.pieces.items():
-                        pieces.add(place, shard.file, shard.layouts[name])
-                    self._opened[place] = True
+    def _clips(self, name: str, crops: Sequence[Crop]) -> Tensor:
+        """Clips of one dataset, (B, rows, ...)."""
+        held, span, tracks = self._held[name], span_of(self._shards.cache, name), self._tracks[name]
+        rows, firsts = np.array(crops, dtype=np.int64).reshape(-1, 2).T
+        inside = firsts[:, None] * span.step + np.arange(span.rows(self._shards.frames))  # of what is held of the track
+        first, length = tracks[rows].T[..., None]
+        places = np.where(inside < length, first + inside, len(held) - 1)
+        clips = held.index_select(0, sent(torch.from_numpy(places.ravel()), self.device))  # copies whole rows
+        return clips.view(*places.shape, *held.shape[1:])
 
 
-def apart(crops: Sequence[Crop]) -> tuple[np.ndarray, np.ndarray]:
-    """The tracks of some clips and their first frames, int64 (B,) each."""
-    rows, firsts = np.array(crops, dtype=np.int64).reshape(-1, 2).T.copy()
-    return rows, firsts
+def held_rows(cache: Cache, name: str, rows: Sequence[int], stemmed: Collection[int]) -> np.ndarray:
+    """What `ResidentClips` holds of a dataset: first row and number of rows of each track, int64 (R, 2)."""
+    table = np.zeros((len(cache.tracks), 2), dtype=np.int64)
+    chosen = [row for row in rows if name != STEMS or row in stemmed]
+    table[chosen, 1] = [span_of(cache, name).rows(int(cache.tracks["frames"][row])) for row in chosen]
+    table[chosen, 0] = np.cumsum(table[chosen, 1]) - table[chosen, 1]
+    return table
 
 
-def about(cache: Cache, rows: np.ndarray, firsts: np.ndarray, stemmed: Collection[int] | None) -> dict[str, Tensor]:
-    """What is known of clips of tracks `rows` besides: `level`, float32 (B,), of their tracks.
+def held_bytes(cache: Cache, names: Sequence[str], rows: Sequence[int], stemmed: Collection[int]) -> int:
+    """Bytes that `ResidentClips` takes."""
+    stored = shard_datasets(cache.settings)
+    widths = {name: int(np.prod(stored[name].shape)) * np.dtype(stored[name].dtype).itemsize for name in stored}
+    return sum(
+        int(held_rows(cache, name, rows, stemmed)[:, 1].sum()) * widths[name] for name in names if name != TEACHER
+    )
+
+
+def about(cache: Cache, crops: Sequence[Crop], stemmed: Collection[int] | None) -> dict[str, Tensor]:
+    """What is known of clips besides: `level`, float32 (B,), of their tracks.
 
     Where stems are read also `scale`, float32 (B,), what a sample counts; `left`, int64 (B,), frames that the track has
     from the clip's first on; `stemmed`, bool (B,), whether its stems are known.
     """
-    tracks = cache.tracks
-    found = {"level": torch.from_numpy(tracks["level"][rows].astype(np.float32))}
+    tracks, rows = cache.tracks, [row for row, _ in crops]
+    values = {"level": torch.from_numpy(tracks["level"][rows].astype(np.float32))}
     if stemmed is not None:
-        found["scale"] = torch.from_numpy(tracks["scale"][rows].astype(np.float32))
-        found["left"] = torch.from_numpy(tracks["frames"][rows].astype(np.int64) - firsts)
-        found["stemmed"] = torch.tensor([row in stemmed for row in rows.tolist()])
-    return found
+        firsts = np.array([first for _, first in crops], dtype=np.int64)
+        values["scale"] = torch.from_numpy(tracks["scale"][rows].astype(np.float32))
+        values["left"] = torch.from_numpy(tracks["frames"][rows].astype(np.int64) - firsts)
+        values["stemmed"] = torch.tensor([row in stemmed for row in rows])
+    return values

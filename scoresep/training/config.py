@@ -13,8 +13,7 @@ from scoresep.instruments import nearest
 from scoresep.losses.formulas import OBJECTIVES
 from scoresep.losses.table import LOSSES
 from scoresep.models.base import MASKS, Settings
-from scoresep.models.networks import Architecture
-from scoresep.models.tcn import TCNSettings
+from scoresep.models.networks import DEFAULT, Architecture
 from scoresep.training.precision import PRECISIONS
 from scoresep.training.supervision import SUPERVISIONS, refused
 
@@ -112,8 +111,8 @@ class Config:
     gradient_clip: float = 5.0
     precision: str = "auto"
     validate_every: int = 1000
-    transcriptor: Settings = field(default_factory=TCNSettings)
-    separator: Settings = field(default_factory=TCNSettings)
+    transcriptor: Settings = field(default_factory=DEFAULT.settings)
+    separator: Settings = field(default_factory=DEFAULT.settings)
     data: DataConfig = field(default_factory=DataConfig)
     stage1: StageConfig = field(
         default_factory=lambda: StageConfig(

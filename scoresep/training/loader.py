@@ -1,4 +1,5 @@
-"""Clips on their way to the networks: which, in what order, read ahead, moved, unpacked.
+"""Clips on their way to the networks: which, in what order, read ahead, sent to the device, unpacked.
+
 The order of clips is a function of seed and step alone, so a run that goes on after a stop sees the clips it would
 have seen, whoever reads them. Magnitudes, rolls, onsets, harmonic masks and the teacher's factors are read where a loss
 looks at them; stems only where a supervision by stems (`training.supervision`) names their tracks.
@@ -7,9 +8,9 @@ looks at them; stems only where a supervision by stems (`training.supervision`) 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import islice
@@ -21,24 +22,23 @@ from torch import Tensor
 
 from scoresep.audio.spectrogram import window
 from scoresep.cache.reader import Cache
-from scoresep.errors import ScoresepError
+from scoresep.errors import NothingToDo
 from scoresep.grid import PITCHES, Grid
 from scoresep.machine import constant, sent
-from scoresep.training.clip_dataset import DATASETS, STEMS, Crop, ShardClips
-from scoresep.training.in_memory import ResidentClips
+from scoresep.training.clip_dataset import DATASETS, STEMS, Crop, ResidentClips, ShardClips
 
 RESIDENT = ("", "host", "device")
 """Where a split is held: nowhere (clips are read from the shards), in the machine's memory, in the device's."""
 READ_AHEAD = 2
 """Batches that each reader keeps ready or in work."""
 
-PLACES = tuple(2**k for k in range(8))
-"""What the bits of a byte count."""
+BIT_VALUES = tuple(2**k for k in range(8))
+"""Values of the bits of a byte."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Source = Callable[[Sequence[Crop]], dict[str, Tensor]]
-"""Clips as stored: `shards.ShardClips` or `resident.ResidentClips`."""
+"""Clips as stored: `ShardClips` or `ResidentClips`."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ class ClipOrder:
     Every clip of an epoch is seen in it; its last batch is filled up with the epoch's first clips.
 
     Raises:
-        ScoresepError: the split is empty.
+        NothingToDo: the split is empty.
     """
 
     def __init__(self, cache: Cache, split: str, frames: int, batch: int, seed: int) -> None:
         rows = cache.rows(split)
         if not len(rows):
-            raise ScoresepError(f"{cache.path} has no track in its {split} split; prepare a larger corpus")
+            raise NothingToDo(f"no track in its {split} split", file=cache.path, remedy="prepare a larger corpus")
         self.lengths = [(int(row), int(cache.tracks["frames"][row])) for row in rows]
         self.frames, self.batch, self.seed = frames, batch, seed
         self.steps_per_epoch = -(-sum(self._clips(length) for _, length in self.lengths) // batch)
@@ -129,59 +129,12 @@ def open_source(
     """Where the clips of a split come from; `stemmed` as for `ShardClips`.
 
     Raises:
-        ScoresepError: the split is to be held in memory and does not fit.
+        Unavailable: the split is to be held in memory and does not fit.
     """
-    pinned = device.type == "cuda"
     if not resident:
-        return ShardClips(cache, frames, names, pinned=pinned, stemmed=stemmed)
-    rows = [int(row) for row in cache.rows(split)]
-    if resident == "device":
-        return ResidentClips(cache, frames, rows, device, names, stemmed=stemmed)
-    return ResidentClips(cache, frames, rows, torch.device("cpu"), names, pinned=pinned, stemmed=stemmed)
-
-
-class Mover:
-    """Clips from a source to a device, as batches that the networks take.
-
-    On a GPU the copies and the unpacking run in a stream of their own, beside the steps: make a batch within `side`,
-    end it with `mark`, and `take` it before use.
-
-    Args:
-        source: the clips as stored.
-        grid: the frame grid.
-        device: where batches are wanted.
-    """
-
-    def __init__(self, source: Source, grid: Grid, device: torch.device) -> None:
-        self.source, self.grid, self.device = source, grid, device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        if self._stream:  # what a source holds on the device must be there before it is read
-            self._stream.wait_stream(torch.cuda.current_stream(device))
-
-    def side(self) -> torch.cuda.StreamContext | nullcontext[None]:
-        """The context in which batches are made."""
-        return torch.cuda.stream(self._stream) if self._stream else nullcontext()
-
-    def __call__(self, crops: Sequence[Crop]) -> Batch:
-        """The batch of `crops`."""
-        clips = {name: self._moved(clip) for name, clip in self.source(crops).items()}
-        return to_batch(clips, list(crops), self.grid)
-
-    def _moved(self, clip: Tensor) -> Tensor:
-        return sent(clip, self.device) if clip.device.type == "cpu" else clip
-
-    def mark(self) -> torch.cuda.Event | None:
-        """The moment at which what was asked for within `side` will be there."""
-        return self._stream.record_event() if self._stream else None
-
-    def take(self, batch: Batch, ready: torch.cuda.Event | None) -> Batch:
-        """The batch for use in the caller's stream, which waits until it is ready; the caller goes on at once."""
-        if ready:
-            current = torch.cuda.current_stream(self.device)
-            current.wait_event(ready)
-            for values in batch.tensors().values():
-                values.record_stream(current)
-        return batch
+        return ShardClips(cache, frames, names, stemmed=stemmed)
+    place = device if resident == "device" else torch.device("cpu")
+    return ResidentClips(cache, frames, cache.rows(split).tolist(), place, names, stemmed=stemmed)
 
 
 def stream(
@@ -201,18 +154,17 @@ def stream(
         device: where batches are wanted.
         source: where clips come from; default: the shards, all datasets.
     """
-    mover = Mover(source or ShardClips(cache, frames, pinned=device.type == "cuda"), cache.grid, device)
+    read = source or ShardClips(cache, frames)
 
-    def make(crops: Sequence[Crop]) -> tuple[Batch, torch.cuda.Event | None]:
-        with mover.side():
-            return mover(crops), mover.mark()
+    def make(crops: Sequence[Crop]) -> Batch:
+        clips = {name: sent(clip, device) if clip.device.type == "cpu" else clip for name, clip in read(crops).items()}
+        return to_batch(clips, list(crops), cache.grid)
 
     with closing(ahead(batches, make, readers)) as made:
-        for batch, ready in made:
-            yield mover.take(batch, ready)
+        yield from made
 
 
-def ahead(jobs: Iterable[Job], work: Callable[[Job], Result], readers: int) -> Iterator[Result]:
+def ahead(jobs: Iterable[Job], work: Callable[[Job], Result], readers: int) -> Generator[Result, None, None]:
     """`work` of every job, in order; `readers` threads work ahead of what is taken, 0 works when asked.
 
     A fault in `work` is raised where its result would have been taken. Close the iterator to end the threads early.
@@ -238,16 +190,16 @@ def to_batch(clips: dict[str, Tensor], crops: list[Crop], grid: Grid) -> Batch:
     # half the bytes change places, as integers: torch has no quick way for halves
     magnitude = clips["magnitude"].view(torch.int16).transpose(1, 2).contiguous().view(torch.float16).float()
     count, _, frames = magnitude.shape
-    nothing = magnitude.new_empty((count, frames, 0, 0), dtype=torch.uint8)
+    absent = magnitude.new_empty((count, frames, 0, 0), dtype=torch.uint8)
     stems = None
-    if STEMS in clips:  # a track that ends within the clip rings on into the windows of frames that it has not
+    if STEMS in clips:  # a track that ends within the clip reaches into the windows of frames after its last
         ended = torch.arange(frames, device=magnitude.device) >= clips["left"][:, None, None, None]
         stems = stem_magnitudes(clips[STEMS], clips["scale"] / clips["level"], grid).masked_fill_(ended, 0.0)
     return Batch(
         magnitude=magnitude.div_(clips["level"][:, None, None]),
-        roll=unpack(clips.get("roll", nothing), PITCHES).float(),
-        onset=unpack(clips.get("onset", nothing), PITCHES).float(),
-        harmonic=unpack(clips.get("harmonic", nothing), grid.bins),
+        roll=unpack(clips.get("roll", absent), PITCHES).float(),
+        onset=unpack(clips.get("onset", absent), PITCHES).float(),
+        harmonic=unpack(clips.get("harmonic", absent), grid.bins),
         crops=crops,
         stems=stems,
         stemmed=clips.get("stemmed"),
@@ -269,7 +221,7 @@ def stem_magnitudes(samples: Tensor, scale: Tensor, grid: Grid) -> Tensor:
     hann = hann_window(grid.n_fft, samples.device)
     signals = samples.transpose(1, 2).float() * (scale * 2.0 / hann.sum())[:, None, None]
     spectra = torch.stft(signals.flatten(0, 1), grid.n_fft, grid.hop, window=hann, center=False, return_complex=True)
-    return spectra.abs().unflatten(0, signals.shape[:2])
+    return spectra.abs().view(*signals.shape[:2], *spectra.shape[1:])
 
 
 @lru_cache(maxsize=8)
@@ -286,6 +238,6 @@ def unpack(bits: Tensor, count: int) -> Tensor:
     packed = bits.permute(0, 2, 3, 1).contiguous()
     if not packed.numel():
         return packed.new_empty((*packed.shape[:2], count, packed.shape[3]), dtype=torch.bool)
-    places = constant(PLACES, bits.device, torch.uint8)
-    found = packed.unsqueeze(3).bitwise_and(places[:, None]).clamp_(max=1)  # five times as quick as to compare with 0
-    return found.view(torch.bool).flatten(2, 3)[:, :, :count].contiguous()
+    values = constant(BIT_VALUES, bits.device, torch.uint8)
+    ones = packed.unsqueeze(3).bitwise_and(values[:, None]).clamp_(max=1)  # five times as quick as to compare with 0
+    return ones.view(torch.bool).flatten(2, 3)[:, :, :count].contiguous()

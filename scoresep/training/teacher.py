@@ -54,15 +54,13 @@ def excerpt(rows: Rows, templates: int, length: int, first: int, frames: int) ->
     return Excerpt(np.concatenate(spectra), activation, rows("template_of", 0, templates)[used, 0])
 
 
-def collate(clips: Sequence[Excerpt], instruments: int, pinned: bool = False) -> dict[str, Tensor]:
+def collate(clips: Sequence[Excerpt], instruments: int) -> dict[str, Tensor]:
     """The factors of a batch: `template`, float16 (B, N, U, F), and `activation`, float16 (B, N, U, T), with zeros
     where an instrument has fewer than U."""
     bounds = [np.searchsorted(clip.instrument, np.arange(instruments + 1)) for clip in clips]
     width = max(int(np.diff(bound).max()) for bound in bounds)
     shape = (len(clips), instruments, width)
-    template, activation = (
-        torch.zeros((*shape, values.shape[1]), dtype=torch.float16, pin_memory=pinned) for values in clips[0][:2]
-    )
+    template, activation = (torch.zeros((*shape, values.shape[1]), dtype=torch.float16) for values in clips[0][:2])
     for clip, bound, spectra, active in zip(clips, bounds, template.numpy(), activation.numpy(), strict=True):
         for n in range(instruments):
             own = slice(bound[n], bound[n + 1])

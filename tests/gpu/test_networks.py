@@ -16,7 +16,7 @@ from scoresep.models.model import Model
 from scoresep.models.networks import NETWORKS as ROWS
 from scoresep.models.tcn import KERNEL, DepthwiseConv
 from scoresep.training.clip_dataset import DATASETS, STEMS, ShardClips
-from scoresep.training.loader import Mover
+from scoresep.training.loader import stream
 from scoresep.training.precision import autocast
 from scoresep.training.teacher import TEACHER
 
@@ -105,7 +105,7 @@ def test_a_loss_and_its_gradient(cache, make, device, close, player, loss, objec
 
     def found(where: torch.device, precision: str) -> tuple[torch.Tensor, torch.Tensor]:
         here = copy.deepcopy(model).to(where)
-        batch = Mover(source, cache.grid, where)(crops)
+        (batch,) = stream(cache, 32, [crops], 0, where, source)
         with autocast(where, precision):
             value = TERMS[player][loss].function(
                 Pass(here, batch, torch.tensor([0, 1, 3]), objective=OBJECTIVES[objective])

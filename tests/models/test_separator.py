@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue
 from scoresep.models.base import MASKS
 from scoresep.models.tcn import TCNSeparator, TCNSettings
 
@@ -32,6 +32,7 @@ def test_sigmoid_masks_are_independent():
     assert masks[0, :, 0, 0].round().tolist() == [1.0, 1.0, 0.0]
 
 
-def test_unknown_mask_is_refused_with_a_suggestion():
-    with pytest.raises(ScoresepError, match="unknown mask 'softmx'; did you mean 'softmax'"):
+def test_unknown_mask_is_refused_with_a_suggestion(refused):
+    with refused(InvalidValue) as fault:
         TCNSeparator(33, 3, SMALL, "softmx")
+    assert "softmax" in fault.value.remedy

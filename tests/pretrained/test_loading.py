@@ -73,9 +73,9 @@ def test_it_says_what_it_is(loaded: Pretrained) -> None:
 
 
 def test_what_cannot_be_loaded(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(ScoresepError, match="does not exist"):
+    with pytest.raises(ScoresepError, match=r"none\.pt"):
         scoresep.load(tmp_path / "none.pt")
-    with pytest.raises(ScoresepError, match="device 'tpu' is not available"):
+    with pytest.raises(ScoresepError, match="tpu"):
         scoresep.load(checkpoint, "tpu")
 
 

@@ -57,7 +57,7 @@ def test_a_checkpoint_that_was_not_evaluated_is_told(made, made_copy) -> None:
 def test_a_damaged_stage_is_told_and_a_missing_cache_too(made_copy, make) -> None:
     (made_copy.run / "stage2.pt").write_bytes(b"broken")
     found = gather([made_copy.run])
-    assert sorted(found.stages) == [1, 3] and "stage2.pt is not a readable checkpoint" in found.notes[0]
+    assert sorted(found.stages) == [1, 3] and "stage2.pt: not a checkpoint" in found.notes[0]
     about = json.loads(made_copy.metrics.read_text())
     about["about"]["cache"]["path"] = "/gone/cache.h5"
     made_copy.metrics.write_text(json.dumps(about))

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from scoresep.cache.reader import Cache
-from scoresep.training.clip_dataset import Crop, ShardClips
-from scoresep.training.loader import Batch, Mover
+from scoresep.training.clip_dataset import Crop
+from scoresep.training.loader import Batch, stream
 
 
 @pytest.fixture
@@ -17,6 +17,7 @@ def read() -> Callable[[Cache, Sequence[Crop]], Batch]:
     """A function that reads clips as one batch on the CPU."""
 
     def make(cache: Cache, crops: Sequence[Crop], frames: int = 32) -> Batch:
-        return Mover(ShardClips(cache, frames), cache.grid, torch.device("cpu"))(crops)
+        (batch,) = stream(cache, frames, [crops], 0, torch.device("cpu"))
+        return batch
 
     return make

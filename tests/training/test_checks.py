@@ -16,8 +16,8 @@ from scoresep.errors import ScoresepError
 from scoresep.losses.table import reads
 from scoresep.training import checks
 from scoresep.training.checks import check_resident, check_stages, missing_validation, stage_losses
+from scoresep.training.clip_dataset import ResidentClips, held_bytes
 from scoresep.training.distributed import Ranks
-from scoresep.training.in_memory import ResidentClips
 from scoresep.training.log import RunLog
 from scoresep.training.run import stage_path, train
 from scoresep.training.stages import datasets
@@ -131,9 +131,10 @@ def test_the_memory_of_resident_tracks_is_what_they_take(cache: Cache, make: typ
     losses = stage_losses(3, config)
     stemmed = stemmed_tracks(cache, "train", config.supervision, config.stems_fraction, config.seed)
     names = datasets(reads(losses))
-    held = ResidentClips(cache, 32, cache.rows("train").tolist(), CPU, names, stemmed=stemmed)._held
+    rows = cache.rows("train").tolist()
+    held = ResidentClips(cache, 32, rows, CPU, names, stemmed=stemmed)._held
     taken = sum(tensor[:-1].numel() * tensor.element_size() for tensor in held.values())
-    assert taken > 0 and checks._held_bytes(cache, losses, stemmed) == taken
+    assert taken > 0 and held_bytes(cache, names, rows, stemmed) == taken
 
 
 def test_more_resident_tracks_than_memory(

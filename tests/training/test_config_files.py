@@ -75,7 +75,7 @@ def test_the_last_setting_wins():
         ("stage1.keep=first", r"stage1\.keep is 'first'"),
         ("mask=softmx", "mask 'softmx' is unknown; did you mean 'softmax'"),
         ("data.batch=0", "batch is 0, too small"),
-        ("network.channels=0", "channels is 0, too small"),
+        ("network.channels=0", "channels is 0, not a whole number"),
         ("gradient_clip=0", "gradient_clip must be positive"),
         ("weight_decay=-1", "weight_decay"),
         ("seed=-1", "seed"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from scoresep.errors import ScoresepError
-from scoresep.models.checkpoint import digest_of, load_checkpoint
+from scoresep.models.checkpoint import load_checkpoint
 from scoresep.training import pace as pacing
 from scoresep.training.log import LOG_NAME, RunLog
 from scoresep.training.pace import CHECKS, PACE_NAME, SPARE, Cost, Wish, paced, plan
@@ -98,8 +98,7 @@ def test_a_run_of_minutes_is_the_run_of_its_steps(go, make):
     config = make.config("precision=float32", *sets, f"validate_every={values['validate_every']}")
     by_hand, _ = go("by hand", config=config)
     for number in STAGES:
-        found, expected = (digest_of(torch.load(stage_path(run, number))) for run in (folder, by_hand))
-        assert found == expected
+        assert stage_path(folder, number).read_bytes() == stage_path(by_hand, number).read_bytes()
     assert (folder / LOG_NAME).read_bytes() == (by_hand / LOG_NAME).read_bytes()
     before = stage_path(folder, 3).read_bytes()
     _, said = go("timed", minutes=0.1)

@@ -242,8 +242,7 @@ def test_stopped_and_continued_is_the_same_as_uninterrupted(run, tmp_path, monke
         run(supervision, *settings, last=2)
     monkeypatch.setattr(runs, "train_stage", real)
     again = run(supervision, *settings, last=2)
-    first, second = (torch.load(path, weights_only=True) for path in (whole, again))
-    assert first["digest"] == second["digest"]
+    assert whole.read_bytes() == again.read_bytes()
     assert read_log(tmp_path / "run") == read_log(tmp_path / "whole")
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from scoresep import nmf as factorisation
-from scoresep.cache.schema import FACTORS
 from scoresep.losses.formulas import shares
 from scoresep.losses.table import LOSSES
 from scoresep.training.clip_dataset import DATASETS, ShardClips
@@ -82,6 +81,5 @@ def test_half_precision_of_the_networks_leaves_the_masks_alone(cache):
 def test_factors_are_read_where_a_loss_asks_for_them_and_nowhere_else(cache):
     readers = {name for name, loss in LOSSES["separator"].items() if TEACHER in datasets(loss.reads)}
     assert readers == {"teacher"}
-    assert set(FACTORS).isdisjoint(ShardClips(cache, 32).shard(0).layouts)
     (batch,) = stream(cache, 32, [CROPS], 0, CPU)
     assert batch.template is None and batch.activation is None and set(batch.tensors()) == set(DATASETS)
