@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from scoresep import doctor
-from scoresep.cache.check import check_cache
-from scoresep.cache.reader import Cache
+from scoresep.cache.reader import Cache, check_cache
 from scoresep.errors import ScoresepError
 from scoresep.instruments import choose
 from scoresep.models.checkpoint import Checkpoint, save_checkpoint

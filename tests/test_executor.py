@@ -18,7 +18,7 @@ import pytest
 
 from scoresep import __version__
 from scoresep import executor as engine
-from scoresep.cache.prepare import prepare
+from scoresep.cache.build import prepare
 from scoresep.cache.schema import CacheSettings
 from scoresep.cli.prepare import read_part
 from scoresep.datasets.slakh import open_slakh

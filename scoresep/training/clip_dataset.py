@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoresep.cache.plain import plain_dataset
-from scoresep.cache.reader import SHARD_REMEDY, Cache, existing_shard, open_shard, shard_faults
+from scoresep.cache.hdf5 import plain_dataset
+from scoresep.cache.reader import SHARD_REMEDY, Cache, open_shard, shard_faults
 from scoresep.cache.schema import DATASET_SPAN, FACTORS, shard_datasets
 from scoresep.errors import ScoresepError
 from scoresep.training.clip_reader import DONE, LACKING, Layout, Pieces, Span
@@ -46,7 +46,7 @@ class Shard:
     """
 
     def __init__(self, path: Path, expected: dict[str, tuple[tuple[int, ...], np.dtype]]) -> None:
-        self.path = existing_shard(path)
+        self.path = path
         with shard_faults(path), open_shard(path) as file:
             self.layouts = {name: self._layout(file, name, *kind) for name, kind in expected.items()}
         self.file = os.open(path, os.O_RDONLY)

@@ -18,7 +18,7 @@ import soundfile
 
 from scoresep import cli
 from scoresep.audio.loading import read_audio
-from scoresep.cache.prepare import prepare
+from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.cache.track import compile_track
