@@ -85,11 +85,8 @@ class Running:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(PATIENCE)
-        shared = Path("/dev/shm")  # where joblib keeps what nobody was left to remove
-        for left in shared.glob(f"sem.loky-{self.process.pid}-*"):
+        for left in Path("/dev/shm").glob(f"sem.loky-{self.process.pid}-*"):  # which nobody was left to remove
             left.unlink(missing_ok=True)
-        for left in shared.glob(f"joblib_memmapping_folder_{self.process.pid}_*"):
-            shutil.rmtree(left, ignore_errors=True)
 
     def refuses(self, *words: str) -> None:
         """It ends with status 2 and one line on standard error, with `words` in it."""
