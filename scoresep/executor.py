@@ -83,10 +83,10 @@ def on_dask(address: str, function: Callable[[Item], Result], items: Sequence[It
     with connected(address) as client:
         from distributed import CancelledError as Lost
         from distributed import KilledWorker
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         try:
-            yield from results(client.get_executor(pure=False), function, items)
+            yield from results(client.get_executor(pure=False), function, items)  # type: ignore[no-untyped-call]  # Dask's
         except KilledWorker as fault:
             raise Failed(DIED, remedy=f"{AGAIN}, with more memory for each") from fault
         except (CancelledError, Lost, CommClosedError) as fault:
@@ -119,7 +119,7 @@ def connected(address: str) -> Iterator[Client]:
         raise Unavailable("--scheduler needs Dask", remedy="pip install distributed") from fault
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it prints tracebacks of what is raised here
     try:
-        client = Client(address, timeout=ANSWER)
+        client = Client(address, timeout=ANSWER)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, RuntimeError) as fault:  # TimeoutError is an OSError
         reason = " ".join(str(fault).split()) or type(fault).__name__
         problem = f"no Dask scheduler answers at {address} ({reason})"
@@ -128,7 +128,7 @@ def connected(address: str) -> Iterator[Client]:
         check_cluster(client, address)
         yield client
     finally:
-        client.close()
+        client.close()  # type: ignore[no-untyped-call]
 
 
 def check_cluster(client: Client, address: str) -> None:
@@ -139,7 +139,7 @@ def check_cluster(client: Client, address: str) -> None:
         problem = f"the Dask scheduler at {address} has no worker"
         raise Unavailable(problem, remedy=f"start `dask worker {address}`") from fault
     try:
-        versions = {*client.run(installed_version).values(), client.run_on_scheduler(installed_version)}
+        versions = {*client.run(installed_version).values(), client.run_on_scheduler(installed_version)}  # type: ignore[no-untyped-call]
     except Exception as fault:  # of any type: whatever keeps the function from being loaded there
         raise Unavailable(
             f"the Dask cluster at {address} cannot load scoresep ({fault})",

@@ -7,7 +7,7 @@ one core, in turn, with everything in the page cache:
 
     floor    decode the needed FLAC files, sum and resample the groups, one STFT of the mixture, and write the bytes
              that a cache holds to a plain file; no score is read
-    prepare  `scoresep.cache.build`, score check included, without the teacher
+    prepare  `scoresep.cache.build.prepare`, score check included, without the teacher
     teacher  the same with the teacher's factors, as users run it
     usual    librosa.load and librosa.stft, pretty_midi.get_piano_roll, masks in NumPy, gzip HDF5 of what these return
              (float32 magnitudes and audio, a byte a bin of a mask)
@@ -46,14 +46,14 @@ from scoresep.rendering.render import RenderSettings, render_corpus
 
 SLAKH_TRACKS = 2100
 PARTS = {
-    "decode": [("audio.py", "read_audio")],
-    "resample": [("audio.py", "resample")],
+    "decode": [("loading.py", "read_audio")],
+    "resample": [("loading.py", "resample")],
     "spectrogram": [("magnitude.py", "half_magnitude")],
-    "parse MIDI": [("score.py", "read_midi")],
+    "parse MIDI": [("parts.py", "read_midi")],
     "score check": [("__init__.py", "check_stem")],
-    "rolls": [("roll.py", "rasterise")],
-    "masks": [("harmonics.py", "harmonic_mask")],
-    "teacher": [("track.py", "taught")],
+    "rolls": [("piano_roll.py", "rasterise")],
+    "masks": [("harmonic.py", "harmonic_mask")],
+    "teacher": [("track.py", "add_teacher")],
     "notes": [("track.py", "note_table")],
     "int16 audio": [("track.py", "add_audio")],
     "write, digest": [("writer.py", "append")],

@@ -337,7 +337,7 @@ def _check_shard(cache: Cache, shard: int) -> None:
     with shard_faults(path):
         for row in np.flatnonzero(cache.tracks["shard"] == shard):
             for name in shard_datasets(cache.settings):
-                digest.update(np.ascontiguousarray(cache.slice(name, int(row))))
+                digest.update(np.ascontiguousarray(cache.slice(name, int(row))).data)
         with open_shard(path) as file:
             same = digest.hexdigest() == text_attribute(file, "digest")
     if not same:

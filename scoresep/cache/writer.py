@@ -59,7 +59,7 @@ class ShardWriter:
             row[FIRST_COLUMN[DATASET_SPAN[name]]] = first
             dataset.resize(first + len(array), axis=0)
             dataset[first:] = array
-            self._digest.update(np.ascontiguousarray(array))
+            self._digest.update(np.ascontiguousarray(array).data)
         row["active"] = [bool(value) for value in track.row["active"]]
         self.rows.append(row)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import MutableMapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -30,14 +31,14 @@ class DatasetCommands(typer.core.TyperGroup):
     """A command for each row of `DATASETS`; those of other packages are imported when they are called or listed."""
 
     @property
-    def commands(self) -> dict[str, Any]:  # type: ignore[override]  # Typer assigns it once; ours come from the table
+    def commands(self) -> MutableMapping[str, Any]:
         from scoresep.datasets.registry import DATASETS
 
         return {name: command_of(name, dataset) for name, dataset in DATASETS.items()}
 
     @commands.setter
-    def commands(self, commands: dict[str, Any]) -> None:
-        pass
+    def commands(self, commands: MutableMapping[str, Any]) -> None:
+        """Typer assigns those that were registered: none."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         from scoresep.datasets.registry import BUILT_IN, DATASETS
@@ -83,7 +84,7 @@ Scheduler = Annotated[
 ]
 
 
-def command_of(name: str, dataset: Dataset) -> typer.core.TyperCommand:
+def command_of(name: str, dataset: Dataset) -> Any:
     """The command that compiles a kind of dataset: its own options, then those of every dataset."""
     own = options_of(dataset)
     known = {"Dataset": type(dataset)}  # which is imported here no sooner than it is needed

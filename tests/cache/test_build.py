@@ -39,6 +39,7 @@ def test_outcome(corpus, tmp_path):
     assert seen == [(2, 5), (4, 5), (5, 5)]
 
 
+@pytest.mark.integration
 def test_one_and_two_workers_make_the_same_cache(corpus, prepared, tmp_path, assert_same):
     prepare(open_slakh(corpus), tmp_path / "cache.h5", SETTINGS, Engine(2))
     assert_same(tmp_path / "cache.h5", prepared)
@@ -83,6 +84,7 @@ def test_without_a_teacher_nothing_else_changes(corpus, prepared, tmp_path, cont
     assert not Cache(tmp_path / "cache.h5").has_teacher and Cache(prepared).has_teacher
 
 
+@pytest.mark.integration
 def test_a_teacher_on_a_device_finds_the_same_but_for_rounding(corpus, prepared, tmp_path, content):
     """torch knows the processor by the name of a device, too, and computes there as on any other."""
     prepare(open_slakh(corpus), tmp_path / "cache.h5", SETTINGS, Engine(2), teacher_device="cpu:0")

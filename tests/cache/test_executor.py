@@ -25,6 +25,8 @@ from scoresep.datasets.slakh import open_slakh
 from scoresep.errors import Failed, InvalidValue, Unavailable, WrongVersion
 from scoresep.executor import Engine
 
+pytestmark = pytest.mark.integration
+
 SETTINGS = CacheSettings(tracks_per_shard=2)
 
 

@@ -46,9 +46,10 @@ SLAKH = "scoresep prepare slakh corpus --out c.h5"
 PAIRS_SETTINGS = CacheSettings(instruments=choose(["piano", "other"]), score_check="off")
 HELD = "song09"
 """A song in the middle of the second of three shards."""
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/fd").exists(), reason="needs Linux to see what a process waits for"
-)
+pytestmark = [
+    pytest.mark.robustness,
+    pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux to see what a process waits for"),
+]
 PATIENCE = 60
 """Seconds after which a test that waits for something gives up."""
 

@@ -116,6 +116,7 @@ def odd_corpus(corpus_copy) -> Path:
     return corpus_copy
 
 
+@pytest.mark.integration
 def test_what_is_wrong_with_a_corpus_is_told_everywhere_alike(odd_corpus, tmp_path, scoresep):
     ended = scoresep(f"scoresep prepare slakh {odd_corpus} --out c.h5 --jobs 1")
     assert ended.returncode == 0 and ended.stderr == "", ended
@@ -192,6 +193,7 @@ def counted(path: Path) -> set[tuple[str, str, str]]:
     return {(row.track, row.stem, row.detail) for row in table(path) if row.what == "not used"}
 
 
+@pytest.mark.integration
 def test_what_of_a_track_is_not_used_is_counted(tmp_path, make, scoresep):
     """Drums nobody chose, a stem without audio, a note no piano has, one struck twice, one after the end."""
     notes = [(0.5, 1.0, 60), (1.5, 2.0, 64)]

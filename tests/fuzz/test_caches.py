@@ -17,6 +17,8 @@ from scoresep.errors import ScoresepError
 from scoresep.training.clip_dataset import ShardClips
 from scoresep.training.teacher import TEACHER
 
+pytestmark = pytest.mark.robustness
+
 ENDLESS = 10**12
 SECRET = b"root:x:0:0:root:/root:/bin/bash\n" * 4000
 """What a cache may be after: it lies in the cache's folder here, and anywhere on a real machine."""

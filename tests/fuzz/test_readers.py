@@ -29,6 +29,8 @@ from scoresep.executor import Engine
 from scoresep.instruments import checked, choose, read_instruments
 from scoresep.score.parts import read_midi
 
+pytestmark = pytest.mark.robustness
+
 DAY = 86_400.0
 SETTINGS = CacheSettings(instruments=choose(["piano", "guitar", "bass", "drums"]))
 NAMES = {"a", "b", "c/d"}
