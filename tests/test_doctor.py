@@ -42,7 +42,7 @@ def test_one_flipped_bit_is_found(cache_copy, name):
         offset = file[name].id.get_chunk_info(0).byte_offset
     flip(path, offset + 5)
     finding = doctor.cached(cache_copy, None)
-    assert finding.state == "bad" and f"{path} is damaged" in finding.detail and "prepare again" in finding.detail
+    assert finding.state == "bad" and f"{path}: " in finding.detail and "prepare again" in finding.detail
 
 
 def test_a_missing_and_a_cut_shard_are_named(cache_copy):

@@ -23,7 +23,11 @@ def test_all_but_the_factors_stays(rounds, make, cache, tmp_path):
     rounds.next_cache(cache, make.checkpoint(tmp_path / "ckpt.pt", cache), tmp_path / "next.h5")
     found = Cache(tmp_path / "next.h5")
     assert found.digest != cache.digest and not check_cache(found)
-    assert (found.excluded, found.findings, found.leaks) == (cache.excluded, cache.findings, cache.split_leakage)
+    assert (found.excluded, found.findings, found.split_leakage) == (
+        cache.excluded,
+        cache.findings,
+        cache.split_leakage,
+    )
     for name, column in cache.tracks.columns.items():
         assert np.array_equal(found.tracks[name], column), name
     for row in range(len(cache.tracks)):
