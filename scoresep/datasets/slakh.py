@@ -140,14 +140,14 @@ def list_tracks(root: Path, with_omitted: bool = False) -> list[Track]:
         with_omitted: read the metadata of omitted tracks too, which a split file may bring back.
     """
     places = {name: root / name for name in (*SPLITS, OMITTED_FOLDER)} | {"": root}
-    found: dict[str, list[tuple[str, Path]]] = {}
+    folders: dict[str, list[tuple[str, Path]]] = {}
     for place, parent in places.items():
         for folder in track_folders(parent):
-            found.setdefault(folder.name, []).append((place, folder))
+            folders.setdefault(folder.name, []).append((place, folder))
     outside = "lies in none of the split folders" if has_split_folders(root) else ""
     reasons = {"": outside, OMITTED_FOLDER: "left out by the data set (folder 'omitted')"}
     tracks = []
-    for name, copies in sorted(found.items()):
+    for name, copies in sorted(folders.items()):
         place, folder = copies[0]
         reason, split = reasons.get(place, ""), place if place in SPLITS else ""
         if len(copies) > 1:
@@ -191,8 +191,8 @@ def read_track(folder: Path, split: str) -> Track:
 
 def remark_on(metadata: Metadata, stems: Sequence[Stem]) -> str:
     """What is odd about a track's metadata though it can be used, or ''."""
-    found = {stem.name for stem in stems}
-    lost = [name for name, about in metadata.stems.items() if name not in found and _rendered(about)]
+    with_audio = {stem.name for stem in stems}
+    lost = [name for name, about in metadata.stems.items() if name not in with_audio and _rendered(about)]
     foreign = ["its metadata names folders of another machine, which are ignored"] * metadata.foreign
     return "; ".join(foreign + [f"no audio for {', '.join(lost)}, which its metadata calls rendered"] * bool(lost))
 
