@@ -14,8 +14,7 @@ from pathlib import Path
 
 from scoresep import __version__
 from scoresep.audio.decoding.formats import FORMATS
-from scoresep.cache.check import check_cache
-from scoresep.cache.reader import Cache
+from scoresep.cache.reader import Cache, check_cache
 from scoresep.compiled import cache_place
 from scoresep.errors import ScoresepError, first_line
 from scoresep.machine import available_cores

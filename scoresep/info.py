@@ -56,8 +56,9 @@ def describe_cache(cache: Cache) -> Lines:
     if deliberate := sum(item.deliberate for item in cache.excluded):
         lines.append(("omitted", f"{deliberate}, by the split set or as duplicates"))
     lines += [("flagged", f"{item.track} {item.stem}: {item.detail}".replace(" :", ":")) for item in cache.findings]
-    if cache.leaks:
-        lines.append(("leaks", f"{len(cache.leaks)} compositions lie in several splits (prepare with --dedupe)"))
+    if cache.split_leakage:
+        count = len(cache.split_leakage)
+        lines.append(("split leakage", f"{count} compositions lie in several splits (prepare with --dedupe)"))
     return lines
 
 

@@ -21,7 +21,7 @@ import torch
 import yaml
 
 from scoresep import cli
-from scoresep.cache.prepare import prepare
+from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.slakh import open_slakh

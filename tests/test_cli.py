@@ -53,7 +53,7 @@ OPTIONS = {
         "--strict",
         "--teacher",
         "--teacher-device",
-        "CORPUS",
+        "ROOT",
     ],
     "prepare pairs": [
         "--dedupe",
@@ -67,7 +67,7 @@ OPTIONS = {
         "--strict",
         "--teacher",
         "--teacher-device",
-        "FOLDER",
+        "ROOT",
     ],
     "train": [
         "--cache",
@@ -276,7 +276,7 @@ def test_a_stopped_command_says_how_to_go_on(command, corpus, monkeypatch):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scoresep.cache.prepare.prepare", stop)
+    monkeypatch.setattr("scoresep.cache.build.prepare", stop)
     ended = command(f"scoresep prepare slakh {corpus}")
     assert ended.status == 130 and ended.err == "stopped; finished parts are kept, the same command goes on\n"
 
@@ -341,18 +341,18 @@ def test_forms_of_steps(steps, settings):
 
 
 def test_no_corpus(command):
-    refuses(command("scoresep prepare slakh"), "no corpus found", "SLAKH_ROOT", "scoresep render")
+    refuses(command("scoresep prepare slakh"), "no dataset found", "SLAKH_ROOT", "scoresep render")
 
 
 def test_a_root_that_is_not_there(command, monkeypatch):
-    refuses(command("scoresep prepare slakh nowhere"), "nowhere is not a folder")
+    refuses(command("scoresep prepare slakh nowhere"), "nowhere: ")
     monkeypatch.setenv("SLAKH_ROOT", "gone")
     refuses(command("scoresep prepare slakh"), "SLAKH_ROOT names gone")
 
 
 def test_a_folder_without_tracks(command, here):
     (here / "empty").mkdir()
-    refuses(command("scoresep prepare slakh empty"), "empty holds no TrackNNNNN folder")
+    refuses(command("scoresep prepare slakh empty"), "empty: no TrackNNNNN folder")
 
 
 def test_no_usable_track(command, corpus_copy, here):
@@ -381,7 +381,7 @@ def test_wrong_instruments(command, corpus, names, words):
 
 def test_other_settings_for_a_cache_that_is_there(command, cache_copy, corpus):
     ended = command(f"scoresep prepare slakh {corpus} --out {cache_copy} --jobs 1")
-    refuses(ended, "cache.h5 was begun with other settings: settings.tracks_per_shard is 2, not 8")
+    refuses(ended, "cache.h5: ", "settings.tracks_per_shard is 2, not 8")
 
 
 def test_a_device_for_the_teacher(command, corpus):
@@ -420,18 +420,18 @@ def test_files_that_are_no_caches(command, here, prepared, trained):
     with h5py.File(here / "foreign.h5", "w") as file:
         file["x"] = 1
     (here / "cut.h5").write_bytes(prepared.read_bytes()[:5000])
-    refuses(command("scoresep train --cache foreign.h5"), "foreign.h5 is not a scoresep cache")
-    refuses(command("scoresep train --cache cut.h5"), "cut.h5 is not a readable cache")
+    refuses(command("scoresep train --cache foreign.h5"), "foreign.h5: not a scoresep cache")
+    refuses(command("scoresep train --cache cut.h5"), "cut.h5: not a readable cache")
     shard = prepared.with_name("cache.shards") / "shard-00000.h5"
-    refuses(command(f"scoresep train --cache {shard}"), "shard-00000.h5 is one shard of a cache")
-    refuses(command(f"scoresep train --cache {trained}"), "ckpt.pt is not a readable cache")
-    refuses(command("scoresep info foreign.h5"), "foreign.h5 is not a scoresep cache")
+    refuses(command(f"scoresep train --cache {shard}"), "shard-00000.h5: one shard of a cache")
+    refuses(command(f"scoresep train --cache {trained}"), "ckpt.pt: not a readable cache")
+    refuses(command("scoresep info foreign.h5"), "foreign.h5: not a scoresep cache")
 
 
 def test_a_cache_of_another_version(command, cache_copy):
     with h5py.File(cache_copy, "a") as file:
         file.attrs["version"] = 99
-    refuses(command(f"scoresep train --cache {cache_copy}"), "cache.h5 is a cache of version 99", "prepare it anew")
+    refuses(command(f"scoresep train --cache {cache_copy}"), "cache.h5: a cache of version 99", "prepare it anew")
 
 
 @pytest.mark.parametrize("action", ["evaluate {}", "separate a.wav --ckpt {}", "transcribe a.wav --ckpt {}", "info {}"])
@@ -453,7 +453,7 @@ def test_a_checkpoint_whose_cache_is_gone(command, here, trained):
 
 
 def test_a_cache_of_other_instruments_or_another_grid(command, here, trained, corpus):
-    from scoresep.cache.prepare import prepare
+    from scoresep.cache.build import prepare
     from scoresep.cache.schema import CacheSettings
     from scoresep.datasets.slakh import open_slakh
     from scoresep.executor import Engine

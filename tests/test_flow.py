@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from scoresep.cache.prepare import prepare
+from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.pairs import open_pairs

@@ -7,7 +7,7 @@ one core, in turn, with everything in the page cache:
 
     floor    decode the needed FLAC files, sum and resample the groups, one STFT of the mixture, and write the bytes
              that a cache holds to a plain file; no score is read
-    prepare  `scoresep.cache.prepare`, score check included, without the teacher
+    prepare  `scoresep.cache.build.prepare`, score check included, without the teacher
     teacher  the same with the teacher's factors, as users run it
     usual    librosa.load and librosa.stft, pretty_midi.get_piano_roll, masks in NumPy, gzip HDF5 of what these return
              (float32 magnitudes and audio, a byte a bin of a mask)
@@ -34,9 +34,9 @@ import yaml
 from turns import medians
 
 from scoresep.audio.spectrogram import half_magnitude
-from scoresep.cache.prepare import prepare
+from scoresep.cache.build import prepare
 from scoresep.cache.schema import CacheSettings
-from scoresep.cache.sounds import grouped
+from scoresep.cache.track import group_stems
 from scoresep.datasets.base import Corpus, Stem, Track
 from scoresep.datasets.slakh import open_slakh
 from scoresep.executor import Engine
@@ -46,14 +46,14 @@ from scoresep.rendering.render import RenderSettings, render_corpus
 
 SLAKH_TRACKS = 2100
 PARTS = {
-    "decode": [("audio.py", "read_audio")],
-    "resample": [("audio.py", "resample")],
-    "spectrogram": [("spectrogram.py", "half_magnitude")],
-    "parse MIDI": [("score.py", "read_midi")],
+    "decode": [("loading.py", "read_audio")],
+    "resample": [("loading.py", "resample")],
+    "spectrogram": [("magnitude.py", "half_magnitude")],
+    "parse MIDI": [("parts.py", "read_midi")],
     "score check": [("__init__.py", "check_stem")],
-    "rolls": [("roll.py", "rasterise")],
-    "masks": [("harmonics.py", "harmonic_mask")],
-    "teacher": [("track.py", "taught")],
+    "rolls": [("piano_roll.py", "rasterise")],
+    "masks": [("harmonic.py", "harmonic_mask")],
+    "teacher": [("track.py", "add_teacher")],
     "notes": [("track.py", "note_table")],
     "int16 audio": [("track.py", "add_audio")],
     "write, digest": [("writer.py", "append")],
@@ -72,7 +72,7 @@ def main() -> None:
     corpus = long_tracks(chosen.folder, chosen.tracks, chosen.seconds)
     settings = CacheSettings(tracks_per_shard=1)
     stems = [len(track.stems) for track in corpus.tracks]
-    needed = [sum(map(len, grouped(track.stems, settings.instruments))) for track in corpus.tracks]
+    needed = [sum(map(len, group_stems(track.stems, settings.instruments))) for track in corpus.tracks]
     print(
         f"{len(stems)} tracks of {chosen.seconds:.0f} s, {min(stems)}-{max(stems)} stems, {sum(needed)} in all needed"
     )
@@ -128,7 +128,7 @@ def prepared(corpus: Corpus, settings: CacheSettings, work: Path, jobs: int) -> 
 def floor(track: Track, settings: CacheSettings, work: Path) -> None:
     """What no preparation can do without."""
     rate = settings.grid.sample_rate
-    groups = [group_sum(stems, rate) for stems in grouped(track.stems, settings.instruments)]
+    groups = [group_sum(stems, rate) for stems in group_stems(track.stems, settings.instruments)]
     length = max(len(group) for group in groups)
     audio = [group if len(group) else np.zeros(length, dtype=np.float32) for group in groups]
     mixture = audio[0] + audio[1]
@@ -160,7 +160,7 @@ def usual(track: Track, settings: CacheSettings, work: Path) -> None:
 
     grid = settings.grid
     stems, rolls = [], []
-    for group in grouped(track.stems, settings.instruments):
+    for group in group_stems(track.stems, settings.instruments):
         loaded = [librosa.load(stem.audio, sr=grid.sample_rate)[0] for stem in group]
         stems.append(np.sum(loaded, axis=0) if loaded else np.zeros(1, dtype=np.float32))
         parts = [pretty_midi.PrettyMIDI(str(stem.score)).get_piano_roll(fs=grid.frame_rate) for stem in group]

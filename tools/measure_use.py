@@ -25,7 +25,7 @@ from scoresep.evaluation.pairs import SCORED, TrueStem
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
 from scoresep.score.parts import part_from_notes
-from scoresep.separation.score_prior import ScoreGuide
+from scoresep.separation.score_prior import ScorePrior
 from scoresep.separation.separate import Options, separate_array
 from scoresep.transcription.note_decoder import decode_notes
 from scoresep.transcription.thresholds import CANDIDATES, ONSET_CANDIDATES, Tally, matched_notes
@@ -84,7 +84,7 @@ def separated(cache: Cache, row: int, model: Model) -> dict[str, np.ndarray]:
         )
         for n, instrument in enumerate(model.instruments)
     ]
-    guide = ScoreGuide([part for part in parts if len(part)], model.instruments, model.grid)
+    guide = ScorePrior([part for part in parts if len(part)], model.instruments, model.grid)
     kinds = tuple(each.kind for each in cache.instruments)
     track = Track(mixture, stems, cache.harmonic(row), cache.grid, kinds, cache.roll(row), cache.onset(row))
     ways: dict[str, Callable[[], Sequence[np.ndarray]]] = {

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from scoresep.cache.plain import text_attribute  # before torch, whose threads it tells how to wait
+from scoresep.cache.hdf5 import text_attribute  # before torch, whose threads it tells how to wait
 
 # isort: split
 import h5py
@@ -26,7 +26,7 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import TRACK_COLUMNS, Excluded, shard_datasets, shard_folder, shard_name
-from scoresep.cache.track import Compiled, song_of, with_factors
+from scoresep.cache.track import TrackFeatures, song_of, with_factors
 from scoresep.cache.writer import read_shard_summary, write_index, write_shard
 from scoresep.console import meter
 from scoresep.errors import ScoresepError
@@ -59,10 +59,10 @@ def next_cache(cache: Cache, checkpoint: Path, out: Path) -> None:
                 write_shard(path, cache.settings, key, again(cache, number, model))
             summaries.append(read_shard_summary(path, key))
             progress("factorising", number + 1, count)
-    write_index(out, about, summaries, cache.settings, cache.leaks)
+    write_index(out, about, summaries, cache.settings, cache.split_leakage)
 
 
-def again(cache: Cache, shard: int, model: Model) -> Iterator[Compiled | Excluded]:
+def again(cache: Cache, shard: int, model: Model) -> Iterator[TrackFeatures | Excluded]:
     """The tracks of a shard with other factors; with the first shard what was left out of the corpus."""
     if shard == 0:
         yield from cache.excluded
@@ -70,11 +70,11 @@ def again(cache: Cache, shard: int, model: Model) -> Iterator[Compiled | Exclude
         arrays = {name: cache.slice(name, row) for name in shard_datasets(cache.settings)}
         about = {name: cache.tracks.columns[name][row : row + 1].tolist()[0] for name in COLUMNS}
         findings = tuple(finding for finding in cache.findings if finding.track == about["id"])
-        track = Compiled(arrays, about | {"active": cache.tracks.active[row]}, findings)
+        track = TrackFeatures(arrays, about | {"active": cache.tracks.active[row]}, findings)
         yield with_factors(track, found_again(track, cache, model))
 
 
-def found_again(track: Compiled, cache: Cache, model: Model) -> Factors:
+def found_again(track: TrackFeatures, cache: Cache, model: Model) -> Factors:
     """Factors of a track that began with the separator's masks."""
     song, kinds = song_of(track), [instrument.kind for instrument in cache.instruments]
     with torch.no_grad():

@@ -1,16 +1,18 @@
 """Reading a cache: contiguous slices of the shards by track.
+
 A `Cache` may be pickled and may cross a fork: file handles belong to the process that opened them. Stems are read by
-`stems` alone, which only evaluation calls; training under a supervision by stems reads them in `training.clip_dataset`.
+`stems` alone.
 
 A cache may come from anyone. What the index says is checked when it is opened, what a shard says when that is: nothing
-in them leads to another file (`plain`), takes more memory than they have bytes, or points beyond the data.
+in them leads to another file (`hdf5`), takes more memory than they have bytes, or points beyond the data.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -19,26 +21,24 @@ from typing import Any
 import h5py
 import numpy as np
 
-from scoresep.cache.plain import numbers, plain_dataset, text_attribute, texts
+from scoresep.cache.hdf5 import numbers, plain_dataset, text_attribute, texts
 from scoresep.cache.schema import (
-    DATASET_SPAN,
     INDEX_FORMAT,
     RECORDS,
     SHARD_FORMAT,
     TRACK_COLUMNS,
+    VERSION,
     CacheSettings,
     Excluded,
     StemFinding,
     TrackTable,
-    check_header,
-    check_table,
-    rows_needed,
     shard_datasets,
     shard_folder,
     shard_name,
+    unpack,
 )
-from scoresep.datasets.splits import Leak
-from scoresep.errors import ScoresepError, first_line
+from scoresep.datasets.splits import SplitLeakage
+from scoresep.errors import Damaged, NotFound, ScoresepError, WrongFormat, WrongVersion, first_line
 from scoresep.files import existing_file
 from scoresep.grid import PITCHES, Grid
 from scoresep.instruments import Instrument, checked
@@ -59,7 +59,7 @@ class Cache:
         tracks: the track table.
         excluded: tracks that were left out.
         findings: oddities of the tracks that were not.
-        leaks: compositions that lie in several splits.
+        split_leakage: compositions that lie in several splits.
 
     Raises:
         ScoresepError: no such file, a foreign HDF5 file, another version, a damaged index.
@@ -69,23 +69,20 @@ class Cache:
         self.path = existing_file(path, "cache", REMEDY).resolve()
         try:
             with h5py.File(self.path, "r", locking=False) as file:
-                check_header(file.attrs, self.path, INDEX_FORMAT)
+                check_header(file, INDEX_FORMAT)
                 self._read_index(file)
-        except ScoresepError:
+        except (WrongFormat, WrongVersion):
             raise
         except Exception as fault:  # HDF5 and values of the wrong type raise OSError, RuntimeError, KeyError, ...
-            raise ScoresepError(f"{self.path} is not a readable cache ({first_line(fault)}); {REMEDY}") from fault
+            raise Damaged(f"not a readable cache ({first_line(fault)})", file=self.path, remedy=REMEDY) from fault
         self._files: dict[int, h5py.File] = {}
         self._datasets: dict[tuple[int, str], h5py.Dataset] = {}
         self._owner = os.getpid()
 
     def _read_index(self, file: h5py.File) -> None:
         about = json.loads(text_attribute(file, "about"))
-        try:
-            self.settings = CacheSettings.from_dict(about["settings"])
-            checked(self.settings.instruments)
-        except ScoresepError as fault:  # it would not name the file
-            raise ValueError(str(fault)) from fault
+        self.settings = CacheSettings.from_dict(about["settings"])
+        checked(self.settings.instruments)
         self.corpus, self.split_set = str(about["corpus"]), str(about["split_set"])
         self.rules: list[str] = [str(rule) for rule in about["rules"]]
         self.digest = text_attribute(file, "digest")
@@ -95,12 +92,12 @@ class Cache:
         }
         active = numbers(file, "tracks/active", "uint8", (len(self.instruments),))
         self.tracks = TrackTable(columns, active.astype(bool))
-        check_table(self.tracks)
+        self.tracks.check()
         self.excluded: list[Excluded] = _records(file, "excluded")
         self.findings: list[StemFinding] = _records(file, "findings")
-        self.leaks = [
-            Leak(str(leak["uuid"]), tuple(map(str, leak["tracks"])), tuple(map(str, leak["splits"])))
-            for leak in json.loads(text_attribute(file, "leaks"))
+        self.split_leakage = [
+            SplitLeakage(str(item["uuid"]), tuple(map(str, item["tracks"])), tuple(map(str, item["splits"])))
+            for item in json.loads(text_attribute(file, "leaks"))
         ]
 
     @property
@@ -132,12 +129,12 @@ class Cache:
 
     def slice(self, name: str, row: int, first: int = 0, count: int | None = None) -> np.ndarray:
         """Rows first to first + count of dataset `name` of track `row`, as stored; `count` None: to its end."""
-        span = DATASET_SPAN[name]
-        start, length = int(self.tracks[f"first_{span.rstrip('s')}"][row]), int(self.tracks[span][row])
+        start, length = self.tracks.span(name, row)
         end = length if count is None else first + count
         if not 0 <= first <= end <= length:
             raise IndexError(f"{name}[{first}:{end}] of track {self.tracks['id'][row]}, which has {length}")
-        return self._dataset(int(self.tracks["shard"][row]), name)[start + first : start + end]
+        rows: np.ndarray = self._dataset(int(self.tracks["shard"][row]), name)[start + first : start + end]
+        return rows
 
     def magnitude(self, row: int, first: int = 0, count: int | None = None) -> np.ndarray:
         """Mixture magnitudes, float16 (T, F); divide by `level(row)` for the networks."""
@@ -167,17 +164,21 @@ class Cache:
         """Audio of the instruments, float32 (N, L): evaluation only.
 
         Raises:
-            ScoresepError: the corpus has none.
+            NotFound: the dataset has none.
         """
         if not self.has_stems:
-            raise ScoresepError(f"{self.path} holds no stems: its corpus has recordings and scores only")
+            raise NotFound(
+                "the cache holds no stems, only recordings and scores",
+                file=self.path,
+                remedy="prepare a dataset that has stems",
+            )
         return np.ascontiguousarray(self.slice("stems", row).T) * np.float32(self.tracks["scale"][row])
 
     def notes(self, row: int) -> np.ndarray:
         """Notes of the score, float32 (K, 5): onset s, offset s, pitch, velocity, instrument.
 
         Raises:
-            ScoresepError: some are impossible.
+            Damaged: some are impossible.
         """
         notes = self.slice("notes", row)
         onset, offset, pitch, velocity, instrument = notes.T
@@ -190,10 +191,11 @@ class Cache:
         """The teacher's factors of the whole track, in half precision; magnitudes are relative to its level.
 
         Raises:
-            ScoresepError: the cache was prepared without a teacher.
+            NotFound: the cache was prepared without a teacher.
+            Damaged: they contradict each other.
         """
         if not self.has_teacher:
-            raise ScoresepError(f"{self.path} holds no teacher; prepare it with --teacher nmf")
+            raise NotFound("the cache holds no teacher", file=self.path, remedy="prepare it with --teacher nmf")
         instrument, pitch = self.slice("template_of", row).T.astype(np.int32)
         factors = Factors(
             templates=self.slice("template", row),
@@ -210,9 +212,9 @@ class Cache:
             raise self._damaged(row, "factors")  # compiled loops index by them, unchecked
         return factors
 
-    def _damaged(self, row: int, what: str) -> ScoresepError:
+    def _damaged(self, row: int, what: str) -> Damaged:
         path = self.shard_path(int(self.tracks["shard"][row]))
-        return ScoresepError(f"{path} is damaged: {what} of {self.tracks['id'][row]} are impossible; prepare again")
+        return Damaged(f"the {what} of {self.tracks['id'][row]} are impossible", file=path, remedy=SHARD_REMEDY)
 
     def shard_path(self, shard: int) -> Path:
         return shard_folder(self.path) / shard_name(shard)
@@ -222,20 +224,17 @@ class Cache:
         if self._owner != os.getpid():  # after a fork: the parent's handles are not ours to use or to close
             self._files, self._datasets, self._owner = {}, {}, os.getpid()
         if (shard, name) not in self._datasets:
-            path = existing_shard(self.shard_path(shard))
+            path = self.shard_path(shard)
             with shard_faults(path):
-                self._datasets[shard, name] = self._open(path, shard, name)
+                if shard not in self._files:
+                    self._files[shard] = open_shard(path)
+                expected = shard_datasets(self.settings)[name]
+                dataset = plain_dataset(self._files[shard], name, expected.shape, expected.dtype)
+                needed = self.tracks.rows_needed(name, shard)
+                if len(dataset) < needed:
+                    raise ValueError(f"'{name}' has {len(dataset)} rows of {needed}")
+                self._datasets[shard, name] = dataset
         return self._datasets[shard, name]
-
-    def _open(self, path: Path, shard: int, name: str) -> h5py.Dataset:
-        if shard not in self._files:
-            self._files[shard] = open_shard(path)
-        expected = shard_datasets(self.settings)[name]
-        dataset = plain_dataset(self._files[shard], name, expected.shape, expected.dtype)
-        needed = rows_needed(self.tracks, shard, DATASET_SPAN[name])
-        if len(dataset) < needed:
-            raise ValueError(f"'{name}' has {len(dataset)} rows of {needed}")
-        return dataset
 
     def close(self) -> None:
         """Close the shards that are open in this process."""
@@ -247,20 +246,17 @@ class Cache:
         return {**self.__dict__, "_files": {}, "_datasets": {}}
 
 
-def existing_shard(path: Path) -> Path:
-    """`path`.
+def open_shard(path: Path) -> h5py.File:
+    """A shard, for reading; within `shard_faults`.
 
     Raises:
-        ScoresepError: no such file.
+        NotFound: no such file.
+        WrongFormat, WrongVersion: it is no shard of this version.
     """
-    return existing_file(path, "shard", "the cache is incomplete; prepare it again")
-
-
-def open_shard(path: Path) -> h5py.File:
-    """A shard, for reading; within `shard_faults`."""
+    existing_file(path, "shard", "the cache is incomplete; prepare it again")
     file = h5py.File(path, "r", locking=False)
     try:
-        check_header(file.attrs, path, SHARD_FORMAT)
+        check_header(file, SHARD_FORMAT)
     except BaseException:
         file.close()
         raise
@@ -269,13 +265,39 @@ def open_shard(path: Path) -> h5py.File:
 
 @contextmanager
 def shard_faults(path: Path) -> Iterator[None]:
-    """Turn whatever comes of reading a shard that is none, or damaged, into one line with a remedy."""
+    """Turn whatever comes of reading a shard that is foreign or damaged into one line with a remedy."""
     try:
         yield
     except ScoresepError:
         raise
     except Exception as fault:  # as in opening the index
-        raise ScoresepError(f"{path} is not a readable shard ({first_line(fault)}); {SHARD_REMEDY}") from fault
+        raise Damaged(f"not a readable shard ({first_line(fault)})", file=path, remedy=SHARD_REMEDY) from fault
+
+
+def check_header(file: h5py.File, expected: str) -> None:
+    """Refuse an HDF5 file that is not ours or of another version.
+
+    Raises:
+        WrongFormat, WrongVersion: with what the file is and what to do.
+        ValueError: its version is no number.
+    """
+    path = Path(file.filename)
+    try:
+        kind = text_attribute(file, "format")
+    except (KeyError, ValueError):
+        kind = ""
+    if kind != expected and kind == SHARD_FORMAT:
+        raise WrongFormat("one shard of a cache", file=path, remedy="give the index beside its folder instead")
+    if kind != expected:
+        raise WrongFormat("not a scoresep cache", file=path, remedy=REMEDY)
+    version = file.attrs["version"] if "version" in file.attrs and file.attrs.get_id("version").shape == () else -1
+    if int(version) != VERSION:
+        folder = f"it and the folder {shard_folder(path).name}" if expected == INDEX_FORMAT else "the whole cache"
+        raise WrongVersion(
+            f"a cache of version {version}, this scoresep reads version {VERSION}",
+            file=path,
+            remedy=f"delete {folder}, then prepare it anew",
+        )
 
 
 def _records(file: h5py.File, name: str) -> list[Any]:
@@ -290,11 +312,33 @@ def _records(file: h5py.File, name: str) -> list[Any]:
     return [kind(*values) for values in zip(*columns, strict=True)]
 
 
-def unpack(bits: np.ndarray, count: int) -> np.ndarray:
-    """Packed bits (..., bytes) -> bool (..., count)."""
-    return np.unpackbits(bits, axis=-1, count=count, bitorder="little").view(bool)
+def check_cache(cache: Cache, progress: Callable[[int, int], None] | None = None) -> list[str]:
+    """Read every shard and compare with the digests that they carry; what is wrong, a line each.
+
+    Args:
+        progress: called with shards done and shards in all.
+    """
+    shards = sorted(set(cache.tracks["shard"].tolist()))
+    wrong = []
+    for done, shard in enumerate(shards, start=1):
+        try:
+            _check_shard(cache, shard)
+        except ScoresepError as fault:
+            wrong.append(str(fault))
+        if progress:
+            progress(done, len(shards))
+    cache.close()
+    return wrong
 
 
-def pack(values: np.ndarray) -> np.ndarray:
-    """bool (..., count) -> packed bits uint8 (..., bytes)."""
-    return np.packbits(values, axis=-1, bitorder="little")
+def _check_shard(cache: Cache, shard: int) -> None:
+    """Raises Damaged if a shard's bytes are not those that were written, or cannot be read."""
+    path, digest = cache.shard_path(shard), hashlib.sha256()
+    with shard_faults(path):
+        for row in np.flatnonzero(cache.tracks["shard"] == shard):
+            for name in shard_datasets(cache.settings):
+                digest.update(np.ascontiguousarray(cache.slice(name, int(row))).data)
+        with open_shard(path) as file:
+            same = digest.hexdigest() == text_attribute(file, "digest")
+    if not same:
+        raise Damaged("its bytes are not those that were written", file=path, remedy=SHARD_REMEDY)

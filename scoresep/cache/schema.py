@@ -1,4 +1,4 @@
-"""What is in a cache: names, types and axes of every dataset. Shared by `prepare`, `writer` and `reader`.
+"""What is in a cache: names, types and axes of every dataset, the version, the settings.
 
 An index file (`cache.h5`) names the shards that lie in a folder beside it (`cache.shards/`). docs/cache-format.md is
 the same for people.
@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import h5py
 import numpy as np
 
-from scoresep.errors import ScoresepError
+from scoresep.cache import ScoreCheck, Teacher
 from scoresep.grid import PITCHES, Grid, packed_width
 from scoresep.instruments import DEFAULT_INSTRUMENTS, Instrument, choose
 from scoresep.masks.harmonic import HarmonicSettings
@@ -24,7 +23,6 @@ from scoresep.nmf import FactoriseSettings
 INDEX_FORMAT = "scoresep-cache"
 SHARD_FORMAT = "scoresep-shard"
 VERSION = 3
-SPLITS = ("train", "validation", "test")
 FULL_SCALE = 32767
 """int16 value of a track's largest sample, see `TRACK_COLUMNS['scale']`."""
 MOST_ROWS = 2**48
@@ -33,10 +31,6 @@ NOTE_COLUMNS = ("onset", "offset", "pitch", "velocity", "instrument")
 TEMPLATE_COLUMNS = ("instrument", "pitch")
 FACTORS = ("template", "template_of", "component", "activation", "activation_end")
 """The datasets of the teacher: `nmf.Factors` in half precision, entries frame by frame."""
-SCORE_CHECKS = ("flag", "exclude", "off")
-"""What becomes of a track with a stem that contradicts its score: it is listed, left out, or not looked for."""
-TEACHERS = ("nmf", "none")
-"""What estimates the stems of training mixtures: `nmf`, informed by scores, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +43,9 @@ class CacheSettings:
         harmonic: shape of the masks of harmonic groups.
         percussive: shape of the masks of percussive groups.
         tracks_per_shard: tracks that share a shard file, the unit of parallel work and of going on after a stop.
-        score_check: one of `SCORE_CHECKS`.
+        score_check: what becomes of a track with a stem that contradicts its score.
         stems: whether the audio of isolated stems is kept.
-        teacher: one of `TEACHERS`.
+        teacher: what estimates the stems of training mixtures.
         factorise: shape and search of the teacher's factors.
     """
 
@@ -60,13 +54,14 @@ class CacheSettings:
     harmonic: HarmonicSettings = field(default_factory=HarmonicSettings)
     percussive: PercussiveSettings = field(default_factory=PercussiveSettings)
     tracks_per_shard: int = 8
-    score_check: str = "flag"
+    score_check: ScoreCheck = "flag"
     stems: bool = True
-    teacher: str = "nmf"
+    teacher: Teacher = "nmf"
     factorise: FactoriseSettings = field(default_factory=FactoriseSettings)
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The instruments' names."""
         return tuple(instrument.name for instrument in self.instruments)
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,15 +86,21 @@ class CacheSettings:
             HarmonicSettings(**values["harmonic"]),
             PercussiveSettings(**values["percussive"]),
             int(values["tracks_per_shard"]),
-            str(values["score_check"]),
+            _one_of(values["score_check"], ScoreCheck),
             bool(values["stems"]),
-            str(values["teacher"]),
+            _one_of(values["teacher"], Teacher),
             FactoriseSettings(**values["factorise"]),
         )
 
 
+def _one_of(value: Any, choices: Any) -> Any:
+    if value not in get_args(choices):
+        raise ValueError(f"{value!r} is not one of {', '.join(get_args(choices))}")
+    return value
+
+
 @dataclass(frozen=True)
-class Dataset:
+class ArraySpec:
     """One dataset of a shard; its first axis grows track by track.
 
     Attributes:
@@ -113,25 +114,35 @@ class Dataset:
     rows: int
 
 
-def shard_datasets(settings: CacheSettings) -> dict[str, Dataset]:
+def shard_datasets(settings: CacheSettings) -> dict[str, ArraySpec]:
     """The datasets of a shard, by name."""
     count, bins = len(settings.instruments), settings.grid.bins
     datasets = {
-        "magnitude": Dataset((bins,), "float16", 128),
-        "roll": Dataset((count, packed_width(PITCHES)), "uint8", 1024),
-        "onset": Dataset((count, packed_width(PITCHES)), "uint8", 1024),
-        "harmonic": Dataset((count, packed_width(bins)), "uint8", 512),
-        "mixture": Dataset((), "int16", 1 << 16),
-        "stems": Dataset((count,), "int16", 1 << 15),
-        "notes": Dataset((len(NOTE_COLUMNS),), "float32", 1024),
-        "template": Dataset((bins,), "float16", 32),
-        "template_of": Dataset((len(TEMPLATE_COLUMNS),), "int16", 1024),
-        "component": Dataset((), "uint16", 1 << 14),
-        "activation": Dataset((), "float16", 1 << 14),
-        "activation_end": Dataset((), "uint32", 1 << 12),
+        "magnitude": ArraySpec((bins,), "float16", 128),
+        "roll": ArraySpec((count, packed_width(PITCHES)), "uint8", 1024),
+        "onset": ArraySpec((count, packed_width(PITCHES)), "uint8", 1024),
+        "harmonic": ArraySpec((count, packed_width(bins)), "uint8", 512),
+        "mixture": ArraySpec((), "int16", 1 << 16),
+        "stems": ArraySpec((count,), "int16", 1 << 15),
+        "notes": ArraySpec((len(NOTE_COLUMNS),), "float32", 1024),
+        "template": ArraySpec((bins,), "float16", 32),
+        "template_of": ArraySpec((len(TEMPLATE_COLUMNS),), "int16", 1024),
+        "component": ArraySpec((), "uint16", 1 << 14),
+        "activation": ArraySpec((), "float16", 1 << 14),
+        "activation_end": ArraySpec((), "uint32", 1 << 12),
     }
     absent = {*(() if settings.stems else ("stems",)), *(() if settings.teacher == "nmf" else FACTORS)}
     return {name: dataset for name, dataset in datasets.items() if name not in absent}
+
+
+def unpack(bits: np.ndarray, count: int) -> np.ndarray:
+    """Packed bits uint8 (..., bytes) -> bool (..., count)."""
+    return np.unpackbits(bits, axis=-1, count=count, bitorder="little").view(bool)
+
+
+def pack(values: np.ndarray) -> np.ndarray:
+    """bool (..., count) -> packed bits uint8 (..., bytes)."""
+    return np.packbits(values, axis=-1, bitorder="little")
 
 
 TRACK_COLUMNS: dict[str, str] = {
@@ -169,7 +180,15 @@ DATASET_SPAN = {
     "activation": "activations",
     "activation_end": "frames",
 }
-"""Which span of the track table a dataset's first axis follows: `first_<span>` and `<span>`."""
+"""Which column of the track table counts a dataset's rows along its first axis."""
+FIRST_COLUMN = {
+    "frames": "first_frame",
+    "samples": "first_sample",
+    "notes": "first_note",
+    "templates": "first_template",
+    "activations": "first_activation",
+}
+"""Which column says where they begin in the shard."""
 
 
 @dataclass
@@ -194,27 +213,30 @@ class TrackTable:
         active = np.array([row["active"] for row in rows], dtype=bool).reshape(len(rows), instruments)
         return cls(columns, active)
 
+    def span(self, dataset: str, row: int) -> tuple[int, int]:
+        """Where the rows of `dataset` of a track begin in its shard, and how many they are."""
+        count = DATASET_SPAN[dataset]
+        return int(self[FIRST_COLUMN[count]][row]), int(self[count][row])
 
-def check_table(tracks: TrackTable) -> None:
-    """Refuse a track table whose columns contradict each other or themselves.
+    def rows_needed(self, dataset: str, shard: int) -> int:
+        """Rows of `dataset` that the tracks of a shard take."""
+        count = DATASET_SPAN[dataset]
+        ends = self[FIRST_COLUMN[count]] + self[count]
+        return int(ends[self["shard"] == shard].max(initial=0))
 
-    Raises:
-        ValueError: they do.
-    """
-    if {len(column) for column in (*tracks.columns.values(), tracks.active)} != {len(tracks)}:
-        raise ValueError("columns of the track table differ in length")
-    whole = [tracks[name] for name, dtype in TRACK_COLUMNS.items() if dtype.startswith("int")]
-    sizes = [tracks[name] for name in ("level", "scale")]
-    if any(((column < 0) | (column > MOST_ROWS)).any() for column in whole):
-        raise ValueError("the track table holds impossible places")
-    if not all(((column > 0) & (column < np.inf)).all() for column in sizes):
-        raise ValueError("the track table holds impossible levels")
+    def check(self) -> None:
+        """Refuse columns that contradict each other or themselves.
 
-
-def rows_needed(tracks: TrackTable, shard: int, span: str) -> int:
-    """Rows that the tracks of a shard take of a dataset of that span."""
-    own = tracks["shard"] == shard
-    return int((tracks[f"first_{span.rstrip('s')}"] + tracks[span])[own].max(initial=0))
+        Raises:
+            ValueError: they do.
+        """
+        if {len(column) for column in (*self.columns.values(), self.active)} != {len(self)}:
+            raise ValueError("columns of the track table differ in length")
+        whole = [self[name] for name, dtype in TRACK_COLUMNS.items() if dtype.startswith("int")]
+        if any(((column < 0) | (column > MOST_ROWS)).any() for column in whole):
+            raise ValueError("the track table holds impossible places")
+        if not all(((column > 0) & (column < np.inf)).all() for column in (self["level"], self["scale"])):
+            raise ValueError("the track table holds impossible levels")
 
 
 @dataclass(frozen=True)
@@ -288,26 +310,3 @@ def difference(made: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -
         elif json.dumps(a) != json.dumps(b):
             return f"{prefix}{name} is {json.dumps(a)}, not {json.dumps(b)}"
     return ""
-
-
-def check_header(attributes: Any, path: Path, expected: str) -> None:
-    """Refuse an HDF5 file that is not ours or of another version.
-
-    Raises:
-        ScoresepError: with what the file is and what to do.
-    """
-    if isinstance(attributes, h5py.AttributeManager) and any(
-        attributes.get_id(name).shape != () for name in ("format", "version") if name in attributes
-    ):
-        attributes = {}  # arrays of any length: not ours
-    found = attributes.get("format")
-    if found != expected:
-        if found == SHARD_FORMAT:
-            raise ScoresepError(f"{path} is one shard of a cache; give the index beside its folder instead")
-        raise ScoresepError(f"{path} is not a scoresep cache; make one with `scoresep prepare slakh --out cache.h5`")
-    if int(attributes.get("version", -1)) != VERSION:
-        folder = f"it and the folder {shard_folder(path).name}" if expected == INDEX_FORMAT else "the whole cache"
-        raise ScoresepError(
-            f"{path} is a cache of version {attributes.get('version')}, this scoresep reads version {VERSION}; "
-            f"delete {folder}, then prepare it anew"
-        )

@@ -1,151 +1,287 @@
 """One track from files to the arrays of a cache: decode, group, sum, resample, transform, rasterise.
 
-Each file is opened once.
+Each file is decoded or parsed once, one stem in memory at a time. There are two kinds of track: stems with a score
+each, whose sum is the mixture, or one recording with one score.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from scoresep.audio.loading import fit, read_audio, resample
 from scoresep.audio.spectrogram import half_magnitude, level_of
-from scoresep.cache.reader import pack, unpack
-from scoresep.cache.schema import FULL_SCALE, CacheSettings, StemFinding, Unused
-from scoresep.cache.sounds import Sounds, read_sounds
-from scoresep.datasets.base import Track
-from scoresep.errors import ScoresepError, first_line
+from scoresep.cache.schema import (
+    FULL_SCALE,
+    NO_AUDIO,
+    NO_GROUP,
+    NO_SCORE,
+    CacheSettings,
+    StemFinding,
+    Unused,
+    pack,
+    unpack,
+)
+from scoresep.datasets.base import Stem, Track
+from scoresep.errors import Damaged, Failed, InvalidValue, Mismatch, NothingToDo, first_line
 from scoresep.grid import PITCHES
-from scoresep.instruments import Instrument
+from scoresep.instruments import Instrument, group_of
 from scoresep.machine import choose_device
 from scoresep.masks.table import MASKS, mask_name
 from scoresep.nmf import Factors, Song, factorise
 from scoresep.score.parts import Part, key_strikes, sounding_notes
 from scoresep.score.piano_roll import rasterise
+from scoresep.score_check import check_stem
 
+LENGTH_TOLERANCE = 0.05
+"""Seconds by which the stems of a track may differ in length: more means that one of them is cut or foreign."""
+UNUSABLE = ("silent",)
+"""Findings of the score check that leave a track out whatever the settings say: its labels would all be wrong."""
 DOUBLE_STRIKE = 0.03
 """Seconds within which two parts of a group that strike the same key count as one note."""
 NO_KEY = "notes outside the 88 keys"
 ONE_NOTE = f"notes struck again within {1000 * DOUBLE_STRIKE:.0f} ms, which count as one"
 TOO_LATE = "notes after the end of the audio"
 
+Parts = list[list[Part]]
+"""The parts of each instrument, at their sounding pitch."""
+
 
 @dataclass(frozen=True)
-class Compiled:
-    """A track's rows for every dataset of `schema.shard_datasets`, its row of the track table, what is odd, what is not
-    used."""
+class TrackContent:
+    """What a track's files hold.
 
-    arrays: dict[str, np.ndarray]
-    row: dict[str, object]
+    Attributes:
+        mixture: float32 (L,) at the grid's rate.
+        stems: float32 (N, L), or None where only the mixture is known.
+        parts: by instrument; none for what has no score.
+        findings: stems that contradict their score, odd metadata.
+        unused: stems and parts that are in none of these.
+    """
+
+    mixture: np.ndarray
+    stems: np.ndarray | None
+    parts: Parts
     findings: tuple[StemFinding, ...] = ()
     unused: tuple[Unused, ...] = ()
 
 
-def compile_track(track: Track, settings: CacheSettings) -> Compiled:
+@dataclass(frozen=True)
+class TrackFeatures:
+    """A track as a cache holds it.
+
+    Attributes:
+        arrays: its rows of every dataset of `schema.shard_datasets`.
+        row: its row of the track table.
+        findings: what is odd.
+        unused: what of it is not in the arrays.
+    """
+
+    arrays: dict[str, np.ndarray]
+    row: dict[str, Any]
+    findings: tuple[StemFinding, ...] = ()
+    unused: tuple[Unused, ...] = ()
+
+
+def compile_track(track: Track, settings: CacheSettings) -> TrackFeatures:
     """Make all arrays of one track.
 
     Raises:
         ScoresepError: the track cannot be used; the message is the reason that the cache records.
     """
-    return taught([untaught(track, settings)], settings)[0]
+    return add_teacher([extract_features(track, settings)], settings)[0]
 
 
-def untaught(track: Track, settings: CacheSettings) -> Compiled:
-    """All of a track but what the teacher says of it; raises as `compile_track` does."""
+def extract_features(track: Track, settings: CacheSettings) -> TrackFeatures:
+    """All of a track but the teacher's factors; raises as `compile_track` does."""
     if track.problem or track.omitted:
-        raise ScoresepError(track.problem or track.omitted)
-    sounds = read_sounds(track, settings)
-    level = level_of(sounds.mixture)
-    arrays = features(sounds, settings)
-    row: dict[str, object] = {
+        raise NothingToDo(track.problem or track.omitted)
+    content = load_track(track, settings)
+    arrays = feature_arrays(content, settings)
+    samples = len(content.mixture)
+    row = {
         "id": track.id,
         "split": track.split,
         "uuid": track.uuid,
         "frames": len(arrays["magnitude"]),
-        "samples": len(sounds.mixture),
+        "samples": samples,
         "notes": len(arrays["notes"]),
         "templates": 0,
         "activations": 0,
-        "level": level,
-        "scale": add_audio(arrays, sounds),
-        "active": active(sounds, arrays["roll"], settings.instruments),
+        "level": level_of(content.mixture),
+        "scale": add_audio(arrays, content),
+        "active": active(content, arrays["roll"], settings.instruments),
     }
-    seconds = len(sounds.mixture) / settings.grid.sample_rate
-    return Compiled(arrays, row, sounds.findings, (*sounds.unused, *unused_notes(track.id, sounds.parts, seconds)))
+    notes = unused_notes(track.id, content.parts, samples / settings.grid.sample_rate)
+    return TrackFeatures(arrays, row, content.findings, (*content.unused, *notes))
 
 
-def taught(tracks: Sequence[Compiled], settings: CacheSettings, device: str = "cpu") -> list[Compiled]:
-    """The same tracks with the teacher's factors, of mixtures and scores alone: all at once on a device.
+# From files
+
+
+def load_track(track: Track, settings: CacheSettings) -> TrackContent:
+    """Read all files of a track that the chosen instruments need.
 
     Raises:
-        ScoresepError: there is no such device, or not enough memory on it.
+        ScoresepError: a file cannot be read, files do not fit together, or nothing sounds.
     """
-    if settings.teacher == "none":
-        return list(tracks)
-    device = device if device == "cpu" else str(choose_device(device))
-    kinds, songs = [instrument.kind for instrument in settings.instruments], [song_of(track) for track in tracks]
-    if device == "cpu":
-        found = [factorise(*song[:2], kinds, settings.grid, song.onsets, settings.factorise) for song in songs]
-    else:
-        found = on_device(songs, kinds, settings, device)
-    return [with_factors(track, factors) for track, factors in zip(tracks, found, strict=True)]
+    content = load_recording(track, settings) if track.mixture else load_stems(track, settings)
+    if not content.mixture.any():
+        where = "" if track.mixture else "in the stems "
+        raise NothingToDo(f"silent: no sound {where}of {', '.join(settings.names)}")
+    if track.remark:
+        remark = StemFinding(track.id, "", "metadata", track.remark)
+        content = replace(content, findings=(remark, *content.findings))
+    return content
 
 
-def song_of(track: Compiled) -> Song:
-    """What is to be explained of a track, and what its score says."""
-    magnitude = track.arrays["magnitude"].astype(np.float32)
-    magnitude /= np.float32(track.row["level"])
-    return Song(magnitude.T, *(np.moveaxis(unpack(track.arrays[name], PITCHES), 0, 2) for name in ("roll", "onset")))
+def load_recording(track: Track, settings: CacheSettings) -> TrackContent:
+    """A recording and its one score, whose parts are grouped by track name or program."""
+    assert track.mixture
+    parts: Parts = [[] for _ in settings.instruments]
+    unclaimed, unscored = set(), 0
+    for part in track.load_parts():
+        group = group_of(part.program, part.is_drum, settings.instruments, part.name)
+        if group is None:
+            unclaimed.add("drums" if part.is_drum else f"program {part.program}")
+        elif settings.instruments[group].scored:
+            parts[group].append(part)
+        else:
+            unscored += 1
+    if unclaimed:
+        names = ", ".join(sorted(unclaimed))
+        raise InvalidValue(
+            f"its score has parts of no chosen instrument ({names})", remedy="add 'other' to --instruments"
+        )
+    if not any(parts):
+        raise NothingToDo(f"its score has no part of {', '.join(settings.names)}")
+    mixture, _ = read_audio(track.mixture, settings.grid.sample_rate)
+    unused = (Unused(track.id, "", unscored, NO_SCORE),) * bool(unscored)
+    return TrackContent(mixture, None, parts, unused=unused)
 
 
-def on_device(songs: Sequence[Song], kinds: Sequence[str], settings: CacheSettings, device: str) -> list[Factors]:
-    """Factors of songs, found on a device; raises as `taught` does."""
-    from scoresep.nmf.batched import factorise_together
-
-    try:
-        return factorise_together(songs, kinds, settings.grid, settings.factorise, device)
-    except RuntimeError as fault:  # of CUDA, out of memory included
-        reason = first_line(fault)
-        raise ScoresepError(f"the teacher failed on {device} ({reason}); use --teacher-device cpu") from fault
-
-
-def with_factors(track: Compiled, factors: Factors) -> Compiled:
-    """A track with the rows of the datasets `schema.FACTORS`."""
-    arrays = factor_arrays(factors)
-    counts = {"templates": len(arrays["template"]), "activations": len(arrays["activation"])}
-    return replace(track, arrays=track.arrays | arrays, row=track.row | counts)
+def load_stems(track: Track, settings: CacheSettings) -> TrackContent:
+    """Stems by instrument, summed, and their parts; the mixture is the sum of all that is chosen."""
+    groups = group_stems(track.stems, settings.instruments)
+    reader = StemReader(track, settings)
+    audio, parts = [], []
+    for instrument, stems in zip(settings.instruments, groups, strict=True):
+        total, group_parts = reader.read_group(stems, instrument.scored)
+        audio.append(total)
+        parts.append(group_parts)
+    silence = np.zeros(reader.samples, dtype=np.float32)
+    stacked = np.stack([silence if total is None else total for total in audio])
+    unused = unused_stems(track, groups, settings.instruments)
+    return TrackContent(stacked.sum(axis=0), stacked, parts, tuple(reader.findings), unused)
 
 
-def factor_arrays(factors: Factors) -> dict[str, np.ndarray]:
-    """Factors as rows for the datasets `schema.FACTORS`."""
-    stored = factors.half()
-    return {
-        "template": stored.templates,
-        "template_of": np.stack([stored.instrument, stored.pitch], axis=1).astype(np.int16),
-        "component": stored.component,
-        "activation": stored.activation,
-        "activation_end": stored.first[1:].astype(np.uint32),
+def unused_stems(
+    track: Track, groups: Sequence[Sequence[Stem]], instruments: Sequence[Instrument]
+) -> tuple[Unused, ...]:
+    """The stems of a track that are not in the mixture, and those whose score is not read, by reason."""
+    grouped_stems = [stem for group in groups for stem in group]
+    unscored = [group for group, instrument in zip(groups, instruments, strict=True) if not instrument.scored]
+    names_of = {
+        NO_GROUP: [stem.name for stem in track.stems if stem not in grouped_stems],
+        NO_AUDIO: track.unheard,
+        NO_SCORE: [stem.name for group in unscored for stem in group],
     }
+    return tuple(Unused(track.id, " ".join(names), len(names), reason) for reason, names in names_of.items() if names)
 
 
-def features(sounds: Sounds, settings: CacheSettings) -> dict[str, np.ndarray]:
+def group_stems(stems: Sequence[Stem], instruments: Sequence[Instrument]) -> list[list[Stem]]:
+    """The stems of each instrument; what none of them takes is left out of score and mixture."""
+    groups: list[list[Stem]] = [[] for _ in instruments]
+    for stem in stems:
+        group = group_of(stem.program, stem.is_drum, instruments)
+        if group is not None:
+            groups[group].append(stem)
+    if not any(groups):
+        raise NothingToDo(f"has no stem of {', '.join(instrument.name for instrument in instruments)}")
+    return groups
+
+
+class StemReader:
+    """Reads the stems of one track, and holds each to the rate and length of the first.
+
+    Attributes:
+        findings: stems read so far that contradict their score.
+    """
+
+    def __init__(self, track: Track, settings: CacheSettings) -> None:
+        self._track, self._settings = track, settings
+        self._first: tuple[int, int] | None = None
+        self.findings: list[StemFinding] = []
+
+    @property
+    def samples(self) -> int:
+        """L: length of the track at the grid's rate."""
+        assert self._first
+        rate, length = self._first
+        return -(-length * self._settings.grid.sample_rate // rate)
+
+    def read_group(self, stems: Sequence[Stem], scored: bool) -> tuple[np.ndarray | None, list[Part]]:
+        """The sum of some stems at the grid's rate, float32 (L,) or None if there are none, and their parts.
+
+        Stems are summed before they are resampled: once a group.
+        """
+        total: np.ndarray | None = None
+        parts: list[Part] = []
+        for stem in stems:
+            stem_parts = stem.load_parts() if scored else []
+            samples = self._read(stem)
+            if scored and self._settings.score_check != "off":
+                self._check(stem, samples, stem_parts)
+            parts += stem_parts
+            total = samples if total is None else np.add(total, samples, out=total)
+        if total is None:
+            return None, parts
+        assert self._first
+        return resample(total, self._first[0], self._settings.grid.sample_rate), parts
+
+    def _read(self, stem: Stem) -> np.ndarray:
+        samples, rate = read_audio(stem.audio, channels=1)
+        self._first = self._first or (rate, len(samples))
+        expected_rate, length = self._first
+        if rate != expected_rate:
+            raise Mismatch(f"stem {stem.name} has another rate ({rate} Hz) than the others ({expected_rate} Hz)")
+        if abs(len(samples) - length) > LENGTH_TOLERANCE * rate:
+            seconds = f"{len(samples) / rate:.2f} s, the others {length / rate:.2f} s"
+            raise Mismatch(f"stem {stem.name} has another length ({seconds})")
+        return fit(samples, length)
+
+    def _check(self, stem: Stem, samples: np.ndarray, parts: Sequence[Part]) -> None:
+        """Compare a stem with its score; raises Damaged if it is silent, or at odds with it and the settings say so."""
+        assert self._first
+        for finding in check_stem(samples, self._first[0], parts, stem.is_drum):
+            if finding.kind in UNUSABLE or self._settings.score_check == "exclude":
+                raise Damaged(f"stem {stem.name} {finding.detail}")
+            self.findings.append(StemFinding(self._track.id, stem.name, finding.kind, finding.detail))
+
+
+# Features
+
+
+def feature_arrays(content: TrackContent, settings: CacheSettings) -> dict[str, np.ndarray]:
     """Magnitude, rolls, onsets, masks and notes, from mixture and score alone."""
     grid = settings.grid
-    spectrum = half_magnitude(sounds.mixture, grid.n_fft, grid.hop)
+    spectrum = half_magnitude(content.mixture, grid.n_fft, grid.hop)
     frames = len(spectrum)
-    rolls = [rasterise(group, grid, frames) for group in sounds.parts]
+    rolls = [rasterise(group, grid, frames) for group in content.parts]
     masks = [
         score_mask(instrument, group, settings, frames)
-        for instrument, group in zip(settings.instruments, sounds.parts, strict=True)
+        for instrument, group in zip(settings.instruments, content.parts, strict=True)
     ]
-    roll, onset = (np.stack(found, axis=1) for found in zip(*rolls, strict=True))
+    roll, onset = (np.stack(group, axis=1) for group in zip(*rolls, strict=True))
     return {
         "magnitude": spectrum,
         "roll": pack(roll),
         "onset": pack(onset),
         "harmonic": np.stack(masks, axis=1),
-        "notes": note_table(sounds.parts, len(sounds.mixture) / grid.sample_rate),
+        "notes": note_table(content.parts, len(content.mixture) / grid.sample_rate),
     }
 
 
@@ -157,12 +293,12 @@ def score_mask(instrument: Instrument, parts: Sequence[Part], settings: CacheSet
         return MASKS[name].make(parts, settings.grid, frames, shapes.get(name) or MASKS[name].settings())
 
 
-def active(sounds: Sounds, roll: np.ndarray, instruments: Sequence[Instrument]) -> np.ndarray:
+def active(content: TrackContent, roll: np.ndarray, instruments: Sequence[Instrument]) -> np.ndarray:
     """Who plays in the track, bool (N,): by the score, or by the audio where there is no score but a stem."""
     scored = roll.any(axis=(0, 2))
-    heard = scored if sounds.stems is None else sounds.stems.any(axis=1)
+    heard = scored if content.stems is None else content.stems.any(axis=1)
     unscored = [not instrument.scored for instrument in instruments]
-    return np.where(unscored, True if sounds.stems is None else heard, scored)
+    return np.where(unscored, True if content.stems is None else heard, scored)
 
 
 def note_table(parts: Sequence[Sequence[Part]], seconds: float) -> np.ndarray:
@@ -187,16 +323,16 @@ def unused_notes(track: str, parts: Sequence[Sequence[Part]], seconds: float) ->
     return [Unused(track, "", count, reason) for reason, count in counts.items() if count]
 
 
-def add_audio(arrays: dict[str, np.ndarray], sounds: Sounds) -> float:
+def add_audio(arrays: dict[str, np.ndarray], content: TrackContent) -> float:
     """Put the audio into `arrays` as int16; returns the one factor that turns mixture and stems back to samples."""
     peak = max(
         1.0,
-        *(float(max(values.max(), -values.min())) for values in (sounds.mixture, sounds.stems) if values is not None),
+        *(float(max(values.max(), -values.min())) for values in (content.mixture, content.stems) if values is not None),
     )
     scale = peak / FULL_SCALE
-    arrays["mixture"] = quantise(sounds.mixture, scale)
-    if sounds.stems is not None:
-        arrays["stems"] = np.stack([quantise(stem, scale) for stem in sounds.stems], axis=1)
+    arrays["mixture"] = quantise(content.mixture, scale)
+    if content.stems is not None:
+        arrays["stems"] = np.stack([quantise(stem, scale) for stem in content.stems], axis=1)
     return scale
 
 
@@ -204,3 +340,62 @@ def quantise(samples: np.ndarray, scale: float) -> np.ndarray:
     """float32 samples as int16 multiples of `scale`, which is large enough for none to clip."""
     scaled = samples * np.float32(1.0 / scale)
     return np.rint(scaled, out=scaled).astype(np.int16)
+
+
+# The teacher
+
+
+def add_teacher(tracks: Sequence[TrackFeatures], settings: CacheSettings, device: str = "cpu") -> list[TrackFeatures]:
+    """The same tracks with the teacher's factors, of mixtures and scores alone: all at once on a device.
+
+    Raises:
+        ScoresepError: there is no such device, or not enough memory on it.
+    """
+    if settings.teacher == "none":
+        return list(tracks)
+    device = device if device == "cpu" else str(choose_device(device))
+    kinds, songs = [instrument.kind for instrument in settings.instruments], [song_of(track) for track in tracks]
+    if device == "cpu":
+        factors = [factorise(*song[:2], kinds, settings.grid, song.onsets, settings.factorise) for song in songs]
+    else:
+        factors = factorise_on_device(songs, kinds, settings, device)
+    return [with_factors(track, item) for track, item in zip(tracks, factors, strict=True)]
+
+
+def song_of(track: TrackFeatures) -> Song:
+    """What is to be explained of a track, and what its score says."""
+    magnitude = track.arrays["magnitude"].astype(np.float32)
+    magnitude /= np.float32(track.row["level"])
+    return Song(magnitude.T, *(np.moveaxis(unpack(track.arrays[name], PITCHES), 0, 2) for name in ("roll", "onset")))
+
+
+def factorise_on_device(
+    songs: Sequence[Song], kinds: Sequence[str], settings: CacheSettings, device: str
+) -> list[Factors]:
+    """Factors of songs, found on a device; raises as `add_teacher` does."""
+    from scoresep.nmf.batched import factorise_together
+
+    try:
+        return factorise_together(songs, kinds, settings.grid, settings.factorise, device)
+    except RuntimeError as fault:  # of CUDA, out of memory included
+        reason = first_line(fault)
+        raise Failed(f"the teacher failed on {device} ({reason})", remedy="use --teacher-device cpu") from fault
+
+
+def with_factors(track: TrackFeatures, factors: Factors) -> TrackFeatures:
+    """A track with the rows of the datasets `schema.FACTORS`."""
+    arrays = factor_arrays(factors)
+    counts = {"templates": len(arrays["template"]), "activations": len(arrays["activation"])}
+    return replace(track, arrays=track.arrays | arrays, row=track.row | counts)
+
+
+def factor_arrays(factors: Factors) -> dict[str, np.ndarray]:
+    """Factors as rows for the datasets `schema.FACTORS`."""
+    stored = factors.half()
+    return {
+        "template": stored.templates,
+        "template_of": np.stack([stored.instrument, stored.pitch], axis=1).astype(np.int16),
+        "component": stored.component,
+        "activation": stored.activation,
+        "activation_end": stored.first[1:].astype(np.uint32),
+    }

@@ -13,9 +13,10 @@ import h5py
 import numpy as np
 
 from scoresep import __version__
-from scoresep.cache.output import new_hdf5
+from scoresep.cache.hdf5 import new_hdf5
 from scoresep.cache.schema import (
     DATASET_SPAN,
+    FIRST_COLUMN,
     INDEX_FORMAT,
     RECORDS,
     SHARD_FORMAT,
@@ -28,8 +29,8 @@ from scoresep.cache.schema import (
     Unused,
     shard_datasets,
 )
-from scoresep.cache.track import Compiled
-from scoresep.datasets.splits import Leak
+from scoresep.cache.track import TrackFeatures
+from scoresep.datasets.splits import SplitLeakage
 
 
 class ShardWriter:
@@ -49,18 +50,17 @@ class ShardWriter:
         self._digest = hashlib.sha256()
         self.rows: list[dict[str, Any]] = []
 
-    def append(self, compiled: Compiled) -> None:
+    def append(self, track: TrackFeatures) -> None:
         """Add one track."""
-        nowhere = {name: 0 for name in TRACK_COLUMNS if name.startswith("first_")}
-        row = {**nowhere, **compiled.row}
+        row = {**dict.fromkeys(FIRST_COLUMN.values(), 0), **track.row}
         for name, dataset in self._datasets.items():
-            array = compiled.arrays[name]
+            array = track.arrays[name]
             first = len(dataset)
-            row[f"first_{DATASET_SPAN[name].rstrip('s')}"] = first
+            row[FIRST_COLUMN[DATASET_SPAN[name]]] = first
             dataset.resize(first + len(array), axis=0)
             dataset[first:] = array
-            self._digest.update(np.ascontiguousarray(array))
-        row["active"] = [bool(value) for value in compiled.row["active"]]  # type: ignore[attr-defined]
+            self._digest.update(np.ascontiguousarray(array).data)
+        row["active"] = [bool(value) for value in track.row["active"]]
         self.rows.append(row)
 
     @property
@@ -70,8 +70,15 @@ class ShardWriter:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a finished shard says of itself: rows of the track table, tracks left out, oddities, digest of the data, and
-    what of its tracks is not used."""
+    """What a finished shard says of itself.
+
+    Attributes:
+        rows: of the track table.
+        excluded: tracks that were left out.
+        findings: oddities of the tracks that were not.
+        digest: of the data.
+        unused: what of the tracks is not in the cache.
+    """
 
     rows: list[dict[str, Any]]
     excluded: list[Excluded]
@@ -80,18 +87,22 @@ class Summary:
     unused: list[Unused] = field(default_factory=list)
 
 
-def write_shard(path: Path, settings: CacheSettings, key: str, compiled: Iterable[Compiled | Excluded]) -> None:
+def write_shard(path: Path, settings: CacheSettings, key: str, tracks: Iterable[TrackFeatures | Excluded]) -> None:
     """Write one shard, whole or not at all.
 
-    `compiled` yields a track, or why it cannot be used. `key` identifies what the shard was made from;
-    `read_shard_summary` asks for it, so a later run knows whether the shard is the one it wants.
+    Args:
+        key: identifies what the shard is made from, so that a later run knows whether it is the one it wants.
+        tracks: each with its arrays, or why it cannot be used.
+
+    Raises:
+        Unwritable: the disk is full, ...
     """
     with new_hdf5(path) as (file, sink):
         writer = ShardWriter(file, settings)
         excluded: list[Excluded] = []
         findings: list[StemFinding] = []
         unused: list[Unused] = []
-        for item in compiled:
+        for item in tracks:
             if isinstance(item, Excluded):
                 excluded.append(item)
             else:
@@ -130,7 +141,11 @@ def read_shard_summary(path: Path, key: str) -> Summary | None:
 
 
 def write_index(
-    path: Path, about: dict[str, Any], shards: Sequence[Summary], settings: CacheSettings, leaks: Sequence[Leak]
+    path: Path,
+    about: dict[str, Any],
+    shards: Sequence[Summary],
+    settings: CacheSettings,
+    leakage: Sequence[SplitLeakage],
 ) -> str:
     """Write the index over finished shards (their summaries in order), whole or not at all; returns its digest."""
     rows = [{**row, "shard": number} for number, shard in enumerate(shards) for row in shard.rows]
@@ -145,7 +160,7 @@ def write_index(
             version=VERSION,
             scoresep=__version__,
             about=description,
-            leaks=json.dumps([asdict(leak) for leak in leaks]),
+            leaks=json.dumps([asdict(item) for item in leakage]),
             digest=digest.hexdigest(),
         )
         for name, dtype in TRACK_COLUMNS.items():

@@ -1,32 +1,61 @@
-"""The commands `scoresep prepare ...`: a corpus of one kind to a cache."""
+"""The commands `scoresep prepare ...`: one for each dataset of the table."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import MutableMapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+import typer.core
+import typer.main
 
-from scoresep.audio.decoding.formats import FORMATS
+from scoresep.cache import ScoreCheck, Teacher
 from scoresep.cli.options import DEFAULT_CACHE, Jobs, by_comma
 from scoresep.console import console, meter
-from scoresep.errors import ScoresepError
-from scoresep.instruments import DEFAULT_INSTRUMENTS, OTHER, Instrument, choose, read_instruments
+from scoresep.errors import InvalidValue
+from scoresep.instruments import Instrument, choose, read_instruments
 
 if TYPE_CHECKING:
-    from scoresep.cache.prepare import Outcome, Part
-    from scoresep.cache.schema import CacheSettings
-    from scoresep.datasets.base import Corpus
-    from scoresep.executor import Engine
-
-prepare_app = typer.Typer(
-    no_args_is_help=True,
-    help="Compile a corpus into a cache for training.\n\nExample: scoresep prepare slakh ~/slakh2100_flac_redux",
-)
+    from scoresep.cache.build import Part
+    from scoresep.cache.report import Report
+    from scoresep.datasets.base import Dataset
 
 SHOWN = 20
 """Tracks that the terminal lists; the CSV file has them all."""
+
+
+class DatasetCommands(typer.core.TyperGroup):
+    """A command for each row of `DATASETS`; those of other packages are imported when they are called or listed."""
+
+    @property
+    def commands(self) -> MutableMapping[str, Any]:
+        from scoresep.datasets.registry import DATASETS
+
+        return {name: command_of(name, dataset) for name, dataset in DATASETS.items()}
+
+    @commands.setter
+    def commands(self, commands: MutableMapping[str, Any]) -> None:
+        """Typer assigns those that were registered: none."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        from scoresep.datasets.registry import BUILT_IN, DATASETS
+
+        if dataset := BUILT_IN.get(cmd_name) or DATASETS.get(cmd_name):
+            return command_of(cmd_name, dataset)
+        return None
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+
+prepare_app = typer.Typer(
+    cls=DatasetCommands,
+    no_args_is_help=True,
+    help="Compile a dataset into a cache for training.\n\nExample: scoresep prepare slakh ~/slakh2100_flac_redux",
+)
 
 Out = Annotated[Path, typer.Option(help="Index file to write; its shards go into a folder beside it.")]
 Instruments = Annotated[
@@ -35,11 +64,12 @@ Instruments = Annotated[
         help="Groups to separate, by comma ('other' takes what is left over), or a TOML file of your own groups."
     ),
 ]
-ScoreCheck = Annotated[
-    str, typer.Option(help="Stems that contradict their score: flag them, exclude their tracks, or off.")
+Dedupe = Annotated[bool, typer.Option("--dedupe", help="Leave out music that a higher-priority split holds too.")]
+ScoreCheckOption = Annotated[
+    ScoreCheck, typer.Option(help="Stems that contradict their score: flag them, exclude their tracks, or off.")
 ]
-Teacher = Annotated[
-    str,
+TeacherOption = Annotated[
+    Teacher,
     typer.Option(help="What estimates stems from mixture and score, for training: nmf (factorisation), or none."),
 ]
 TeacherDevice = Annotated[
@@ -52,147 +82,115 @@ PartOption = Annotated[
 Scheduler = Annotated[
     str, typer.Option(help="Address of a Dask scheduler that does the work, such as tcp://node1:8786.")
 ]
-SLAKH_INSTRUMENTS = ",".join(DEFAULT_INSTRUMENTS)
-PAIRS_INSTRUMENTS = f"{SLAKH_INSTRUMENTS},{OTHER.name}"
-"""A recording holds all that plays in it; what has no group must go somewhere."""
 
 
-@prepare_app.command()
-def slakh(
-    corpus: Annotated[Path | None, typer.Argument(help="Folder of the corpus; default: SLAKH_ROOT.")] = None,
+def command_of(name: str, dataset: Dataset) -> Any:
+    """The command that compiles a kind of dataset: its own options, then those of every dataset."""
+    own = options_of(dataset)
+    known = {"Dataset": type(dataset)}  # which is imported here no sooner than it is needed
+    signature = inspect.signature(compile_dataset, eval_str=True, locals=known)
+    shared = {name: option for name, option in signature.parameters.items() if option.kind is option.KEYWORD_ONLY}
+    shared["instruments"] = shared["instruments"].replace(default=",".join(dataset.instruments))
+    if not dataset.has_stems:
+        del shared["score_check"]
+
+    def command(root: Path | None, **values: Any) -> None:
+        compile_dataset(dataset, root, {option: values.pop(option) for option in own}, **values)
+
+    folder = inspect.Parameter(
+        "root",
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        default=None if dataset.environment or dataset.usual_folders else ...,
+        annotation=Annotated[Path | None, typer.Argument(help=dataset.folder)],
+    )
+    parameters = [folder, *own.values(), *shared.values()]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {}
+    app = typer.Typer(add_completion=False)
+    app.command(name, help=inspect.cleandoc(dataset.about))(command)
+    return typer.main.get_command(app)
+
+
+def options_of(dataset: Dataset) -> dict[str, inspect.Parameter]:
+    """The parameters of a dataset's `open` besides the folder, as options of a command."""
+    _, *options = inspect.signature(dataset.open, eval_str=True).parameters.values()
+    return {option.name: option.replace(annotation=as_option(option.annotation)) for option in options}
+
+
+def as_option(annotation: Any) -> Any:
+    """`Annotated[TYPE, "help"]` as Typer has it."""
+    kind, about = get_args(annotation)
+    return Annotated[kind, typer.Option(help=about)]
+
+
+def compile_dataset(
+    dataset: Dataset,
+    root: Path | None,
+    options: dict[str, Any],
+    *,
     out: Out = DEFAULT_CACHE,
-    instruments: Instruments = SLAKH_INSTRUMENTS,
-    split_set: Annotated[
-        str | None,
-        typer.Option(help="Name of the split that the folders follow (orig, split2, redux), or a JSON file of splits."),
-    ] = None,
-    dedupe: Annotated[
-        bool, typer.Option("--dedupe", help="Leave out music that another split holds too (same UUID).")
-    ] = False,
-    score_check: ScoreCheck = "flag",
-    teacher: Teacher = "nmf",
+    instruments: Instruments = "",
+    dedupe: Dedupe = False,
+    score_check: ScoreCheckOption = "flag",
+    teacher: TeacherOption = "nmf",
     teacher_device: TeacherDevice = "cpu",
     strict: Strict = False,
     part: PartOption = None,
     scheduler: Scheduler = "",
     jobs: Jobs = 0,
 ) -> None:
-    """Compile Slakh2100 (FLAC or 16 kHz WAV edition), or a corpus made by `scoresep render`.
+    """Compile a dataset and print what came of it.
 
-    Without a folder: the one that SLAKH_ROOT names, else a usual folder name such as slakh2100_flac_redux.
-    A stopped run goes on where it was.
-
-    Example: scoresep prepare slakh ~/slakh2100_flac_redux --out cache.h5
+    Args:
+        options: those of the dataset's own `open`.
     """
-    from scoresep.datasets.slakh import open_slakh
+    from scoresep.cache.build import prepare
+    from scoresep.cache.schema import CacheSettings
+    from scoresep.datasets.splits import deduplicated
     from scoresep.executor import Engine
-
-    groups = read_groups(instruments)
-    settings = read_settings(groups, score_check, teacher)
-    engine = Engine(jobs, scheduler)
-    compile_corpus(open_slakh(corpus, split_set, dedupe), out, settings, strict, part, engine, teacher_device)
-
-
-@prepare_app.command()
-def pairs(
-    folder: Annotated[
-        Path, typer.Argument(help=f"Folder with recordings ({FORMATS}) and MIDI files of the same name.")
-    ],
-    out: Out = DEFAULT_CACHE,
-    instruments: Instruments = PAIRS_INSTRUMENTS,
-    splits: Annotated[
-        Path | None, typer.Option(help="CSV file with the columns name and split; default: by chance.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the splits by chance.", min=0)] = 0,
-    dedupe: Annotated[
-        bool, typer.Option("--dedupe", help="Leave out music that another split holds too (same MIDI file).")
-    ] = False,
-    teacher: Teacher = "nmf",
-    teacher_device: TeacherDevice = "cpu",
-    strict: Strict = False,
-    part: PartOption = None,
-    scheduler: Scheduler = "",
-    jobs: Jobs = 0,
-) -> None:
-    """Compile recordings with their scores: song.mp3 beside song.mid. No stems are needed.
-
-    The scores must be aligned to the recordings. Their parts are grouped by track name or program.
-
-    Example: scoresep prepare pairs ~/songs --out cache.h5 --instruments piano,bass,drums,other
-    """
-    from scoresep.datasets.pairs import open_pairs
-    from scoresep.executor import Engine
-
-    groups = read_groups(instruments)
-    settings = read_settings(groups, "off", teacher)
-    engine = Engine(jobs, scheduler)
-    compile_corpus(open_pairs(folder, splits, seed, dedupe), out, settings, strict, part, engine, teacher_device)
-
-
-def compile_corpus(
-    corpus: Corpus,
-    out: Path,
-    settings: CacheSettings,
-    strict: bool,
-    part: str | None,
-    engine: Engine,
-    teacher_device: str,
-) -> None:
-    """Prepare `corpus` and say what came of it."""
-    from scoresep.cache.prepare import prepare
     from scoresep.machine import choose_device
 
-    if teacher_device != "cpu" and not engine.scheduler:  # the workers of a cluster know their own
+    settings = CacheSettings(
+        instruments=read_groups(instruments), score_check=score_check if dataset.has_stems else "off", teacher=teacher
+    )
+    corpus = dataset.open(dataset.find_root(root), **options)
+    corpus = deduplicated(corpus) if dedupe else corpus
+    if teacher_device != "cpu" and not scheduler:  # the workers of a cluster know their own
         teacher_device = str(choose_device(teacher_device))
     console.print(f"{corpus.root}: {len(corpus.tracks)} tracks, split set {corpus.split_set}", markup=False)
     for note in corpus.notes:
         console.print(f"  {note}", markup=False)
     with meter("tracks") as progress:
-        outcome = prepare(
+        report = prepare(
             corpus,
             out,
             settings,
-            engine,
+            Engine(jobs, scheduler),
             partial(progress, "preparing"),
             read_part(part),
             strict,
             teacher_device,
         )
-    say(outcome, partial=part is not None)
+    print_report(report, is_part=part is not None)
 
 
-def say(outcome: Outcome, partial: bool) -> None:
+def print_report(report: Report, is_part: bool) -> None:
     """Print what was left out and what is odd, then what there is."""
-    from scoresep.cache.outcome import lines, unused_lines
+    from scoresep.cache.report import problem_lines, unused_lines
 
-    found, unused = lines(outcome), unused_lines(outcome)
-    for line in found[:SHOWN]:
+    problems, unused = problem_lines(report), unused_lines(report)
+    more = [f"and {len(problems) - SHOWN} more"] * (len(problems) > SHOWN)
+    table = [f"all of it: {report.table}"] * bool((problems or unused) and not is_part)
+    for line in (*problems[:SHOWN], *more, *unused, *table):
         console.print(f"  {line}", markup=False)
-    if len(found) > SHOWN:
-        console.print(f"  and {len(found) - SHOWN} more", markup=False)
-    for line in unused:
-        console.print(f"  {line}", markup=False)
-    if (found or unused) and not partial:
-        console.print(f"  all of it: {outcome.table}", markup=False)
-    counts = ", ".join(f"{count} {split}" for split, count in outcome.tracks.items()) or "no usable track"
-    what = "part made" if partial else outcome.path
+    counts = ", ".join(f"{count} {split}" for split, count in report.tracks.items()) or "no usable track"
+    what = "part made" if is_part else report.path
     console.print(
-        f"{what}: {counts}; {len(outcome.excluded)} left out; {outcome.reused} of {outcome.shards} shards were there",
+        f"{what}: {counts}; {len(report.excluded)} left out; {report.reused} of {report.shards} shards were there",
         markup=False,
     )
-    if partial:
+    if is_part:
         console.print("when all parts are made, run the same command without --part", markup=False)
-
-
-def read_settings(instruments: tuple[Instrument, ...], score_check: str, teacher: str) -> CacheSettings:
-    """The settings of a cache, from the options of a command."""
-    from scoresep.cache.schema import SCORE_CHECKS, TEACHERS, CacheSettings
-    from scoresep.instruments import nearest
-
-    for option, value, known in (("score-check", score_check, SCORE_CHECKS), ("teacher", teacher, TEACHERS)):
-        if value not in known:
-            raise ScoresepError(f"--{option} '{value}'{nearest(value, known)}")
-    return CacheSettings(instruments=instruments, score_check=score_check, teacher=teacher)
 
 
 def read_groups(text: str) -> tuple[Instrument, ...]:
@@ -203,10 +201,14 @@ def read_groups(text: str) -> tuple[Instrument, ...]:
 
 
 def read_part(text: str | None) -> Part | None:
-    """The part of '3/16'."""
+    """The part of '3/16'.
+
+    Raises:
+        InvalidValue: it is none.
+    """
     if text is None:
         return None
     number, _, count = text.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise ScoresepError(f"--part '{text}' is not K/N with K from 1 to N, such as 3/16")
+        raise InvalidValue(f"--part '{text}' is not K/N with K from 1 to N", remedy="give one such as 3/16")
     return int(number), int(count)

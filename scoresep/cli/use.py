@@ -70,7 +70,7 @@ def separate(
     """
     from scoresep.cli.inputs import check_no_loss, find_score, find_songs, without_results
     from scoresep.instruments import INSTRUMENTS, OTHER
-    from scoresep.separation.score_prior import read_guide
+    from scoresep.separation.score_prior import read_score_prior
     from scoresep.separation.separate import RESIDUAL, Options, earlier_stems, file_names, separate_file
     from scoresep.separation.writing import choose_format
 
@@ -90,7 +90,7 @@ def separate(
     def work(song: Song, progress: Progress) -> list[str]:
         guide, lines = None, []
         if score is not None:
-            guide = read_guide(find_score(score, song), model.instruments, model.grid)
+            guide = read_score_prior(find_score(score, song), model.instruments, model.grid)
             if guide.silent:
                 lines.append(
                     f"the score of {song.name} has no part of {', '.join(guide.silent)}: those are left to the model"

@@ -1,6 +1,7 @@
 """Recordings with their scores, without stems: a folder of `song.wav` and `song.mid`.
-Which parts of a MIDI file belong to which instrument is decided where it is read (`cache.track`), by
-`instruments.group_of`. docs/data.md tells how a folder is laid out.
+
+docs/data.md tells how a folder is laid out. Track names and programs say which instrument a part of a score is for
+(`instruments.group_of`).
 """
 
 from __future__ import annotations
@@ -9,47 +10,51 @@ import hashlib
 import os
 import unicodedata
 from pathlib import Path
+from typing import Annotated
 
 from scoresep.audio.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, conversion
-from scoresep.datasets.base import Corpus, Track
-from scoresep.datasets.splits import apply_split_file, assign_splits, deduplicated, read_split_csv
-from scoresep.errors import ScoresepError
+from scoresep.datasets.base import Corpus, Dataset, Track, dataset_folder
+from scoresep.datasets.splits import apply_split_file, assign_splits, read_split_csv
+from scoresep.errors import NotFound
 from scoresep.files import files_below
+from scoresep.instruments import DEFAULT_INSTRUMENTS, OTHER
 from scoresep.score.parts import SCORE_SUFFIXES
 
 
-def open_pairs(root: str | Path, splits: str | Path | None = None, seed: int = 0, dedupe: bool = False) -> Corpus:
+def open_pairs(
+    root: str | Path,
+    splits: Annotated[Path | None, "CSV file with the columns name and split; default: by chance."] = None,
+    seed: Annotated[int, "Of the splits by chance."] = 0,
+) -> Corpus:
     """List the pairs below `root`, without opening audio or parsing MIDI.
 
     A recording without a score, or a score without a recording, is a track with a `problem`. The identity of a
     composition is the hash of its MIDI file.
 
     Args:
+        root: the folder; recordings and scores may lie in folders below it.
         splits: a CSV file with the columns name and split; None: 80 % training, 10 % validation and 10 % test by the
             hash of `seed` and composition.
-        dedupe: omit training and validation tracks whose score lies in a split that is worth more, too.
+        seed: for splits by chance.
 
     Raises:
         ScoresepError: there is no such folder, no pair in it, or the CSV file does not fit.
     """
-    root = Path(root).absolute()
-    if not root.is_dir():
-        raise ScoresepError(
-            f"corpus {root} is not a folder; give the folder that holds recordings and their MIDI files"
-        )
+    root = dataset_folder(root).absolute()
     tracks = tuple(read_pair(name, files) for name, files in sorted(named_files(root).items()))
     if not any(track.mixture and track.score for track in tracks):
         first = f" ({tracks[0].problem})" if tracks else ""
-        raise ScoresepError(
-            f"{root} holds no recording with its score{first}; put song.wav (or {FORMATS}) and song.mid side by side"
+        raise NotFound(
+            f"no recording with its score in it{first}",
+            file=root,
+            remedy=f"put song.wav (or {FORMATS}) and song.mid side by side",
         )
     if splits is None:
         tracks, split_set = assign_splits(tracks, salt=f"{seed}:"), f"seed-{seed}"
     else:
         file = read_split_csv(splits, {track.id for track in tracks})
         tracks, split_set = apply_split_file(tracks, file), file.name
-    corpus = Corpus("pairs", root, split_set, (), tracks, has_stems=False)
-    return deduplicated(corpus) if dedupe else corpus
+    return Corpus("pairs", root, split_set, (), tracks, has_stems=False)
 
 
 def named_files(root: Path) -> dict[str, list[Path]]:
@@ -58,13 +63,13 @@ def named_files(root: Path) -> dict[str, list[Path]]:
 
     Links to folders are followed, but no folder is visited twice.
     """
-    found: dict[str, list[Path]] = {}
+    files: dict[str, list[Path]] = {}
     for path in files_below(root):
         if path.suffix.lower() in AUDIO_SUFFIXES + UNREAD_SUFFIXES + SCORE_SUFFIXES:
             name = path.relative_to(root).with_suffix("").as_posix()
             text = os.fsencode(name).decode("utf-8", errors="replace")
-            found.setdefault(unicodedata.normalize("NFC", text), []).append(path)  # a Mac takes letters apart
-    return found
+            files.setdefault(unicodedata.normalize("NFC", text), []).append(path)  # a Mac takes letters apart
+    return files
 
 
 def read_pair(name: str, files: list[Path]) -> Track:
@@ -95,3 +100,16 @@ def problem_of(name: str, files: list[Path], audio: list[Path], scores: list[Pat
     if not audio:
         return f"{scores[0].name} has no recording; put {scores[0].stem}.wav beside it"
     return ""
+
+
+PAIRS = Dataset(
+    open_pairs,
+    about="""Compile recordings with their scores: song.mp3 beside song.mid. No stems are needed.
+
+    The scores must be aligned to the recordings. Their parts are grouped by track name or program.
+
+    Example: scoresep prepare pairs ~/songs --out cache.h5 --instruments piano,bass,drums,other""",
+    folder=f"Folder with recordings ({FORMATS}) and MIDI files of the same name.",
+    instruments=(*DEFAULT_INSTRUMENTS, OTHER.name),  # a recording holds all that plays in it
+    has_stems=False,
+)

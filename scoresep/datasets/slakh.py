@@ -6,149 +6,118 @@ Read are the FLAC edition with split folders, the 16 kHz WAV edition without, an
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from scoresep.datasets.base import Corpus, Stem, Track
+from scoresep.datasets.base import Corpus, Dataset, Stem, Track, dataset_folder
 from scoresep.datasets.metadata import Metadata, program_of, read_metadata
 from scoresep.datasets.splits import (
     SPLITS,
     SplitFile,
     apply_split_file,
     assign_splits,
-    deduplicated,
     original_split,
     read_split_file,
 )
-from scoresep.errors import ScoresepError
-from scoresep.files import is_folder
+from scoresep.errors import InvalidValue, Mismatch, NotFound
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, nearest
 
-ENVIRONMENT = "SLAKH_ROOT"
-USUAL_FOLDERS = (
-    "slakh2100_flac_redux",
-    "slakh2100_redux_16k",
-    "slakh2100_flac",
-    "slakh2100",
-    "babyslakh_16k",
-    "slakh",
-)
-"""Names looked for in the working folder, in `data/` below it and in the home folder."""
 OMITTED_FOLDER = "omitted"
 STEM_SUFFIXES = (".flac", ".wav")
 SPLIT_SETS = ("orig", "split2", "redux")
-"""The data set's own split sets (its utilities' documentation asks results to name one of them)."""
+"""The dataset's own split sets (its utilities' documentation asks results to name one of them)."""
 
 OCTAVE_RULE = "bass-octave"
-"""Kontakt renders bass an octave below its MIDI, for which the data set's MIDI was raised by 12."""
+"""Kontakt renders bass an octave below its MIDI, for which the dataset's MIDI was raised by 12."""
 OCTAVE_PLUGIN_SUFFIX = ".nkm"
 NOT_AN_OCTAVE_OFF = frozenset({"scarbee_jay_bass_slap_both.nkm"})
 
 
-def find_root(root: str | Path | None) -> Path:
-    """The corpus folder: the argument, else `SLAKH_ROOT`, else a usual name.
-
-    Raises:
-        ScoresepError: none of them is a folder.
-    """
-    if root is not None:
-        if not Path(root).is_dir():
-            raise ScoresepError(f"corpus {root} is not a folder; give the folder that holds Slakh's tracks")
-        return Path(root)
-    if named := os.environ.get(ENVIRONMENT):
-        if not Path(named).is_dir():
-            raise ScoresepError(f"{ENVIRONMENT} names {named}, which is not a folder; set it to the folder of Slakh")
-        return Path(named)
-    for place in usual_places():
-        for name in USUAL_FOLDERS:
-            if is_folder(place / name):
-                return place / name
-    raise ScoresepError(
-        f"no corpus found; give its folder (`scoresep prepare slakh FOLDER`), set {ENVIRONMENT}, "
-        "or make one with `scoresep render FOLDER`"
-    )
-
-
-def usual_places() -> Iterator[Path]:
-    """Where a corpus may be that nobody named."""
-    yield Path()
-    yield Path("data")
-    with suppress(RuntimeError):  # a user without a home
-        yield Path.home()
-
-
-def open_slakh(root: str | Path | None = None, split_set: str | Path | None = None, dedupe: bool = False) -> Corpus:
-    """List the tracks of a corpus in Slakh's layout, without opening audio or MIDI.
+def open_slakh(
+    root: str | Path,
+    split_set: Annotated[
+        str | None, "Name of the split that the folders follow (orig, split2, redux), or a JSON file of splits."
+    ] = None,
+) -> Corpus:
+    """List the tracks of a dataset in Slakh's layout, without opening audio or MIDI.
 
     Args:
-        root: see `find_root`.
+        root: the folder with the tracks, or with the split folders that hold them.
         split_set: `orig`, `split2` or `redux` to say which one the folders follow, or a JSON file, which then decides
             in their place; None names the folders as well as can be told.
-        dedupe: omit training and validation tracks whose music lies in a split that is worth more, too.
 
     Raises:
-        ScoresepError: there is no such folder, no track in it, no such split set, or none that fits the corpus.
+        ScoresepError: there is no such folder, no track in it, no such split set, or none that fits the dataset.
     """
-    root = find_root(root).absolute()
-    rendered = (root / "render.json").exists()
+    root = dataset_folder(root).absolute()
     file, claim = read_choice(split_set)
     tracks: Sequence[Track] = list_tracks(root, with_omitted=file is not None)
     if not tracks:
-        raise ScoresepError(f"{root} holds no TrackNNNNN folder; give the folder that holds Slakh's tracks or splits")
+        raise NotFound(
+            "no TrackNNNNN folder in it", file=root, remedy="give the folder that holds Slakh's tracks or splits"
+        )
     if not has_split_folders(root):
         tracks = assign_splits(tracks)
     notes: tuple[str, ...] = ()
     if file:
         if absent := file.absent(tracks):
             notes = (f"{len(absent)} tracks of {file.path.name} are not there ({absent[0]}, ...)",)
-        tracks, name = apply_split_file(tracks, file, numbered=not rendered), file.name
+        tracks, name = apply_split_file(tracks, file, numbered=not is_rendered(root)), file.name
     elif claim == "orig" and not has_split_folders(root):
         tracks, name = [_as_numbered(track) for track in tracks], claim
     else:
-        name = claimed(claim, root) if claim else split_set_of(root, tracks)
-    corpus = Corpus("rendered" if rendered else "slakh", root, name, (OCTAVE_RULE,), tuple(tracks), notes=notes)
-    return deduplicated(corpus) if dedupe else corpus
+        name = checked_claim(claim, root) if claim else split_set_of(root, tracks)
+    kind = "rendered" if is_rendered(root) else "slakh"
+    return Corpus(kind, root, name, (OCTAVE_RULE,), tuple(tracks), notes=notes)
 
 
-def read_choice(split_set: str | Path | None) -> tuple[SplitFile | None, str]:
+def read_choice(split_set: str | None) -> tuple[SplitFile | None, str]:
     """What `--split-set` gives: a file's splits, or the name of a split set ('' if neither is given).
 
     Raises:
         ScoresepError: it is neither a known name nor a readable JSON file.
     """
     if split_set is None or split_set in SPLIT_SETS:
-        return None, str(split_set or "")
+        return None, split_set or ""
     if Path(split_set).suffix.lower() == ".json" or Path(split_set).is_file():
         return read_split_file(split_set), ""
-    known = nearest(str(split_set), SPLIT_SETS)
-    raise ScoresepError(f"split set '{split_set}' is neither a known one nor a JSON file{known}")
+    raise InvalidValue(
+        f"split set '{split_set}' is neither a known one nor a JSON file",
+        remedy=nearest(split_set, SPLIT_SETS).removeprefix("; "),
+    )
 
 
 def has_split_folders(root: Path) -> bool:
     return any((root / name).is_dir() for name in SPLITS)
 
 
-def claimed(name: str, root: Path) -> str:
+def is_rendered(root: Path) -> bool:
+    """Whether `scoresep render` made the dataset."""
+    return (root / "render.json").exists()
+
+
+def checked_claim(name: str, root: Path) -> str:
     """The split set that the user says the folders follow.
 
     Raises:
         ScoresepError: there are no folders that could follow it, or they are known to follow another.
     """
-    if (root / "render.json").exists():
-        raise ScoresepError(f"{root} was made by `scoresep render`, it is no Slakh2100 '{name}'; leave --split-set out")
+    if is_rendered(root):
+        raise Mismatch(f"made by `scoresep render`, not Slakh2100 '{name}'", file=root, remedy="leave --split-set out")
     if not has_split_folders(root):
-        raise ScoresepError(
-            f"{root} has no split folders that could follow '{name}'; give the data set's file, such as redux.json"
+        raise Mismatch(
+            f"no split folders that could follow '{name}'",
+            file=root,
+            remedy="give the dataset's file, such as redux.json",
         )
     return name
 
 
 def split_set_of(root: Path, tracks: Sequence[Track]) -> str:
     """Name of the split that the folders follow, as results must state it: the original one leaks between splits."""
-    if (root / "render.json").exists():
+    if is_rendered(root):
         return "rendered"
     if not has_split_folders(root):
         return "hashed"
@@ -171,14 +140,14 @@ def list_tracks(root: Path, with_omitted: bool = False) -> list[Track]:
         with_omitted: read the metadata of omitted tracks too, which a split file may bring back.
     """
     places = {name: root / name for name in (*SPLITS, OMITTED_FOLDER)} | {"": root}
-    found: dict[str, list[tuple[str, Path]]] = {}
+    folders: dict[str, list[tuple[str, Path]]] = {}
     for place, parent in places.items():
         for folder in track_folders(parent):
-            found.setdefault(folder.name, []).append((place, folder))
+            folders.setdefault(folder.name, []).append((place, folder))
     outside = "lies in none of the split folders" if has_split_folders(root) else ""
     reasons = {"": outside, OMITTED_FOLDER: "left out by the data set (folder 'omitted')"}
     tracks = []
-    for name, copies in sorted(found.items()):
+    for name, copies in sorted(folders.items()):
         place, folder = copies[0]
         reason, split = reasons.get(place, ""), place if place in SPLITS else ""
         if len(copies) > 1:
@@ -222,8 +191,8 @@ def read_track(folder: Path, split: str) -> Track:
 
 def remark_on(metadata: Metadata, stems: Sequence[Stem]) -> str:
     """What is odd about a track's metadata though it can be used, or ''."""
-    found = {stem.name for stem in stems}
-    lost = [name for name, about in metadata.stems.items() if name not in found and _rendered(about)]
+    with_audio = {stem.name for stem in stems}
+    lost = [name for name, about in metadata.stems.items() if name not in with_audio and _rendered(about)]
     foreign = ["its metadata names folders of another machine, which are ignored"] * metadata.foreign
     return "; ".join(foreign + [f"no audio for {', '.join(lost)}, which its metadata calls rendered"] * bool(lost))
 
@@ -271,3 +240,25 @@ def octave_shift(program: int, is_drum: bool, plugin: str) -> int:
     """Semitones from a stem's written to its sounding pitch: the `bass-octave` rule (docs/data.md)."""
     bass = not is_drum and program in INSTRUMENTS["bass"].programs
     return -12 if bass and plugin.endswith(OCTAVE_PLUGIN_SUFFIX) and plugin not in NOT_AN_OCTAVE_OFF else 0
+
+
+SLAKH = Dataset(
+    open_slakh,
+    about="""Compile Slakh2100 (FLAC or 16 kHz WAV edition), or a dataset made by `scoresep render`.
+
+    Without a folder: the one that SLAKH_ROOT names, else a usual folder name such as slakh2100_flac_redux.
+    A stopped run goes on where it was.
+
+    Example: scoresep prepare slakh ~/slakh2100_flac_redux --out cache.h5""",
+    folder="Folder of the dataset; default: SLAKH_ROOT.",
+    environment="SLAKH_ROOT",
+    usual_folders=(
+        "slakh2100_flac_redux",
+        "slakh2100_redux_16k",
+        "slakh2100_flac",
+        "slakh2100",
+        "babyslakh_16k",
+        "slakh",
+    ),
+    hint="make one with `scoresep render FOLDER`",
+)

@@ -1,4 +1,4 @@
-"""Which split a track belongs to: split files, splits by hash, and music that lies in more than one split.
+"""Which split a track belongs to: split files, splits by hash, and split leakage (one composition in several splits).
 
 All but the reading of files is pure functions on tracks; docs/data.md has the rules.
 """
@@ -11,28 +11,30 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from scoresep.datasets.base import Corpus, Track
-from scoresep.errors import ScoresepError
+from scoresep.errors import Mismatch, NotFound, WrongFormat
 from scoresep.files import read_text
 from scoresep.instruments import nearest
 
 SPLITS = ("train", "validation", "test")
-"""In the order in which copies of one piece give way: a test track is worth more than a training track."""
+"""By priority, the lowest first: copies of one piece stay in the highest-priority split that holds one."""
 HELD_OUT = {"validation": 0.1, "test": 0.1}
 """Share of the compositions that each split besides training gets by hash."""
 LAST_ORIGINAL = {"train": 1500, "validation": 1875, "test": 2100}
 """Number of the last track of each split of Slakh2100-orig."""
 OMIT, KEEP = "omit", "keep"
-"""What a split file may say of a track instead of a split; KEEP is the `"action": null` of the data set's utilities."""
+"""What a split file may say of a track instead of a split; KEEP is the `"action": null` of the dataset's utilities."""
 SET_OF_FILE = {"redux": "redux", "splits_v2": "split2", "split_v2": "split2", "split2": "split2"}
 """Split sets that files of these names (without suffix) hold."""
 JSON_FORMS = (
-    "give redux.json or splits_v2.json of the data set's utilities, or a file such as "
+    "give redux.json or splits_v2.json of the dataset's utilities, or a file such as "
     '{"train": ["Track00001"], "validation": [], "test": ["Track00002"]}'
 )
 
@@ -53,7 +55,7 @@ class SplitFile:
 
     @property
     def name(self) -> str:
-        """The split set: `redux` or `split2` if the file is called as in the data set's utilities, else its stem."""
+        """The split set: `redux` or `split2` if the file is called as in the dataset's utilities, else its stem."""
         return SET_OF_FILE.get(self.path.stem.lower(), self.path.stem)
 
     def absent(self, tracks: Iterable[Track]) -> list[str]:
@@ -63,34 +65,40 @@ class SplitFile:
 
 
 def read_split_file(path: str | Path) -> SplitFile:
-    """Read a JSON file of splits, as the data set's utilities have it or as plain lists (docs/data.md).
+    """Read a JSON file of splits, as the dataset's utilities have it or as plain lists (docs/data.md).
 
     Raises:
-        ScoresepError: it is missing, not JSON, of another form, or names a track twice.
+        NotFound: it cannot be opened.
+        WrongFormat: it is not JSON, of another form, or names a track twice.
     """
     path = Path(path)
-    try:
+    with _reading(path, JSON_FORMS):
         values = json.loads(read_text(path), object_pairs_hook=_without_repeats)
-    except (OSError, ValueError, RecursionError) as fault:
-        raise ScoresepError(f"split file {path} is not readable JSON ({fault}); {JSON_FORMS}") from fault
-    try:
         if not isinstance(values, dict) or not values:
-            raise ScoresepError("holds no tracks by name")
+            raise ValueError("it holds no tracks by name")
         if any(name in SPLITS or isinstance(listed, list) for name, listed in values.items()):
             return SplitFile(path, _from_lists(values))
         places = {track: _from_action(track, about) for track, about in values.items()}
         sources = {track: str(about["source_split"]) for track, about in values.items() if "source_split" in about}
         return SplitFile(path, places, sources)
-    except ScoresepError as fault:
-        raise ScoresepError(f"split file {path}: {fault}; {JSON_FORMS}") from fault
+
+
+@contextmanager
+def _reading(path: Path, remedy: str) -> Iterator[None]:
+    """Name the file in what its reading raises, and what to give instead."""
+    try:
+        yield
+    except OSError as fault:
+        raise NotFound(f"the split file cannot be read ({fault.strerror})", file=path, remedy=remedy) from fault
+    except (ValueError, RecursionError, csv.Error) as fault:
+        raise WrongFormat(f"not a readable split file ({fault})", file=path, remedy=remedy) from fault
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"'{next(name for name in names if names.count(name) > 1)}' is named twice")
-    return values
+    counts = Counter(name for name, _ in pairs)
+    if repeated := [name for name, count in counts.items() if count > 1]:
+        raise ValueError(f"'{repeated[0]}' is named twice")
+    return dict(pairs)
 
 
 def _from_lists(values: dict[str, Any]) -> dict[str, str]:
@@ -98,20 +106,20 @@ def _from_lists(values: dict[str, Any]) -> dict[str, str]:
     places: dict[str, str] = {}
     for split, tracks in values.items():
         if split not in SPLITS:
-            raise ScoresepError(f"unknown split '{split}'{nearest(split, SPLITS)}")
+            raise ValueError(f"unknown split '{split}'{nearest(split, SPLITS)}")
         if not isinstance(tracks, list) or not all(isinstance(track, str) for track in tracks):
-            raise ScoresepError(f"'{split}' is not a list of track names")
+            raise ValueError(f"'{split}' is not a list of track names")
         for track in tracks:
             if track in places:
-                raise ScoresepError(f"'{track}' is named twice")
+                raise ValueError(f"'{track}' is named twice")
             places[track] = split
     return places
 
 
 def _from_action(track: str, about: Any) -> str:
-    """Place of one track in the form of the data set's utilities, which tells how to alter Slakh2100-orig."""
+    """Place of one track in the form of the dataset's utilities, which tells how to alter Slakh2100-orig."""
     if not isinstance(about, dict) or "action" not in about:
-        raise ScoresepError(f"'{track}' has no action")
+        raise ValueError(f"'{track}' has no action")
     action, target = about["action"], about.get("destination_split")
     if action is None:
         return KEEP
@@ -119,35 +127,32 @@ def _from_action(track: str, about: Any) -> str:
         return OMIT
     if action == "move" and target in SPLITS:
         return str(target)
-    raise ScoresepError(f"'{track}' has the action {action!r} to {target!r}, which is none")
+    raise ValueError(f"'{track}' has the unknown action {action!r} to {target!r}")
 
 
 def read_split_csv(path: str | Path, known: Collection[str]) -> SplitFile:
     """Read a CSV file with the columns name and split, one line a track; others are ignored.
 
     Raises:
-        ScoresepError: it is unreadable, has no such header, or a line (whose number is given) names an unknown track
-            or split, or a track for the second time.
+        NotFound: it cannot be opened.
+        WrongFormat: it has no such header, or a line (whose number is given) names an unknown track or split, or a
+            track for the second time.
     """
     path = Path(path)
     places: dict[str, str] = {}
-    try:
+    with _reading(path, "give a CSV file with the columns name,split"):
         reader = csv.reader(io.StringIO(read_text(path)))
         header = [cell.strip().lower() for cell in next(reader, [])]
         if not {"name", "split"} <= set(header):
-            raise ScoresepError(f"split file {path}: its first line must name the columns: name,split")
+            raise ValueError("its first line does not name the columns name,split")
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
             row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
             name, split = unicodedata.normalize("NFC", row.get("name", "")), row.get("split", "")
             if fault := _fault_of_line(name, split, known, places):
-                raise ScoresepError(f"split file {path}, line {reader.line_num}: {fault}")
+                raise ValueError(f"line {reader.line_num}: {fault}")
             places[name] = split
-    except (OSError, ValueError, csv.Error) as fault:
-        raise ScoresepError(
-            f"split file {path} is not a readable CSV file ({fault}); give one with the columns name,split"
-        ) from fault
     return SplitFile(path, places)
 
 
@@ -164,17 +169,21 @@ def apply_split_file(tracks: Iterable[Track], file: SplitFile, numbered: bool = 
     """The tracks in the splits that the file says, wherever they lie; those it leaves out or does not name are omitted.
 
     Args:
-        numbered: the tracks are Slakh2100's, whose number tells the original split. The data set's utilities say how
+        numbered: the tracks are Slakh2100's, whose number tells the original split. The dataset's utilities say how
             to alter that one, so `KEEP` means it and not the folder, which may follow another set. A file that takes
             a track from elsewhere is about other tracks; then, and without `numbered`, `KEEP` means the folder.
 
     Raises:
-        ScoresepError: the file names none of the tracks.
+        Mismatch: the file names none of the tracks.
     """
     tracks = tuple(tracks)
     if not any(track.id in file.places for track in tracks):
         here = tracks[0].id if tracks else "none"
-        raise ScoresepError(f"split file {file.path} names no track of this corpus (which has {here}, ...)")
+        raise Mismatch(
+            f"it names no track of this dataset, which has {here}, ...",
+            file=file.path,
+            remedy="give the split file of this dataset",
+        )
     numbered = numbered and all(original_split(track) == source for track, source in file.sources.items())
     return tuple(_placed(track, file, numbered) for track in tracks)
 
@@ -192,7 +201,7 @@ def _placed(track: Track, file: SplitFile, numbered: bool) -> Track:
 
 
 def original_split(track: str) -> str:
-    """The split of Slakh2100-orig that a track lies in by its number, or '' if the data set has no such track."""
+    """The split of Slakh2100-orig that a track lies in by its number, or '' if the dataset has no such track."""
     number = re.fullmatch(r"Track(\d{5})", track, re.ASCII)
     if not number or not int(number[1]):
         return ""
@@ -226,7 +235,7 @@ def _identity(track: Track) -> str:
 
 
 @dataclass(frozen=True)
-class Leak:
+class SplitLeakage:
     """One composition that lies in more than one split.
 
     Attributes:
@@ -240,34 +249,34 @@ class Leak:
     splits: tuple[str, ...]
 
 
-def leaks(tracks: Iterable[Track]) -> list[Leak]:
-    """Compositions that lie in more than one split among the usable tracks; a track without `uuid` leaks nowhere."""
+def find_split_leakage(tracks: Iterable[Track]) -> list[SplitLeakage]:
+    """Compositions that lie in more than one split, among the usable tracks that have a `uuid`."""
     copies: dict[str, list[Track]] = {}
     for track in tracks:
         if is_usable(track) and track.uuid:
             copies.setdefault(track.uuid, []).append(track)
     return [
-        Leak(uuid, tuple(track.id for track in group), tuple(track.split for track in group))
+        SplitLeakage(uuid, tuple(track.id for track in group), tuple(track.split for track in group))
         for uuid, group in copies.items()
         if len({track.split for track in group}) > 1
     ]
 
 
-def without_leaks(tracks: Sequence[Track]) -> tuple[Track, ...]:
-    """The tracks, with those omitted whose music lies in a split that is worth more: test, then validation, train.
+def without_split_leakage(tracks: Sequence[Track]) -> tuple[Track, ...]:
+    """The tracks, with those omitted whose music lies in a higher-priority split too.
 
-    Copies inside one split do not leak and stay.
+    Test comes before validation, validation before train. Copies inside one split stay.
     """
     reasons: dict[str, str] = {}
-    for leak in leaks(tracks):
-        kept = max(leak.splits, key=SPLITS.index)
-        first = leak.tracks[leak.splits.index(kept)]
-        for track, split in zip(leak.tracks, leak.splits, strict=True):
+    for leakage in find_split_leakage(tracks):
+        kept = max(leakage.splits, key=SPLITS.index)
+        first = leakage.tracks[leakage.splits.index(kept)]
+        for track, split in zip(leakage.tracks, leakage.splits, strict=True):
             if split != kept:
-                reasons[track] = f"same music (UUID {leak.uuid}) as {first} in {kept}"
+                reasons[track] = f"same music (UUID {leakage.uuid}) as {first} in {kept}"
     return tuple(replace(track, omitted=reasons.get(track.id, track.omitted)) for track in tracks)
 
 
 def deduplicated(corpus: Corpus) -> Corpus:
-    """The corpus without leaks between splits, as the name of its split set then says."""
-    return replace(corpus, tracks=without_leaks(corpus.tracks), split_set=f"{corpus.split_set}+dedupe")
+    """The corpus without split leakage, as the name of its split set then says."""
+    return replace(corpus, tracks=without_split_leakage(corpus.tracks), split_set=f"{corpus.split_set}+dedupe")

@@ -189,9 +189,10 @@ def remarks(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache) -
     notes = []
     if cache.digest != checkpoint.cache_digest:
         notes.append(f"{checkpoint_path} was trained on another cache than {cache.path}")
-    if cache.leaks:
+    if cache.split_leakage:
         notes.append(
-            f"{len(cache.leaks)} compositions lie in several splits, so figures may flatter; prepare with --dedupe"
+            f"{len(cache.split_leakage)} compositions lie in several splits, so figures may flatter; "
+            "prepare with --dedupe"
         )
     if not cache.has_stems:
         notes.append("The corpus has no stems: separation cannot be scored, only transcription.")
@@ -245,7 +246,7 @@ def _about(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache, se
         "scoresep": __version__,
         "corpus": cache.corpus,
         "split_set": cache.split_set,
-        "leaks": len(cache.leaks),
+        "leaks": len(cache.split_leakage),
         "split": settings.split,
         "rules": list(cache.rules),
         "instruments": list(model.names),

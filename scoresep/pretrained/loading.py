@@ -12,7 +12,7 @@ from scoresep.machine import choose_device
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
 from scoresep.pretrained import MODEL
-from scoresep.separation.score_prior import read_guide
+from scoresep.separation.score_prior import read_score_prior
 from scoresep.separation.separate import Options, separate_array
 from scoresep.transcription.transcribe import Transcription, transcribe_array, write_midi
 
@@ -66,7 +66,7 @@ class Pretrained:
             ScoresepError: audio or a rate that is none (`arguments.as_audio`, `as_rate`), an unknown instrument, an
                 unreadable score, or `refine` without notes: neither a score nor a model that hears any.
         """
-        guide = read_guide(score, self.model.instruments, self.model.grid) if score is not None else None
+        guide = read_score_prior(score, self.model.instruments, self.model.grid) if score is not None else None
         return separate_array(audio, rate, self.model, Options(instruments, guide, refine=refine))
 
     def transcribe(self, audio: ArrayLike, rate: int, listen: str = "mixture") -> Transcription:

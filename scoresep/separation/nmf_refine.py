@@ -30,7 +30,7 @@ from scoresep.models.streaming import PIECE_SECONDS, network_blocks
 from scoresep.nmf import FactoriseSettings, factorise
 from scoresep.nmf import masks as shares_of
 from scoresep.nmf.components import spread
-from scoresep.separation.score_prior import ScoreGuide
+from scoresep.separation.score_prior import ScorePrior
 
 OVERLAP_SECONDS = 4.0
 """Least overlap of two pieces."""
@@ -100,7 +100,7 @@ class Notes:
 def refined_blocks(
     relative: Iterator[np.ndarray],
     model: Model,
-    guide: ScoreGuide | None,
+    guide: ScorePrior | None,
     block: int,
     frames: int,
     piece_seconds: float = PIECE_SECONDS,
@@ -159,7 +159,7 @@ def hear(relative: Iterator[np.ndarray], model: Model, block: int, frames: int) 
         yield Heard(magnitude, *np.split(outputs, [bins, bins + PITCHES], axis=1))
 
 
-def notes_of(heard: Heard, start: int, model: Model, guide: ScoreGuide | None) -> Notes:
+def notes_of(heard: Heard, start: int, model: Model, guide: ScorePrior | None) -> Notes:
     """The notes in a piece that begins with frame `start`, as transcriptor and score have them."""
     kinds = [instrument.kind for instrument in model.instruments]
     limit = EAGER * np.array(model.onset_threshold, dtype=np.float32)[:, None, None]

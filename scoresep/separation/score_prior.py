@@ -19,7 +19,7 @@ MARGIN = 1.0
 """Seconds beyond a piece within which notes are kept before they are put on the grid; more than any rounding."""
 
 
-class ScoreGuide:
+class ScorePrior:
     """The notes of a score that is aligned with a recording.
 
     Attributes:
@@ -52,13 +52,13 @@ class ScoreGuide:
         return roll, onset
 
 
-def read_guide(path: str | Path, instruments: Sequence[Instrument], grid: Grid) -> ScoreGuide:
+def read_score_prior(path: str | Path, instruments: Sequence[Instrument], grid: Grid) -> ScorePrior:
     """The guide of a MIDI file; its parts belong to instruments by track name or program, as in `prepare pairs`.
 
     Raises:
         ScoresepError: it is missing or not MIDI, or has no part of any of the instruments.
     """
-    guide = ScoreGuide(read_midi(as_path(path, "score")), instruments, grid)
+    guide = ScorePrior(read_midi(as_path(path, "score")), instruments, grid)
     if guide.empty:
         names = ", ".join(instrument.name for instrument in instruments if instrument.scored)
         raise ScoresepError(f"{path} has no part of {names}; give a score whose programs or track names say so")

@@ -34,7 +34,7 @@ from scoresep.separation.mask_resampling import MaskMap, native_grid
 from scoresep.separation.writing import SUBTYPES, WORKING, Format, check_fits, write_stems
 
 if TYPE_CHECKING:
-    from scoresep.separation.score_prior import ScoreGuide
+    from scoresep.separation.score_prior import ScorePrior
 
 RESIDUAL = "residual"
 NATIVE_FRAMES = 64
@@ -55,7 +55,7 @@ class Options:
     """
 
     instruments: Sequence[str] = ()
-    guide: ScoreGuide | None = None
+    guide: ScorePrior | None = None
     block_seconds: float = BLOCK_SECONDS
     progress: Progress | None = None
     refine: bool = False

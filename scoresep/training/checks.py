@@ -18,8 +18,7 @@ from scoresep.training.clip_dataset import ShardClips, held_bytes
 from scoresep.training.config import Config
 from scoresep.training.distributed import ALONE, Ranks
 from scoresep.training.loader import ClipOrder
-from scoresep.training.stages import STAGES, datasets
-from scoresep.training.supervision import check_known, stemmed_tracks
+from scoresep.training.stages import STAGES, check_known, datasets, stemmed_tracks
 
 
 def stage_losses(number: int, config: Config) -> list[Loss]:

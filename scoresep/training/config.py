@@ -15,7 +15,7 @@ from scoresep.losses.table import LOSSES
 from scoresep.models.base import MASKS, Settings
 from scoresep.models.networks import DEFAULT, Architecture
 from scoresep.training.precision import PRECISIONS
-from scoresep.training.supervision import SUPERVISIONS, refused
+from scoresep.training.stages import SUPERVISIONS, refused
 
 Weights = dict[str, float]
 """Weights of a player's losses (`terms.LOSSES`) by name; 0 is off."""

@@ -16,7 +16,7 @@ from scoresep.instruments import nearest
 from scoresep.models.base import Settings
 from scoresep.models.networks import ROLES, name_of, network_called
 from scoresep.training.config import Config, Weights
-from scoresep.training.supervision import SUPERVISIONS, refused
+from scoresep.training.stages import SUPERVISIONS, refused
 
 RENAMED = {"trunk": "network"}
 """Settings of older configs, and what they are called now."""

@@ -29,9 +29,8 @@ from scoresep.models.model import Model
 from scoresep.training.config import Config
 from scoresep.training.distributed import ALONE, Ranks
 from scoresep.training.log import NoLog, RunLog
-from scoresep.training.stages import STAGES
+from scoresep.training.stages import STAGES, SUPERVISIONS
 from scoresep.training.state import Session, save
-from scoresep.training.supervision import SUPERVISIONS
 from scoresep.training.trainer import train_stage, validate
 
 PACE_NAME = "pace.json"

@@ -24,9 +24,8 @@ from scoresep.training.config import Config
 from scoresep.training.config_files import overlay
 from scoresep.training.distributed import ALONE, Ranks
 from scoresep.training.log import RunLog
-from scoresep.training.stages import STAGES, Stage
+from scoresep.training.stages import STAGES, SUPERVISIONS, Stage
 from scoresep.training.state import Session, restore, save
-from scoresep.training.supervision import SUPERVISIONS
 from scoresep.training.trainer import train_stage
 
 CPU_CONFIG, GPU_CONFIG = "mini", "paper"

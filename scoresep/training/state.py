@@ -22,8 +22,7 @@ from scoresep.training.distributed import ALONE, Ranks
 from scoresep.training.log import RunLog
 from scoresep.training.optimisation import Player
 from scoresep.training.precision import choose_precision
-from scoresep.training.stages import Stage
-from scoresep.training.supervision import stemmed_tracks
+from scoresep.training.stages import Stage, stemmed_tracks
 from scoresep.training.timing import Clock
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import re
 import shutil
 
 import h5py
@@ -11,12 +12,12 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from scoresep.cache.prepare import prepare
-from scoresep.cache.reader import Cache, pack, unpack
-from scoresep.cache.schema import DATASET_SPAN, VERSION, CacheSettings
+from scoresep.cache.build import prepare
+from scoresep.cache.reader import Cache
+from scoresep.cache.schema import DATASET_SPAN, VERSION, CacheSettings, pack, unpack
 from scoresep.cache.track import compile_track
 from scoresep.datasets.slakh import open_slakh
-from scoresep.errors import ScoresepError
+from scoresep.errors import Damaged, NotFound, ScoresepError, WrongFormat, WrongVersion
 from scoresep.executor import Engine
 from scoresep.nmf import factorise, masks
 
@@ -57,9 +58,9 @@ def test_factors_are_those_of_the_mixture_and_its_score(cache):
         )
 
 
-def test_factors_that_are_not_there_are_refused(corpus, tmp_path):
+def test_factors_that_are_not_there_are_refused(corpus, tmp_path, refused):
     prepare(open_slakh(corpus), tmp_path / "bare.h5", CacheSettings(teacher="none"), Engine(1))
-    with pytest.raises(ScoresepError, match=r"bare\.h5 holds no teacher; prepare it with --teacher nmf"):
+    with refused(NotFound, tmp_path / "bare.h5"):
         Cache(tmp_path / "bare.h5").factors(0)
 
 
@@ -156,57 +157,59 @@ def test_cache_may_be_moved(cache, tmp_path):
 
 
 def test_missing_cache_is_named(tmp_path):
-    with pytest.raises(ScoresepError, match=r"none\.h5: the cache does not exist; make one with `scoresep prepare"):
-        Cache(tmp_path / "none.h5")
-    with pytest.raises(ScoresepError, match="is not a file"):
-        Cache(tmp_path)
+    for path in (tmp_path / "none.h5", tmp_path):
+        with pytest.raises(ScoresepError, match=re.escape(str(path))):
+            Cache(path)
 
 
-def test_foreign_hdf5_is_refused(tmp_path):
+def test_foreign_hdf5_is_refused(tmp_path, refused):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["data"] = 1
-    with pytest.raises(ScoresepError, match=r"a\.h5 is not a scoresep cache"):
+    with refused(WrongFormat, tmp_path / "a.h5"):
         Cache(tmp_path / "a.h5")
 
 
-def test_shard_instead_of_index_is_refused(prepared):
-    with pytest.raises(ScoresepError, match=r"shard-00000\.h5 is one shard of a cache"):
-        Cache(prepared.with_name("cache.shards") / "shard-00000.h5")
+def test_shard_instead_of_index_is_refused(prepared, refused):
+    shard = prepared.with_name("cache.shards") / "shard-00000.h5"
+    with refused(WrongFormat, shard) as fault:
+        Cache(shard)
+    assert "index" in fault.value.remedy
 
 
-def test_other_version_is_refused(cache_copy):
+def test_other_version_is_refused(cache_copy, refused):
     with h5py.File(cache_copy, "a") as file:
         file.attrs["version"] = VERSION + 1
-    with pytest.raises(ScoresepError, match=rf"cache\.h5 is a cache of version {VERSION + 1}"):
+    with refused(WrongVersion, cache_copy) as fault:
         Cache(cache_copy)
+    assert str(VERSION) in fault.value.problem and str(VERSION + 1) in fault.value.problem
 
 
-def test_shard_of_another_version_is_refused(cache_copy):
+def test_shard_of_another_version_is_refused(cache_copy, refused):
     shard = cache_copy.with_name("cache.shards") / "shard-00001.h5"
     with h5py.File(shard, "a") as file:
         file.attrs["version"] = VERSION + 1
-    with pytest.raises(ScoresepError, match=r"shard-00001\.h5 is a cache of version"):
+    with refused(WrongVersion, shard):
         Cache(cache_copy).magnitude(2)
 
 
-def test_text_is_refused(tmp_path):
+def test_text_is_refused(tmp_path, refused):
     (tmp_path / "a.h5").write_text("hello")
-    with pytest.raises(ScoresepError, match=r"a\.h5 is not a readable cache"):
+    with refused(Damaged, tmp_path / "a.h5"):
         Cache(tmp_path / "a.h5")
 
 
-def test_index_truncated_anywhere_is_refused(cache_copy):
+def test_index_truncated_anywhere_is_refused(cache_copy, refused):
     whole = cache_copy.read_bytes()
     for length in range(0, len(whole) - 1, len(whole) // 40):
         cache_copy.write_bytes(whole[:length])
-        with pytest.raises(ScoresepError, match=r"cache\.h5"):
+        with refused(Damaged, cache_copy):
             Cache(cache_copy)
 
 
 def test_index_with_damaged_bytes_is_refused_or_read_never_crashing(cache_copy):
     whole = cache_copy.read_bytes()
     rng = np.random.default_rng(0)
-    refused = 0
+    count = 0
     for start in range(0, len(whole), len(whole) // 60):
         damaged = bytearray(whole)
         damaged[start : start + 16] = rng.bytes(16)
@@ -214,24 +217,24 @@ def test_index_with_damaged_bytes_is_refused_or_read_never_crashing(cache_copy):
         try:
             Cache(cache_copy)
         except ScoresepError:
-            refused += 1
-    assert refused > 0
+            count += 1
+    assert count > 0
 
 
 @pytest.mark.parametrize("lost", ["tracks/level", "tracks/active", "excluded"])
-def test_index_without_a_part_is_refused(cache_copy, lost):
+def test_index_without_a_part_is_refused(cache_copy, lost, refused):
     with h5py.File(cache_copy, "a") as file:
         del file[lost]
-    with pytest.raises(ScoresepError, match=r"cache\.h5 is not a readable cache"):
+    with refused(Damaged, cache_copy):
         Cache(cache_copy)
 
 
-def test_missing_and_truncated_shards_are_named(cache_copy):
+def test_missing_and_truncated_shards_are_named(cache_copy, refused):
     shard = cache_copy.with_name("cache.shards") / "shard-00002.h5"
     shard.write_bytes(shard.read_bytes()[:-2000])
-    with pytest.raises(ScoresepError, match=r"shard-00002\.h5 is not a readable shard"):
+    with refused(Damaged, shard):
         Cache(cache_copy).magnitude(4)
     shard.unlink()
-    with pytest.raises(ScoresepError, match=r"shard-00002\.h5: the shard does not exist; the cache is incomplete"):
+    with pytest.raises(ScoresepError, match="shard-00002"):
         Cache(cache_copy).magnitude(4)
     assert len(Cache(cache_copy).magnitude(0)) == 94

@@ -7,24 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from scoresep.cache.schema import (
     DATASET_SPAN,
     FACTORS,
-    INDEX_FORMAT,
-    SHARD_FORMAT,
+    FIRST_COLUMN,
     TRACK_COLUMNS,
-    VERSION,
     CacheSettings,
     TrackTable,
-    check_header,
     difference,
     shard_datasets,
     shard_folder,
     shard_name,
 )
-from scoresep.errors import ScoresepError
 from scoresep.grid import Grid
 from scoresep.instruments import Instrument, choose
 from scoresep.masks.harmonic import HarmonicSettings
@@ -44,7 +39,8 @@ def test_every_dataset_follows_a_span_of_the_track_table():
     assert set(shard_datasets(CacheSettings())) == set(DATASET_SPAN)
     assert set(shard_datasets(CacheSettings(stems=False))) == set(DATASET_SPAN) - {"stems"}
     assert set(shard_datasets(CacheSettings(teacher="none"))) == set(DATASET_SPAN) - set(FACTORS)
-    assert all(span in TRACK_COLUMNS and f"first_{span.rstrip('s')}" in TRACK_COLUMNS for span in DATASET_SPAN.values())
+    assert {*DATASET_SPAN.values(), *FIRST_COLUMN.values()} <= set(TRACK_COLUMNS)
+    assert set(FIRST_COLUMN) == set(DATASET_SPAN.values())
 
 
 def test_rows_of_datasets_by_hand():
@@ -74,14 +70,3 @@ def test_track_table_keeps_types():
     table = TrackTable.from_rows([{**row, "active": [True, False]}] * 3, 2)
     assert len(table) == 3 and table["first_sample"].dtype == np.int64 and table["level"].dtype == np.float64
     assert table.active.tolist() == [[True, False]] * 3
-
-
-def test_header_tells_what_a_file_is():
-    path = Path("some.h5")
-    check_header({"format": INDEX_FORMAT, "version": VERSION}, path, INDEX_FORMAT)
-    with pytest.raises(ScoresepError, match=r"some\.h5 is not a scoresep cache"):
-        check_header({}, path, INDEX_FORMAT)
-    with pytest.raises(ScoresepError, match=r"some\.h5 is one shard of a cache; give the index"):
-        check_header({"format": SHARD_FORMAT, "version": VERSION}, path, INDEX_FORMAT)
-    with pytest.raises(ScoresepError, match=rf"version {VERSION + 1}, this scoresep reads version {VERSION}"):
-        check_header({"format": INDEX_FORMAT, "version": VERSION + 1}, path, INDEX_FORMAT)

@@ -9,14 +9,12 @@ import pretty_midi
 import pytest
 import soundfile
 
-from scoresep.cache.reader import unpack
-from scoresep.cache.schema import CacheSettings
-from scoresep.cache.sounds import read_sounds
-from scoresep.cache.track import compile_track
+from scoresep.cache.schema import CacheSettings, unpack
+from scoresep.cache.track import compile_track, load_track
 from scoresep.datasets.base import Track
 from scoresep.datasets.pairs import read_pair
 from scoresep.datasets.slakh import read_track
-from scoresep.errors import ScoresepError
+from scoresep.errors import Damaged, InvalidValue, NothingToDo, ScoresepError
 from scoresep.instruments import Instrument, choose
 
 BAND = CacheSettings(instruments=choose(["piano", "drums", "other"]))
@@ -49,7 +47,7 @@ def pair(tmp_path, make):
 def test_a_recording_and_its_score(pair):
     settings = replace(CacheSettings(instruments=choose(["piano", "bass", "drums", "other"])), stems=False)
     track = pair()
-    sounds = read_sounds(track, settings)
+    sounds = load_track(track, settings)
     assert sounds.stems is None and len(sounds.mixture) == 32000
     assert np.abs(sounds.mixture - soundfile.read(track.mixture)[0].mean(axis=1)).max() < 1e-6
     assert [[part.name for part in group] for group in sounds.parts] == [["keys"], [""], ["bass drum"], []]
@@ -57,24 +55,25 @@ def test_a_recording_and_its_score(pair):
     assert "stems" not in compiled.arrays and list(compiled.row["active"]) == [True, True, True, True]
 
 
-def test_parts_of_no_group_leave_the_track_out_unless_there_is_other(pair):
+def test_parts_of_no_group_leave_the_track_out_unless_there_is_other(pair, refused):
     settings = CacheSettings(instruments=choose(["piano", "guitar"]))
-    with pytest.raises(ScoresepError, match=r"parts of no chosen instrument \(drums, program 33, program 40\); add 'o"):
-        read_sounds(pair(), settings)
-    sounds = read_sounds(pair(), CacheSettings(instruments=choose(["piano", "guitar", "other"])))
+    with refused(InvalidValue) as fault:
+        load_track(pair(), settings)
+    assert "drums, program 33, program 40" in fault.value.problem and "other" in fault.value.remedy
+    sounds = load_track(pair(), CacheSettings(instruments=choose(["piano", "guitar", "other"])))
     assert [len(group) for group in sounds.parts] == [1, 0, 0]
 
 
-def test_a_score_without_any_group_leaves_the_track_out(pair):
-    with pytest.raises(ScoresepError, match="has no part of brass, reed, other"):
-        read_sounds(pair(), CacheSettings(instruments=choose(["brass", "reed", "other"])))
+def test_a_score_without_any_group_leaves_the_track_out(pair, refused):
+    with refused(NothingToDo, remedy=False):
+        load_track(pair(), CacheSettings(instruments=choose(["brass", "reed", "other"])))
 
 
 def test_track_names_count_more_than_programs(pair):
     fiddle = Instrument("fiddle", (), 40, names=("violin*",))
     low = Instrument("low", (32, 33), 33, names=("*bass*",))
     settings = CacheSettings(instruments=(fiddle, low, *choose(["piano", "drums"])))
-    names = [[part.name for part in group] for group in read_sounds(pair(), settings).parts]
+    names = [[part.name for part in group] for group in load_track(pair(), settings).parts]
     assert names == [["Violin I"], [""], ["keys"], ["bass drum"]]
 
 
@@ -115,9 +114,10 @@ def test_a_stem_that_contradicts_its_score_is_flagged(make, tmp_path):
     assert (finding.track, finding.stem, finding.kind) == ("Track00001", "S01", "octave")
 
 
-def test_a_stem_that_contradicts_its_score_may_leave_its_track_out(make, tmp_path):
-    with pytest.raises(ScoresepError, match="stem S01 sounds an octave"):
+def test_a_stem_that_contradicts_its_score_may_leave_its_track_out(make, tmp_path, refused):
+    with refused(Damaged, remedy=False) as fault:
         compile_track(an_octave_off(make, tmp_path), CacheSettings(score_check="exclude"))
+    assert "S01" in fault.value.problem and "octave" in fault.value.problem
 
 
 def test_the_score_check_may_be_off(make, tmp_path):
@@ -128,7 +128,7 @@ def test_stereo_stems_are_refused(make, tmp_path):
     folder = make.track(tmp_path / "Track00001", make.usual_stems(1))
     samples, rate = soundfile.read(folder / "stems" / "S00.flac")
     soundfile.write(folder / "stems" / "S00.flac", np.stack([samples, samples], axis=1), rate)
-    with pytest.raises(ScoresepError, match=r"S00\.flac: has 2 channels"):
+    with pytest.raises(ScoresepError, match=r"S00\.flac.* 2 channels"):
         compile_track(read_track(folder, "train"), CacheSettings())
 
 

@@ -14,12 +14,12 @@ from scoresep.cache.schema import CacheSettings, Excluded, StemFinding, shard_da
 from scoresep.cache.track import compile_track
 from scoresep.cache.writer import read_shard_summary, write_index, write_shard
 from scoresep.datasets.slakh import open_slakh
-from scoresep.datasets.splits import Leak
+from scoresep.datasets.splits import SplitLeakage
 
 SETTINGS = CacheSettings()
 EXCLUDED = Excluded("Track00009", "train", "été: ünreadable", deliberate=True)
 FINDING = StemFinding("Track00001", "S01", "octave", "an octave too low")
-LEAK = Leak("abc", ("Track00001", "Track00002"), ("train", "test"))
+LEAKAGE = SplitLeakage("abc", ("Track00001", "Track00002"), ("train", "test"))
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +92,10 @@ def test_index_comes_back(tmp_path, tracks):
         write_shard(path, SETTINGS, "key", [odd, EXCLUDED])
         summaries.append(read_shard_summary(path, "key"))
     about = {"corpus": "slakh", "root": "r", "split_set": "orig", "rules": ["a"], "settings": SETTINGS.to_dict()}
-    digest = write_index(tmp_path / "cache.h5", about, summaries, SETTINGS, [LEAK])
+    digest = write_index(tmp_path / "cache.h5", about, summaries, SETTINGS, [LEAKAGE])
     cache = Cache(tmp_path / "cache.h5")
     assert cache.digest == digest and cache.excluded == [EXCLUDED, EXCLUDED]
-    assert cache.findings == [FINDING] and cache.leaks == [LEAK]
+    assert cache.findings == [FINDING] and cache.split_leakage == [LEAKAGE]
     assert (cache.corpus, cache.split_set, cache.rules) == ("slakh", "orig", ["a"])
     assert cache.tracks["shard"].tolist() == [0, 1] and cache.settings == SETTINGS
     assert cache.tracks["id"].tolist() == [track.row["id"] for track in tracks]

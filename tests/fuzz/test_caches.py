@@ -11,12 +11,13 @@ import h5py
 import numpy as np
 import pytest
 
-from scoresep.cache.check import check_cache
-from scoresep.cache.reader import Cache
+from scoresep.cache.reader import Cache, check_cache
 from scoresep.cache.schema import DATASET_SPAN
 from scoresep.errors import ScoresepError
 from scoresep.training.clip_dataset import ShardClips
 from scoresep.training.teacher import TEACHER
+
+pytestmark = pytest.mark.robustness
 
 ENDLESS = 10**12
 SECRET = b"root:x:0:0:root:/root:/bin/bash\n" * 4000
@@ -159,7 +160,7 @@ def test_a_column_of_an_index_that_is_not_what_it_seems_is_refused(cache_copy, f
     secret.write_bytes(SECRET)
     with h5py.File(cache_copy, "a") as file:
         forge(file, name, secret)
-    assert "cache.h5 is not a readable cache" in refused(cache_copy, fuzz, f"{forge.__name__} {name}")
+    assert "cache.h5: not a readable cache" in refused(cache_copy, fuzz, f"{forge.__name__} {name}")
 
 
 @pytest.mark.parametrize("name", SHARD_NAMES)
@@ -169,7 +170,7 @@ def test_a_dataset_of_a_shard_that_is_not_what_it_seems_is_refused(cache_copy, f
     secret.write_bytes(SECRET)
     with h5py.File(shard(cache_copy), "a") as file:
         forge(file, name, secret)
-    assert "shard-00000.h5 is not a readable shard" in refused(cache_copy, fuzz, f"{forge.__name__} {name}")
+    assert "shard-00000.h5: not a readable shard" in refused(cache_copy, fuzz, f"{forge.__name__} {name}")
     with fuzz.limits(f"doctor {forge.__name__} {name}"):
         assert "shard-00000.h5" in check_cache(Cache(cache_copy))[0]
     if name in ("magnitude", "roll", "component", "activation_end"):
@@ -234,7 +235,7 @@ def test_forged_settings_are_refused(cache_copy, fuzz, case):
         about = json.loads(file.attrs["about"])
         SETTINGS[case](about["settings"])
         file.attrs["about"] = json.dumps(about)
-    assert "is not a readable cache" in refused(cache_copy, fuzz, case)
+    assert "not a readable cache" in refused(cache_copy, fuzz, case)
 
 
 # What the index says of the shards
@@ -276,7 +277,7 @@ def test_factors_that_point_beyond_each_other_are_refused(cache_copy, fuzz, name
     with h5py.File(shard(cache_copy), "a") as file:
         file[name][:8] = value
     with fuzz.limits(f"{name} {value}"):
-        with pytest.raises(ScoresepError, match="factors of Track00001 are impossible"):
+        with pytest.raises(ScoresepError, match="factors of Track00001"):
             Cache(cache_copy).factors(0)
         clips = ShardClips(Cache(cache_copy), 32, ["magnitude", TEACHER])
         if name != "template_of":
@@ -290,7 +291,7 @@ def test_impossible_notes_are_refused(cache_copy, fuzz, column, value):
         notes = file["notes"][0]
         notes[column] = value
         file["notes"][0] = notes
-    with fuzz.limits("notes"), pytest.raises(ScoresepError, match="notes of Track00001 are impossible"):
+    with fuzz.limits("notes"), pytest.raises(ScoresepError, match="notes of Track00001"):
         Cache(cache_copy).notes(0)
 
 

@@ -18,7 +18,7 @@ import soundfile
 
 from scoresep import cli
 from scoresep.audio.loading import read_audio
-from scoresep.cache.prepare import prepare
+from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.cache.track import compile_track
@@ -28,6 +28,8 @@ from scoresep.errors import ScoresepError
 from scoresep.executor import Engine
 from scoresep.instruments import checked, choose, read_instruments
 from scoresep.score.parts import read_midi
+
+pytestmark = pytest.mark.robustness
 
 DAY = 86_400.0
 SETTINGS = CacheSettings(instruments=choose(["piano", "guitar", "bass", "drums"]))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scoresep.audio.spectrogram import istft, stft
-from scoresep.cache.prepare import prepare
+from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.slakh import open_slakh

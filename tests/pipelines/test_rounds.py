@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoresep.cache.check import check_cache
-from scoresep.cache.reader import Cache
+from scoresep.cache.reader import Cache, check_cache
 from scoresep.cache.schema import shard_datasets
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.nmf import FactoriseSettings, factorise, masks
@@ -25,7 +24,11 @@ def test_all_but_the_factors_stays(rounds, make, cache, tmp_path):
     rounds.next_cache(cache, make.checkpoint(tmp_path / "ckpt.pt", cache), tmp_path / "next.h5")
     found = Cache(tmp_path / "next.h5")
     assert found.digest != cache.digest and not check_cache(found)
-    assert (found.excluded, found.findings, found.leaks) == (cache.excluded, cache.findings, cache.leaks)
+    assert (found.excluded, found.findings, found.split_leakage) == (
+        cache.excluded,
+        cache.findings,
+        cache.split_leakage,
+    )
     for name, column in cache.tracks.columns.items():
         assert np.array_equal(found.tracks[name], column), name
     for row in range(len(cache.tracks)):

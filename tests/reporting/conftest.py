@@ -12,7 +12,7 @@ import pretty_midi
 import pytest
 import torch
 
-from scoresep.cache.prepare import prepare
+from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.base import Corpus, Track

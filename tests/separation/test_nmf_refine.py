@@ -30,7 +30,7 @@ from scoresep.separation.nmf_refine import (
     refined_blocks,
     widest,
 )
-from scoresep.separation.score_prior import ScoreGuide
+from scoresep.separation.score_prior import ScorePrior
 from scoresep.separation.separate import Options, separate_array
 
 GRID = Grid()
@@ -154,7 +154,7 @@ def parts_of(tunes: dict[str, Notes]) -> list[Part]:
 def test_a_score_counts_more_than_what_is_heard_but_not_alone(model: Model) -> None:
     heard = heard_at_random(3, 100)
     heard.frame[0, 40, 50], heard.frame[0, 41, 50] = 0.8, 0.4
-    guide = ScoreGuide(parts_of({"piano": [(1.0, 2.0, 60)]}), model.instruments, GRID)
+    guide = ScorePrior(parts_of({"piano": [(1.0, 2.0, 60)]}), model.instruments, GRID)
     notes = notes_of(heard, 20, model, guide)
     first = round(1.0 * GRID.frame_rate) - 20
     key = 60 - LOWEST_PITCH
@@ -172,7 +172,7 @@ def test_a_score_that_lacks_notes_is_helped_by_what_is_heard(
 ) -> None:
     model, mixture = constant_model(SHARES), sum(song.values())
     lacking = {name: [note for note in tune(name) if note[2] != TUNES[name][2]] for name in TUNES}
-    options = Options(guide=ScoreGuide(parts_of(lacking), model.instruments, GRID))
+    options = Options(guide=ScorePrior(parts_of(lacking), model.instruments, GRID))
     deaf, hearing = believing(constant_model(SHARES), {}), believing(constant_model(SHARES), TUNES)
     alone, helped = (separate_array(mixture, 16000, each, options) for each in (deaf, hearing))
     gains = [si_sdr(song[name], helped[name]) - si_sdr(song[name], alone[name]) for name in song]
@@ -187,7 +187,7 @@ def test_a_model_without_notes_needs_a_score(song: dict[str, np.ndarray]) -> Non
     mixture = sum(song.values())
     with pytest.raises(ScoresepError, match="knows no notes to refine by; give a score"):
         separate_array(mixture, 16000, model, Options(refine=True))
-    guide = ScoreGuide(parts_of({"piano": tune("piano"), "bass": tune("bass")}), model.instruments, GRID)
+    guide = ScorePrior(parts_of({"piano": tune("piano"), "bass": tune("bass")}), model.instruments, GRID)
     plain, stems = (separate_array(mixture, 16000, model, Options(guide=each)) for each in (None, guide))
     np.testing.assert_allclose(stems["guitar"], plain["guitar"], atol=1e-5)  # nobody knows its notes
     assert si_sdr(song["bass"], stems["bass"]) > si_sdr(song["bass"], plain["bass"]) + 3
@@ -218,7 +218,7 @@ def test_drums_keep_their_mask_unless_a_score_has_them() -> None:
     assert notes_of(heard, 0, model, None).told.tolist() == [True, False]
     np.testing.assert_array_equal(refined(heard, notes_of(heard, 0, model, None), model)[1], heard.masks[1])
     drums = part_from_notes([(0.5, 0.6, 38, 90)], program=0, is_drum=True)
-    guide = ScoreGuide([drums], model.instruments, GRID)
+    guide = ScorePrior([drums], model.instruments, GRID)
     assert notes_of(heard, 0, model, guide).told.tolist() == [True, True]
     assert not np.array_equal(refined(heard, notes_of(heard, 0, model, guide), model)[1], heard.masks[1])
 

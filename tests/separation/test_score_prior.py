@@ -11,7 +11,7 @@ from scoresep.grid import Grid
 from scoresep.instruments import choose
 from scoresep.score.parts import Part, part_from_notes
 from scoresep.score.piano_roll import rasterise
-from scoresep.separation.score_prior import ScoreGuide, read_guide
+from scoresep.separation.score_prior import ScorePrior, read_score_prior
 
 GRID = Grid()
 INSTRUMENTS = choose(["piano", "bass", "drums", "other"])
@@ -32,7 +32,7 @@ def score(seconds: float) -> list[Part]:
 @pytest.mark.parametrize("cuts", [[0, 1000], [0, 1, 50, 400, 700, 1000], list(range(0, 1001, 40))])
 def test_rolls_in_pieces_are_those_of_the_whole(cuts: Sequence[int]) -> None:
     parts = score(30.0)
-    guide = ScoreGuide(parts, INSTRUMENTS, GRID)
+    guide = ScorePrior(parts, INSTRUMENTS, GRID)
     pieces = [guide.rolls(a, b) for a, b in pairwise(cuts)]
     roll, onset = (np.concatenate(found, axis=2) for found in zip(*pieces, strict=True))
     for n, part in enumerate(parts):
@@ -44,7 +44,7 @@ def test_rolls_in_pieces_are_those_of_the_whole(cuts: Sequence[int]) -> None:
 
 
 def test_it_knows_what_it_does_not_hold() -> None:
-    guide = ScoreGuide(score(10.0)[:1], INSTRUMENTS, GRID)
+    guide = ScorePrior(score(10.0)[:1], INSTRUMENTS, GRID)
     assert guide.told == (True, False, False, False)
     assert guide.silent == ("bass", "drums")  # of what has no score none was expected
     roll, _ = guide.rolls(0, 50)
@@ -54,6 +54,6 @@ def test_it_knows_what_it_does_not_hold() -> None:
 def test_a_score_of_other_instruments(tmp_path: Path, make: type) -> None:
     make.midi(tmp_path / "flute.mid", [(0.0, 1.0, 60)], program=73)
     with pytest.raises(ScoresepError, match=r"flute\.mid has no part of piano, bass"):
-        read_guide(tmp_path / "flute.mid", choose(["piano", "bass"]), GRID)
+        read_score_prior(tmp_path / "flute.mid", choose(["piano", "bass"]), GRID)
     by_name = (replace(INSTRUMENTS[0], names=("par*",)), INSTRUMENTS[1])  # the track is called "part"
-    assert not read_guide(tmp_path / "flute.mid", by_name, GRID).empty
+    assert not read_score_prior(tmp_path / "flute.mid", by_name, GRID).empty

@@ -15,7 +15,7 @@ from scoresep.models.model import Model
 from scoresep.models.networks import Architecture
 from scoresep.models.tcn import TCNSettings
 from scoresep.score.parts import part_from_notes
-from scoresep.separation.score_prior import ScoreGuide
+from scoresep.separation.score_prior import ScorePrior
 from scoresep.separation.separate import RESIDUAL, Options, file_names, separate_array, separate_file
 from scoresep.separation.writing import choose_format
 
@@ -313,7 +313,7 @@ def test_a_score_changes_who_gets_what_but_not_the_sum(model: Model, make: type)
         part_from_notes([(0.0, 3.0, 67, 90)], program=33),
         part_from_notes([(9.0, 9.5, 60, 90)], program=25),  # the guitar is silent here
     ]
-    guide = ScoreGuide(parts, model.instruments, model.grid)
+    guide = ScorePrior(parts, model.instruments, model.grid)
     blind = separate_array(mixture, 16000, model)
     guided = separate_array(mixture, 16000, model, Options(guide=guide))
     np.testing.assert_allclose(stacked(guided).sum(axis=0), mixture, atol=1e-6)

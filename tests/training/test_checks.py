@@ -20,8 +20,7 @@ from scoresep.training.clip_dataset import ResidentClips, held_bytes
 from scoresep.training.distributed import Ranks
 from scoresep.training.log import RunLog
 from scoresep.training.run import stage_path, train
-from scoresep.training.stages import datasets
-from scoresep.training.supervision import stemmed_tracks
+from scoresep.training.stages import datasets, stemmed_tracks
 
 CPU = torch.device("cpu")
 NO_SEPARATOR = [

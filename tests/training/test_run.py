@@ -232,7 +232,7 @@ def test_thresholds_are_tuned_on_validation_scores(run, tmp_path, monkeypatch):
 def test_a_cache_without_validation_tracks_can_be_trained_on(run, corpus_copy, tmp_path):
     import shutil
 
-    from scoresep.cache.prepare import prepare
+    from scoresep.cache.build import prepare
     from scoresep.cache.schema import CacheSettings
     from scoresep.datasets.slakh import open_slakh
 

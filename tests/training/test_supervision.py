@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from scoresep.cache.prepare import prepare
+from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.pairs import open_pairs
@@ -24,7 +24,7 @@ from scoresep.models.checkpoint import load_checkpoint
 from scoresep.plots.evaluated_track import plot_track
 from scoresep.training.log import RunLog, read_log
 from scoresep.training.run import Stopped, stage_path, train
-from scoresep.training.supervision import SUPERVISIONS, stemmed_tracks
+from scoresep.training.stages import SUPERVISIONS, stemmed_tracks
 from scoresep.transcription.transcribe import transcribe_file
 
 CPU = torch.device("cpu")

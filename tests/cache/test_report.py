@@ -13,9 +13,9 @@ import pytest
 import soundfile
 import yaml
 
-from scoresep.cache.outcome import Outcome, Row, lines, rows, table_of, write_csv
-from scoresep.cache.prepare import prepare
+from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
+from scoresep.cache.report import Report, Row, problem_lines, rows, table_of, write_csv
 from scoresep.cache.schema import (
     NO_AUDIO,
     NO_GROUP,
@@ -26,13 +26,13 @@ from scoresep.cache.schema import (
 )
 from scoresep.cache.track import NO_KEY, ONE_NOTE, TOO_LATE
 from scoresep.datasets.slakh import open_slakh
-from scoresep.datasets.splits import Leak
-from scoresep.errors import ScoresepError
+from scoresep.datasets.splits import SplitLeakage, deduplicated
+from scoresep.errors import Failed
 from scoresep.executor import Engine
 from scoresep.instruments import choose
 
 SETTINGS = CacheSettings(tracks_per_shard=2)
-OUTCOME = Outcome(
+OUTCOME = Report(
     Path("cache.h5"),
     {"train": 2},
     (
@@ -44,7 +44,10 @@ OUTCOME = Outcome(
         StemFinding("Track00001", "S02", "octave", "sounds an octave lower : agreement 0.9"),
         StemFinding("Track00002", "", "metadata", "no audio for S03"),
     ),
-    (Leak("b", ("Track00001", "Track00003"), ("train", "test")), Leak("c", ("Track1", "Track2"), ("train", "test"))),
+    (
+        SplitLeakage("b", ("Track00001", "Track00003"), ("train", "test")),
+        SplitLeakage("c", ("Track1", "Track2"), ("train", "test")),
+    ),
     reused=0,
     shards=3,
 )
@@ -69,14 +72,14 @@ def test_rows_come_worst_first():
         Row("left out", "Track00006", "", "test", "", "été\N{MUSICAL SYMBOL G CLEF}"),
         Row("flagged", "Track00001", "S02", "", "octave", "sounds an octave lower : agreement 0.9"),
         Row("flagged", "Track00002", "", "", "metadata", "no audio for S03"),
-        Row("leak", "Track00001 Track00003", "", "train test", "", "b"),
-        Row("leak", "Track1 Track2", "", "train test", "", "c"),
+        Row("split leakage", "Track00001 Track00003", "", "train test", "", "b"),
+        Row("split leakage", "Track1 Track2", "", "train test", "", "c"),
         Row("omitted", "Track00004", "", "train", "", "same music (UUID a) as Track00007 in test"),
     ]
 
 
-def test_lines_say_the_same_and_sum_leaks_up():
-    assert lines(OUTCOME) == [
+def test_lines_say_the_same_and_sum_split_leakage_up():
+    assert problem_lines(OUTCOME) == [
         "2 compositions lie in several splits; --dedupe leaves copies out",
         'left out Track00005: S00.flac is truncated, "badly" : 1, 2',
         "left out Track00006: été\N{MUSICAL SYMBOL G CLEF}",
@@ -87,9 +90,9 @@ def test_lines_say_the_same_and_sum_leaks_up():
 
 
 def test_nothing_to_tell(tmp_path):
-    good = replace(OUTCOME, path=tmp_path / "a.b.h5", excluded=(), findings=(), leaks=())
+    good = replace(OUTCOME, path=tmp_path / "a.b.h5", excluded=(), findings=(), split_leakage=())
     write_csv(good)
-    assert lines(good) == [] and table(tmp_path / "a.b.report.csv") == []
+    assert problem_lines(good) == [] and table(tmp_path / "a.b.report.csv") == []
 
 
 def test_the_table_is_found_beside_the_index_and_read_back(tmp_path):
@@ -113,12 +116,13 @@ def odd_corpus(corpus_copy) -> Path:
     return corpus_copy
 
 
+@pytest.mark.integration
 def test_what_is_wrong_with_a_corpus_is_told_everywhere_alike(odd_corpus, tmp_path, scoresep):
     ended = scoresep(f"scoresep prepare slakh {odd_corpus} --out c.h5 --jobs 1")
     assert ended.returncode == 0 and ended.stderr == "", ended
     found = {row.track: row for row in faults(tmp_path / "c.report.csv")}
     assert list(found) == ["Track00002", "Track00003", "Track00004", "Track00005 Track00006"]
-    assert [row.what for row in found.values()] == ["left out"] * 3 + ["leak"]
+    assert [row.what for row in found.values()] == ["left out"] * 3 + ["split leakage"]
     assert found["Track00002"].detail == "stem S00 has audio but no MIDI file"
     assert found["Track00003"].detail.startswith("train/Track00003/stems/S01.flac ")
     assert "silent" in found["Track00004"].detail and found["Track00004"].split == "validation"
@@ -127,7 +131,7 @@ def test_what_is_wrong_with_a_corpus_is_told_everywhere_alike(odd_corpus, tmp_pa
     assert {item.track: item.reason for item in cache.excluded} == {
         track: found[track].detail for track in ("Track00002", "Track00003", "Track00004")
     }
-    assert [leak.tracks for leak in cache.leaks] == [("Track00005", "Track00006")]
+    assert [leak.tracks for leak in cache.split_leakage] == [("Track00005", "Track00006")]
     told = [line.strip() for line in ended.stdout.splitlines()]
     first = told.index("1 compositions lie in several splits; --dedupe leaves copies out")
     assert told[first + 1 : first + 4] == [f"left out {track}: {found[track].detail}" for track in list(found)[:3]]
@@ -135,23 +139,24 @@ def test_what_is_wrong_with_a_corpus_is_told_everywhere_alike(odd_corpus, tmp_pa
 
 
 def test_omitted_tracks_come_last_and_are_no_fault(odd_corpus, tmp_path):
-    outcome = prepare(open_slakh(odd_corpus, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1))
-    assert outcome.leaks == ()
+    outcome = prepare(deduplicated(open_slakh(odd_corpus)), tmp_path / "c.h5", SETTINGS, Engine(1))
+    assert outcome.split_leakage == ()
     assert [row.what for row in faults(outcome.table)] == ["left out"] * 3 + ["omitted"]
     assert faults(outcome.table)[-1].detail == "same music (UUID uuid-of-Track00005) as Track00005 in test"
 
 
-def test_strict_refuses_and_leaves_the_table_but_no_index(odd_corpus, tmp_path):
-    with pytest.raises(ScoresepError, match=r"3 tracks cannot be used \(--strict\), the first is Track00002: stem S00"):
-        prepare(open_slakh(odd_corpus, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1), strict=True)
+def test_strict_refuses_and_leaves_the_table_but_no_index(odd_corpus, tmp_path, refused):
+    with refused(Failed, tmp_path / "c.h5") as fault:
+        prepare(deduplicated(open_slakh(odd_corpus)), tmp_path / "c.h5", SETTINGS, Engine(1), strict=True)
+    assert "Track00002: stem S00" in fault.value.problem and "c.report.csv" in fault.value.remedy
     assert not (tmp_path / "c.h5").exists()
     assert [row.what for row in faults(tmp_path / "c.report.csv")] == ["left out"] * 3 + ["omitted"]
-    assert prepare(open_slakh(odd_corpus, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1)).reused == 3
+    assert prepare(deduplicated(open_slakh(odd_corpus)), tmp_path / "c.h5", SETTINGS, Engine(1)).reused == 3
 
 
 def test_strict_does_not_mind_what_is_wanted(corpus_copy, tmp_path):
     shutil.copytree(corpus_copy / "test" / "Track00005", corpus_copy / "train" / "Track00006")
-    outcome = prepare(open_slakh(corpus_copy, dedupe=True), tmp_path / "c.h5", SETTINGS, Engine(1), strict=True)
+    outcome = prepare(deduplicated(open_slakh(corpus_copy)), tmp_path / "c.h5", SETTINGS, Engine(1), strict=True)
     assert [item.track for item in outcome.excluded] == ["Track00006"] and (tmp_path / "c.h5").exists()
 
 
@@ -188,6 +193,7 @@ def counted(path: Path) -> set[tuple[str, str, str]]:
     return {(row.track, row.stem, row.detail) for row in table(path) if row.what == "not used"}
 
 
+@pytest.mark.integration
 def test_what_of_a_track_is_not_used_is_counted(tmp_path, make, scoresep):
     """Drums nobody chose, a stem without audio, a note no piano has, one struck twice, one after the end."""
     notes = [(0.5, 1.0, 60), (1.5, 2.0, 64)]

@@ -1,4 +1,4 @@
-"""What a preparation made, left out and found odd: as lines for a terminal and as a table."""
+"""What a preparation made, left out and found odd: as lines for a terminal and as a CSV table."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scoresep.cache.schema import Excluded, StemFinding, Unused
-from scoresep.datasets.splits import Leak
+from scoresep.datasets.splits import SplitLeakage
 from scoresep.files import write_rows
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Report:
     """What a preparation made.
 
     Attributes:
@@ -21,7 +21,7 @@ class Outcome:
         tracks: usable tracks per split.
         excluded: the others.
         findings: oddities of usable tracks.
-        leaks: compositions that lie in several splits.
+        split_leakage: compositions that lie in several splits.
         reused: shards that were there already.
         shards: shards in all, or in the part.
         unused: what of usable tracks is not in the cache.
@@ -31,7 +31,7 @@ class Outcome:
     tracks: dict[str, int]
     excluded: tuple[Excluded, ...]
     findings: tuple[StemFinding, ...]
-    leaks: tuple[Leak, ...]
+    split_leakage: tuple[SplitLeakage, ...]
     reused: int
     shards: int
     unused: tuple[Unused, ...] = ()
@@ -51,9 +51,9 @@ class Row(NamedTuple):
     """One line of the table.
 
     Attributes:
-        what: `left out` (something is wrong with the track), `omitted` (somebody wants it so), `flagged` (a stem
-            contradicts its score, or the metadata is odd), `leak` (the same music in several splits) or `not used`
-            (something of a track that is there).
+        what: `left out` (something is wrong with the track), `omitted` (by choice), `flagged` (a stem contradicts its
+            score, or the metadata is odd), `split leakage` (the same music in several splits) or `not used` (something
+            of a track that is there).
         track, stem, split: what it is about; '' where it does not apply.
         kind: of a flag, such as `octave`.
         detail: in words.
@@ -67,42 +67,43 @@ class Row(NamedTuple):
     detail: str
 
 
-def rows(outcome: Outcome) -> list[Row]:
-    """All that is to be told, what is worst first."""
-    bad = [item for item in outcome.excluded if not item.deliberate]
-    wanted = [item for item in outcome.excluded if item.deliberate]
+def rows(report: Report) -> list[Row]:
+    """The table, the worst first."""
+    bad = [item for item in report.excluded if not item.deliberate]
+    wanted = [item for item in report.excluded if item.deliberate]
     return [
         *(Row("left out", item.track, "", item.split, "", item.reason) for item in bad),
-        *(Row("flagged", item.track, item.stem, "", item.kind, item.detail) for item in outcome.findings),
-        *(Row("leak", " ".join(leak.tracks), "", " ".join(leak.splits), "", leak.uuid) for leak in outcome.leaks),
+        *(Row("flagged", item.track, item.stem, "", item.kind, item.detail) for item in report.findings),
+        *(
+            Row("split leakage", " ".join(item.tracks), "", " ".join(item.splits), "", item.uuid)
+            for item in report.split_leakage
+        ),
         *(Row("omitted", item.track, "", item.split, "", item.reason) for item in wanted),
-        *(Row("not used", item.track, item.stems, "", "", f"{item.count} {item.reason}") for item in outcome.unused),
+        *(Row("not used", item.track, item.stems, "", "", f"{item.count} {item.reason}") for item in report.unused),
     ]
 
 
-def unused_lines(outcome: Outcome) -> list[str]:
+def unused_lines(report: Report) -> list[str]:
     """What of usable tracks is not in the cache: a line a reason, the most first."""
     counts, tracks = Counter[str](), Counter[str]()
-    for item in outcome.unused:
+    for item in report.unused:
         counts[item.reason] += item.count
         tracks[item.reason] += 1
     order = sorted(counts, key=lambda reason: (-counts[reason], reason))
     return [f"not used: {counts[reason]:,} {reason} (in {tracks[reason]:,} tracks)" for reason in order]
 
 
-def lines(outcome: Outcome) -> list[str]:
-    """What is wrong, odd or omitted as lines; leaks as one. The rest is in `unused_lines`."""
-    found = []
-    for row in rows(outcome):
-        if row.what in ("left out", "omitted"):
-            found.append(f"{row.what} {row.track}: {row.detail}")
-        elif row.what == "flagged":
-            found.append(f"flagged {' '.join(filter(None, (row.track, row.stem)))}: {row.detail}")
-    if outcome.leaks:
-        found.insert(0, f"{len(outcome.leaks)} compositions lie in several splits; --dedupe leaves copies out")
-    return found
+def problem_lines(report: Report) -> list[str]:
+    """What is wrong, odd or omitted as lines; split leakage as one. The rest is in `unused_lines`."""
+    lines = []
+    if report.split_leakage:
+        lines.append(f"{len(report.split_leakage)} compositions lie in several splits; --dedupe leaves copies out")
+    for row in rows(report):
+        if row.what in ("left out", "omitted", "flagged"):
+            lines.append(f"{row.what} {' '.join(filter(None, (row.track, row.stem)))}: {row.detail}")
+    return lines
 
 
-def write_csv(outcome: Outcome) -> None:
+def write_csv(report: Report) -> None:
     """Write the table beside the index."""
-    write_rows(outcome.table, Row._fields, rows(outcome))
+    write_rows(report.table, Row._fields, rows(report))

@@ -18,12 +18,14 @@ import pytest
 
 from scoresep import __version__
 from scoresep import executor as engine
-from scoresep.cache.prepare import prepare
+from scoresep.cache.build import prepare
 from scoresep.cache.schema import CacheSettings
 from scoresep.cli.prepare import read_part
 from scoresep.datasets.slakh import open_slakh
-from scoresep.errors import ScoresepError
+from scoresep.errors import Failed, InvalidValue, Unavailable, WrongVersion
 from scoresep.executor import Engine
+
+pytestmark = pytest.mark.integration
 
 SETTINGS = CacheSettings(tracks_per_shard=2)
 
@@ -124,11 +126,11 @@ def test_the_workers_of_the_cluster_do_the_work(cluster):
 @pytest.mark.parametrize(
     ("where", "remedy"), [("processes", "with fewer --jobs"), ("Dask", "with more memory for each")]
 )
-def test_a_worker_that_dies_is_told_in_one_line(where, remedy, request):
+def test_a_worker_that_dies_is_told_in_one_line(where, remedy, request, refused):
     workers = Engine(2) if where == "processes" else Engine(scheduler=request.getfixturevalue("cluster"))
-    with pytest.raises(ScoresepError, match=r"a worker process died.* what was finished is kept.*") as fault:
+    with refused(Failed) as fault:
         list(workers.map(die_at_three, range(20)))
-    assert str(fault.value).endswith(remedy) and "\n" not in str(fault.value)
+    assert remedy in fault.value.remedy
     assert sorted(workers.map(double, range(3))) == [0, 2, 4], "there are new workers"
 
 
@@ -148,28 +150,26 @@ def test_the_command_line_on_a_cluster(cluster, corpus, tmp_path, scoresep, asse
     assert_same(tmp_path / "cache.h5", tmp_path / "alone.h5")
 
 
-def test_no_scheduler(monkeypatch):
+def test_no_scheduler(monkeypatch, refused):
     monkeypatch.setattr(engine, "ANSWER", 1.0)
     with socket.socket() as taken:  # bound, but nobody listens
         taken.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(ScoresepError, match=f"no Dask scheduler answers at {address} .*; start `dask scheduler`"):
+        with refused(Unavailable) as fault:
             list(Engine(scheduler=address).map(double, range(3)))
+        assert address in fault.value.problem
 
 
 @pytest.mark.parametrize("address", ["nonsense", "odd://here:1", "tcp://:"])
-def test_an_address_that_is_none(address):
-    with pytest.raises(ScoresepError, match=f"no Dask scheduler answers at {address}") as fault:
+def test_an_address_that_is_none(address, refused):
+    with refused(Unavailable) as fault:
         list(Engine(scheduler=address).map(double, range(3)))
-    assert "\n" not in str(fault.value)
+    assert address in fault.value.problem
 
 
-def test_a_scheduler_without_workers(monkeypatch):
+def test_a_scheduler_without_workers(monkeypatch, refused):
     monkeypatch.setattr(engine, "ANSWER", 1.0)
-    with (
-        local_cluster(0) as empty,
-        pytest.raises(ScoresepError, match=f"at {empty.scheduler_address} has no worker; start `dask worker tcp://"),
-    ):
+    with local_cluster(0) as empty, refused(Unavailable):
         list(Engine(scheduler=empty.scheduler_address).map(double, range(3)))
 
 
@@ -203,32 +203,34 @@ def started(tmp_path) -> Iterator[Callable[..., tuple[str, subprocess.Popen[byte
         process.wait()
 
 
-def test_a_scheduler_that_goes_away(started, capfd):
+def test_a_scheduler_that_goes_away(started, capfd, refused):
     address, scheduler = started()
     results = Engine(scheduler=address).map(time.sleep, [0.05] * 200)
     assert next(results) is None
     scheduler.kill()
-    with pytest.raises(ScoresepError, match=f"the Dask scheduler at {address} went away; what was finished is kept"):
+    with refused(Failed):
         list(results)
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_cluster_without_scoresep(started, tmp_path):
+def test_a_cluster_without_scoresep(started, tmp_path, refused):
     (tmp_path / "scoresep.py").write_text("raise ImportError('it is not installed')")
     address, _ = started(PYTHONPATH=str(tmp_path))
-    with pytest.raises(ScoresepError, match=f"the Dask cluster at {address} cannot load scoresep .*not installed"):
+    with refused(Unavailable) as fault:
         list(Engine(scheduler=address).map(double, range(3)))
+    assert "not installed" in fault.value.problem
 
 
-def test_a_cluster_with_another_version(cluster, monkeypatch):
+def test_a_cluster_with_another_version(cluster, monkeypatch, refused):
     monkeypatch.setattr(engine, "__version__", "99.0")
-    with pytest.raises(ScoresepError, match=rf"has scoresep {__version__}, this is 99\.0; install one version"):
+    with refused(WrongVersion) as fault:
         list(Engine(scheduler=cluster).map(double, range(3)))
+    assert __version__ in fault.value.problem and "99.0" in fault.value.problem
 
 
-def test_without_dask(monkeypatch):
+def test_without_dask(monkeypatch, refused):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ScoresepError, match=r"--scheduler needs Dask; pip install distributed"):
+    with refused(Unavailable):
         list(Engine(scheduler="tcp://127.0.0.1:8786").map(double, range(3)))
 
 
@@ -275,6 +277,6 @@ def test_parts_at_the_same_time(tmp_path, make, assert_same):
 
 
 @pytest.mark.parametrize("part", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3", "1/3/5"])
-def test_parts_that_are_none(part):
-    with pytest.raises(ScoresepError, match=f"--part '{part}' is not K/N with K from 1 to N, such as 3/16"):
+def test_parts_that_are_none(part, refused):
+    with refused(InvalidValue):
         read_part(part)
