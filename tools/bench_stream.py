@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scoresep.cache.reader import Cache  # before torch, whose threads it tells how to wait
+from scoresep.losses.batch import DATASETS, Crop
 
 # isort: split
 import torch
@@ -29,7 +30,7 @@ from scoresep.cache.track import compile_track
 from scoresep.datasets.slakh import open_slakh
 from scoresep.grid import Grid
 from scoresep.machine import choose_device, keep_freed_memory
-from scoresep.training.clip_dataset import DATASETS, Crop, ShardClips
+from scoresep.training.clip_dataset import ShardClips
 from scoresep.training.loader import ClipOrder, Mover, Source, open_source
 
 ROUNDS = 9

@@ -221,6 +221,18 @@ def teacher_loss(mixture: Tensor, separated: Tensor, parts: Tensor) -> Tensor:
     return plain_stem_error(separated, shares(parts) * mixture.unsqueeze(1)) / _whole(mixture)
 
 
+@torch.no_grad()
+def teacher_magnitudes(template: Tensor, activation: Tensor) -> Tensor:
+    """What the teacher takes the instruments' magnitudes for: its factors multiplied, float32 (B, N, F, T).
+
+    Args:
+        template: float32 (B, N, U, F), U templates an instrument.
+        activation: float32 (B, N, U, T).
+    """
+    with torch.autocast(template.device.type, enabled=False):
+        return template.transpose(2, 3) @ activation
+
+
 def shares(parts: Tensor) -> Tensor:
     """Ratio masks of magnitudes (B, N, F, T), of sum 1 over N; where there is next to nothing, all share equally."""
     total = parts.sum(1, keepdim=True)

@@ -21,16 +21,9 @@ from scoresep.cache.plain import plain_dataset
 from scoresep.cache.reader import SHARD_REMEDY, Cache, existing_shard, open_shard, shard_faults
 from scoresep.cache.schema import DATASET_SPAN, FACTORS, shard_datasets
 from scoresep.errors import ScoresepError
+from scoresep.losses.batch import DATASETS, STEMS, TEACHER, Crop
 from scoresep.training.clip_reader import DONE, LACKING, Layout, Pieces, Span
-from scoresep.training.teacher import TEACHER, Excerpt, Rows, collate, excerpt
-
-Crop = tuple[int, int]
-"""A clip's track row and first frame."""
-
-DATASETS = ("magnitude", "roll", "onset", "harmonic")
-"""What supervision by scores reads, all with one row a frame; never audio, never stems."""
-STEMS = "stems"
-"""What supervision by stems reads besides: one row a sample."""
+from scoresep.training.teacher import Excerpt, Rows, collate, excerpt
 
 
 def span_of(cache: Cache, name: str) -> Span:

@@ -15,8 +15,10 @@ from scoresep.losses.table import LOSSES
 from scoresep.models.base import MASKS, Settings
 from scoresep.models.networks import Architecture
 from scoresep.models.tcn import TCNSettings
-from scoresep.training.precision import PRECISIONS
-from scoresep.training.supervision import SUPERVISIONS, refused
+from scoresep.training.stages import SUPERVISIONS
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""What the networks' products are computed in (`trainer.choose_precision`)."""
 
 Weights = dict[str, float]
 """Weights of a player's losses (`terms.LOSSES`) by name; 0 is off."""
@@ -69,7 +71,7 @@ class DataConfig:
 
     Attributes:
         clip_frames: T of a training clip.
-        batch: clips a step.
+        batch_size: clips a step.
         workers: threads that read and unpack clips beside the steps; 0 does it in between them.
         validation_clips: clips of the validation split that are looked at, at most.
         transpose: training clips are transposed by up to so many semitones either way.
@@ -77,7 +79,7 @@ class DataConfig:
     """
 
     clip_frames: int = 320
-    batch: int = 16
+    batch_size: int = 16
     workers: int = 4
     validation_clips: int = 256
     transpose: int = 3
@@ -178,7 +180,7 @@ class Config:
         """What decides the memory of a run, and the most of it: some hundred times what the `paper` config takes."""
         data = self.data
         return {
-            "data.batch times clip_frames": (data.batch * data.clip_frames, 2**20),
+            "data.batch_size times clip_frames": (data.batch_size * data.clip_frames, 2**20),
             "data.validation_clips": (data.validation_clips, 2**20),
             "data.workers": (data.workers, 2**10),
         }
@@ -186,7 +188,7 @@ class Config:
     def _refused(self, number: int) -> Iterable[str]:
         """Losses of a stage that have a weight and no meaning under the supervision."""
         for player, weights in self.stages[number].weights.items() if self.supervision in SUPERVISIONS else ():
-            for loss in refused(self.supervision, player):
+            for loss in SUPERVISIONS[self.supervision].meaningless(player):
                 if weights[loss]:
                     name = f"stage{number}.{player}.{loss}"
                     yield f"{name} has no meaning with supervision '{self.supervision}', set it to 0"

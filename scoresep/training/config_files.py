@@ -16,7 +16,7 @@ from scoresep.instruments import nearest
 from scoresep.models.base import Settings
 from scoresep.models.networks import ROLES, name_of, network_called
 from scoresep.training.config import Config, Weights
-from scoresep.training.supervision import SUPERVISIONS, refused
+from scoresep.training.stages import SUPERVISIONS
 
 RENAMED = {"trunk": "network"}
 """Settings of older configs, and what they are called now."""
@@ -116,8 +116,8 @@ def starting_point(supervision: Any) -> Config:
         separator = stage.separator | (row.weights if any(stage.separator.values()) else {})
         changes[f"stage{number}"] = dataclasses.replace(
             stage,
-            separator=without(separator, refused(supervision, "separator")),
-            transcriptor=without(stage.transcriptor, refused(supervision, "transcriptor")),
+            separator=without(separator, row.meaningless("separator")),
+            transcriptor=without(stage.transcriptor, row.meaningless("transcriptor")),
         )
     return dataclasses.replace(config, supervision=supervision, **changes)
 
@@ -131,7 +131,7 @@ def assign(values: dict[str, Any], assignment: str) -> None:
     """Apply 'stage2.separator.clip_mixture=0.5' to nested values in place."""
     path, equals, literal = assignment.partition("=")
     if not equals or not path.strip():
-        raise ScoresepError(f"--set '{assignment}' is not of the form key=value, such as data.batch=16")
+        raise ScoresepError(f"--set '{assignment}' is not of the form key=value, such as data.batch_size=16")
     try:
         value = tomllib.loads(f"value = {literal}")["value"]
     except (ValueError, RecursionError):

@@ -11,10 +11,11 @@ from torch import Tensor
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import DATASET_SPAN, FACTORS
 from scoresep.errors import ScoresepError
+from scoresep.losses.batch import DATASETS, STEMS, TEACHER, Crop
 from scoresep.machine import sent
-from scoresep.training.clip_dataset import DATASETS, STEMS, Crop, ShardClips, about, apart, span_of
+from scoresep.training.clip_dataset import ShardClips, about, apart, span_of
 from scoresep.training.clip_reader import copy_clips
-from scoresep.training.teacher import TEACHER, Excerpt, collate, excerpt
+from scoresep.training.teacher import Excerpt, collate, excerpt
 
 
 class ResidentClips:

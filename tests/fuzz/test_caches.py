@@ -15,8 +15,8 @@ from scoresep.cache.check import check_cache
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import DATASET_SPAN
 from scoresep.errors import ScoresepError
+from scoresep.losses.batch import TEACHER
 from scoresep.training.clip_dataset import ShardClips
-from scoresep.training.teacher import TEACHER
 
 ENDLESS = 10**12
 SECRET = b"root:x:0:0:root:/root:/bin/bash\n" * 4000

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from scoresep.cache.reader import Cache
-from scoresep.training.clip_dataset import Crop, ShardClips
-from scoresep.training.loader import Batch, Mover
+from scoresep.losses.batch import Batch, Crop
+from scoresep.training.clip_dataset import ShardClips
+from scoresep.training.loader import Mover
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.training.clip_dataset import DATASETS, STEMS, ShardClips
+from scoresep.losses.batch import DATASETS, STEMS
+from scoresep.training.clip_dataset import ShardClips
 from scoresep.training.clip_reader import Layout, Span, copy_clips
 from scoresep.training.in_memory import ResidentClips, places
 

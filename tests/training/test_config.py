@@ -13,8 +13,8 @@ from scoresep.training.config_files import load_config
 
 
 def test_all_faults_of_a_config_are_reported_together():
-    with pytest.raises(ScoresepError, match=r"mask 'x' is unknown.*batch is 0.*gradient_clip"):
-        load_config("mini", ["mask=x", "data.batch=0", "gradient_clip=-1"])
+    with pytest.raises(ScoresepError, match=r"mask .x. is unknown.*batch_size is 0.*gradient_clip"):
+        load_config("mini", ["mask=x", "data.batch_size=0", "gradient_clip=-1"])
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

@@ -32,8 +32,8 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
 @pytest.mark.parametrize(
     ("assignment", "read", "value"),
     [
-        ("data.batch=5", lambda r: r.data.batch, 5),
-        (" data.batch = 5", lambda r: r.data.batch, 5),
+        ("data.batch_size=5", lambda r: r.data.batch_size, 5),
+        (" data.batch_size = 5", lambda r: r.data.batch_size, 5),
         ("stage1.learning_rate=1", lambda r: r.stage1.learning_rate, 1.0),
         ("stage3.separator.adversarial_mixture=0", lambda r: r.stage3.separator["adversarial_mixture"], 0.0),
         ("share_trunk=false", lambda r: r.share_trunk, False),
@@ -54,7 +54,7 @@ def test_the_last_setting_wins():
     ("assignment", "message"),
     [
         ("sed=1", "unknown setting 'sed'; did you mean 'seed'"),
-        ("data.bath=1", r"unknown setting 'data\.bath'; did you mean 'batch'"),
+        ("data.batchsize=1", r"unknown setting 'data\.batchsize'; did you mean 'batch_size'"),
         ("stage2.separator.harmonic=1", r"unknown setting 'stage2\.separator\.harmonic'"),
         ("seed", "'seed' is not of the form key=value"),
         ("=3", "'=3' is not of the form key=value"),
@@ -74,7 +74,7 @@ def test_the_last_setting_wins():
         ("stage1.steps=-1", "stage1 needs steps >= 0"),
         ("stage1.keep=first", r"stage1\.keep is 'first'"),
         ("mask=softmx", "mask 'softmx' is unknown; did you mean 'softmax'"),
-        ("data.batch=0", "batch is 0, too small"),
+        ("data.batch_size=0", "batch_size is 0, too small"),
         ("network.channels=0", "channels is 0, too small"),
         ("gradient_clip=0", "gradient_clip must be positive"),
         ("weight_decay=-1", "weight_decay"),
@@ -103,7 +103,7 @@ def test_a_setting_below_a_value_of_the_file_is_refused():
         (b"seed = ", r"r\.toml is not valid TOML"),
         (b"seed = 1\nseed = 2", r"r\.toml is not valid TOML"),
         (b"# caf\xe9\nseed = 1", r"r\.toml is not valid TOML"),
-        (b"[data]\nbatchs = 3", r"unknown setting 'data\.batchs'; did you mean 'batch'"),
+        (b"[data]\nbatchs = 3", r"unknown setting 'data\.batchs'; did you mean 'batch_size'"),
         (b"data = 3", "setting 'data' is a table"),
         (b"seed = '3'", "must be of type int, not '3'"),
     ],
@@ -129,8 +129,12 @@ def test_a_config_changes_its_base(tmp_path):
     (tmp_path / "rows" / "row.toml").write_text(
         'base = "../base.toml"\n[stage2.separator]\nstem = 0\nharmonic_mixture = 0\n'
     )
-    config = load_config(str(tmp_path / "rows" / "row.toml"), ["data.batch=5"])
-    assert (config.stage2.steps, config.data.batch, config.architecture) == (7, 5, load_config("mini").architecture)
+    config = load_config(str(tmp_path / "rows" / "row.toml"), ["data.batch_size=5"])
+    assert (config.stage2.steps, config.data.batch_size, config.architecture) == (
+        7,
+        5,
+        load_config("mini").architecture,
+    )
     assert (config.stage2.separator["clip_mixture"], config.stage2.separator["harmonic_mixture"]) == (3.0, 0.0)
 
 
