@@ -189,11 +189,14 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 def upgraded(content: dict[str, Any]) -> dict[str, Any]:
     """The content of a checkpoint of an older version as this one has it.
 
-    Version 3 called a config a recipe; version 2 had one trunk for both networks.
+    Version 3 called a config a recipe and its batch size `batch`; version 2 had one trunk for both networks.
     """
     if content["version"] == VERSION:
         return content
     model, config = dict(content["model"]), dict(content["recipe"])
+    if "data" in config:
+        data = dict(config["data"])
+        config["data"] = {"batch_size" if name == "batch" else name: value for name, value in data.items()}
     if content["version"] == 2:
         trunk = {"network": "tcn", **model.pop("trunk")}
         model["architecture"] = dict.fromkeys(ROLES, trunk)

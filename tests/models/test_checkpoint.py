@@ -23,6 +23,7 @@ from scoresep.models.checkpoint import (
     load_newest,
     previous,
     save_checkpoint,
+    upgraded,
 )
 from scoresep.models.model import Model
 from scoresep.models.networks import Architecture
@@ -213,3 +214,8 @@ def test_the_one_before_serves_where_the_newest_is_missing(tmp_path, checkpoint)
     assert load_newest(path, said.append) is None and said == []
     save_checkpoint(previous(path), checkpoint)
     assert load_newest(path, said.append).steps == 17 and "a.pt is missing" in said[0]
+
+
+def test_an_older_config_has_todays_names():
+    old = {"version": 3, "model": {}, "recipe": {"seed": 1, "data": {"batch": 4, "workers": 2}}}
+    assert upgraded(old)["config"] == {"seed": 1, "data": {"batch_size": 4, "workers": 2}}
