@@ -103,7 +103,7 @@ class StepContext:
         """T_j(S_i), frame logits (B, N track, N instrument, P, T)."""
         tracks = self.separated
         rolls: Rolls = self.model.transcriptor(tracks.flatten(0, 1))
-        return rolls.frame.unflatten(0, tracks.shape[:2])
+        return rolls.frame.reshape(*tracks.shape[:2], *rolls.frame.shape[1:])
 
     @cached_property
     def crossed(self) -> tuple[Tensor, Tensor]:

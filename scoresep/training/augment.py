@@ -72,11 +72,12 @@ def transpose(batch: Batch, semitones: Tensor, pitched: Sequence[bool], gains: T
 
     def stretch_last(template: Tensor) -> Tensor:
         """(B, ..., F) -> the same."""
-        return sum(
+        low, high = (
             template.gather(-1, aligned(near[..., k], template.ndim).expand_as(template))
             * aligned(weights[..., k], template.ndim)
             for k in range(2)
         )
+        return low + high
 
     nearest, inside = sent(source.round().long().clamp(max=bins - 1), device), sent(inside, device)
     return replace(

@@ -70,8 +70,7 @@ class World:
             return clips
         everything = clips.new_zeros((len(clips) * self.size, *clips.shape[1:]))
         everything[self.share(len(everything))] = clips
-        gathered: Tensor = all_reduce(everything)
-        return gathered
+        return summed(everything)
 
     def from_first(self, make: Callable[[], Result]) -> Result:
         """What `make` returns on the first process, on all of them; its exception, on all of them."""
@@ -96,7 +95,7 @@ class World:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         distributed.all_reduce(flat)
-        means = (flat / self.size).split([gradient.numel() for gradient in gradients])
+        means = torch.split(flat / self.size, [gradient.numel() for gradient in gradients])
         for gradient, mean in zip(gradients, means, strict=True):
             gradient.copy_(mean.view_as(gradient))
 
@@ -108,7 +107,7 @@ class World:
     def share_statistics(self, network: nn.Module) -> None:
         """Let the network's batch normalisation, in place, see the clips of all processes."""
         if self.size > 1 and next(network.parameters()).is_cuda:
-            nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]  # of torch
         elif self.size > 1:
             for module in network.modules():
                 if type(module) is nn.BatchNorm1d:
@@ -116,6 +115,12 @@ class World:
 
 
 ALONE = World()
+
+
+def summed(values: Tensor) -> Tensor:
+    """The sum of a tensor over all processes, through which gradients are summed as well."""
+    total: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]  # of torch
+    return total
 
 
 class SyncBatchNormCPU(nn.BatchNorm1d):
@@ -126,11 +131,12 @@ class SyncBatchNormCPU(nn.BatchNorm1d):
         if not self.training:
             return super().forward(x)
         values, count = x.float(), distributed.get_world_size() * x.shape[0] * x.shape[2]
-        mean = all_reduce(values.sum((0, 2))) / count
+        mean = summed(values.sum((0, 2))) / count
         centred = values - mean[:, None]
-        variance = all_reduce(centred.square().sum((0, 2))) / count
+        variance = summed(centred.square().sum((0, 2))) / count
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
         with torch.no_grad():
-            self.num_batches_tracked += 1
+            self.get_buffer("num_batches_tracked").add_(1)
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
         scale = self.weight * torch.rsqrt(variance + self.eps)

@@ -1,13 +1,13 @@
 """Clips on their way to the networks: which, in what order, read ahead, moved, unpacked.
 The order of clips is a function of seed and step alone, so a run that goes on after a stop sees the clips it would
 have seen, whoever reads them. Magnitudes, rolls, onsets, harmonic masks and the teacher's factors are read where a loss
-looks at them; stems only where a supervision by stems (`training.supervision`) names their tracks.
+looks at them; stems only where a supervision by stems (`training.stages`) names their tracks.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from functools import lru_cache
@@ -38,7 +38,7 @@ PLACES = tuple(2**k for k in range(8))
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Source = Callable[[Sequence[Crop]], dict[str, Tensor]]
-"""Clips as stored: `shards.ShardClips` or `resident.ResidentClips`."""
+"""Clips as stored: `ShardClips` or `ResidentClips`."""
 
 
 class ClipOrder:
@@ -160,7 +160,7 @@ def stream(
     readers: int,
     device: torch.device,
     source: Source | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """The clips of `batches` in order, on `device`, read and unpacked ahead by `readers` threads.
 
     Args:
@@ -181,7 +181,7 @@ def stream(
             yield mover.take(batch, ready)
 
 
-def ahead(jobs: Iterable[Job], work: Callable[[Job], Result], readers: int) -> Iterator[Result]:
+def ahead(jobs: Iterable[Job], work: Callable[[Job], Result], readers: int) -> Generator[Result]:
     """`work` of every job, in order; `readers` threads work ahead of what is taken, 0 works when asked.
 
     A fault in `work` is raised where its result would have been taken. Close the iterator to end the threads early.

@@ -86,8 +86,8 @@ class RunLog:
         if self.folder is None:
             return
         with writing(self.folder), ExitStack() as stack:
-            for written in (self._board, *self._files.values()):
-                stack.callback(written.close)
+            for close in (self._board.close, *(file.close for file in self._files.values())):
+                stack.callback(close)
 
 
 def read_log(folder: Path, name: str = LOG_NAME) -> list[dict[str, Any]]:

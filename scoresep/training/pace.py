@@ -168,7 +168,7 @@ def trial(run: Run, number: int, seconds: float) -> Cost:
         trainer.train()
         warm = times[WARM_STEPS]
         step = (times[-1] - warm) / (len(times) - 1 - WARM_STEPS)
-        validations = [timed(lambda: (trainer.validate(), trainer.save(complete=False))) for _ in range(2)]
+        validations = [timed(trainer.validate) + timed(lambda: trainer.save(complete=False)) for _ in range(2)]
         end = timed(lambda: trainer.save(complete=True)) + run.world.from_first(lambda: tuning_seconds(trainer))
         log.close()
     return Cost(max(0.0, warm - times[0] - WARM_STEPS * step), step, validations[-1], end)

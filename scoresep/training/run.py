@@ -131,7 +131,7 @@ class Run:
             return None
         if found.cache_digest != self.cache.digest:
             raise Mismatch(f"trained on another cache ({found.cache})", file=path, remedy="give another --run")
-        if changed := difference(*(kind_of_networks(each, stage) for each in (found.model, self.config))):
+        if changed := difference(kind_of_networks(found.model, stage), kind_of_networks(self.config, stage)):
             raise Mismatch(f"holds networks of another kind: {changed}", file=path, remedy="give another --run")
         if is_last or not found.complete:
             asked = deciding_settings(self.config.to_dict(), stage)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,7 +139,7 @@ class Trainer:
         for name, network in self.model.networks.items():
             network.train(self.stage.statistics and name in self.stage.trains)
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Generator[Batch]:
         """The clips of the steps that are left, this process's share of each."""
         data = self.config.data
         order = ClipOrder(
@@ -149,7 +149,7 @@ class Trainer:
         crops = (order.crops(step)[own] for step in range(self.step, self.settings.steps))
         return self.read_clips("train", crops, self.resident)
 
-    def read_clips(self, split: str, crops: Iterable[Sequence[Crop]], resident: str = "") -> Iterator[Batch]:
+    def read_clips(self, split: str, crops: Iterable[Sequence[Crop]], resident: str = "") -> Generator[Batch]:
         """Batches of clips of a split, with what the stage's losses look at."""
         config, device = self.config, self.model.device
         frames = config.data.clip_frames
@@ -379,7 +379,7 @@ def copied(values: list[Tensor]) -> list[Tensor]:
     copies = [torch.empty_like(value) for value in values]
     for kind in {value.dtype for value in values}:
         pairs = [(copy, value) for copy, value in zip(copies, values, strict=True) if value.dtype == kind]
-        torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
+        torch._foreach_copy_([copy for copy, _ in pairs], [value for _, value in pairs])
     return copies
 
 
