@@ -46,7 +46,7 @@ class StageConfig:
 
     Attributes:
         steps: optimiser steps.
-        learning_rate: its peak, held between a warm-up and a fall to zero (`trainer.schedule`).
+        learning_rate: its peak, held between a warm-up and a fall to zero (`stages.schedule`).
         transcriptor, separator: loss weights of the networks that the stage trains; losses not named are off.
         keep: which weights the stage ends with: `last`, or `best` by the validation loss (never by stems).
         objective: what the adversarial losses measure (`losses.formulas.OBJECTIVES`).

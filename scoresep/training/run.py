@@ -100,14 +100,14 @@ class Run:
         recorded = self.config if self.minutes is None else recorded_steps(self)
         self.config = recorded or self.config
         stages = {number: self.find_stage(STAGES[number]) for number in range(1, self.last + 1)}
-        missing = [number for number, found in stages.items() if not (found and found.complete)]
+        missing = [number for number, checkpoint in stages.items() if not (checkpoint and checkpoint.complete)]
         self.check(missing)
         if missing and recorded is None:
             self.config = measured_steps(self, missing)
         before: Checkpoint | None = None
         with stop_signals() as stop_wanted:
-            for number, found in stages.items():
-                before = self.train_stage(STAGES[number], found, before, stop_wanted)
+            for number, checkpoint in stages.items():
+                before = self.train_stage(STAGES[number], checkpoint, before, stop_wanted)
         assert before is not None
         self.world.from_first(lambda: copy_checkpoint(stage_path(self.folder, self.last), self.out))
         return before
@@ -126,19 +126,19 @@ class Run:
         path, is_last = stage_path(self.folder, stage.number), stage.number == self.last
         if self.force and is_last:
             return None
-        found = self.world.from_first(lambda: load_newest(path, self.log.note))
-        if found is None:
+        checkpoint = self.world.from_first(lambda: load_newest(path, self.log.note))
+        if checkpoint is None:
             return None
-        if found.cache_digest != self.cache.digest:
-            raise Mismatch(f"trained on another cache ({found.cache})", file=path, remedy="give another --run")
-        if changed := difference(kind_of_networks(found.model, stage), kind_of_networks(self.config, stage)):
+        if checkpoint.cache_digest != self.cache.digest:
+            raise Mismatch(f"trained on another cache ({checkpoint.cache})", file=path, remedy="give another --run")
+        if changed := difference(kind_of_networks(checkpoint.model, stage), kind_of_networks(self.config, stage)):
             raise Mismatch(f"holds networks of another kind: {changed}", file=path, remedy="give another --run")
-        if is_last or not found.complete:
+        if is_last or not checkpoint.complete:
             asked = deciding_settings(self.config.to_dict(), stage)
-            if changed := difference(deciding_settings(found.config, stage), asked):
+            if changed := difference(deciding_settings(checkpoint.config, stage), asked):
                 remedy = "give another --run, or --force" if is_last else "give another --run, or delete this file"
                 raise Mismatch(f"trained with other settings: {changed}", file=path, remedy=remedy)
-        return found
+        return checkpoint
 
     def check(self, missing: list[int]) -> None:
         """Refuse what would end the training of these stages, or keep its result from being written."""
@@ -153,7 +153,7 @@ class Run:
             self.log.note(line)
 
     def train_stage(
-        self, stage: Stage, found: Checkpoint | None, before: Checkpoint | None, stop_wanted: Callable[[], bool]
+        self, stage: Stage, checkpoint: Checkpoint | None, before: Checkpoint | None, stop_wanted: Callable[[], bool]
     ) -> Checkpoint:
         """The finished checkpoint of a stage, trained unless it is there, from that of the stage before.
 
@@ -162,31 +162,31 @@ class Run:
             Stopped: the user interrupted.
         """
         path, parent = stage_path(self.folder, stage.number), identity(before.model) if before else ""
-        if found and found.parent != parent:
+        if checkpoint and checkpoint.parent != parent:
             raise Mismatch("began from another stage before it", file=path, remedy="delete it, or give another --run")
-        if found and found.complete:
+        if checkpoint and checkpoint.complete:
             self.log.note(f"stage {stage.number}: {path} is there")
-            return found
+            return checkpoint
         if stage.number < self.last:
             self.log.note(f"stage {stage.number}: {path} is missing or not finished, so it is trained first")
-        trainer = self.make_trainer(stage, path, found, before)
+        trainer = self.make_trainer(stage, path, checkpoint, before)
         trainer.parent, trainer.stop_wanted = parent, stop_wanted
         if not trainer.train():
             raise Stopped(f"stopped after {trainer.step} of {trainer.settings.steps} steps of stage {stage.number}")
         return self.world.from_first(trainer.finish)
 
     def make_trainer(
-        self, stage: Stage, path: Path, found: Checkpoint | None = None, before: Checkpoint | None = None
+        self, stage: Stage, path: Path, checkpoint: Checkpoint | None = None, before: Checkpoint | None = None
     ) -> Trainer:
-        """A trainer that goes on from `found`, else starts from the stage before, else from fresh weights."""
-        if found is None:
+        """A trainer that goes on from `checkpoint`, else starts from the stage before, else from fresh weights."""
+        if checkpoint is None:
             self.world.from_first(lambda: previous(path).unlink(missing_ok=True))  # of a replaced training
-        model = found.model if found else starting_model(stage, before, self.cache, self.config)
+        model = checkpoint.model if checkpoint else starting_model(stage, before, self.cache, self.config)
         trainer = Trainer(
             stage, self.config, model.to(self.device), self.cache, path, self.log, self.world, self.resident
         )
-        if found:
-            trainer.resume(found)
+        if checkpoint:
+            trainer.resume(checkpoint)
             self.log.note(f"stage {stage.number}: goes on after step {trainer.step}")
         self.log.rewind(stage.number, trainer.step)
         return trainer

@@ -45,6 +45,9 @@ STAGES: dict[int, Stage] = {
     )
 }
 
+WARM_UP = 0.05
+"""Share of a stage's steps in which the learning rate rises from zero."""
+
 SCORE = frozenset({"critic", "keys", "frames"})
 """What a score gives through a transcriptor as the critic: which keys sound, and who plays in which frame."""
 
@@ -91,6 +94,14 @@ SUPERVISIONS: dict[str, Supervision] = {
     "semi": Supervision(SCORE | {"stems"}, weights={"stem": 5.0}, stems="some"),
 }
 """By name, as a config's `supervision` names them."""
+
+
+def schedule(step: int, steps: int) -> float:
+    """Factor of the learning rate at `step`: a linear warm-up, one, a linear fall to zero over the last third."""
+    warm = max(1, round(WARM_UP * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return min(1.0, 3 * (steps - step) / max(1, steps - warm))
 
 
 def stage_losses(stage: Stage, weights: Mapping[str, Mapping[str, float]]) -> list[Loss]:

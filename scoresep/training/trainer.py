@@ -32,15 +32,13 @@ from scoresep.training.config import Config, StageConfig
 from scoresep.training.distributed import ALONE, World
 from scoresep.training.loader import ClipOrder, open_source, stream
 from scoresep.training.log import RunLog
-from scoresep.training.stages import Stage, stage_losses, stemmed_tracks
+from scoresep.training.stages import Stage, schedule, stage_losses, stemmed_tracks
 from scoresep.transcription.thresholds import tune_thresholds
 
 LOG_EVERY = 10
 """Steps between two records of the training losses."""
 VARIATION, EXCHANGE = 0, 1
 """What a step draws at random: variations of its clips, and which clips' tracks make up X~."""
-WARM_UP = 0.05
-"""Share of a stage's steps in which the learning rate rises from zero."""
 
 
 @dataclass(eq=False)
@@ -381,14 +379,6 @@ def copied(values: list[Tensor]) -> list[Tensor]:
         pairs = [(copy, value) for copy, value in zip(copies, values, strict=True) if value.dtype == kind]
         torch._foreach_copy_([copy for copy, _ in pairs], [value for _, value in pairs])
     return copies
-
-
-def schedule(step: int, steps: int) -> float:
-    """Factor of the learning rate at `step`: a linear warm-up, one, a linear fall to zero over the last third."""
-    warm = max(1, round(WARM_UP * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return min(1.0, 3 * (steps - step) / max(1, steps - warm))
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:

@@ -30,7 +30,7 @@ NO_SEPARATOR = [
 
 
 @pytest.fixture
-def refused(cache: Cache, make: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+def refusal(cache: Cache, make: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """A function that asks for stage 3, must be refused before any step, and returns what was said."""
 
     def never(session: object) -> bool:
@@ -51,13 +51,13 @@ def refused(cache: Cache, make: type, tmp_path: Path, monkeypatch: pytest.Monkey
     return go
 
 
-def test_a_batch_too_small_for_the_last_stage(refused: Callable[..., str]) -> None:
-    said = refused("data.batch_size=2")
+def test_a_batch_too_small_for_the_last_stage(refusal: Callable[..., str]) -> None:
+    said = refusal("data.batch_size=2")
     assert re.search(r"data\.batch_size is 2, and stage3\..*adversarial_mixture .* each of 3 instruments: raise", said)
 
 
-def test_all_faults_of_a_config_are_said_together(refused: Callable[..., str]) -> None:
-    said = refused(
+def test_all_faults_of_a_config_are_said_together(refusal: Callable[..., str]) -> None:
+    said = refusal(
         "data.batch_size=2", *NO_SEPARATOR, "stage2.separator.transcription=0", "stage1.transcriptor.score=0"
     )
     assert "data.batch_size is 2" in said and "stage3.separator has no loss" in said
@@ -84,46 +84,46 @@ def test_clips_of_all_processes_count(cache: Cache, make: type) -> None:
         check_stages(cache, [1, 2, 3], make.config("data.batch_size=2"), World(0, 4))
 
 
-def test_what_a_supervision_learns_from_is_asked_for_first(refused: Callable[..., str], cache: Cache) -> None:
-    assert "stems_fraction" in refused("supervision=semi", "stems_fraction=0.01")
+def test_what_a_supervision_learns_from_is_asked_for_first(refusal: Callable[..., str], cache: Cache) -> None:
+    assert "stems_fraction" in refusal("supervision=semi", "stems_fraction=0.01")
 
 
-def test_places_that_cannot_take_the_checkpoint(refused: Callable[..., str], tmp_path: Path, cache: Cache) -> None:
+def test_places_that_cannot_take_the_checkpoint(refusal: Callable[..., str], tmp_path: Path, cache: Cache) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "song.wav").write_bytes(b"RIFF and more")
-    assert "folder" in refused(out=tmp_path / "folder")
-    assert "no checkpoint; give another --out" in refused(out=tmp_path / "song.wav")
-    assert "no checkpoint; give another --out" in refused(out=cache.path)
-    assert "song.wav is a file" in refused(out=tmp_path / "song.wav" / "ckpt.pt")
-    assert "earlier stage" in refused(out=stage_path(tmp_path / "run", 2))
+    assert "folder" in refusal(out=tmp_path / "folder")
+    assert "no checkpoint; give another --out" in refusal(out=tmp_path / "song.wav")
+    assert "no checkpoint; give another --out" in refusal(out=cache.path)
+    assert "song.wav is a file" in refusal(out=tmp_path / "song.wav" / "ckpt.pt")
+    assert "earlier stage" in refusal(out=stage_path(tmp_path / "run", 2))
     assert (tmp_path / "song.wav").read_bytes() == b"RIFF and more"
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files, even root's")
-def test_a_folder_that_takes_no_files(refused: Callable[..., str]) -> None:
-    assert "/proc/ckpt.pt" in refused(out=Path("/proc/ckpt.pt"))
+def test_a_folder_that_takes_no_files(refusal: Callable[..., str]) -> None:
+    assert "/proc/ckpt.pt" in refusal(out=Path("/proc/ckpt.pt"))
 
 
 def test_checkpoints_of_later_stages_that_do_not_fit(
-    refused: Callable[..., str], make: type, cache: Cache, cache_copy: Path, tmp_path: Path
+    refusal: Callable[..., str], make: type, cache: Cache, cache_copy: Path, tmp_path: Path
 ) -> None:
     make.checkpoint(stage_path(tmp_path / "run", 3), cache)
-    assert "stage3.pt: trained with other settings" in refused()
-    assert "stage3.pt: holds networks of another kind: mask" in refused("mask=sigmoid")
+    assert "stage3.pt: trained with other settings" in refusal()
+    assert "stage3.pt: holds networks of another kind: mask" in refusal("mask=sigmoid")
     with h5py.File(cache_copy, "a") as file:
         file.attrs["digest"] = "another"
-    assert "stage3.pt: trained on another cache" in refused(data=Cache(cache_copy))
+    assert "stage3.pt: trained on another cache" in refusal(data=Cache(cache_copy))
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_shards_that_lack_what_a_later_stage_reads(refused: Callable[..., str], cache_copy: Path, split: str) -> None:
+def test_shards_that_lack_what_a_later_stage_reads(refusal: Callable[..., str], cache_copy: Path, split: str) -> None:
     cache = Cache(cache_copy)
     shard = cache.shard_path(int(cache.tracks["shard"][cache.rows(split)[0]]))
     with h5py.File(shard, "a") as file:
         del file["harmonic"]
-    assert re.search(rf"{shard.name} .*harmonic.*prepare again", refused(data=Cache(cache_copy)))
+    assert re.search(rf"{shard.name} .*harmonic.*prepare again", refusal(data=Cache(cache_copy)))
     shard.unlink()
-    assert shard.name in refused(data=Cache(cache_copy))
+    assert shard.name in refusal(data=Cache(cache_copy))
 
 
 @pytest.mark.parametrize("settings", [(), ("supervision=semi", "stems_fraction=0.4"), ("supervision=score+teacher",)])
@@ -138,11 +138,11 @@ def test_the_memory_of_resident_tracks_is_what_they_take(cache: Cache, make: typ
 
 
 def test_more_resident_tracks_than_memory(
-    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, cache: Cache, make: type
+    refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, cache: Cache, make: type
 ) -> None:
     check_resident(cache, [1, 2, 3], make.config(), CPU)
     monkeypatch.setattr(checks, "memory", lambda device: 1000)
-    assert "leave --resident out" in refused(resident="host")
+    assert "leave --resident out" in refusal(resident="host")
 
 
 def test_nothing_to_validate_on_is_said(cache: Cache, make: type) -> None:

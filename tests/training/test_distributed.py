@@ -22,6 +22,8 @@ from scoresep.training.log import RunLog, read_log
 from scoresep.training.stages import STAGES
 from scoresep.training.trainer import Trainer
 
+pytestmark = pytest.mark.integration
+
 EXACT = (
     "data.batch_size=6",
     "data.transpose=0",

@@ -18,6 +18,8 @@ from scoresep.training.run import Run, stage_path
 from scoresep.training.stages import STAGES
 from scoresep.training.trainer import Trainer
 
+pytestmark = pytest.mark.integration
+
 COSTS = {1: Cost(5.0, 0.01, 1.0, 20.0), 2: Cost(1.0, 0.05, 2.0, 1.0), 3: Cost(1.0, 0.2, 3.0, 10.0)}
 
 

@@ -24,6 +24,8 @@ from scoresep.training.log import LOG_NAME, RunLog
 from scoresep.training.run import Run, stage_path
 from scoresep.training.trainer import Trainer
 
+pytestmark = pytest.mark.robustness
+
 TINY = ("network.channels=8", "network.hidden=16", "network.blocks=2", "data.clip_frames=32", "data.batch_size=4")
 CONFIG = ("stage1.keep=best", "validate_every=2", "stage1.steps=5", "stage2.steps=5", "stage3.steps=5")
 

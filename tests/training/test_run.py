@@ -20,6 +20,8 @@ from scoresep.training.run import Run, Stopped, default_config, stage_path, stop
 from scoresep.training.trainer import Trainer
 from scoresep.transcription.thresholds import Tuned
 
+pytestmark = pytest.mark.integration
+
 CPU = torch.device("cpu")
 STAGE = {number: f"stage {number}" for number in (1, 2, 3)}
 

@@ -28,6 +28,8 @@ from scoresep.training.stages import SUPERVISIONS, stemmed_tracks
 from scoresep.training.trainer import Trainer
 from scoresep.transcription.transcribe import transcribe_file
 
+pytestmark = pytest.mark.integration
+
 CPU = torch.device("cpu")
 STEPS = ("stage1.steps=2", "stage2.steps=2", "stage3.steps=2", "stems_fraction=0.4")
 

@@ -14,8 +14,8 @@ from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
 from scoresep.training import trainer as trainer_module
 from scoresep.training.log import TIMING_NAME, RunLog, read_log
-from scoresep.training.stages import STAGES
-from scoresep.training.trainer import Trainer, autocast, choose_precision, schedule
+from scoresep.training.stages import STAGES, schedule
+from scoresep.training.trainer import Trainer, autocast, choose_precision
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
