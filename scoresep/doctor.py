@@ -85,9 +85,9 @@ def versions() -> Finding:
 
 def processor() -> Finding:
     """Cores, and whether they multiply bfloat16."""
-    from scoresep.training.precision import cpu_multiplies_bfloat16
+    from scoresep.machine import multiplies_bfloat16
 
-    speed = "multiplies bfloat16" if cpu_multiplies_bfloat16() else "no bfloat16, training uses float32"
+    speed = "multiplies bfloat16" if multiplies_bfloat16() else "no bfloat16, training uses float32"
     return Finding("CPU", "good", f"{available_cores()} of {os.cpu_count()} cores may be used; {speed}")
 
 

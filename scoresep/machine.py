@@ -114,3 +114,11 @@ def choose_device(name: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, ImportError) as fault:
         raise Unavailable(f"device '{name}' is not available", remedy="use auto or cpu") from fault
     return device
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions for bfloat16 products (AVX512-BF16 or AMX), as far as torch can tell."""
+    import torch
+
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older ones cannot tell
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -17,7 +17,7 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
-from scoresep.errors import ScoresepError, first_line
+from scoresep.errors import AlreadyExists, InvalidValue, ScoresepError, first_line
 
 Row = TypeVar("Row")
 
@@ -55,6 +55,21 @@ class Registry(UserDict[str, Row]):
                 raise fault_of(point, f"has a name that {other} uses; rename one of the two")
             known[point.name] = point
         return known
+
+    def register(self, name: str, row: Row) -> None:
+        """Add a row from Python; a module that a config names in `plugins` does so when it is imported.
+
+        Raises:
+            AlreadyExists: the name is taken.
+            InvalidValue: the name is no identifier, or the row of another class.
+        """
+        if not name.isidentifier() or not isinstance(row, self._kind):
+            raise InvalidValue(
+                f"'{name}' is no row of {self._group}: its name is no identifier, or it is no {self._kind.__name__}",
+                remedy="correct the plugin",
+            )
+        if name in self._reserved or self.data.setdefault(name, row) is not row:
+            raise AlreadyExists(f"{self._group} has another row '{name}'", remedy="rename one of them")
 
     def describe(self) -> dict[str, str]:
         """Rows from outside by name, with package and version."""

@@ -127,7 +127,7 @@ OPTIONS = {
 
 TINY = (
     "--set network.channels=8 --set network.hidden=16 --set network.blocks=2 --set network.repeats=1 "
-    "--set data.clip_frames=32 --set data.batch=4"
+    "--set data.clip_frames=32 --set data.batch_size=4"
 )
 
 
@@ -184,12 +184,12 @@ def trained(prepared, tmp_path_factory, make) -> Path:
     """A checkpoint of stage 3 on the cache."""
     from scoresep.cache.reader import Cache
     from scoresep.training.log import RunLog
-    from scoresep.training.run import train
+    from scoresep.training.run import Run
 
     folder = tmp_path_factory.mktemp("trained")
     log = RunLog(folder / "run")
     config = make.config("stage1.steps=2", "stage2.steps=2", "stage3.steps=2")
-    train(Cache(prepared), 3, config, torch.device("cpu"), folder / "run", folder / "ckpt.pt", log, False)
+    Run(Cache(prepared), config, folder / "run", folder / "ckpt.pt", log).train()
     log.close()
     return folder / "ckpt.pt"
 
@@ -478,13 +478,12 @@ def test_a_cache_without_a_training_split(command, corpus_copy):
     [
         ("--config none.toml", ["none.toml does not exist", "mini, paper, taught"]),
         ("--config minni", ["unknown config 'minni'; did you mean 'mini'"]),
-        ("--config bad.toml", ["bad.toml is not valid TOML"]),
-        ("--set trunk.channels=8", ["unknown setting 'trunk'; it is called 'network' now"]),
+        ("--config bad.toml", ["bad.toml: not valid TOML"]),
         ("--set network.network=[1]", ["unknown network '[1]'", "tcn"]),
-        ("--set data.bach=3", ["unknown setting 'data.bach'; did you mean 'batch'"]),
-        ("--set data.batch=many", ["'data.batch' must be of type int, not 'many'"]),
+        ("--set data.batchsize=3", ["unknown setting 'data.batchsize'; did you mean 'batch_size'"]),
+        ("--set data.batch_size=many", ["data.batch_size must be of type int, not 'many'"]),
         ("--set seed", ["--set 'seed' is not of the form key=value"]),
-        ("--set stage1.transcriptor.score=-1", ["stage1 has a negative loss weight"]),
+        ("--set stage1.transcriptor.score=-1", ["stage1.transcriptor.score is -1.0"]),
         ("--steps many", ["--steps 'many' is neither a number nor three by comma"]),
         ("--steps 1,2", ["--steps '1,2' is neither"]),
         ("--steps=-5", ["--steps '-5' is neither"]),

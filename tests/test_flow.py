@@ -8,7 +8,6 @@ from pathlib import Path
 import pretty_midi
 import pytest
 import soundfile
-import torch
 
 from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
@@ -20,7 +19,7 @@ from scoresep.evaluation.terminal import result_tables
 from scoresep.executor import Engine
 from scoresep.instruments import choose
 from scoresep.training.log import RunLog
-from scoresep.training.run import train
+from scoresep.training.run import Run
 
 BAND = ("piano", "bass", "drums", "other")
 
@@ -30,7 +29,7 @@ def trained(cache: Cache, folder: Path, make) -> Evaluation:
     log = RunLog(folder / "run")
     frames = "stage2.separator.frame_mixture=1"
     config = make.config(frames, "data.transpose=2", "stage1.steps=2", "stage2.steps=2", "stage3.steps=2")
-    train(cache, 3, config, torch.device("cpu"), folder / "run", folder / "ckpt.pt", log, force=False)
+    Run(cache, config, folder / "run", folder / "ckpt.pt", log).train()
     log.close()
     losses = (folder / "run" / "log.jsonl").read_text()
     assert "frame_mixture" in losses and "NaN" not in losses

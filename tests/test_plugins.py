@@ -19,7 +19,7 @@ POINTS = "".join(
     for group, entries in tomllib.loads(BLOCKS["pyproject.toml"])["project"]["entry-points"].items()
     for name, value in entries.items()
 )
-TINY = ("transcriptor.channels=8", "transcriptor.hidden=16", "data.clip_frames=32", "data.batch=4")
+TINY = ("transcriptor.channels=8", "transcriptor.hidden=16", "data.clip_frames=32", "data.batch_size=4")
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_the_parts_of_preparing_are_functions_of_ours():
 
 @pytest.mark.parametrize("supervision", ["score", "teacher"])
 def test_steps_are_timed(tmp_path, cache, supervision):
-    small = "network.channels=8 network.hidden=8 network.blocks=1 data.batch=4 data.clip_frames=16"
+    small = "network.channels=8 network.hidden=8 network.blocks=1 data.batch_size=4 data.clip_frames=16"
     settings = " ".join(f"--set {setting}" for setting in (*small.split(), f"supervision={supervision}"))
     ended = run(tmp_path, f"bench_train.py {cache.path} --stages 1,2 --rounds 1 --steps 10 --threads 1 {settings}")
     assert ended.returncode == 0, ended.stderr

@@ -29,7 +29,7 @@ def main() -> None:
     torch.set_num_threads(options.parse_args().threads)
     for name in ("mini", "paper"):
         config = load_config(name)
-        x = torch.randn(config.data.batch, config.separator.hidden, config.data.clip_frames, requires_grad=True)
+        x = torch.randn(config.data.batch_size, config.separator.hidden, config.data.clip_frames, requires_grad=True)
         for dilation in (2**b for b in range(config.separator.blocks)):
             ours = DepthwiseConv(config.separator.hidden, dilation)
             ratio = compare(partial(plain, x, ours), partial(ours, x))

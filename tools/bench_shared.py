@@ -146,8 +146,7 @@ def time_steps(path: Path, config_name: str, number: int, steps: int) -> None:
     from scoresep.training.config_files import load_config
     from scoresep.training.log import RunLog
     from scoresep.training.stages import STAGES
-    from scoresep.training.state import Session
-    from scoresep.training.trainer import train_stage
+    from scoresep.training.trainer import Trainer
 
     settings = [f"stage{number}.steps={WARM_UP + steps}", "validate_every=1000000", "data.validation_clips=0"]
     cache, config = Cache(path), load_config(config_name, settings)
@@ -164,7 +163,7 @@ def time_steps(path: Path, config_name: str, number: int, steps: int) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         log = RunLog(Path(folder), after)
-        train_stage(Session(STAGES[number], config, model, cache, Path(folder) / "stage.pt", log))
+        Trainer(STAGES[number], config, model, cache, Path(folder) / "stage.pt", log).train()
         log.close()
 
 

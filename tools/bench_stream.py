@@ -27,8 +27,9 @@ from turns import synchronise
 
 from scoresep.cache.track import compile_track
 from scoresep.datasets.slakh import open_slakh
+from scoresep.losses.batch import DATASETS, Crop
 from scoresep.machine import choose_device, keep_freed_memory
-from scoresep.training.clip_dataset import DATASETS, Crop, ShardClips
+from scoresep.training.clip_dataset import ShardClips
 from scoresep.training.loader import ClipOrder, Source, open_source, stream
 
 ROUNDS = 9

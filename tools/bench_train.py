@@ -29,11 +29,8 @@ from scoresep.machine import choose_device, keep_freed_memory
 from scoresep.models.model import Model
 from scoresep.training.config_files import load_config
 from scoresep.training.log import TIMING_NAME, RunLog, read_log
-from scoresep.training.precision import autocast
-from scoresep.training.stages import STAGES, enter, only
-from scoresep.training.state import Session
-from scoresep.training.timing import PARTS
-from scoresep.training.trainer import train_stage
+from scoresep.training.stages import STAGES
+from scoresep.training.trainer import Trainer, autocast, training_only
 
 
 def main() -> None:
@@ -66,16 +63,16 @@ def main() -> None:
         model = Model(cache.grid, cache.instruments, config.architecture, config.mask).to(device)
         with tempfile.TemporaryDirectory() as folder:
             log = RunLog(Path(folder))
-            session = Session(STAGES[number], config, model, cache, Path(folder) / "s.pt", log, resident=given.resident)
-            print(f"stage {number}, {session.precision}: {words(compare(session, log, given.steps))}", flush=True)
+            trainer = Trainer(STAGES[number], config, model, cache, Path(folder) / "s.pt", log, resident=given.resident)
+            print(f"stage {number}, {trainer.precision}: {words(compare(trainer, log, given.steps))}", flush=True)
             log.close()
     print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
-def compare(session: Session, log: RunLog, steps: int) -> dict[str, float]:
-    """Steps and bare passes in turn, so many a round: `step`, `bare` and the parts, ms, their `ratio`, the share of
-    `waiting`, and on a GPU the most memory, `GiB`."""
-    bare, device = bare_step(session), session.model.device
+def compare(trainer: Trainer, log: RunLog, steps: int) -> dict[str, float]:
+    """Steps and bare passes in turn, so many a round: `step` and `bare`, ms, their `ratio`, the share of `waiting`, and
+    on a GPU the most memory, `GiB`."""
+    bare, device = bare_step(trainer), trainer.model.device
     times: dict[str, list[float]] = {"step": [], "bare": []}
     began = [time.perf_counter()]
 
@@ -90,22 +87,19 @@ def compare(session: Session, log: RunLog, steps: int) -> dict[str, float]:
     log.progress = after
     measure(bare, device, 1)
     began[0] = time.perf_counter()
-    train_stage(session)
+    trainer.train()
     step, plain = (1000 * min(times[which]) for which in ("step", "bare"))
     entries = read_log(log.folder, TIMING_NAME)
-    parts = entries[2:] or entries  # the first steps compile and warm up
-    middle = {name: statistics.median(entry[name] for entry in parts) for name in parts[0]}
+    waiting = statistics.median(entry["waiting"] for entry in entries[2:] or entries)  # the first steps warm up
     memory = {"GiB": torch.cuda.max_memory_allocated(device) / 2**30} if device.type == "cuda" else {}
-    shares = {f"ms/{name}": middle[f"ms/{name}"] for name in PARTS}
-    return {"step": step, "bare": plain, "ratio": step / plain, "waiting": middle["waiting"], **memory, **shares}
+    return {"step": step, "bare": plain, "ratio": step / plain, "waiting": waiting, **memory}
 
 
-def words(found: dict[str, float]) -> str:
-    """What `compare` found, in a line."""
-    detail = ", ".join(f"{name[3:]} {value:.1f}" for name, value in found.items() if name.startswith("ms/"))
-    memory = f", {found['GiB']:.1f} GiB" if "GiB" in found else ""
-    times = f"step {found['step']:.1f}, bare {found['bare']:.1f}, ratio {found['ratio']:.2f}"
-    return f"{times}; {detail}; waiting {found['waiting']:.1%}{memory}"
+def words(figures: dict[str, float]) -> str:
+    """What `compare` returns, in a line."""
+    memory = f", {figures['GiB']:.1f} GiB" if "GiB" in figures else ""
+    times = f"step {figures['step']:.1f}, bare {figures['bare']:.1f}, ratio {figures['ratio']:.2f}"
+    return f"{times}; waiting {figures['waiting']:.1%}{memory}"
 
 
 def measure(work: Callable[[], None], device: torch.device, calls: int) -> float:
@@ -117,15 +111,16 @@ def measure(work: Callable[[], None], device: torch.device, calls: int) -> float
     return (time.perf_counter() - began) / calls
 
 
-def bare_step(session: Session) -> Callable[[], None]:
-    """The networks' part of a step of the session's stage, on random tensors, with a network of the same kind."""
-    config, cache, stage, device = session.config, session.cache, session.stage, session.model.device
+def bare_step(trainer: Trainer) -> Callable[[], None]:
+    """The networks' part of a step of the trainer's stage, on random tensors, with a network of the same kind."""
+    config, cache, stage, device = trainer.config, trainer.cache, trainer.stage, trainer.model.device
     data = config.data
     model = Model(cache.grid, cache.instruments, config.architecture, config.mask).to(device)
-    enter(stage, model)
+    for name, network in model.networks.items():
+        network.train(stage.statistics and name in stage.trains)
     count = len(model.instruments)
-    mixture = torch.rand(data.batch, cache.grid.bins, data.clip_frames, device=device)
-    losses = {name: set(player.weights) for name, player in session.players.items()}
+    mixture = torch.rand(data.batch_size, cache.grid.bins, data.clip_frames, device=device)
+    losses = {name: set(weights) for name, weights in trainer.weights.items()}
 
     def transcribe(*inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
         frames = [model.transcriptor(magnitude).frame for magnitude in inputs]
@@ -133,10 +128,10 @@ def bare_step(session: Session) -> Callable[[], None]:
 
     def work() -> None:
         tracks: Tensor | None = None
-        for name in stage.players:
-            with only(model, name) as network:
-                with autocast(device, session.precision):
-                    separates = name == "separator" or "separator" in stage.players
+        for name in stage.trains:
+            with training_only(model, name) as network:
+                with autocast(device, trainer.precision):
+                    separates = name == "separator" or "separator" in stage.trains
                     if separates and tracks is None:
                         tracks = model.separator(mixture).flatten(0, 1)
                     inputs = [mixture] if losses[name] & {"score", "onset"} else []

@@ -76,8 +76,8 @@ def copies(where: Any) -> Figure:
     return {f"{name}, GB/s": 1e-9 * 2**28 * (2 if name == "within it" else 1) / s for name, s in times.items()}
 
 
-def session(given: argparse.Namespace, number: int, folder: Path, *settings: str, resident: str = "") -> Any:
-    """A session of a stage of the config with fresh weights on the small cache."""
+def trainer(given: argparse.Namespace, number: int, folder: Path, *settings: str, resident: str = "") -> Any:
+    """A trainer of a stage of the config with fresh weights on the small cache."""
     import torch
 
     from scoresep.cache.reader import Cache
@@ -86,7 +86,7 @@ def session(given: argparse.Namespace, number: int, folder: Path, *settings: str
     from scoresep.training.config_files import load_config
     from scoresep.training.log import RunLog
     from scoresep.training.stages import STAGES
-    from scoresep.training.state import Session
+    from scoresep.training.trainer import Trainer
 
     cache, where, size = Cache(given.work / SMALL_CACHE), choose_device(given.device), given.size
     steps = f"stage{number}.steps={size.rounds * size.steps}"
@@ -96,7 +96,7 @@ def session(given: argparse.Namespace, number: int, folder: Path, *settings: str
     torch.manual_seed(0)
     model = Model(cache.grid, cache.instruments, config.architecture, config.mask).to(where)
     log = RunLog(folder)
-    return Session(STAGES[number], config, model, cache, folder / "stage.pt", log, resident=resident)
+    return Trainer(STAGES[number], config, model, cache, folder / "stage.pt", log, resident=resident)
 
 
 def peaks(given: argparse.Namespace) -> dict[str, float]:
@@ -128,7 +128,7 @@ def timed_steps(
 
     torch.backends.cudnn.benchmark = benchmark
     folder = given.work / f"steps-{number}-{precision}-{resident}-{benchmark}"
-    made = session(given, number, folder, f"precision={precision}", resident=resident)
+    made = trainer(given, number, folder, f"precision={precision}", resident=resident)
     forget_peak(given)
     try:
         found = compare(made, made.log, given.size.steps)
@@ -185,10 +185,10 @@ def bare_network(given: argparse.Namespace, change: Callable[[Any, Any], Any]) -
     import torch
     from bench_train import measure
 
-    made = session(given, 1, given.work / "compiled", f"precision={given.size.precisions[0]}")
+    made = trainer(given, 1, given.work / "compiled", f"precision={given.size.precisions[0]}")
     made.log.close()
     data, where, network = made.config.data, made.model.device, made.model.transcriptor.train()
-    x = torch.rand(data.batch, made.cache.grid.bins, data.clip_frames, device=where)
+    x = torch.rand(data.batch_size, made.cache.grid.bins, data.clip_frames, device=where)
     rounded = made.precision == "bfloat16"
 
     def narrow() -> torch.autocast:
@@ -222,7 +222,7 @@ def stream(findings: Findings, given: argparse.Namespace) -> None:
     data = load_config(CONFIG, given.size.settings).data
 
     def timed() -> Figure:
-        order = ClipOrder(cache, "train", data.clip_frames, data.batch, seed=0)
+        order = ClipOrder(cache, "train", data.clip_frames, data.batch_size, seed=0)
         chosen = [order.crops(step) for step in range(order.steps_per_epoch)]
         frames = sum(length for _, length in order.lengths)
         return passes(cache, chosen, frames, data.clip_frames, choose_device(given.device), rounds=3)

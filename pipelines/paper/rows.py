@@ -16,7 +16,7 @@ from scoresep.files import existing_file, write_text
 from scoresep.instruments import nearest
 from scoresep.training.config import Config
 from scoresep.training.config_files import load_config, read_values, shipped_configs
-from scoresep.training.run import relevant
+from scoresep.training.run import deciding_settings
 from scoresep.training.stages import STAGES
 
 BASE = "base.toml"
@@ -92,6 +92,6 @@ def stage_folder(out: Path, cache: Cache, config: Config, number: int) -> Path:
 
     Its name follows from the data and all settings that decide on the stage and on those before it.
     """
-    deciding = [relevant(config.to_dict(), STAGES[earlier]) for earlier in range(1, number + 1)]
+    deciding = [deciding_settings(config.to_dict(), STAGES[earlier]) for earlier in range(1, number + 1)]
     text = json.dumps([cache.digest, deciding], sort_keys=True)
     return out / "stages" / f"{number}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

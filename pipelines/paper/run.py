@@ -27,7 +27,7 @@ from scoresep.machine import choose_device, keep_freed_memory, use_threads
 from scoresep.training.checks import check_stages
 from scoresep.training.config import Config
 from scoresep.training.log import RunLog
-from scoresep.training.run import Stopped, default_config, publish, stage_path, train
+from scoresep.training.run import Run, Stopped, copy_checkpoint, default_config, stage_path
 
 if TYPE_CHECKING:
     import torch
@@ -112,12 +112,21 @@ def train_row(options: argparse.Namespace, cache: Cache, last: int, config: Conf
         for earlier in range(1, number):
             target = stage_path(folder, earlier)
             if not target.exists():
-                publish(stage_path(folders[earlier], earlier), target)
+                copy_checkpoint(stage_path(folders[earlier], earlier), target)
         with meter("steps") as progress:
             show = lambda title, done, total, losses: progress(title, done, total, losses_line(losses))  # noqa: E731
             log = RunLog(folder, show, lambda text: console.print(text, markup=False))
             try:
-                train(cache, number, config, device, folder, folder / "out.pt", log, False, options.resident)
+                Run(
+                    cache,
+                    config,
+                    folder,
+                    folder / "out.pt",
+                    log,
+                    last=number,
+                    device=device,
+                    resident=options.resident,
+                ).train()
             finally:
                 log.close()
         (folder / "out.pt").unlink()  # the same as the stage's own

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -55,10 +54,8 @@ def train(
     from scoresep.training.config_files import load_config
     from scoresep.training.distributed import joined
     from scoresep.training.loader import RESIDENT
-    from scoresep.training.log import NoLog, RunLog
-    from scoresep.training.pace import Wish, paced
-    from scoresep.training.run import Stopped, default_config
-    from scoresep.training.run import train as run_training
+    from scoresep.training.log import RunLog
+    from scoresep.training.run import Run, Stopped, default_config
 
     if minutes is not None and not 0 < minutes < math.inf:
         raise ScoresepError(f"--minutes {minutes:g} is no length of time; give a number above 0, such as 10")
@@ -69,17 +66,27 @@ def train(
     name = config or default_config(chosen)
     wanted = load_config(name, [*step_settings(steps), *(settings or [])])
     data = Cache(cache)
-    with joined(chosen) as ranks, meter("steps") as progress:
-        use_threads(ranks.local)
-        console.quiet = not ranks.first
+    with joined(chosen) as world, meter("steps") as progress:
+        use_threads(world.local_size)
+        console.quiet = not world.is_first
         console.print(f"{cache}: {data.corpus}, {', '.join(data.names)}; config {name}; device {chosen}", markup=False)
         show = lambda title, done, total, losses: progress(title, done, total, losses_line(losses))  # noqa: E731
-        log = RunLog(run, show, lambda text: console.print(text, markup=False)) if ranks.first else NoLog()
-        wish = Wish(minutes or 0.0, began, stage, force, resident)
-        fix = partial(paced, wish=wish, cache=data, device=chosen, folder=run, log=log, ranks=ranks)
-        plan = {} if minutes is None else {"plan": fix}
+        log = RunLog(run if world.is_first else None, show, lambda text: console.print(text, markup=False))
         try:
-            run_training(data, stage, wanted, chosen, run, out, log, force, resident, ranks, **plan)
+            Run(
+                data,
+                wanted,
+                run,
+                out,
+                log,
+                last=stage,
+                device=chosen,
+                force=force,
+                resident=resident,
+                minutes=minutes,
+                began=began,
+                world=world,
+            ).train()
         except Stopped as stop:
             again = "the same command without --force" if force else "the same command"
             errors.print(f"{stop}; everything is saved in {run}, {again} goes on", markup=False)

@@ -167,7 +167,8 @@ def harmonic_mixture_loss(
     to count them would push every track to silence there.
     """
     covered = reduce(torch.logical_or, harmonic.unbind(1))  # several times as fast as `any`
-    return mixture_loss(mixture, separated, harmonic, covered if counted is None else covered & _whole_clips(counted))
+    clips = _whole_clips(counted)
+    return mixture_loss(mixture, separated, harmonic, covered if clips is None else covered & clips)
 
 
 def literal_harmonic_mixture_loss(
@@ -197,7 +198,8 @@ def stem_loss(mixture: Tensor, separated: Tensor, stems: Tensor, counted: Tensor
         counted: bool (B,), clips whose stems are known; None for all.
     """
     if one_pass.applies(mixture, stems, separated=separated):
-        return StemError.apply(mixture, separated, stems, counted, False) / _whole(mixture)
+        error: Tensor = StemError.apply(mixture, separated, stems, counted, False)  # type: ignore[no-untyped-call]
+        return error / _whole(mixture)
     return plain_stem_error(separated, stems, counted) / _whole(mixture)
 
 
@@ -217,8 +219,21 @@ def teacher_loss(mixture: Tensor, separated: Tensor, parts: Tensor) -> Tensor:
         parts: what the teacher takes the instruments' magnitudes for, (B, N, F, T); M^t_i is their ratio to the sum.
     """
     if one_pass.applies(mixture, parts, separated=separated):
-        return StemError.apply(mixture, separated, parts, None, True) / _whole(mixture)
+        error: Tensor = StemError.apply(mixture, separated, parts, None, True)  # type: ignore[no-untyped-call]
+        return error / _whole(mixture)
     return plain_stem_error(separated, shares(parts) * mixture.unsqueeze(1)) / _whole(mixture)
+
+
+@torch.no_grad()
+def teacher_magnitudes(template: Tensor, activation: Tensor) -> Tensor:
+    """What the teacher takes the instruments' magnitudes for: its factors multiplied, float32 (B, N, F, T).
+
+    Args:
+        template: float32 (B, N, U, F), U templates an instrument.
+        activation: float32 (B, N, U, T).
+    """
+    with torch.autocast(template.device.type, enabled=False):
+        return template.transpose(2, 3) @ activation
 
 
 def shares(parts: Tensor) -> Tensor:

@@ -1,61 +1,65 @@
-"""The table of losses: who minimises each, from what, and what it reads and needs. The formulas are in `losses`.
+"""The table of losses: which network minimises each, from what, and what it reads and needs.
 
-A loss of another package is a `Loss`, too, given by an entry point of the group `scoresep.losses` (`plugins`).
+The formulas are in `losses.formulas`. A loss of another package is a `Loss`, too: one of an entry point of the group
+`scoresep.losses` (`plugins`), or one that a module named in a config adds by `LOSSES.register`.
 """
 
 from __future__ import annotations
 
 from collections import UserDict
 from collections.abc import Callable, Iterable, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import AlreadyExists, InvalidValue
 from scoresep.instruments import nearest
-from scoresep.losses import formulas as losses
+from scoresep.losses import formulas
+from scoresep.losses.batch import DATASETS, STEMS, TEACHER, Batch
 from scoresep.machine import constant
 from scoresep.models.base import Rolls
 from scoresep.models.model import Model
+from scoresep.models.networks import ROLES
 from scoresep.plugins import Registry
-from scoresep.training import teacher
-from scoresep.training.clip_dataset import DATASETS, STEMS
-from scoresep.training.loader import Batch
+
+READABLE = frozenset({*DATASETS, STEMS, TEACHER})
+"""What a loss may look at."""
 
 
-class Pass:
+@dataclass(eq=False)
+class StepContext:
     """One batch seen by both networks; what several losses need is computed once, when first asked for.
 
     Attributes:
         model: the networks.
-        batch: the clips.
-        shifts: how tracks are exchanged between clips for X~, int64 (N,).
-        objective: what the adversarial losses measure (`losses.OBJECTIVES`).
+        batch: the clips, of this process where there are several.
+        shifts: how tracks are exchanged between the clips of all processes for X~, int64 (N,).
+        objective: what the adversarial losses measure (`formulas.OBJECTIVES`).
+        gather: the clips of all processes, (all B, ...), from those of this one, (B, ...), with their gradients.
+        own: this process's clips among those of all.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        batch: Batch,
-        shifts: Tensor,
-        separated: Tensor | None = None,
-        objective: losses.Objective = losses.cross_entropy,
-    ) -> None:
-        self.model, self.batch, self.shifts, self.objective = model, batch, shifts, objective
-        if separated is not None:
-            self.separated = separated
+    model: Model
+    batch: Batch
+    shifts: Tensor
+    objective: formulas.Objective = formulas.cross_entropy
+    gather: Callable[[Tensor], Tensor] = lambda clips: clips
+    own: slice = field(default_factory=lambda: slice(None))
 
-    def detached(self) -> Pass:
+    def detached(self) -> StepContext:
         """The same batch with separated tracks that pass no gradient back to the separator."""
+        context = replace(self)
         with torch.no_grad():
-            return Pass(self.model, self.batch, self.shifts, self.separated.detach(), self.objective)
+            context.separated = self.separated.detach()
+        return context
 
     @cached_property
     def separated(self) -> Tensor:
         """S_i = M_i X, (B, N, F, T)."""
-        return self.model.separator(self.batch.magnitude) * self.batch.magnitude.unsqueeze(1)
+        masks: Tensor = self.model.separator(self.batch.magnitude)
+        return masks * self.batch.magnitude.unsqueeze(1)
 
     @cached_property
     def labels(self) -> Tensor:
@@ -76,32 +80,38 @@ class Pass:
         return constant(tuple(not instrument.scored for instrument in self.model.instruments), self.model.device)
 
     @cached_property
+    def stems(self) -> Tensor:
+        """Magnitudes of the true stems, (B, N, F, T)."""
+        assert self.batch.stems is not None, "a loss that looks at stems says so in `reads`"
+        return self.batch.stems
+
+    @cached_property
     def taught(self) -> Tensor:
         """What the teacher takes the instruments' magnitudes for, (B, N, F, T)."""
-        return teacher.parts(self.batch.template, self.batch.activation)
+        template, activation = self.batch.template, self.batch.activation
+        assert template is not None and activation is not None, "a loss that looks at the teacher says so in `reads`"
+        return formulas.teacher_magnitudes(template, activation)
 
     @cached_property
     def rolls(self) -> Rolls:
         """T(X)."""
-        return self.model.transcriptor(self.batch.magnitude)
+        rolls: Rolls = self.model.transcriptor(self.batch.magnitude)
+        return rolls
 
     @cached_property
     def track_logits(self) -> Tensor:
         """T_j(S_i), frame logits (B, N track, N instrument, P, T)."""
         tracks = self.separated
-        return self.model.transcriptor(tracks.flatten(0, 1)).frame.unflatten(0, tracks.shape[:2])
+        rolls: Rolls = self.model.transcriptor(tracks.flatten(0, 1))
+        return rolls.frame.reshape(*tracks.shape[:2], *rolls.frame.shape[1:])
 
     @cached_property
     def crossed(self) -> tuple[Tensor, Tensor]:
         """T(X~) frame logits and y~, (B, N, P, T) each."""
-        mixture, roll = losses.cross_mixture(self.separated, self.labels, self.shifts)
-        return self.model.transcriptor(mixture).frame, roll
-
-
-PLAYERS = ("transcriptor", "separator")
-"""The networks that learn."""
-READABLE = frozenset({*DATASETS, STEMS, teacher.TEACHER})
-"""What a loss may look at."""
+        separated, labels = self.gather(self.separated), self.gather(self.labels)
+        mixture, roll = formulas.cross_mixture(separated, labels, self.shifts)
+        rolls: Rolls = self.model.transcriptor(mixture[self.own])
+        return rolls.frame, roll[self.own]
 
 
 @dataclass(frozen=True)
@@ -109,35 +119,40 @@ class Loss:
     """A row of `LOSSES`.
 
     Attributes:
-        name: as configs and logs call it; unique for its player.
-        player: the network that minimises it, `transcriptor` or `separator`.
+        name: as configs and logs call it; unique for its network.
+        network: the one that minimises it, `transcriptor` or `separator`.
         function: its value, a scalar, from what a step has at hand.
-        needs: what the supervision must give for it to have a meaning (`supervision.Supervision.gives`).
+        needs: what the supervision must give for it to have a meaning (`training.stages.Supervision.gives`).
         reads: datasets that it looks at besides magnitudes and rolls, of `READABLE`.
         by_magnitude: whether it is divided by the batch's total magnitude; else it is a mean over the batch's clips.
         exchanges: whether it takes tracks from different clips: a batch then needs a clip for each instrument.
+
+    Raises:
+        InvalidValue: there is no such network or dataset.
     """
 
     name: str
-    player: str
-    function: Callable[[Pass], Tensor]
+    network: str
+    function: Callable[[StepContext], Tensor]
     needs: Set[str] = frozenset()
     reads: Set[str] = frozenset()
     by_magnitude: bool = False
     exchanges: bool = False
 
     def __post_init__(self) -> None:
-        if self.player not in PLAYERS:
-            raise ScoresepError(f"loss '{self.name}' is of no network '{self.player}'{nearest(self.player, PLAYERS)}")
+        if self.network not in ROLES:
+            raise InvalidValue(
+                f"loss '{self.name}' is of an unknown network '{self.network}'{nearest(self.network, ROLES)}"
+            )
         for name in sorted(self.reads - READABLE):
-            raise ScoresepError(f"loss '{self.name}' reads no dataset '{name}'{nearest(name, READABLE)}")
+            raise InvalidValue(f"loss '{self.name}' reads an unknown dataset '{name}'{nearest(name, READABLE)}")
 
 
 def _mixture_loss(name: str, formula: Callable[..., Tensor], *more: str) -> Loss:
     """One by which active tracks add up and the others are silent; the critic's labels say who is active."""
 
-    def function(p: Pass) -> Tensor:
-        return formula(p.batch.magnitude, p.separated, p.labels, p.unscored, p.by_score)
+    def function(step: StepContext) -> Tensor:
+        return formula(step.batch.magnitude, step.separated, step.labels, step.unscored, step.by_score)
 
     return Loss(name, "separator", function, needs={"critic", *more}, by_magnitude=True)
 
@@ -145,55 +160,55 @@ def _mixture_loss(name: str, formula: Callable[..., Tensor], *more: str) -> Loss
 def _harmonic_loss(name: str, formula: Callable[..., Tensor]) -> Loss:
     """The same bin by bin, by the instruments' harmonic masks."""
 
-    def function(p: Pass) -> Tensor:
-        return formula(p.batch.magnitude, p.separated, p.batch.harmonic, p.by_score)
+    def function(step: StepContext) -> Tensor:
+        return formula(step.batch.magnitude, step.separated, step.batch.harmonic, step.by_score)
 
     return Loss(name, "separator", function, needs={"critic", "keys"}, reads={"harmonic"}, by_magnitude=True)
 
 
 ROWS = (
-    Loss("score", "transcriptor", lambda p: losses.score_loss(p.rolls.frame, p.labels)),
+    Loss("score", "transcriptor", lambda step: formulas.score_loss(step.rolls.frame, step.labels)),
     Loss(
         "onset",
         "transcriptor",
-        lambda p: losses.score_loss(p.rolls.onset, p.batch.onset),
+        lambda step: formulas.score_loss(step.rolls.onset, step.batch.onset),
         needs={"keys"},
         reads={"onset"},
     ),
     Loss(
         "adversarial_mixture",
         "transcriptor",
-        lambda p: losses.adversarial_mixture_transcriptor_loss(p.crossed[0], p.objective),
+        lambda step: formulas.adversarial_mixture_transcriptor_loss(step.crossed[0], step.objective),
         needs={"critic", "keys"},
         exchanges=True,
     ),
     Loss(
         "adversarial_transcription",
         "transcriptor",
-        lambda p: losses.adversarial_transcription_loss(p.track_logits, p.labels, p.objective),
+        lambda step: formulas.adversarial_transcription_loss(step.track_logits, step.labels, step.objective),
         needs={"critic", "keys"},
     ),
     Loss(
         "transcription",
         "separator",
-        lambda p: losses.transcription_loss(p.track_logits, p.labels, p.by_score),
+        lambda step: formulas.transcription_loss(step.track_logits, step.labels, step.by_score),
         needs={"critic"},
     ),
-    _mixture_loss("clip_mixture", losses.clip_mixture_loss),
-    _mixture_loss("frame_mixture", losses.frame_mixture_loss, "frames"),
-    _harmonic_loss("harmonic_mixture", losses.harmonic_mixture_loss),
-    _harmonic_loss("literal_harmonic_mixture", losses.literal_harmonic_mixture_loss),
+    _mixture_loss("clip_mixture", formulas.clip_mixture_loss),
+    _mixture_loss("frame_mixture", formulas.frame_mixture_loss, "frames"),
+    _harmonic_loss("harmonic_mixture", formulas.harmonic_mixture_loss),
+    _harmonic_loss("literal_harmonic_mixture", formulas.literal_harmonic_mixture_loss),
     Loss(
         "adversarial_mixture",
         "separator",
-        lambda p: losses.adversarial_mixture_separator_loss(*p.crossed, p.objective),
+        lambda step: formulas.adversarial_mixture_separator_loss(*step.crossed, step.objective),
         needs={"critic", "keys"},
         exchanges=True,
     ),
     Loss(
         "stem",
         "separator",
-        lambda p: losses.stem_loss(p.batch.magnitude, p.separated, p.batch.stems, p.batch.stemmed),
+        lambda step: formulas.stem_loss(step.batch.magnitude, step.separated, step.stems, step.batch.stemmed),
         needs={"stems"},
         reads={STEMS},
         by_magnitude=True,
@@ -201,37 +216,53 @@ ROWS = (
     Loss(
         "teacher",
         "separator",
-        lambda p: losses.teacher_loss(p.batch.magnitude, p.separated, p.taught),
+        lambda step: formulas.teacher_loss(step.batch.magnitude, step.separated, step.taught),
         needs={"teacher"},
-        reads={teacher.TEACHER},
+        reads={TEACHER},
         by_magnitude=True,
     ),
 )
 
 
 class Losses(UserDict[str, dict[str, Loss]]):
-    """Rows by player and by name: our own and those of other packages, once it is looked at.
+    """Rows by network and by name: our own, and those of other packages when it is first looked at.
 
     Raises:
-        ScoresepError: when it is looked at: one from outside is broken, or has the name of another of its player.
+        ScoresepError: when it is looked at: a row from outside is broken, or has the name of another of its network.
     """
 
     def __init__(self) -> None:
         """Nothing is loaded yet."""
 
     @cached_property
-    def data(self) -> dict[str, dict[str, Loss]]:  # type: ignore[override]
-        table: dict[str, dict[str, Loss]] = {player: {} for player in PLAYERS}
-        for row in (*ROWS, *Registry("scoresep.losses", Loss, {}).values()):
-            if table[row.player].setdefault(row.name, row) is not row:
-                raise ScoresepError(f"two losses of the {row.player} are called '{row.name}'; rename or uninstall one")
+    def data(self) -> dict[str, dict[str, Loss]]:  # type: ignore[override]  # loaded when first looked at
+        table: dict[str, dict[str, Loss]] = {role: {} for role in ROLES}
+        for loss in (*ROWS, *Registry("scoresep.losses", Loss, {}).values()):
+            _add(table, loss)
         return table
 
+    def register(self, loss: Loss) -> Loss:
+        """Add a row; returns it.
 
-def reads(losses: Iterable[Loss]) -> set[str]:
-    """The datasets that losses look at besides magnitudes and rolls."""
-    return {name for loss in losses for name in loss.reads}
+        Raises:
+            AlreadyExists: its network has another loss of this name.
+        """
+        _add(self.data, loss)
+        return loss
+
+
+def _add(table: dict[str, dict[str, Loss]], loss: Loss) -> None:
+    if table[loss.network].setdefault(loss.name, loss) is not loss:
+        raise AlreadyExists(
+            f"two losses of the {loss.network} are called '{loss.name}'", remedy="rename or uninstall one"
+        )
+
+
+def datasets_of(losses: Iterable[Loss]) -> list[str]:
+    """The datasets that some losses look at, in the order of `losses.batch`; magnitudes and rolls are always read."""
+    names = {"magnitude", "roll"}.union(*(loss.reads for loss in losses))
+    return [name for name in (*DATASETS, STEMS, TEACHER) if name in names]
 
 
 LOSSES = Losses()
-"""By player and by name, as configs weight them."""
+"""By network and by name, as configs weight them."""

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from scoresep.instruments import Instrument
+from scoresep.losses.batch import Batch
 from scoresep.machine import constant, sent
-from scoresep.training.loader import Batch
 
 BANDS = 12
 """Supporting points of the random gain curve over frequency."""

@@ -16,16 +16,9 @@ from torch import Tensor
 from scoresep.cache.reader import SHARD_REMEDY, Cache
 from scoresep.cache.schema import DATASET_SPAN, FACTORS, shard_datasets
 from scoresep.errors import Damaged, Unavailable, first_line
+from scoresep.losses.batch import DATASETS, STEMS, TEACHER, Crop
 from scoresep.machine import sent
-from scoresep.training.teacher import TEACHER, collate, excerpt
-
-Crop = tuple[int, int]
-"""A clip's track row and first frame."""
-
-DATASETS = ("magnitude", "roll", "onset", "harmonic")
-"""What supervision by scores reads, all with one row a frame; never audio, never stems."""
-STEMS = "stems"
-"""What supervision by stems reads besides: one row a sample."""
+from scoresep.training.teacher import collate, excerpt
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,42 @@
-"""Configs: every setting of a training run, its default and its check.
+"""Configs: every setting of a training run, its default and what it may be.
+
 The dataclasses below are the one home of defaults; they are the `paper` config.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue
 from scoresep.instruments import nearest
 from scoresep.losses.formulas import OBJECTIVES
 from scoresep.losses.table import LOSSES
 from scoresep.models.base import MASKS, Settings
 from scoresep.models.networks import DEFAULT, Architecture
-from scoresep.training.precision import PRECISIONS
-from scoresep.training.stages import SUPERVISIONS, refused
+from scoresep.training.stages import SUPERVISIONS
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""What the networks' products are computed in (`trainer.choose_precision`)."""
+MOST_FRAMES = 2**20
+"""Frames of a batch: some hundred times what the `paper` config takes, and beyond any memory."""
 
 Weights = dict[str, float]
-"""Weights of a player's losses (`terms.LOSSES`) by name; 0 is off."""
+"""Weights of a network's losses (`losses.table.LOSSES`) by name; 0 is off."""
+
+
+def limits(
+    *,
+    least: float = -math.inf,
+    most: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+    choices: Collection[str] = (),
+) -> dict[str, Any]:
+    """What a field may be, as its metadata; of weights the limits are those of each."""
+    return {"least": least, "most": most, "above": above, "below": below, "choices": choices}
 
 
 @dataclass(frozen=True)
@@ -27,39 +45,33 @@ class StageConfig:
 
     Attributes:
         steps: optimiser steps.
-        learning_rate: its peak, held between a warm-up and a fall to zero (`players.schedule`).
+        learning_rate: its peak, held between a warm-up and a fall to zero (`stages.schedule`).
         transcriptor, separator: loss weights of the networks that the stage trains; losses not named are off.
         keep: which weights the stage ends with: `last`, or `best` by the validation loss (never by stems).
-        objective: what the adversarial losses measure (`losses.OBJECTIVES`).
+        objective: what the adversarial losses measure (`losses.formulas.OBJECTIVES`).
+
+    Raises:
+        InvalidValue: a weight is of a loss that is not in the table.
     """
 
-    steps: int = 0
-    learning_rate: float = 1e-3
-    transcriptor: Weights = field(default_factory=dict)
-    separator: Weights = field(default_factory=dict)
-    keep: str = "last"
-    objective: str = "cross-entropy"
+    steps: int = field(default=0, metadata=limits(least=0))
+    learning_rate: float = field(default=1e-3, metadata=limits(above=0))
+    transcriptor: Weights = field(default_factory=dict, metadata=limits(least=0))
+    separator: Weights = field(default_factory=dict, metadata=limits(least=0))
+    keep: str = field(default="last", metadata=limits(choices=("last", "best")))
+    objective: str = field(default="cross-entropy", metadata=limits(choices=OBJECTIVES))
 
     def __post_init__(self) -> None:
-        for player in LOSSES:
-            object.__setattr__(self, player, all_weights(player, self.weights[player]))
+        for network, losses in LOSSES.items():
+            weights = self.weights[network]
+            for name in weights.keys() - losses.keys():
+                raise InvalidValue(f"the {network} has no loss '{name}'{nearest(name, losses)}")
+            object.__setattr__(self, network, {name: weights.get(name, 0.0) for name in losses})
 
     @property
     def weights(self) -> dict[str, Weights]:
-        """Loss weights by player."""
+        """Loss weights by network."""
         return {"transcriptor": self.transcriptor, "separator": self.separator}
-
-
-def all_weights(player: str, named: Mapping[str, float]) -> Weights:
-    """Weights of all losses of a player, in the table's order: 0 for those that are not named.
-
-    Raises:
-        ScoresepError: a loss that is not in the table.
-    """
-    for name in named:
-        if name not in LOSSES[player]:
-            raise ScoresepError(f"the {player} has no loss '{name}'{nearest(name, LOSSES[player])}")
-    return {name: named.get(name, 0.0) for name in LOSSES[player]}
 
 
 @dataclass(frozen=True)
@@ -68,19 +80,19 @@ class DataConfig:
 
     Attributes:
         clip_frames: T of a training clip.
-        batch: clips a step.
+        batch_size: clips a step, over all processes.
         workers: threads that read and unpack clips beside the steps; 0 does it in between them.
         validation_clips: clips of the validation split that are looked at, at most.
         transpose: training clips are transposed by up to so many semitones either way.
         equalise: training clips are equalised by up to so many decibels either way.
     """
 
-    clip_frames: int = 320
-    batch: int = 16
-    workers: int = 4
-    validation_clips: int = 256
-    transpose: int = 3
-    equalise: float = 6.0
+    clip_frames: int = field(default=320, metadata=limits(least=1))
+    batch_size: int = field(default=16, metadata=limits(least=1))
+    workers: int = field(default=4, metadata=limits(least=0, most=2**10))
+    validation_clips: int = field(default=256, metadata=limits(least=0, most=2**20))
+    transpose: int = field(default=3, metadata=limits(least=0))
+    equalise: float = field(default=6.0, metadata=limits(least=0))
 
 
 @dataclass(frozen=True)
@@ -88,29 +100,34 @@ class Config:
     """All settings of a run.
 
     Attributes:
+        plugins: Python modules that are imported before the rest is read, to add losses, networks and the like.
         seed: of initial weights, clip order, cross-clip mixtures and the choice of tracks with stems.
-        supervision: what the separator learns from (`training.supervision.SUPERVISIONS`): `score` is the method.
+        supervision: what the separator learns from (`stages.SUPERVISIONS`): `score` is the method.
         stems_fraction: share of the tracks whose stems are known, for supervision `semi`.
         mask: `softmax` or `sigmoid` (`models.base.MASKS`).
         share_trunk: start the separator from the transcriptor where both are of one network and size that can.
         weight_decay: of AdamW.
         gradient_clip: largest norm of a network's gradient.
-        precision: `float32`, `bfloat16` or `auto` (`training.precision`).
+        precision: `float32`, `bfloat16` or `auto` (`trainer.choose_precision`).
         validate_every: steps between validations; checkpoints are written then too.
         transcriptor, separator: which networks they are, by their settings (`models.networks.NETWORKS`).
         data: how clips are drawn.
         stage1, stage2, stage3: the stages.
+
+    Raises:
+        InvalidValue: with all that is wrong.
     """
 
-    seed: int = 0
-    supervision: str = "score"
-    stems_fraction: float = 0.1
-    mask: str = "softmax"
+    plugins: list[str] = field(default_factory=list)
+    seed: int = field(default=0, metadata=limits(least=0, most=2**32 - 1))
+    supervision: str = field(default="score", metadata=limits(choices=SUPERVISIONS))
+    stems_fraction: float = field(default=0.1, metadata=limits(above=0, below=1))
+    mask: str = field(default="softmax", metadata=limits(choices=MASKS))
     share_trunk: bool = True
-    weight_decay: float = 1e-2
-    gradient_clip: float = 5.0
-    precision: str = "auto"
-    validate_every: int = 1000
+    weight_decay: float = field(default=1e-2, metadata=limits(least=0))
+    gradient_clip: float = field(default=5.0, metadata=limits(above=0))
+    precision: str = field(default="auto", metadata=limits(choices=PRECISIONS))
+    validate_every: int = field(default=1000, metadata=limits(least=1))
     transcriptor: Settings = field(default_factory=DEFAULT.settings)
     separator: Settings = field(default_factory=DEFAULT.settings)
     data: DataConfig = field(default_factory=DataConfig)
@@ -136,59 +153,22 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        if faults := list(self.faults()):
-            raise ScoresepError(f"config: {'; '.join(faults)}")
+        faults = [*limit_faults(self), *self._meaningless_weights()]
+        if self.data.batch_size * self.data.clip_frames > MOST_FRAMES:
+            faults.append(f"data.batch_size times clip_frames is more than {MOST_FRAMES}, beyond any memory")
+        if faults:
+            raise InvalidValue("; ".join(faults), remedy="change the config")
 
-    def faults(self) -> Iterable[str]:
-        """What is wrong with the values, all of it."""
-        if self.mask not in MASKS:
-            yield f"mask '{self.mask}' is unknown{nearest(self.mask, MASKS)}"
-        if self.supervision not in SUPERVISIONS:
-            yield f"supervision '{self.supervision}' is unknown{nearest(self.supervision, SUPERVISIONS)}"
-        if not 0 < self.stems_fraction < 1:
-            yield f"stems_fraction is {self.stems_fraction}, not between 0 and 1"
-        if self.precision not in PRECISIONS:
-            yield f"precision '{self.precision}' is unknown{nearest(self.precision, PRECISIONS)}"
-        sizes = {"validate_every": self.validate_every, **asdict(self.data)}
-        for name, value in sizes.items():
-            if value < (0 if name in ("workers", "validation_clips", "transpose", "equalise") else 1):
-                yield f"{name} is {value}, too small"
-        for name, (value, most) in self.extents().items():
-            if value > most:
-                yield f"{name} is {value}, beyond any memory; {most} is the most"
-        for number, stage in self.stages.items():
-            if stage.steps < 0 or stage.learning_rate <= 0:
-                yield f"stage{number} needs steps >= 0 and learning_rate > 0"
-            if stage.keep not in ("last", "best"):
-                yield f"stage{number}.keep is '{stage.keep}', not 'last' or 'best'"
-            if stage.objective not in OBJECTIVES:
-                yield f"stage{number}.objective '{stage.objective}' is unknown{nearest(stage.objective, OBJECTIVES)}"
-            if any(weight < 0 for weights in stage.weights.values() for weight in weights.values()):
-                yield f"stage{number} has a negative loss weight"
-            yield from self._refused(number)
-        if self.gradient_clip <= 0:
-            yield "gradient_clip must be positive"
-        if self.weight_decay < 0:
-            yield "weight_decay must not be negative"
-        if not 0 <= self.seed < 2**32:
-            yield f"seed is {self.seed}, not between 0 and 2^32"
-
-    def extents(self) -> dict[str, tuple[int, int]]:
-        """What decides the memory of a run, and the most of it: some hundred times what the `paper` config takes."""
-        data = self.data
-        return {
-            "data.batch times clip_frames": (data.batch * data.clip_frames, 2**20),
-            "data.validation_clips": (data.validation_clips, 2**20),
-            "data.workers": (data.workers, 2**10),
-        }
-
-    def _refused(self, number: int) -> Iterable[str]:
-        """Losses of a stage that have a weight and no meaning under the supervision."""
-        for player, weights in self.stages[number].weights.items() if self.supervision in SUPERVISIONS else ():
-            for loss in refused(self.supervision, player):
-                if weights[loss]:
-                    name = f"stage{number}.{player}.{loss}"
-                    yield f"{name} has no meaning with supervision '{self.supervision}', set it to 0"
+    def _meaningless_weights(self) -> Iterator[str]:
+        """Losses that have a weight and no meaning under the supervision."""
+        for number, stage in self.stages.items() if self.supervision in SUPERVISIONS else ():
+            for network, weights in stage.weights.items():
+                for loss in SUPERVISIONS[self.supervision].meaningless(network):
+                    if weights[loss]:
+                        yield (
+                            f"stage{number}.{network}.{loss} has no meaning with supervision '{self.supervision}', "
+                            "set it to 0"
+                        )
 
     @property
     def architecture(self) -> Architecture:
@@ -197,7 +177,36 @@ class Config:
 
     @property
     def stages(self) -> dict[int, StageConfig]:
+        """The stages by number."""
         return {1: self.stage1, 2: self.stage2, 3: self.stage3}
 
     def to_dict(self) -> dict[str, Any]:
+        """Nested plain values."""
         return asdict(self) | self.architecture.to_dict()
+
+
+def limit_faults(settings: Any, prefix: str = "") -> Iterator[str]:
+    """What is beyond its limits, in a dataclass and in those within it."""
+    for each in fields(settings):
+        value, name = getattr(settings, each.name), f"{prefix}{each.name}"
+        if is_dataclass(value):
+            yield from limit_faults(value, f"{name}.")
+        elif choices := each.metadata.get("choices"):
+            if value not in choices:
+                yield f"{name} '{value}' is unknown{nearest(value, choices)}"
+        elif each.metadata:
+            numbers = value if isinstance(value, Mapping) else {"": value}
+            for key, number in numbers.items():
+                if fault := _number_fault(number, **each.metadata):
+                    yield f"{name}{'.' * bool(key)}{key} is {number}, {fault}"
+
+
+def _number_fault(number: float, least: float, most: float, above: float, below: float, choices: object) -> str:
+    """Which limit a number is beyond, or ''."""
+    if number < least:
+        return f"and {least} is the least"
+    if number > most:
+        return f"and {most} is the most"
+    if not above < number < below:
+        return f"which is not above {above}" if below == math.inf else f"which is not between {above} and {below}"
+    return ""

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import importlib
+import reprlib
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue, NotFound, ScoresepError, Unavailable, WrongFormat, first_line
 from scoresep.files import existing_file, read_text
 from scoresep.instruments import nearest
 from scoresep.models.base import Settings
 from scoresep.models.networks import ROLES, name_of, network_called
 from scoresep.training.config import Config, Weights
-from scoresep.training.stages import SUPERVISIONS, refused
-
-RENAMED = {"trunk": "network"}
-"""Settings of older configs, and what they are called now."""
+from scoresep.training.stages import SUPERVISIONS
 
 
 def shipped_configs() -> list[str]:
@@ -34,13 +32,38 @@ def load_config(name: str, assignments: Iterable[str] = ()) -> Config:
     A file may say `base = "..."`: a shipped config or another file, beside it, whose settings it changes.
 
     Raises:
-        ScoresepError: unknown config or key, broken TOML, a value of the wrong type or out of range.
+        NotFound: there is no such config.
+        WrongFormat: it is no TOML.
+        InvalidValue: unknown keys, values of the wrong type or out of range, all of them.
+        Unavailable: a plugin cannot be imported.
     """
     values = read_values(name)
     for assignment in assignments:
         assign(values, assignment)
-    values = with_both_networks(values)
-    return build(Config, values, starting_point(values.get("supervision", "score")), "")
+    import_plugins(values.get("plugins"), name)
+    faults: list[str] = []
+    values = with_both_networks(values, faults)
+    config: Config = build(Config, values, starting_point(values.get("supervision", "score")), "", faults)
+    if faults:
+        raise InvalidValue("; ".join(dict.fromkeys(faults)), file=name, remedy="change the config or the settings")
+    return config
+
+
+def import_plugins(modules: Any, name: str) -> None:
+    """Import the modules that a config names, which add rows to the tables (`plugins.Registry.register`).
+
+    Raises:
+        Unavailable: one cannot be imported.
+    """
+    for module in modules if isinstance(modules, list) else ():
+        try:
+            importlib.import_module(str(module))
+        except (Exception, SystemExit) as fault:  # whatever a module of others does when it is imported
+            raise Unavailable(
+                f"plugin '{module}' cannot be imported ({type(fault).__name__}: {first_line(fault)})",
+                file=name,
+                remedy="install it, or add its folder to PYTHONPATH",
+            ) from fault
 
 
 def read_values(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -59,24 +82,29 @@ def read_values(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         try:
             text = read_text(path)
         except ValueError as fault:
-            raise ScoresepError(f"config {name} is not valid TOML: {fault}") from fault
+            raise not_toml(name, fault) from fault
     else:
-        raise ScoresepError(
-            f"unknown config '{name}'{nearest(name, shipped_configs())} (a config of your own ends in .toml)"
+        raise NotFound(
+            f"unknown config '{name}'{nearest(name, shipped_configs())}", remedy="name a file of your own with .toml"
         )
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as fault:  # besides TOML's own: a number of 5000 digits, brackets without end
-        raise ScoresepError(f"config {name} is not valid TOML: {fault}") from fault
+        raise not_toml(name, fault) from fault
     if "base" not in values:
         return values
     base = values.pop("base")
     if not isinstance(base, str) or path.resolve() in [file.resolve() for file in above]:
-        raise ScoresepError(f"config {name}: base = {base!r} is not the name of another config")
+        raise InvalidValue(f"base = {base!r} is not the name of another config", file=name, remedy="name another")
     return overlay(read_values(base, (*above, path)), values)
 
 
-def with_both_networks(values: Mapping[str, Any]) -> dict[str, Any]:
+def not_toml(name: str, fault: Exception) -> WrongFormat:
+    """What to raise where a config cannot be parsed."""
+    return WrongFormat(f"not valid TOML: {first_line(fault)}", file=name, remedy="correct the file")
+
+
+def with_both_networks(values: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
     """The table `network`, which means both networks, beneath those of `transcriptor` and `separator`.
 
     It says nothing of one that is another network.
@@ -85,7 +113,8 @@ def with_both_networks(values: Mapping[str, Any]) -> dict[str, Any]:
     if both is None:
         return rest
     if not isinstance(both, Mapping):
-        raise ScoresepError(f"setting 'network' is a table, not {both!r}")
+        faults.append(f"network is a table, not {both!r}")
+        return rest
     name = both.get("network", name_of(Config().separator))
     meant = [role for role in ROLES if network_name(rest.get(role), name) == name]
     return overlay(dict.fromkeys(meant, both), rest)
@@ -113,25 +142,24 @@ def starting_point(supervision: Any) -> Config:
         return config  # `build` says what is wrong
     changes: dict[str, Any] = {}
     for number, stage in config.stages.items():
-        separator = stage.separator | (row.weights if any(stage.separator.values()) else {})
-        changes[f"stage{number}"] = dataclasses.replace(
-            stage,
-            separator=without(separator, refused(supervision, "separator")),
-            transcriptor=without(stage.transcriptor, refused(supervision, "transcriptor")),
-        )
+        own = {"separator": row.weights} if any(stage.separator.values()) else {}
+        losses: dict[str, Any] = {
+            network: {**weights, **own.get(network, {}), **dict.fromkeys(row.meaningless(network), 0.0)}
+            for network, weights in stage.weights.items()
+        }
+        changes[f"stage{number}"] = dataclasses.replace(stage, **losses)
     return dataclasses.replace(config, supervision=supervision, **changes)
 
 
-def without(weights: Weights, losses: Collection[str]) -> Weights:
-    """Weights with those of some losses set to 0."""
-    return {name: 0.0 if name in losses else weight for name, weight in weights.items()}
-
-
 def assign(values: dict[str, Any], assignment: str) -> None:
-    """Apply 'stage2.separator.clip_mixture=0.5' to nested values in place."""
+    """Apply 'stage2.separator.clip_mixture=0.5' to nested values in place.
+
+    Raises:
+        InvalidValue: it is no assignment.
+    """
     path, equals, literal = assignment.partition("=")
     if not equals or not path.strip():
-        raise ScoresepError(f"--set '{assignment}' is not of the form key=value, such as data.batch=16")
+        raise InvalidValue(f"--set '{assignment}' is not of the form key=value", remedy="such as data.batch_size=16")
     try:
         value = tomllib.loads(f"value = {literal}")["value"]
     except (ValueError, RecursionError):
@@ -140,54 +168,60 @@ def assign(values: dict[str, Any], assignment: str) -> None:
     for table in tables:
         values = values.setdefault(table, {})
         if not isinstance(values, dict):
-            raise ScoresepError(f"--set '{assignment}': '{table}' is a value, not a table")
+            raise InvalidValue(f"--set '{assignment}': '{table}' is a value, not a table", remedy="set that")
     values[key] = value
 
 
-def build(kind: type, values: Mapping[str, Any], base: Any, prefix: str) -> Any:
-    """An instance of dataclass `kind` from nested plain values; what they leave out comes from `base`."""
+def build(kind: type, values: Mapping[str, Any], base: Any, prefix: str, faults: list[str]) -> Any:
+    """An instance of dataclass `kind` from nested plain values; what they leave out comes from `base`.
+
+    What is wrong is added to `faults`, and left as it is in `base`.
+    """
     hints = get_type_hints(kind)
-    known = [f.name for f in dataclasses.fields(kind)]
     changes = {}
     for name, value in values.items():
-        if name not in known:
-            remedy = f"; it is called '{RENAMED[name]}' now" if name in RENAMED else nearest(name, known)
-            raise ScoresepError(f"unknown setting '{prefix}{name}'{remedy}")
-        table = hints[name] in (Weights, Settings) or dataclasses.is_dataclass(hints[name])
-        if table and not isinstance(value, Mapping):
-            raise ScoresepError(f"setting '{prefix}{name}' is a table, not {value!r}")
-        if hints[name] == Weights:
-            changes[name] = build_weights(value, getattr(base, name), f"{prefix}{name}.")
-        elif hints[name] is Settings:
-            changes[name] = build_network(value, getattr(base, name), f"{prefix}{name}.")
-        elif table:
-            changes[name] = build(hints[name], value, getattr(base, name), f"{prefix}{name}.")
+        if name not in hints:
+            faults.append(f"unknown setting '{prefix}{name}'{nearest(name, hints)}")
         else:
-            changes[name] = coerce(value, hints[name], f"{prefix}{name}")
-    return dataclasses.replace(base, **changes)
+            changes[name] = convert(value, hints[name], getattr(base, name), f"{prefix}{name}", faults)
+    try:
+        return dataclasses.replace(base, **changes)
+    except ScoresepError as fault:
+        faults.append(f"{prefix.rstrip('.')}: {fault.problem}" if prefix else fault.problem)
+        return base
 
 
-def build_network(values: Mapping[str, Any], base: Settings, prefix: str) -> Settings:
-    """A network's settings from plain values, `network` among them; of the same network they leave out `base`'s."""
-    row = network_called(values["network"] if "network" in values else name_of(base))
+def convert(value: Any, kind: Any, base: Any, name: str, faults: list[str]) -> Any:
+    """A setting's value as its type; where that is impossible `base`, and a fault is added."""
+    is_network = kind is Settings
+    if not (is_network or kind == Weights or dataclasses.is_dataclass(kind)):
+        if fault := type_fault(value, kind):
+            faults.append(f"{name} {fault}")
+            return base
+        return float(value) if kind is float else value
+    if not isinstance(value, Mapping):
+        faults.append(f"{name} is a table, not {value!r}")
+        return base
+    if kind == Weights:
+        faults += [f"unknown setting '{name}.{key}'{nearest(key, base)}" for key in value.keys() - base.keys()]
+        known = {key: weight for key, weight in value.items() if key in base}
+        return base | {key: convert(one, float, base[key], f"{name}.{key}", faults) for key, one in known.items()}
+    if not is_network:
+        return build(kind, value, base, f"{name}.", faults)
+    try:
+        row = network_called(value.get("network", name_of(base)))
+    except ScoresepError as fault:
+        faults.append(f"{name}: {fault.problem}")
+        return base
     start = base if isinstance(base, row.settings) else row.settings()
-    return build(row.settings, {key: value for key, value in values.items() if key != "network"}, start, prefix)
+    return build(row.settings, {key: one for key, one in value.items() if key != "network"}, start, f"{name}.", faults)
 
 
-def build_weights(values: Mapping[str, Any], base: Weights, prefix: str) -> Weights:
-    """Loss weights from plain values; what they leave out comes from `base`, which names all losses there are."""
-    for name in values:
-        if name not in base:
-            raise ScoresepError(f"unknown setting '{prefix}{name}'{nearest(name, base)}")
-    return base | {name: coerce(value, float, f"{prefix}{name}") for name, value in values.items()}
-
-
-def coerce(value: Any, kind: type, name: str) -> Any:
-    """`value` as `kind`; an int serves as a float, a whole float does not serve as an int."""
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) < 2**1023 else math.inf
-    if kind is float and isinstance(value, float) and not math.isfinite(value):
-        raise ScoresepError(f"setting '{name}' must be a finite number, not {value}")
-    if type(value) is not kind:
-        raise ScoresepError(f"setting '{name}' must be of type {kind.__name__}, not {value!r}")
-    return value
+def type_fault(value: Any, kind: Any) -> str:
+    """Why a value is not of a type, or ''; an int serves as a float, a whole float does not serve as an int."""
+    if kind is float and type(value) in (int, float):
+        return "" if -(2**1023) < value < 2**1023 else "must be a finite number"
+    if kind == list[str]:
+        fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
+        return "" if fits else f"must be a list of words, not {value!r}"
+    return "" if type(value) is kind else f"must be of type {kind.__name__}, not {reprlib.repr(value)}"

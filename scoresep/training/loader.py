@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import islice
 from typing import TypeVar
@@ -24,8 +23,9 @@ from scoresep.audio.spectrogram import window
 from scoresep.cache.reader import Cache
 from scoresep.errors import NothingToDo
 from scoresep.grid import PITCHES, Grid
+from scoresep.losses.batch import DATASETS, STEMS, Batch, Crop
 from scoresep.machine import constant, sent
-from scoresep.training.clip_dataset import DATASETS, STEMS, Crop, ResidentClips, ShardClips
+from scoresep.training.clip_dataset import ResidentClips, ShardClips
 
 RESIDENT = ("", "host", "device")
 """Where a split is held: nowhere (clips are read from the shards), in the machine's memory, in the device's."""
@@ -39,37 +39,6 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Source = Callable[[Sequence[Crop]], dict[str, Tensor]]
 """Clips as stored: `ShardClips` or `ResidentClips`."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step sees.
-
-    Attributes:
-        magnitude: mixture magnitudes relative to their track's level, float32 (B, F, T).
-        roll, onset: sounding keys and first frames, float32 0 or 1 (B, N, P, T); N is 0 where they were not asked for.
-        harmonic: harmonic masks, bool (B, N, F, T); N is 0 where they were not asked for.
-        crops: where each clip comes from.
-        stems: magnitudes of the true stems relative to their track's level, float32 (B, N, F, T), 0 where they are not
-            known; None where they were not asked for.
-        stemmed: whether a clip's stems are known, bool (B,); None where they were not asked for.
-        template, activation: the teacher's factors, float32 (B, N, U, F) and (B, N, U, T), whose products are the
-            instruments' magnitudes in the unit of `magnitude` (`training.teacher`); None where they were not asked for.
-    """
-
-    magnitude: Tensor
-    roll: Tensor
-    onset: Tensor
-    harmonic: Tensor
-    crops: list[Crop]
-    stems: Tensor | None = None
-    stemmed: Tensor | None = None
-    template: Tensor | None = None
-    activation: Tensor | None = None
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The fields that are tensors, clips first."""
-        return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)}
 
 
 class ClipOrder:

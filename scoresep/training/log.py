@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue
 from scoresep.files import write_text, writing
 
 LOG_NAME, TIMING_NAME = "log.jsonl", "timing.jsonl"
@@ -19,26 +19,32 @@ class RunLog:
     """Losses of a run, appended as they come.
 
     Args:
-        folder: the run's folder; gets `log.jsonl`, `timing.jsonl` and `tensorboard/`.
+        folder: the run's folder; gets `log.jsonl`, `timing.jsonl` and `tensorboard/`. None records nothing.
         progress: called with (title, steps done, steps in all, losses) for the terminal.
         note: called with a line of text for the terminal.
 
     Raises:
+        InvalidValue: the folder's name is no text, so TensorBoard cannot write to it.
         Unwritable: the disk refuses, now or in any method.
     """
 
     def __init__(
         self,
-        folder: Path,
-        progress: Callable[[str, int, int, Mapping[str, float]], None] | None = None,
-        note: Callable[[str], None] | None = None,
+        folder: Path | None,
+        progress: Callable[[str, int, int, Mapping[str, float]], None] = lambda title, done, total, losses: None,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, and only training wants it
+        self.folder, self.progress, self.note = folder, progress, note
+        if folder is None:
+            return
+        from torch.utils.tensorboard import SummaryWriter  # slow to import
 
-        check_name(folder)
-        self.folder = folder
-        self.progress = progress or (lambda title, done, total, losses: None)
-        self.note = note or (lambda text: None)
+        try:
+            str(folder.absolute()).encode()
+        except UnicodeEncodeError as fault:
+            raise InvalidValue(
+                "the run's folder has no UTF-8 name", file=folder, remedy="choose another --run"
+            ) from fault
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._board = SummaryWriter(str(folder / "tensorboard"))
@@ -46,6 +52,8 @@ class RunLog:
 
     def rewind(self, stage: int, step: int) -> None:
         """Forget records of `stage` after `step`: they will be made again."""
+        if self.folder is None:
+            return
         for name, file in self._files.items():
             file.close()
             entries = read_log(self.folder, name)
@@ -55,60 +63,31 @@ class RunLog:
 
     def record(self, kind: str, stage: int, step: int, values: Mapping[str, float]) -> None:
         """Write one record; `kind` is `train` or `validation`, `values` are floats by slash-keyed name."""
-        self._write(LOG_NAME, {"kind": kind, "stage": stage, "step": step, **values})
-        self._show(f"stage{stage}/{kind}", values, step)
+        self._write(LOG_NAME, {"kind": kind, "stage": stage, "step": step}, values, f"stage{stage}/{kind}")
 
-    def timing(self, stage: int, step: int, milliseconds: Mapping[str, float]) -> None:
-        """Write down how long the steps since the last call took, by part (`timing.PARTS`) and in all (`step`)."""
-        if not milliseconds:
+    def timing(self, stage: int, step: int, waiting: float, whole: float) -> None:
+        """Write down the mean seconds of the last steps: until a batch was there, and in all."""
+        times = {"ms/waiting": round(1000 * waiting, 3), "ms/step": round(1000 * whole, 3)}
+        times["waiting"] = round(waiting / max(whole, 1e-9), 4)
+        self._write(TIMING_NAME, {"stage": stage, "step": step}, times, f"stage{stage}/time")
+
+    def _write(self, name: str, head: Mapping[str, Any], values: Mapping[str, float], group: str) -> None:
+        if self.folder is None:
             return
-        shares = {f"ms/{name}": round(value, 3) for name, value in milliseconds.items()}
-        shares["waiting"] = round(milliseconds["waiting"] / max(milliseconds["step"], 1e-9), 4)
-        self._write(TIMING_NAME, {"stage": stage, "step": step, **shares})
-        self._show(f"stage{stage}/time", shares, step)
-
-    def _write(self, name: str, entry: Mapping[str, Any]) -> None:
         with writing(self.folder / name):
-            self._files[name].write(json.dumps(entry) + "\n")
+            self._files[name].write(json.dumps({**head, **values}) + "\n")
             self._files[name].flush()
-
-    def _show(self, group: str, values: Mapping[str, float], step: int) -> None:
         with writing(self.folder / "tensorboard"):
-            for name, value in values.items():
-                self._board.add_scalar(f"{group}/{name}", value, step)
+            for key, value in values.items():
+                self._board.add_scalar(f"{group}/{key}", value, head["step"])
 
     def close(self) -> None:
-        with writing(self.folder), ExitStack() as all_of_them:
-            for written in (self._board, *self._files.values()):
-                all_of_them.callback(written.close)
-
-
-def check_name(folder: Path) -> None:
-    """Refuse a folder whose name is no text, which TensorBoard cannot write to."""
-    try:
-        str(folder.absolute()).encode()
-    except UnicodeEncodeError as fault:
-        raise ScoresepError(f"the name of the run's folder {folder} is no UTF-8; choose another --run") from fault
-
-
-class NoLog(RunLog):
-    """What processes beside the first one record: nothing."""
-
-    def __init__(self) -> None:
-        self.progress = lambda title, done, total, losses: None
-        self.note = lambda text: None
-
-    def rewind(self, stage: int, step: int) -> None:
-        pass
-
-    def record(self, kind: str, stage: int, step: int, values: Mapping[str, float]) -> None:
-        pass
-
-    def timing(self, stage: int, step: int, milliseconds: Mapping[str, float]) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+        """Write out what is left."""
+        if self.folder is None:
+            return
+        with writing(self.folder), ExitStack() as stack:
+            for close in (self._board.close, *(file.close for file in self._files.values())):
+                stack.callback(close)
 
 
 def read_log(folder: Path, name: str = LOG_NAME) -> list[dict[str, Any]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,21 +16,28 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import difference
-from scoresep.errors import ScoresepError
+from scoresep.errors import Mismatch
 from scoresep.files import replacing
 from scoresep.losses.table import LOSSES
-from scoresep.models.checkpoint import Checkpoint, load_checkpoint, load_newest, previous
+from scoresep.models.checkpoint import Checkpoint, load_newest, previous
 from scoresep.models.model import Model, identity
-from scoresep.training.checks import check_resident, check_run, check_stages
+from scoresep.training.checks import (
+    check_output,
+    check_resident,
+    check_shards,
+    check_stages,
+    missing_validation,
+)
 from scoresep.training.config import Config
 from scoresep.training.config_files import overlay
-from scoresep.training.distributed import ALONE, Ranks
+from scoresep.training.distributed import ALONE, World
 from scoresep.training.log import RunLog
+from scoresep.training.pace import measured_steps, recorded_steps
 from scoresep.training.stages import STAGES, SUPERVISIONS, Stage
-from scoresep.training.state import Session, restore, save
-from scoresep.training.trainer import train_stage
+from scoresep.training.trainer import Trainer
 
 CPU_CONFIG, GPU_CONFIG = "mini", "paper"
+CPU = torch.device("cpu")
 
 
 class Stopped(Exception):
@@ -40,183 +49,182 @@ def default_config(device: torch.device) -> str:
     return GPU_CONFIG if device.type == "cuda" else CPU_CONFIG
 
 
-def train(
-    cache: Cache,
-    last: int,
-    config: Config,
-    device: torch.device,
-    folder: Path,
-    out: Path,
-    log: RunLog,
-    force: bool,
-    resident: str = "",
-    ranks: Ranks = ALONE,
-    plan: Callable[[Config, bool], Config] = lambda config, measure: config,
-) -> Checkpoint:
-    """Train stages up to `last` and copy the last one's checkpoint to `out`.
-
-    `resident` says where the training split is held (`stream.RESIDENT`), `ranks` who trains along; the first rank alone
-    reads and writes checkpoints. `plan` may fix the config's numbers of steps (`pace.paced`): as they were fixed before
-    at first, by looking how long steps take when all else is known to be right.
-
-    Stages before it are trained only where their checkpoints are missing from `folder`; the last one is left as it is
-    if it was trained with the same settings.
-
-    Raises:
-        ScoresepError: a checkpoint in `folder` belongs to other data or settings, or training failed.
-        Stopped: the user interrupted; the run goes on from `folder` with the same command.
-    """
-    checkpoint: Checkpoint | None = None
-    parent = ""
-    ranks.from_first(lambda: tidy(folder))
-    given = config
-    config = plan(given, False)
-    there = find_stages(cache, last, config, folder, log.note, force, ranks)
-    left = [number for number in range(1, last + 1) if not (there[number] and there[number].complete)]
-    check_stages(cache, left, config, ranks)
-    kept = [stage_path(folder, number) for number in range(1, last)]
-    if resident:
-        check_resident(cache, left, config, device if resident == "device" else torch.device("cpu"))
-    ranks.from_first(lambda: check_run(cache, left, config, out, kept, log.note))
-    if left:
-        config = plan(given, True)
-    with stop_signals() as stopped:
-        for number in range(1, last + 1):
-            stage, path, found = STAGES[number], stage_path(folder, number), there[number]
-            check_parent(found, parent, path)
-            if found and found.complete:
-                log.note(f"stage {number}: {path} is there")
-                checkpoint, parent = found, identity(found.model)
-                continue
-            if number < last:
-                log.note(f"stage {number}: {path} is missing or not finished, so it is trained first")
-            session = begin(stage, path, found, checkpoint, cache, config, device, log, ranks)
-            session.stopped, session.parent, session.resident = stopped, parent, resident
-            if not train_stage(session):
-                raise Stopped(f"stopped after {session.step} of {session.settings.steps} steps of stage {number}")
-            checkpoint = ranks.from_first(lambda session=session: end(session))
-            parent = identity(checkpoint.model)
-    assert checkpoint is not None
-    ranks.from_first(lambda: publish(stage_path(folder, last), out))
-    return checkpoint
-
-
-def publish(path: Path, out: Path) -> None:
-    """Copy a finished checkpoint to where the user wants it."""
-    with replacing(out) as temporary:
-        shutil.copyfile(path, temporary)
-
-
 def stage_path(folder: Path, number: int) -> Path:
     """Checkpoint of a stage in a run's folder."""
     return folder / f"stage{number}.pt"
 
 
-def tidy(folder: Path) -> None:
-    """Remove half-written files that a killed run left behind."""
-    for leftover in folder.glob(".*.tmp.*"):
-        leftover.unlink(missing_ok=True)
+@dataclass
+class Run:
+    """A training run up to a stage.
 
-
-def find_stages(
-    cache: Cache,
-    last: int,
-    config: Config,
-    folder: Path,
-    note: Callable[[str], None],
-    force: bool,
-    ranks: Ranks,
-) -> dict[int, Checkpoint | None]:
-    """The checkpoint of each stage up to `last`, None where there is none or, by `force`, the last is not wanted.
-
-    Raises:
-        ScoresepError: one is of other data, networks or, where it is to be gone on from, settings.
+    Attributes:
+        cache, config: the data and all settings.
+        folder: where the stages' checkpoints lie; the first process alone reads and writes them.
+        out: where the last one is copied to.
+        log: the record of the run.
+        last: the stage to end with.
+        device: where the networks are.
+        force: train the last stage anew even if it is there.
+        resident: where the training split is held (`loader.RESIDENT`).
+        minutes: in which the run is to end, by as many steps as fit (`pace`); None for the config's steps.
+        began: when these minutes began to count, by `time.monotonic`.
+        world: the processes that train the model together.
     """
-    there: dict[int, Checkpoint | None] = {}
-    for number in range(1, last + 1):
-        stage, path = STAGES[number], stage_path(folder, number)
-        there[number] = found = (
-            None if force and number == last else find_stage(stage, path, cache, config, note, ranks)
+
+    cache: Cache
+    config: Config
+    folder: Path
+    out: Path
+    log: RunLog
+    last: int = 3
+    device: torch.device = CPU
+    force: bool = False
+    resident: str = ""
+    minutes: float | None = None
+    began: float = field(default_factory=time.monotonic)
+    world: World = ALONE
+
+    def train(self) -> Checkpoint:
+        """Train the stages and copy the last one's checkpoint to `out`.
+
+        Stages before the last are trained only where their checkpoints are missing; the last one is left as it is if it
+        was trained with the same settings.
+
+        Raises:
+            Mismatch: a checkpoint in the folder belongs to other data or settings.
+            ScoresepError: the training is impossible, or failed.
+            Stopped: the user interrupted; the same run goes on from its folder.
+        """
+        self.world.from_first(self.remove_leftovers)
+        recorded = self.config if self.minutes is None else recorded_steps(self)
+        self.config = recorded or self.config
+        stages = {number: self.find_stage(STAGES[number]) for number in range(1, self.last + 1)}
+        missing = [number for number, checkpoint in stages.items() if not (checkpoint and checkpoint.complete)]
+        self.check(missing)
+        if missing and recorded is None:
+            self.config = measured_steps(self, missing)
+        before: Checkpoint | None = None
+        with stop_signals() as stop_wanted:
+            for number, checkpoint in stages.items():
+                before = self.train_stage(STAGES[number], checkpoint, before, stop_wanted)
+        assert before is not None
+        self.world.from_first(lambda: copy_checkpoint(stage_path(self.folder, self.last), self.out))
+        return before
+
+    def remove_leftovers(self) -> None:
+        """Remove half-written files that a killed run left behind."""
+        for leftover in self.folder.glob(".*.tmp.*"):
+            leftover.unlink(missing_ok=True)
+
+    def find_stage(self, stage: Stage) -> Checkpoint | None:
+        """The checkpoint of a stage, None where there is none or, by `force`, the last is not wanted.
+
+        Raises:
+            Mismatch: it is of other data, networks or, where training goes on from it, settings.
+        """
+        path, is_last = stage_path(self.folder, stage.number), stage.number == self.last
+        if self.force and is_last:
+            return None
+        checkpoint = self.world.from_first(lambda: load_newest(path, self.log.note))
+        if checkpoint is None:
+            return None
+        if checkpoint.cache_digest != self.cache.digest:
+            raise Mismatch(f"trained on another cache ({checkpoint.cache})", file=path, remedy="give another --run")
+        if changed := difference(kind_of_networks(checkpoint.model, stage), kind_of_networks(self.config, stage)):
+            raise Mismatch(f"holds networks of another kind: {changed}", file=path, remedy="give another --run")
+        if is_last or not checkpoint.complete:
+            asked = deciding_settings(self.config.to_dict(), stage)
+            if changed := difference(deciding_settings(checkpoint.config, stage), asked):
+                remedy = "give another --run, or --force" if is_last else "give another --run, or delete this file"
+                raise Mismatch(f"trained with other settings: {changed}", file=path, remedy=remedy)
+        return checkpoint
+
+    def check(self, missing: list[int]) -> None:
+        """Refuse what would end the training of these stages, or keep its result from being written."""
+        check_stages(self.cache, missing, self.config, self.world)
+        if self.resident:
+            device = self.device if self.resident == "device" else CPU
+            check_resident(self.cache, missing, self.config, device)
+        kept = [stage_path(self.folder, number) for number in range(1, self.last)]
+        self.world.from_first(lambda: check_output(self.out, kept))
+        self.world.from_first(lambda: check_shards(self.cache, missing, self.config))
+        for line in missing_validation(self.cache, missing, self.config):
+            self.log.note(line)
+
+    def train_stage(
+        self, stage: Stage, checkpoint: Checkpoint | None, before: Checkpoint | None, stop_wanted: Callable[[], bool]
+    ) -> Checkpoint:
+        """The finished checkpoint of a stage, trained unless it is there, from that of the stage before.
+
+        Raises:
+            Mismatch: the one that is there began from another stage before it.
+            Stopped: the user interrupted.
+        """
+        path, parent = stage_path(self.folder, stage.number), identity(before.model) if before else ""
+        if checkpoint and checkpoint.parent != parent:
+            raise Mismatch("began from another stage before it", file=path, remedy="delete it, or give another --run")
+        if checkpoint and checkpoint.complete:
+            self.log.note(f"stage {stage.number}: {path} is there")
+            return checkpoint
+        if stage.number < self.last:
+            self.log.note(f"stage {stage.number}: {path} is missing or not finished, so it is trained first")
+        trainer = self.make_trainer(stage, path, checkpoint, before)
+        trainer.parent, trainer.stop_wanted = parent, stop_wanted
+        if not trainer.train():
+            raise Stopped(f"stopped after {trainer.step} of {trainer.settings.steps} steps of stage {stage.number}")
+        return self.world.from_first(trainer.finish)
+
+    def make_trainer(
+        self, stage: Stage, path: Path, checkpoint: Checkpoint | None = None, before: Checkpoint | None = None
+    ) -> Trainer:
+        """A trainer that goes on from `checkpoint`, else starts from the stage before, else from fresh weights."""
+        if checkpoint is None:
+            self.world.from_first(lambda: previous(path).unlink(missing_ok=True))  # of a replaced training
+        model = checkpoint.model if checkpoint else starting_model(stage, before, self.cache, self.config)
+        trainer = Trainer(
+            stage, self.config, model.to(self.device), self.cache, path, self.log, self.world, self.resident
         )
-        if found and (number == last or not found.complete):
-            check_settings(found, config, stage, path, may_force=number == last)
-    return there
+        if checkpoint:
+            trainer.resume(checkpoint)
+            self.log.note(f"stage {stage.number}: goes on after step {trainer.step}")
+        self.log.rewind(stage.number, trainer.step)
+        return trainer
 
 
-def find_stage(
-    stage: Stage, path: Path, cache: Cache, config: Config, note: Callable[[str], None], ranks: Ranks
-) -> Checkpoint | None:
-    """The checkpoint of a stage, or None if there is none; refuses one of other data or networks."""
-    found = ranks.from_first(lambda: load_newest(path, note))
-    if found is None:
-        return None
-    if found.cache_digest != cache.digest:
-        raise ScoresepError(f"{path} was trained on another cache ({found.cache}); give another --run")
-    model = found.model
-    wanted = {**config.architecture.to_dict(), "mask": config.mask, "critic": SUPERVISIONS[config.supervision].critic}
-    there = {**model.architecture.to_dict(), "mask": model.mask, "critic": model.critic}
-    if "separator" not in stage.players:  # so it has learnt nothing, and any other may take its place
-        del wanted["separator"], there["separator"]
-    if changed := difference(there, wanted):
-        raise ScoresepError(f"{path} holds networks of another kind: {changed}; give another --run")
-    return found
+def copy_checkpoint(path: Path, out: Path) -> None:
+    """Copy a finished checkpoint to where the user wants it."""
+    with replacing(out) as temporary:
+        shutil.copyfile(path, temporary)
 
 
-def check_parent(found: Checkpoint | None, parent: str, path: Path) -> None:
-    """Refuse a checkpoint that did not begin from the stage before it, whose model has the identity `parent`."""
-    if found and found.parent != parent:
-        raise ScoresepError(f"{path} began from another stage before it; delete it or give another --run")
+def kind_of_networks(source: Model | Config, stage: Stage) -> dict[str, Any]:
+    """Which networks a model has, or a config asks for, as far as a stage's result depends on it."""
+    critic = source.critic if isinstance(source, Model) else SUPERVISIONS[source.supervision].critic
+    kind = {**source.architecture.to_dict(), "mask": source.mask, "critic": critic}
+    if "separator" not in stage.trains:  # so it has learnt nothing, and any other may take its place
+        del kind["separator"]
+    return kind
 
 
-def check_settings(found: Checkpoint, config: Config, stage: Stage, path: Path, *, may_force: bool) -> None:
-    """Refuse a stage that was trained with other settings than those asked for; `--force` is for the last one alone."""
-    if changed := difference(relevant(found.config, stage), relevant(config.to_dict(), stage)):
-        remedy = "give another --run, or --force" if may_force else f"give another --run, or delete {path}"
-        raise ScoresepError(f"{path} was trained with other settings: {changed}; {remedy}")
-
-
-def relevant(config: dict[str, Any], stage: Stage) -> dict[str, Any]:
+def deciding_settings(config: dict[str, Any], stage: Stage) -> dict[str, Any]:
     """The settings that decide what comes out of a stage, given what went in.
 
     The supervision decides on stage 1 by the kind of its critic alone, so rows with the same critic share it.
     """
     config = overlay(Config().to_dict(), config)  # one of before there was a setting had what is now its default
     own = f"stage{stage.number}"
-    ignored = {f"stage{number}" for number in STAGES} - {own}
+    ignored = {"plugins", *(f"stage{number}" for number in STAGES)} - {own}
     row = SUPERVISIONS[config["supervision"]]
     if stage.number == 1 or row.stems != "some":
         ignored.add("stems_fraction")
     kept = {name: value for name, value in config.items() if name not in ignored}
-    for player in LOSSES:  # a loss that is off is as good as one that there was not
-        kept[own][player] = {name: weight for name, weight in kept[own][player].items() if weight}
+    for network in LOSSES:  # a loss that is off is as good as one that there was not
+        kept[own][network] = {name: weight for name, weight in kept[own][network].items() if weight}
     if stage.number == 1:
         kept["supervision"] = row.critic
         del kept["separator"]
     return {**kept, "data": {name: value for name, value in kept["data"].items() if name != "workers"}}
-
-
-def begin(
-    stage: Stage,
-    path: Path,
-    found: Checkpoint | None,
-    before: Checkpoint | None,
-    cache: Cache,
-    config: Config,
-    device: torch.device,
-    log: RunLog,
-    ranks: Ranks,
-) -> Session:
-    """A session that goes on from `found`, else starts from the stage before, else from fresh weights."""
-    if found and not found.complete:
-        session = Session(stage, config, found.model.to(device), cache, path, log, ranks=ranks)
-        restore(session, found)
-        log.note(f"stage {stage.number}: goes on after step {session.step}")
-    else:
-        ranks.from_first(lambda: previous(path).unlink(missing_ok=True))  # of a training that this one replaces
-        model = starting_model(stage, before, cache, config).to(device)
-        session = Session(stage, config, model, cache, path, log, ranks=ranks)
-    log.rewind(stage.number, session.step)
-    return session
 
 
 def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, config: Config) -> Model:
@@ -234,36 +242,22 @@ def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, config
     return model
 
 
-def end(session: Session) -> Checkpoint:
-    """Take the best weights if asked for, tune thresholds on validation scores, write the finished checkpoint."""
-    from scoresep.transcription.thresholds import tune_thresholds
-
-    for player, weights in session.best.get("networks", {}).items():
-        session.model.networks[player].load_state_dict(weights)
-    session.model.eval()
-    notes = session.model.transcribes and "transcriptor" in session.stage.players
-    if notes and len(session.cache.rows("validation")):
-        tune_thresholds(session.model, session.cache, split="validation")
-    save(session, complete=True)
-    return load_checkpoint(session.path)
-
-
 @contextmanager
-def stop_signals() -> Iterator[Any]:
+def stop_signals() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C or SIGTERM into a wish to stop after the current step; a second one stops at once."""
-    wished: list[int] = []
+    received: list[int] = []
 
-    def wish(number: int, frame: FrameType | None) -> None:
-        if wished:
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received:
             raise KeyboardInterrupt
-        wished.append(number)
+        received.append(number)
 
     try:
-        before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread: the caller's own business
         before = {}
     try:
-        yield lambda: bool(wished)
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,7 +1,8 @@
-"""The teacher's factors of clips: gathered from where they are stored, multiplied out.
-Stored are the templates of a whole track and, frame by frame, which of them sound how strongly
-(`nmf`). A clip needs a contiguous slice of the latter and the few templates that occur in it. They
-are moved as they are; a matrix product on the device makes (B, N, F, T) of them, several times as many numbers.
+"""The teacher's factors of clips, gathered from where they are stored.
+
+Stored are the templates of a whole track and, frame by frame, which of them sound how strongly (`nmf`). A clip needs a
+contiguous slice of the latter and the few templates that occur in it. They are moved as they are; a matrix product on
+the device (`losses.formulas.teacher_magnitudes`) makes (B, N, F, T) of them, several times as many numbers.
 
 Axes besides those of `losses`: U templates of an instrument in a clip, as many as any instrument of the batch needs.
 """
@@ -14,9 +15,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-
-TEACHER = "teacher"
-"""Among the datasets that a stage reads: all of `schema.FACTORS`, as one."""
 
 Rows = Callable[[str, int, int], np.ndarray]
 """Of one track: rows first to first + count of a dataset, counted from the track's own first."""
@@ -67,15 +65,3 @@ def collate(clips: Sequence[Excerpt], instruments: int) -> dict[str, Tensor]:
             spectra[n, : bound[n + 1] - bound[n]] = clip.templates[own]
             active[n, : bound[n + 1] - bound[n]] = clip.activation[own]
     return {"template": template, "activation": activation}
-
-
-@torch.no_grad()
-def parts(template: Tensor, activation: Tensor) -> Tensor:
-    """What the teacher takes the instruments' magnitudes for, float32 (B, N, F, T).
-
-    Args:
-        template: float32 (B, N, U, F).
-        activation: float32 (B, N, U, T).
-    """
-    with torch.autocast(template.device.type, enabled=False):
-        return template.transpose(2, 3) @ activation

@@ -1,124 +1,375 @@
-"""The training loop: one for all stages.
-A step reads a batch and lets each player of the stage's row make one optimiser step on the weighted sum of its losses.
+"""The trainer: one for all stages.
+
+A step reads a batch and lets each network that learns make one step of its optimiser on the weighted sum of its losses.
+A stage that is stopped goes on from its checkpoint and ends bit by bit as if it had not been: what is random in a step
+follows from the seed and the step alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import closing
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from scoresep.errors import ScoresepError
+from scoresep.cache.reader import Cache
+from scoresep.errors import Damaged, Failed, ScoresepError
+from scoresep.losses.batch import STEMS, Batch, Crop
 from scoresep.losses.formulas import OBJECTIVES, different_clips
-from scoresep.losses.table import Pass
+from scoresep.losses.table import LOSSES, StepContext, datasets_of
+from scoresep.machine import multiplies_bfloat16
+from scoresep.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from scoresep.models.model import Model
-from scoresep.training import nan_debug as faults
 from scoresep.training.augment import vary
-from scoresep.training.distributed import Ranks
-from scoresep.training.loader import Batch, ClipOrder, open_source, stream
-from scoresep.training.optimisation import schedule
-from scoresep.training.precision import autocast
-from scoresep.training.stages import datasets, enter, only
-from scoresep.training.state import Session, player_weights, save
+from scoresep.training.config import Config, StageConfig
+from scoresep.training.distributed import ALONE, World
+from scoresep.training.loader import ClipOrder, open_source, stream
+from scoresep.training.log import RunLog
+from scoresep.training.stages import Stage, schedule, stage_losses, stemmed_tracks
+from scoresep.transcription.thresholds import tune_thresholds
 
 LOG_EVERY = 10
+"""Steps between two records of the training losses."""
 VARIATION, EXCHANGE = 0, 1
-"""What a step draws at random: variations of its clips, and who lends tracks to whom for X~."""
+"""What a step draws at random: variations of its clips, and which clips' tracks make up X~."""
 
 
-def train_stage(session: Session) -> bool:
-    """Run a stage from `session.step` to its end; true if it came there, false if it was asked to stop.
+@dataclass(eq=False)
+class Trainer:
+    """The training of one stage.
 
-    The checkpoint at `session.path` is written at every validation and at the end.
-
-    Raises:
-        ScoresepError: a loss or a gradient is not finite; parameters and statistics have not been touched by it.
+    Attributes:
+        stage, config: what is trained, and how.
+        model: the networks, on their device.
+        cache: the data.
+        path: the stage's checkpoint.
+        log: the record of the run.
+        world: the processes that train the model together.
+        resident: where the training split is held (`loader.RESIDENT`).
+        parent: identity of the model that the stage began with.
+        stop_wanted: asked after each step; true ends the stage early, with everything saved.
+        step: steps made.
+        history: validation records.
+        best: lowest validation loss so far with its step and weights, where the config keeps the best.
+        precision: `float32` or `bfloat16`, what the networks' products are computed in.
+        has_checkpoint: whether the checkpoint at `path` is this training's own, to be kept as the one before the next.
+        settings: those of the stage.
+        weights: of the losses, by network that learns and by name, none of them 0.
+        optimisers: by network that learns.
     """
-    total, clock = session.settings.steps, session.clock
-    enter(session.stage, session.model)
-    clock.enter("waiting")
-    with closing(batches(session)) as made, clock.watching(session.model.networks):
-        for batch in made:
-            losses = train_step(session, batch)
-            session.step += 1
-            clock.step_done()
-            record(session, losses)
-            stopping = session.ranks.any(session.stopped())
-            due = session.step % session.config.validate_every == 0 or session.step == total
-            if due:  # even when stopping: a run that goes on must not lack the record, nor the weights it may keep
-                validate(session)
-            if due or stopping:
-                save(session, complete=False)
-            if stopping:
-                return session.step == total
-            clock.enter("waiting")
-    if not total:  # no step, so nothing has been saved
-        save(session, complete=False)
-    return True
+
+    stage: Stage
+    config: Config
+    model: Model
+    cache: Cache
+    path: Path
+    log: RunLog
+    world: World = ALONE
+    resident: str = ""
+    parent: str = ""
+    stop_wanted: Callable[[], bool] = lambda: False
+    step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)
+    precision: str = field(init=False)
+    has_checkpoint: bool = False
+    settings: StageConfig = field(init=False)
+    weights: dict[str, dict[str, float]] = field(init=False)
+    optimisers: dict[str, torch.optim.Optimizer] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.settings = self.config.stages[self.stage.number]
+        self.precision = choose_precision(self.config.precision, self.model.device)
+        self.weights, self.optimisers = {}, {}
+        for name in self.stage.trains:
+            network = self.model.networks[name]
+            if self.stage.statistics:
+                self.world.share_statistics(network)
+            self.world.share_start(network)
+            self.weights[name] = {loss: weight for loss, weight in self.settings.weights[name].items() if weight}
+            self.optimisers[name] = torch.optim.AdamW(
+                network.parameters(), weight_decay=self.config.weight_decay, fused=True
+            )
+        losses = stage_losses(self.stage, self.settings.weights)
+        self._datasets = datasets_of(losses)
+        self._seconds: list[tuple[float, float]] = []  # of the steps since the last record: waiting for clips, in all
+
+    def train(self) -> bool:
+        """Train from `step` to the stage's end; whether it came there rather than being asked to stop.
+
+        The checkpoint is written at every validation and at the end.
+
+        Raises:
+            Failed, Damaged: a loss or a gradient is not finite; it has not touched parameters and statistics.
+        """
+        total = self.settings.steps
+        self.set_modes()
+        began = time.perf_counter()
+        with closing(self.batches()) as batches:
+            for batch in batches:
+                ready = time.perf_counter()
+                losses = self.train_step(batch)
+                self.step += 1
+                self._seconds.append((ready - began, time.perf_counter() - began))
+                self.log_step(losses)
+                stopping = self.world.any(self.stop_wanted())
+                due = self.step % self.config.validate_every == 0 or self.step == total
+                if due:  # even when stopping: a run that goes on must not lack the record, nor the weights it may keep
+                    self.validate()
+                if due or stopping:
+                    self.save(complete=False)
+                if stopping:
+                    return self.step == total
+                began = time.perf_counter()
+        if not total:  # no step, so nothing has been saved
+            self.save(complete=False)
+        return True
+
+    def set_modes(self) -> None:
+        """Put the networks into the modes of the stage."""
+        for name, network in self.model.networks.items():
+            network.train(self.stage.statistics and name in self.stage.trains)
+
+    def batches(self) -> Generator[Batch]:
+        """The clips of the steps that are left, this process's share of each."""
+        data = self.config.data
+        order = ClipOrder(
+            self.cache, "train", data.clip_frames, data.batch_size, self.config.seed * 10 + self.stage.number
+        )
+        own = self.world.share(data.batch_size)
+        crops = (order.crops(step)[own] for step in range(self.step, self.settings.steps))
+        return self.read_clips("train", crops, self.resident)
+
+    def read_clips(self, split: str, crops: Iterable[Sequence[Crop]], resident: str = "") -> Generator[Batch]:
+        """Batches of clips of a split, with what the stage's losses look at."""
+        config, device = self.config, self.model.device
+        frames = config.data.clip_frames
+        stemmed: frozenset[int] = frozenset()
+        if STEMS in self._datasets:
+            stemmed = stemmed_tracks(self.cache, split, config.supervision, config.stems_fraction, config.seed)
+        source = open_source(self.cache, split, frames, device, self._datasets, resident, stemmed)
+        return stream(self.cache, frames, crops, config.data.workers, device, source)
+
+    def train_step(self, batch: Batch) -> dict[str, float]:
+        """Let every network that learns step once on `batch`; returns the losses by 'network/name', unweighted.
+
+        Raises:
+            Failed, Damaged: as `train`.
+        """
+        batch = self.varied(batch)
+        context, magnitude_share = self.context(batch), self.magnitude_share(batch)
+        statistics = copied(self.moving_statistics())
+        values: dict[str, float] = {}
+        for name, optimiser in self.optimisers.items():
+            losses, norm = self.backward(name, context, magnitude_share)
+            results = self.world.sum(torch.stack([*losses.values(), norm]).detach()) / self.world.size
+            *means, mean_norm = results.tolist()  # a GPU is waited for once a network
+            if not all(map(math.isfinite, (*means, mean_norm))):
+                for buffer, before in zip(self.moving_statistics(), statistics, strict=True):
+                    buffer.copy_(before)
+                raise self.not_finite(batch, name, dict(zip(losses, means, strict=True)))
+            for group in optimiser.param_groups:
+                group["lr"] = self.settings.learning_rate * schedule(self.step, self.settings.steps)
+            optimiser.step()
+            values |= {f"{name}/{loss}": mean for loss, mean in zip(losses, means, strict=True)}
+            context = context.detached() if len(self.optimisers) > 1 else context
+        return values
+
+    def varied(self, batch: Batch) -> Batch:
+        """The clips, transposed and equalised at random."""
+        data, model = self.config.data, self.model
+        generator = self.generator(VARIATION, self.world.rank)
+        return vary(batch, data.transpose, data.equalise, model.grid.bin_width, generator, model.instruments)
+
+    def context(self, batch: Batch) -> StepContext:
+        """What the losses of a training step look at."""
+        clips = len(batch.crops) * self.world.size
+        shifts = different_clips(clips, len(self.model.instruments), self.generator(EXCHANGE))
+        objective, own = OBJECTIVES[self.settings.objective], self.world.share(clips)
+        return StepContext(self.model, batch, shifts, objective, self.world.gather_clips, own)
+
+    def magnitude_share(self, batch: Batch) -> Tensor:
+        """The batch's part of the magnitude of all processes' batches, times their number: 1 for one process."""
+        if self.world.size == 1:
+            return torch.ones((), device=batch.magnitude.device)
+        own = batch.magnitude.sum()
+        return own * self.world.size / self.world.sum(own).clamp_min(torch.finfo(own.dtype).tiny)
+
+    def backward(self, name: str, context: StepContext, magnitude_share: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Give a network the clipped gradient of its losses over the clips of all processes.
+
+        Returns:
+            The losses by name, unweighted, whose mean over the processes is that of the whole batch, and the norm that
+            the gradient had.
+        """
+        with training_only(self.model, name) as network:
+            losses = {}
+            with autocast(self.model.device, self.precision):
+                for loss in self.weights[name]:
+                    row = LOSSES[name][loss]
+                    value = row.function(context)
+                    losses[loss] = value * magnitude_share if row.by_magnitude else value
+            total = sum((losses[loss] * weight for loss, weight in self.weights[name].items()), torch.zeros(()))
+            self.optimisers[name].zero_grad(set_to_none=True)
+            total.backward()  # type: ignore[no-untyped-call]  # of torch
+            self.world.average_gradients(network.parameters())
+            return losses, nn.utils.clip_grad_norm_(network.parameters(), self.config.gradient_clip)
+
+    def moving_statistics(self) -> list[Tensor]:
+        """What a forward pass changes: the statistics of the networks that collect them."""
+        return [buffer for network in self.model.networks.values() if network.training for buffer in network.buffers()]
+
+    def not_finite(self, batch: Batch, network: str, losses: dict[str, float]) -> ScoresepError:
+        """What to raise where a loss, or the gradient of all, is not finite: the clips' fault or the step's."""
+        broken = [f"loss {network}/{name}" for name, value in losses.items() if not math.isfinite(value)]
+        number, grid = self.stage.number, self.cache.grid
+        problem = (
+            f"{[*broken, f'the gradient of the {network}'][0]} is not finite in step {self.step + 1} of stage {number}"
+        )
+        kept = f"{self.path} holds the last good state"
+        damaged = [clip for clips in self.world.gather_objects(damaged_clips(batch)) for clip in clips]
+        if not damaged:
+            return Failed(problem, remedy=f"lower stage{number}.learning_rate; {kept}")
+        frames = self.config.data.clip_frames
+        places = [
+            f"{self.cache.tracks['id'][row]} from {first / grid.frame_rate:.1f} to "
+            f"{(first + frames) / grid.frame_rate:.1f} s"
+            for row, first in damaged
+        ]
+        problem = f"{problem}, because of values that are not finite in {', '.join(places)}"
+        return Damaged(problem, file=self.cache.path, remedy=f"prepare it again; {kept}")
+
+    def log_step(self, losses: dict[str, float]) -> None:
+        """Show the losses of a step, and record them at every tenth and at the last."""
+        self.log.progress(self.stage.title, self.step, self.settings.steps, losses)
+        if self.step % LOG_EVERY == 0 or self.step == self.settings.steps:
+            self.log.record("train", self.stage.number, self.step, losses)
+            waiting, whole = np.mean(self._seconds, axis=0).tolist()
+            self.log.timing(self.stage.number, self.step, waiting, whole)
+            self._seconds.clear()
+
+    @torch.no_grad()
+    def validate(self) -> None:
+        """Record the mean losses over the validation clips, and keep the weights if their sum is the lowest."""
+        data, cache, model = self.config.data, self.cache, self.model
+        if not len(cache.rows("validation")) or not data.validation_clips:
+            return
+        order = ClipOrder(cache, "validation", data.clip_frames, data.batch_size, seed=0)
+        own = order.validation(data.validation_clips)[self.world.rank :: self.world.size]
+        rows = {f"{name}/{loss}": LOSSES[name][loss] for name in self.weights for loss in self.weights[name]}
+        results: list[tuple[int, Tensor]] = []
+        model.eval()
+        for batch in self.read_clips("validation", own):
+            shifts = torch.arange(len(model.instruments)) % len(batch.crops)
+            context = StepContext(model, batch, shifts, OBJECTIVES[self.settings.objective])
+            with autocast(model.device, self.precision):
+                values = [loss.function(context) for loss in rows.values()]
+            results.append((len(batch.crops), torch.stack(values)))
+        sums = torch.zeros(len(rows) + 1, dtype=torch.float64)  # and the number of clips
+        for count, stacked in results:  # a GPU is waited for here, when it has been given all its work
+            sums += torch.tensor([*stacked.tolist(), 1.0], dtype=torch.float64) * count
+        *totals, clips = self.world.sum(sums).tolist()
+        self.set_modes()
+        self.record_validation({name: total / clips for name, total in zip(rows, totals, strict=True)})
+
+    def record_validation(self, losses: dict[str, float]) -> None:
+        """Record validation losses, by 'network/name', and keep the weights if their weighted sum is the lowest."""
+        losses["total"] = sum(
+            weight * losses[f"{name}/{loss}"]
+            for name, weights in self.weights.items()
+            for loss, weight in weights.items()
+        )
+        self.history.append({"stage": self.stage.number, "step": self.step, **losses})
+        self.log.record("validation", self.stage.number, self.step, losses)
+        if self.settings.keep == "best" and losses["total"] < self.best.get("loss", math.inf):
+            networks = {
+                name: {
+                    key: value.detach().cpu().clone() for key, value in self.model.networks[name].state_dict().items()
+                }
+                for name in self.weights
+            }
+            self.best = {"loss": losses["total"], "step": self.step, "networks": networks}
+
+    def generator(self, purpose: int, rank: int = 0) -> torch.Generator:
+        """Random numbers that follow from seed, stage, step, purpose and rank alone."""
+        origin = np.random.SeedSequence((self.config.seed, self.stage.number, self.step, purpose, rank))
+        return torch.Generator().manual_seed(int(origin.generate_state(1, np.uint64)[0]) >> 1)
+
+    def save(self, *, complete: bool) -> None:
+        """Write the stage's checkpoint; until it is complete, with all that is needed to go on."""
+        resume = {
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "best": self.best,
+            "precision": self.precision,
+        }
+        checkpoint = Checkpoint(
+            model=self.model,
+            stage=self.stage.number,
+            steps=self.step,
+            complete=complete,
+            config=self.config.to_dict(),
+            cache=str(self.cache.path),
+            cache_digest=self.cache.digest,
+            parent=self.parent,
+            history=self.history,
+            resume={} if complete else resume,
+        )
+        if self.world.is_first:
+            save_checkpoint(self.path, checkpoint, keep=self.has_checkpoint)
+        self.has_checkpoint = True
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on where an incomplete checkpoint stopped, whose model is the trainer's."""
+        self.step, self.history = checkpoint.steps, checkpoint.history
+        self.best, self.precision = checkpoint.resume["best"], checkpoint.resume["precision"]
+        self.has_checkpoint = True
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(checkpoint.resume["optimisers"][name])
+
+    def finish(self) -> Checkpoint:
+        """Take the best weights if they are kept, tune thresholds, write the finished checkpoint and read it back."""
+        for name, weights in self.best.get("networks", {}).items():
+            self.model.networks[name].load_state_dict(weights)
+        self.model.eval()
+        self.tune()
+        self.save(complete=True)
+        return load_checkpoint(self.path)
+
+    def tune(self, tracks: int | None = None) -> None:
+        """Tune the thresholds of a transcriptor that learns notes, by validation scores of so many tracks or all."""
+        notes = self.model.transcribes and "transcriptor" in self.stage.trains
+        if notes and len(self.cache.rows("validation")):
+            tuned = tune_thresholds(self.model, self.cache, split="validation", tracks=tracks)
+            self.model.threshold, self.model.onset_threshold = tuned.threshold, tuned.onset_threshold
 
 
-def batches(session: Session) -> Iterator[Batch]:
-    """The clips of the steps that are left."""
-    data, cache, device = session.config.data, session.cache, session.model.device
-    seed = session.config.seed * 10 + session.stage.number
-    order = ClipOrder(cache, "train", data.clip_frames, data.batch, seed)
-    names, stemmed = datasets(session.reads), session.stemmed("train")
-    source = open_source(cache, "train", data.clip_frames, device, names, session.resident, stemmed)
-    crops = (order.crops(step)[session.own] for step in range(session.step, session.settings.steps))
-    return stream(cache, data.clip_frames, crops, data.workers, device, source)
+def damaged_clips(batch: Batch) -> list[Crop]:
+    """The clips of which something that was read, or made of it, is not finite."""
+    values = [tensor for tensor in batch.tensors().values() if tensor.is_floating_point()]
+    return [
+        crop for place, crop in enumerate(batch.crops) if not all(bool(each[place].isfinite().all()) for each in values)
+    ]
 
 
-def train_step(session: Session, batch: Batch) -> dict[str, float]:
-    """Let every player of the stage step once on `batch`; returns the losses by 'player/name', unweighted.
-
-    Raises:
-        ScoresepError: as `train_stage`.
-    """
-    clock, settings, data = session.clock, session.settings, session.config.data
-    clock.enter("variation")
-    model, generator = session.model, session.generator(VARIATION, session.ranks.rank)
-    batch = vary(batch, data.transpose, data.equalise, model.grid.bin_width, generator, model.instruments)
-    shifts = different_clips(
-        len(batch.crops) * session.ranks.count, len(session.model.instruments), session.generator(EXCHANGE)
-    )
-    rate = settings.learning_rate * schedule(session.step, settings.steps)
-    statistics = copied(moving(session.model))
-    clock.enter("losses")
-    view = session.ranks.view(Pass(session.model, batch, shifts, objective=OBJECTIVES[settings.objective]))
-    share = magnitude_share(batch, session.ranks)
-    values: dict[str, float] = {}
-    for name, player in session.players.items():
-        with only(session.model, name):
-            with autocast(session.model.device, session.precision):
-                losses = player.values(view, share)
-            norm = player.gradient(player.total(losses), session.config.gradient_clip)
-        clock.enter("optimiser")
-        found = torch.stack([*losses.values(), norm]).detach()
-        found = (session.ranks.total(found) / session.ranks.count).tolist()  # a GPU is waited for once a player
-        if not all(map(math.isfinite, found)):
-            put_back(session.model, statistics)
-            refuse(session, batch, name, dict(zip(losses, found, strict=False)))
-        player.step(rate)
-        values |= {f"{name}/{loss}": value for loss, value in zip(losses, found, strict=False)}
-        clock.enter("losses")
-        view = view.detached() if len(session.players) > 1 else view
-    return values
-
-
-def magnitude_share(batch: Batch, ranks: Ranks) -> Tensor:
-    """The batch's part of the magnitude of all ranks' batches, times the number of ranks: 1 for one rank."""
-    if ranks.count == 1:
-        return torch.ones((), device=batch.magnitude.device)
-    own = batch.magnitude.sum()
-    return own * ranks.count / ranks.total(own).clamp_min(torch.finfo(own.dtype).tiny)
-
-
-def moving(model: Model) -> list[Tensor]:
-    """The statistics that a forward pass changes: of the networks that collect them."""
-    return [buffer for network in model.networks.values() if network.training for buffer in network.buffers()]
+@contextmanager
+def training_only(model: Model, name: str) -> Iterator[nn.Module]:
+    """Freeze the other network than `name`: gradients pass through it, its parameters get none."""
+    others = [network for other, network in model.networks.items() if other != name]
+    frozen = [parameter for network in others for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield model.networks[name]
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
 
 
 def copied(values: list[Tensor]) -> list[Tensor]:
@@ -126,79 +377,21 @@ def copied(values: list[Tensor]) -> list[Tensor]:
     copies = [torch.empty_like(value) for value in values]
     for kind in {value.dtype for value in values}:
         pairs = [(copy, value) for copy, value in zip(copies, values, strict=True) if value.dtype == kind]
-        torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
+        torch._foreach_copy_([copy for copy, _ in pairs], [value for _, value in pairs])
     return copies
 
 
-def put_back(model: Model, statistics: list[Tensor]) -> None:
-    """Undo what a forward pass did to the networks' statistics."""
-    for buffer, before in zip(moving(model), statistics, strict=True):
-        buffer.copy_(before)
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """`float32` or `bfloat16`; `auto` takes bfloat16 where it was measured to pay: on CPUs that multiply it.
 
-
-def refuse(session: Session, batch: Batch, player: str, values: dict[str, float]) -> None:
-    """Say which loss of which clip is not finite, or has a gradient that is not.
-
-    Raises:
-        ScoresepError: always.
+    `bfloat16` rounds what the networks' convolutions multiply. Parameters, statistics, losses, gradients and the
+    optimiser are float32 in either case. docs/training.md has what it gains and what it does to the losses.
     """
-    number, frames = session.stage.number, session.config.data.clip_frames
-    broken = [name for name, value in values.items() if not math.isfinite(value)]
-    what = "loss" if broken else "the gradient of loss"
-    found = faults.guilty(session.model, batch, player, broken or list(values), OBJECTIVES[session.settings.objective])
-    names, places = faults.describe(session.cache, batch, found, frames)
-    everywhere = [(name, place) for name, place in session.ranks.gather((names, places)) if name]
-    names, places = everywhere[0] if everywhere else (broken or list(values), ["of the whole batch"])
-    raise ScoresepError(
-        f"{what} {player}/{names[0]} is not finite in step {session.step + 1} of stage {number}, "
-        f"clip {', '.join(places)}; "
-        f"lower stage{number}.learning_rate; {session.path} holds the last good state"
-    )
+    if wanted != "auto":
+        return wanted
+    return "bfloat16" if device.type == "cpu" and multiplies_bfloat16() else "float32"
 
 
-def record(session: Session, losses: dict[str, float]) -> None:
-    """Show the losses of a step, and write them down at every tenth and at the last."""
-    session.log.progress(session.stage.title, session.step, session.settings.steps, losses)
-    if session.step % LOG_EVERY == 0 or session.step == session.settings.steps:
-        session.log.record("train", session.stage.number, session.step, losses)
-        session.log.timing(session.stage.number, session.step, session.clock.read())
-
-
-@torch.no_grad()
-def validate(session: Session) -> None:
-    """Mean of the weighted losses over the validation clips: recorded, and the weights kept if it is the lowest."""
-    data, cache, model = session.config.data, session.cache, session.model
-    if not len(cache.rows("validation")) or not data.validation_clips:
-        return
-    order = ClipOrder(cache, "validation", data.clip_frames, data.batch, seed=0)
-    chosen, stemmed = datasets(session.reads), session.stemmed("validation")
-    source = open_source(cache, "validation", data.clip_frames, model.device, chosen, stemmed=stemmed)
-    names = [f"{name}/{loss}" for name, player in session.players.items() for loss in player.weights]
-    seen: list[tuple[int, Tensor]] = []
-    own = order.validation(data.validation_clips)[session.ranks.rank :: session.ranks.count]
-    model.eval()
-    for batch in stream(cache, data.clip_frames, own, data.workers, model.device, source):
-        shifts = torch.arange(len(model.instruments)) % len(batch.crops)
-        view = Pass(model, batch, shifts, objective=OBJECTIVES[session.settings.objective])
-        with autocast(model.device, session.precision):
-            found = [value for player in session.players.values() for value in player.objective(view).values()]
-        seen.append((len(batch.crops), torch.stack(found)))
-    sums = torch.zeros(len(names) + 1, dtype=torch.float64)  # and the number of clips
-    for count, values in seen:  # a GPU is waited for here, when it has been given all its work
-        sums += torch.tensor([*values.tolist(), 1.0], dtype=torch.float64) * count
-    *sums, clips = session.ranks.total(sums).tolist()
-    enter(session.stage, model)
-    conclude(session, {name: value / clips for name, value in zip(names, sums, strict=True)})
-
-
-def conclude(session: Session, values: dict[str, float]) -> None:
-    """Record the validation losses `values`, by 'player/name', and keep the weights if their sum is the lowest."""
-    values["total"] = sum(
-        weight * values[f"{name}/{loss}"]
-        for name, player in session.players.items()
-        for loss, weight in player.weights.items()
-    )
-    session.history.append({"stage": session.stage.number, "step": session.step, **values})
-    session.log.record("validation", session.stage.number, session.step, values)
-    if session.settings.keep == "best" and values["total"] < session.best.get("loss", math.inf):
-        session.best = {"loss": values["total"], "step": session.step, "networks": player_weights(session)}
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which a step's networks and losses run."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

@@ -1,4 +1,4 @@
-"""Thresholds of keys and onsets from validation tracks. Called at the end of training.
+"""Thresholds of keys and onsets from validation tracks.
 
 Reads spectrograms and scores of the cache, never audio or stems.
 """
@@ -14,6 +14,7 @@ from scoresep.cache.reader import Cache
 from scoresep.compiled import compiled
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.metrics import ONSET_TOLERANCE, Counts, scores
+from scoresep.grid import Grid
 from scoresep.models.model import Model
 from scoresep.transcription.note_decoder import decode_notes
 from scoresep.transcription.transcribe import posteriors
@@ -37,7 +38,7 @@ class Tuned:
 def tune_thresholds(
     model: Model, cache: Cache, split: str = "validation", device: str | None = None, tracks: int | None = None
 ) -> Tuned:
-    """Set `model.threshold` to what maximises frame F1 and `model.onset_threshold` to what maximises note F1.
+    """The `threshold` of a model that maximises frame F1, and the `onset_threshold` that maximises note F1 with it.
 
     Frames, and notes, are pooled over all tracks of `split`, or over so many `tracks` from its beginning. An instrument
     that never sounds there keeps 0.5.
@@ -58,13 +59,12 @@ def tune_thresholds(
         roll = cache.roll(int(row))
         for n, tally in enumerate(tallies):
             tally.add(frame[n], roll[:, n])
-    model.threshold = [tally.best()[0] for tally in tallies]
+    thresholds, frame_f1 = map(list, zip(*(tally.best() for tally in tallies), strict=True))
     truths = [cache.notes(int(row)) for row in rows]
-    onsets = [_best_onset(model, [(f[n], o[n]) for f, o in outputs], truths, n) for n in range(count)]
-    model.onset_threshold = [threshold for threshold, _ in onsets]
-    return Tuned(
-        model.threshold, model.onset_threshold, [tally.best()[1] for tally in tallies], [f1 for _, f1 in onsets]
-    )
+    onsets = [
+        _best_onset(model.grid, [(f[n], o[n]) for f, o in outputs], truths, n, thresholds[n]) for n in range(count)
+    ]
+    return Tuned(thresholds, [threshold for threshold, _ in onsets], frame_f1, [f1 for _, f1 in onsets])
 
 
 def best_threshold(probabilities: np.ndarray, truth: np.ndarray, candidates: Sequence[float] = CANDIDATES) -> float:
@@ -116,9 +116,9 @@ def _rolls(model: Model, cache: Cache, row: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _best_onset(
-    model: Model, outputs: Sequence[tuple[np.ndarray, np.ndarray]], truths: Sequence[np.ndarray], n: int
+    grid: Grid, outputs: Sequence[tuple[np.ndarray, np.ndarray]], truths: Sequence[np.ndarray], n: int, threshold: float
 ) -> tuple[float, float]:
-    """The onset threshold of instrument n with the highest pooled note F1, and that F1."""
+    """The onset threshold of instrument n with the highest pooled note F1, and that F1; `threshold` is its keys'."""
     true = [notes[notes[:, 4] == n] for notes in truths]
     if not any(len(notes) for notes in true):
         return 0.5, float("nan")
@@ -126,7 +126,7 @@ def _best_onset(
     for candidate in ONSET_CANDIDATES:
         counts = np.zeros(3, dtype=np.int64)
         for (frame, onset), notes in zip(outputs, true, strict=True):
-            found = decode_notes(frame, onset, model.threshold[n], candidate, model.grid)
+            found = decode_notes(frame, onset, threshold, candidate, grid)
             hits = matched_notes(notes, found, ONSET_TOLERANCE)
             counts += (hits, len(found) - hits, len(notes) - hits)
         f1.append(scores(Counts(*counts.tolist())).f1)

@@ -26,7 +26,6 @@ from typing import Any
 import h5py
 import pytest
 import soundfile
-import torch
 
 from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
@@ -39,7 +38,7 @@ from scoresep.evaluation.evaluate import evaluate
 from scoresep.executor import Engine
 from scoresep.instruments import choose
 from scoresep.training.log import RunLog
-from scoresep.training.run import train
+from scoresep.training.run import Run
 
 PAIRS = "scoresep prepare pairs songs --out c.h5 --instruments piano,other"
 SLAKH = "scoresep prepare slakh corpus --out c.h5"
@@ -400,7 +399,7 @@ def test_caches_of_an_older_version_are_told(cache_copy, scoresep, command):
 def test_a_checkpoint_whose_cache_is_of_an_older_version(cache_copy, tmp_path, make, refused):
     log = RunLog(tmp_path / "run")
     config, checkpoint = make.config("stage1.steps=1"), tmp_path / "ckpt.pt"
-    train(Cache(cache_copy), 1, config, torch.device("cpu"), tmp_path / "run", checkpoint, log, False)
+    Run(Cache(cache_copy), config, tmp_path / "run", checkpoint, log, last=1).train()
     log.close()
     as_version_1(cache_copy)
     for cache in (None, cache_copy):

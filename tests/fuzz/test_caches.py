@@ -14,8 +14,8 @@ import pytest
 from scoresep.cache.reader import Cache, check_cache
 from scoresep.cache.schema import DATASET_SPAN
 from scoresep.errors import ScoresepError
+from scoresep.losses.batch import TEACHER
 from scoresep.training.clip_dataset import ShardClips
-from scoresep.training.teacher import TEACHER
 
 pytestmark = pytest.mark.robustness
 

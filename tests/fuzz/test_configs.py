@@ -18,7 +18,7 @@ weight_decay = 1e-2
 [network]
 channels = 64
 [data]
-batch = 8
+batch_size = 8
 [stage2.separator]
 transcription = 20.0
 """
@@ -31,7 +31,7 @@ FORGED = {
     "a network of 4 TB": "network.channels = 1000000000\nnetwork.hidden = 1000000000",
     "a context of 2^40 frames": "network.blocks = 40",
     "blocks without end": "network.repeats = 10000000000",
-    "clips without end": "data.batch = 1000000000",
+    "clips without end": "data.batch_size = 1000000000",
     "a clip without end": "data.clip_frames = 1000000000",
     "threads without end": "data.workers = 1000000000",
     "validation without end": "data.validation_clips = 1000000000000",

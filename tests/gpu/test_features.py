@@ -7,15 +7,14 @@ import pytest
 import torch
 
 from scoresep.grid import PITCHES, Grid
+from scoresep.losses.batch import DATASETS, STEMS, TEACHER, Batch
+from scoresep.losses.formulas import teacher_magnitudes
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.nmf import FactoriseSettings, Song, masks
 from scoresep.nmf.batched import factorise_together
 from scoresep.separation.separate import Options, separate_array
-from scoresep.training import teacher
 from scoresep.training.augment import vary
-from scoresep.training.clip_dataset import DATASETS, STEMS
-from scoresep.training.loader import RESIDENT, Batch, open_source, stream, unpack
-from scoresep.training.teacher import TEACHER
+from scoresep.training.loader import RESIDENT, open_source, stream, unpack
 from scoresep.transcription.transcribe import key_strength, posteriors
 
 CPU = torch.device("cpu")
@@ -67,7 +66,9 @@ def test_variations(cache, device, close, semitones, decibels):
 
 def test_the_teachers_parts(cache, device, close):
     found, expected = batches(cache, device)[0], batches(cache, CPU)[0]
-    close(teacher.parts(found.template, found.activation), teacher.parts(expected.template, expected.activation))
+    close(
+        teacher_magnitudes(found.template, found.activation), teacher_magnitudes(expected.template, expected.activation)
+    )
 
 
 def test_batched_factorisation(device):

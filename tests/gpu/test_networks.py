@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import nn
 
+from scoresep.losses.batch import DATASETS, STEMS, TEACHER
 from scoresep.losses.formulas import OBJECTIVES
-from scoresep.losses.table import LOSSES as TERMS
-from scoresep.losses.table import Pass
+from scoresep.losses.table import LOSSES as LOSSES_BY_NETWORK
+from scoresep.losses.table import StepContext
 from scoresep.models.base import MASKS
 from scoresep.models.model import Model
 from scoresep.models.networks import NETWORKS as ROWS
 from scoresep.models.tcn import KERNEL, DepthwiseConv
-from scoresep.training.clip_dataset import DATASETS, STEMS, ShardClips
+from scoresep.training.clip_dataset import ShardClips
 from scoresep.training.loader import stream
-from scoresep.training.precision import autocast
-from scoresep.training.teacher import TEACHER
+from scoresep.training.trainer import autocast
 
 CPU = torch.device("cpu")
 BINS, COUNT = 129, 3
@@ -87,16 +87,16 @@ def test_depthwise_convolution(device, close, dilation):
 
 
 LOSSES = [
-    (player, loss, objective)
-    for player in TERMS
-    for loss in TERMS[player]
+    (network, loss, objective)
+    for network in LOSSES_BY_NETWORK
+    for loss in LOSSES_BY_NETWORK[network]
     for objective in (OBJECTIVES if loss.startswith("adversarial") else ["cross-entropy"])
 ]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("player", "loss", "objective"), LOSSES)
-def test_a_loss_and_its_gradient(cache, make, device, close, player, loss, objective, precision):
+@pytest.mark.parametrize(("network", "loss", "objective"), LOSSES)
+def test_a_loss_and_its_gradient(cache, make, device, close, network, loss, objective, precision):
     config = make.config("network.channels=16", "network.blocks=3")
     torch.manual_seed(0)
     model = Model(cache.grid, cache.instruments, config.architecture, config.mask).eval()
@@ -107,11 +107,11 @@ def test_a_loss_and_its_gradient(cache, make, device, close, player, loss, objec
         here = copy.deepcopy(model).to(where)
         (batch,) = stream(cache, 32, [crops], 0, where, source)
         with autocast(where, precision):
-            value = TERMS[player][loss].function(
-                Pass(here, batch, torch.tensor([0, 1, 3]), objective=OBJECTIVES[objective])
+            value = LOSSES_BY_NETWORK[network][loss].function(
+                StepContext(here, batch, torch.tensor([0, 1, 3]), objective=OBJECTIVES[objective])
             )
         value.backward()
-        parameters = here.networks[player].parameters()
+        parameters = here.networks[network].parameters()
         gradients = [parameter.grad.norm() for parameter in parameters if parameter.grad is not None]
         return value, torch.stack(gradients).norm()
 

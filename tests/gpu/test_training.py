@@ -13,11 +13,9 @@ import torch
 
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
-from scoresep.training.loader import open_source, stream
-from scoresep.training.log import NoLog
-from scoresep.training.stages import STAGES, datasets, enter
-from scoresep.training.state import Session, restore
-from scoresep.training.trainer import train_stage, train_step
+from scoresep.training.log import RunLog
+from scoresep.training.stages import STAGES
+from scoresep.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 EPSILON = 0.01
@@ -29,45 +27,43 @@ the optimiser may step. A transfer from memory that is not pinned waits, too."""
 
 
 @pytest.fixture
-def begin(cache, make, tmp_path) -> Callable[..., Session]:
-    """A function that makes a session of a stage with fresh weights."""
+def begin(cache, make, tmp_path) -> Callable[..., Trainer]:
+    """A function that makes a trainer of a stage with fresh weights."""
 
-    def session(
+    def trainer(
         number: int,
         where: torch.device,
         *settings: str,
         resident: str = "",
         name: str = "stage",
         model: Model | None = None,
-    ) -> Session:
+    ) -> Trainer:
         config = make.config("mask=sigmoid", "network.channels=16", "validate_every=2", "precision=float32", *settings)
         torch.manual_seed(0)
         model = (model or Model(cache.grid, cache.instruments, config.architecture, config.mask)).to(where)
         path = tmp_path / f"{name}-{where.type}.pt"
-        made = Session(STAGES[number], config, model, cache, path, NoLog(), resident=resident)
-        for player in made.players.values():
-            player.optimiser.param_groups[0]["eps"] = EPSILON
+        made = Trainer(STAGES[number], config, model, cache, path, RunLog(None), resident=resident)
+        for optimiser in made.optimisers.values():
+            optimiser.param_groups[0]["eps"] = EPSILON
         return made
 
-    return session
+    return trainer
 
 
-def weights(session: Session) -> torch.Tensor:
+def weights(trainer: Trainer) -> torch.Tensor:
     """All parameters and statistics."""
-    states = [network.state_dict().values() for network in session.model.networks.values()]
+    states = [network.state_dict().values() for network in trainer.model.networks.values()]
     return torch.cat([value.detach().cpu().double().flatten() for state in states for value in state])
 
 
-def stepped(session: Session, steps: int = 1) -> list[dict[str, float]]:
+def stepped(trainer: Trainer, steps: int = 1) -> list[dict[str, float]]:
     """The losses of some steps, all on the same clips."""
     crops = [(0, 0), (1, 5), (2, 9), (0, 40)]
-    enter(session.stage, session.model)
-    device, stemmed = session.model.device, session.stemmed("train")
-    source = open_source(session.cache, "train", 32, device, datasets(session.reads), stemmed=stemmed)
+    trainer.set_modes()
     found = []
-    for batch in stream(session.cache, 32, [crops] * steps, 0, device, source):
-        found.append(train_step(session, batch))
-        session.step += 1
+    for batch in trainer.read_clips("train", [crops] * steps):
+        found.append(trainer.train_step(batch))
+        trainer.step += 1
     return found
 
 
@@ -92,30 +88,30 @@ def test_a_step(begin, device, number, supervision, precision):
 def test_a_step_waits_for_the_device_no_more_than_declared(begin, device, number, supervision):
     if device.type != "cuda":
         pytest.skip("only a GPU is waited for")
-    session = begin(number, device, f"supervision={supervision}")
-    stepped(session)  # libraries and constants are set up
+    trainer = begin(number, device, f"supervision={supervision}")
+    stepped(trainer)  # libraries and constants are set up
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
-            stepped(session)
+            stepped(trainer)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     waits = [f"{Path(each.filename).name}:{each.lineno}" for each in seen if "synchronizing" in str(each.message)]
-    assert len(waits) <= MOST_WAITS * len(session.players), waits
+    assert len(waits) <= MOST_WAITS * len(trainer.optimisers), waits
 
 
 @pytest.mark.parametrize("number", STAGES)
 def test_stopped_and_gone_on(begin, device, number):
     whole = begin(number, device, name="whole")
-    assert train_stage(whole)
+    assert whole.train()
     first = begin(number, device)
-    first.stopped = lambda: first.step >= 2
-    assert not train_stage(first)
+    first.stop_wanted = lambda: first.step >= 2
+    assert not first.train()
     found = load_checkpoint(first.path)
     second = begin(number, device, model=found.model)
-    restore(second, found)
-    assert second.step == 2 and train_stage(second)
+    second.resume(found)
+    assert second.step == 2 and second.train()
     start = weights(begin(number, device))
     moved = (weights(whole) - start).norm()
     assert (weights(second) - weights(whole)).norm() < 1e-2 * moved
@@ -125,32 +121,29 @@ def test_stopped_and_gone_on(begin, device, number):
 def test_resident(begin, device, resident):
     plain, held = begin(1, device, name="plain"), begin(1, device, resident=resident, name=resident)
     start = weights(plain)
-    assert train_stage(plain) and train_stage(held)
+    assert plain.train() and held.train()
     assert (weights(plain) - weights(held)).norm() < 1e-2 * (weights(plain) - start).norm()
 
 
 def test_validation(begin, device):
     there, here = begin(1, device), begin(1, CPU)
-    assert train_stage(there) and train_stage(here)
+    assert there.train() and here.train()
     for found, expected in zip(there.history, here.history, strict=True):
         assert found == pytest.approx(expected, rel=1e-2)
 
 
 def test_another_device_than_the_current_one(begin, device):
-    """Events of the stop-watch are of the device that is timed."""
     if device.type != "cuda" or torch.cuda.device_count() < 2:
         pytest.skip("there are not two GPUs")
-    session = begin(1, torch.device("cuda", 1))
-    stepped(session)
-    assert session.clock.read()["transcriptor"] > 0
+    assert begin(1, torch.device("cuda", 1)).train()
 
 
 def test_two_ranks(prepared, device, tmp_path):
     """A device each, against one process with the whole batch."""
     if device.type != "cuda" or torch.cuda.device_count() < 2:
-        pytest.skip("there are not two GPUs (tests/training/test_ranks.py has two processes on a CPU)")
+        pytest.skip("there are not two GPUs (tests/training/test_distributed.py has two processes on a CPU)")
     sizes = ("network.channels=16", "network.hidden=16", "network.blocks=2", "network.repeats=1", "mask=sigmoid")
-    data = ("data.clip_frames=32", "data.batch=4", "data.transpose=0", "data.equalise=0.0", "precision=float32")
+    data = ("data.clip_frames=32", "data.batch_size=4", "data.transpose=0", "data.equalise=0.0", "precision=float32")
     sets = [word for setting in (*sizes, *data) for word in ("--set", setting)]
     losses = {}
     for name, launcher in (

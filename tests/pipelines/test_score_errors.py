@@ -102,7 +102,10 @@ def test_a_corpus_keeps_its_sound_and_its_test_songs(tmp_path):
     assert (tmp_path / "corpus" / "train" / "Tracktrain" / "MIDI" / "S00.mid").read_bytes() == before
 
 
-TINY = "network.channels=8 network.hidden=16 network.blocks=2 data.clip_frames=32 data.batch=4 data.validation_clips=4"
+TINY = (
+    "network.channels=8 network.hidden=16 network.blocks=2 data.clip_frames=32 data.batch_size=4 "
+    "data.validation_clips=4"
+)
 STEPS = "stage1.steps=2 stage2.steps=2 stage3.steps=0 precision=float32"
 
 

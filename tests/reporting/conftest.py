@@ -10,7 +10,6 @@ from typing import Any
 
 import pretty_midi
 import pytest
-import torch
 
 from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
@@ -21,7 +20,7 @@ from scoresep.evaluation.evaluate import evaluate
 from scoresep.executor import Engine
 from scoresep.instruments import OTHER, choose
 from scoresep.training.log import RunLog
-from scoresep.training.run import train
+from scoresep.training.run import Run
 
 REFERENCES = ("mixture", "harmonic_mask", "oracle_mask")
 EVIL = """<img src=x onerror="document.title='broken'">&'"</script><script>document.title='broken'</script>"""
@@ -44,7 +43,7 @@ def made(prepared: Path, tmp_path_factory: pytest.TempPathFactory, make: Any) ->
     run, checkpoint = folder / "run", folder / "ckpt.pt"
     log = RunLog(run)
     config = make.config("stage1.steps=11", "stage2.steps=4", "stage3.steps=4")
-    train(Cache(prepared), 3, config, torch.device("cpu"), run, checkpoint, log, False)
+    Run(Cache(prepared), config, run, checkpoint, log).train()
     log.close()
     evaluate(checkpoint, split="train", references=REFERENCES).save(folder / "metrics.json")
     return Made(run, checkpoint, folder / "metrics.json", prepared)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from scoresep.cache.reader import Cache
-from scoresep.training.clip_dataset import Crop
-from scoresep.training.loader import Batch, stream
+from scoresep.losses.batch import Batch, Crop
+from scoresep.training.loader import stream
 
 
 @pytest.fixture

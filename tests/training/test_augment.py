@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from scoresep.instruments import choose
-from scoresep.losses.formulas import shares
+from scoresep.losses.batch import DATASETS, TEACHER, Batch
+from scoresep.losses.formulas import shares, teacher_magnitudes
 from scoresep.training.augment import blend_rows, equalise, equaliser, shift_pitch, transpose, vary
-from scoresep.training.clip_dataset import DATASETS, ShardClips
-from scoresep.training.loader import Batch, stream
-from scoresep.training.teacher import TEACHER, parts
+from scoresep.training.clip_dataset import ShardClips
+from scoresep.training.loader import stream
 
 GROUPS = choose(["piano", "guitar", "bass"])
 PITCHED = [True, True, True]
@@ -176,11 +176,11 @@ def test_the_teachers_factors_vary_as_the_mixture_does(batch):
 def test_an_equaliser_leaves_the_teachers_masks_alone_and_a_transposition_moves_them(cache):
     source = ShardClips(cache, 32, (*DATASETS, TEACHER))
     (taught,) = stream(cache, 32, [[(0, 0), (1, 20), (2, 40)]], 0, torch.device("cpu"), source)
-    before = shares(parts(taught.template, taught.activation))
+    before = shares(teacher_magnitudes(taught.template, taught.activation))
     equalised = vary(taught, 0, 6.0, 7.8125, torch.Generator().manual_seed(0), GROUPS)
-    assert torch.allclose(shares(parts(equalised.template, equalised.activation)), before, atol=1e-5)
+    assert torch.allclose(shares(teacher_magnitudes(equalised.template, equalised.activation)), before, atol=1e-5)
     moved = transpose(taught, torch.full((3,), 12), PITCHED)
-    after = shares(parts(moved.template, moved.activation))
+    after = shares(teacher_magnitudes(moved.template, moved.activation))
     assert torch.allclose(after[:, :, :1025:2], before[:, :, :513], atol=1e-5) and not torch.allclose(after, before)
 
 

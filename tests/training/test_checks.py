@@ -13,14 +13,14 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.losses.table import reads
+from scoresep.losses.table import datasets_of
 from scoresep.training import checks
-from scoresep.training.checks import check_resident, check_stages, missing_validation, stage_losses
+from scoresep.training.checks import check_resident, check_stages, missing_validation
 from scoresep.training.clip_dataset import ResidentClips, held_bytes
-from scoresep.training.distributed import Ranks
+from scoresep.training.distributed import World
 from scoresep.training.log import RunLog
-from scoresep.training.run import stage_path, train
-from scoresep.training.stages import datasets, stemmed_tracks
+from scoresep.training.run import Run, stage_path
+from scoresep.training.stages import STAGES, stage_losses, stemmed_tracks
 
 CPU = torch.device("cpu")
 NO_SEPARATOR = [
@@ -30,19 +30,19 @@ NO_SEPARATOR = [
 
 
 @pytest.fixture
-def refused(cache: Cache, make: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+def refusal(cache: Cache, make: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """A function that asks for stage 3, must be refused before any step, and returns what was said."""
 
     def never(session: object) -> bool:
         raise AssertionError("a stage is trained")
 
-    monkeypatch.setattr("scoresep.training.run.train_stage", never)
+    monkeypatch.setattr("scoresep.training.trainer.Trainer.train", never)
 
     def go(*assignments: str, data: Cache = cache, out: Path = tmp_path / "ckpt.pt", resident: str = "") -> str:
         log = RunLog(tmp_path / "run")
         try:
             with pytest.raises(ScoresepError) as caught:
-                train(data, 3, make.config(*assignments), CPU, tmp_path / "run", out, log, False, resident)
+                Run(data, make.config(*assignments), tmp_path / "run", out, log, resident=resident).train()
         finally:
             log.close()
         assert not list((tmp_path / "run").glob("stage1*"))
@@ -51,85 +51,87 @@ def refused(cache: Cache, make: type, tmp_path: Path, monkeypatch: pytest.Monkey
     return go
 
 
-def test_a_batch_too_small_for_the_last_stage(refused: Callable[..., str]) -> None:
-    said = refused("data.batch=2")
-    assert re.search(r"data\.batch is 2, and stage3\..*adversarial_mixture .* each of 3 instruments; raise", said)
+def test_a_batch_too_small_for_the_last_stage(refusal: Callable[..., str]) -> None:
+    said = refusal("data.batch_size=2")
+    assert re.search(r"data\.batch_size is 2, and stage3\..*adversarial_mixture .* each of 3 instruments: raise", said)
 
 
-def test_all_faults_of_a_config_are_said_together(refused: Callable[..., str]) -> None:
-    said = refused("data.batch=2", *NO_SEPARATOR, "stage2.separator.transcription=0", "stage1.transcriptor.score=0")
-    assert "data.batch is 2" in said and "stage3.separator has no loss" in said
+def test_all_faults_of_a_config_are_said_together(refusal: Callable[..., str]) -> None:
+    said = refusal(
+        "data.batch_size=2", *NO_SEPARATOR, "stage2.separator.transcription=0", "stage1.transcriptor.score=0"
+    )
+    assert "data.batch_size is 2" in said and "stage3.separator has no loss" in said
     assert "stage2" not in said and "stage1" not in said  # they have others
 
 
 def test_only_stages_that_will_be_trained_count(cache: Cache, make: type) -> None:
-    small = make.config("data.batch=2")
+    small = make.config("data.batch_size=2")
     check_stages(cache, [1, 2], small)
     check_stages(cache, [], small)
-    check_stages(cache, [1, 2, 3], make.config("data.batch=2", "stage3.steps=0"))
-    with pytest.raises(ScoresepError, match=r"data\.batch is 2"):
+    check_stages(cache, [1, 2, 3], make.config("data.batch_size=2", "stage3.steps=0"))
+    with pytest.raises(ScoresepError, match=r"data\.batch_size is 2"):
         check_stages(cache, [3], small)
 
 
 def test_one_frame_cannot_be_normalised(cache: Cache, make: type) -> None:
-    with pytest.raises(ScoresepError, match=r"stage1 cannot normalise one frame; raise data\.batch"):
-        check_stages(cache, [1], make.config("data.batch=1", "data.clip_frames=1"))
+    with pytest.raises(ScoresepError, match=r"stage1 cannot normalise one frame: raise data\.batch"):
+        check_stages(cache, [1], make.config("data.batch_size=1", "data.clip_frames=1"))
 
 
 def test_clips_of_all_processes_count(cache: Cache, make: type) -> None:
-    check_stages(cache, [1, 2, 3], make.config("data.batch=4"), Ranks(0, 2))
-    with pytest.raises(ScoresepError, match=r"data\.batch is 2, and stage3.*; data\.batch is 2, which 4 processes"):
-        check_stages(cache, [1, 2, 3], make.config("data.batch=2"), Ranks(0, 4))
+    check_stages(cache, [1, 2, 3], make.config("data.batch_size=4"), World(0, 2))
+    with pytest.raises(ScoresepError, match=r"batch_size is 2, and stage3.*; data\.batch_size is 2, which 4 processes"):
+        check_stages(cache, [1, 2, 3], make.config("data.batch_size=2"), World(0, 4))
 
 
-def test_what_a_supervision_learns_from_is_asked_for_first(refused: Callable[..., str], cache: Cache) -> None:
-    assert "stems_fraction" in refused("supervision=semi", "stems_fraction=0.01")
+def test_what_a_supervision_learns_from_is_asked_for_first(refusal: Callable[..., str], cache: Cache) -> None:
+    assert "stems_fraction" in refusal("supervision=semi", "stems_fraction=0.01")
 
 
-def test_places_that_cannot_take_the_checkpoint(refused: Callable[..., str], tmp_path: Path, cache: Cache) -> None:
+def test_places_that_cannot_take_the_checkpoint(refusal: Callable[..., str], tmp_path: Path, cache: Cache) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "song.wav").write_bytes(b"RIFF and more")
-    assert "folder" in refused(out=tmp_path / "folder")
-    assert "no checkpoint; give another --out" in refused(out=tmp_path / "song.wav")
-    assert "no checkpoint; give another --out" in refused(out=cache.path)
-    assert "song.wav is a file" in refused(out=tmp_path / "song.wav" / "ckpt.pt")
-    assert "earlier stage" in refused(out=stage_path(tmp_path / "run", 2))
+    assert "folder" in refusal(out=tmp_path / "folder")
+    assert "no checkpoint; give another --out" in refusal(out=tmp_path / "song.wav")
+    assert "no checkpoint; give another --out" in refusal(out=cache.path)
+    assert "song.wav is a file" in refusal(out=tmp_path / "song.wav" / "ckpt.pt")
+    assert "earlier stage" in refusal(out=stage_path(tmp_path / "run", 2))
     assert (tmp_path / "song.wav").read_bytes() == b"RIFF and more"
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files, even root's")
-def test_a_folder_that_takes_no_files(refused: Callable[..., str]) -> None:
-    assert "/proc/ckpt.pt" in refused(out=Path("/proc/ckpt.pt"))
+def test_a_folder_that_takes_no_files(refusal: Callable[..., str]) -> None:
+    assert "/proc/ckpt.pt" in refusal(out=Path("/proc/ckpt.pt"))
 
 
 def test_checkpoints_of_later_stages_that_do_not_fit(
-    refused: Callable[..., str], make: type, cache: Cache, cache_copy: Path, tmp_path: Path
+    refusal: Callable[..., str], make: type, cache: Cache, cache_copy: Path, tmp_path: Path
 ) -> None:
     make.checkpoint(stage_path(tmp_path / "run", 3), cache)
-    assert "stage3.pt was trained with other settings" in refused()
-    assert "stage3.pt holds networks of another kind: mask" in refused("mask=sigmoid")
+    assert "stage3.pt: trained with other settings" in refusal()
+    assert "stage3.pt: holds networks of another kind: mask" in refusal("mask=sigmoid")
     with h5py.File(cache_copy, "a") as file:
         file.attrs["digest"] = "another"
-    assert "stage3.pt was trained on another cache" in refused(data=Cache(cache_copy))
+    assert "stage3.pt: trained on another cache" in refusal(data=Cache(cache_copy))
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_shards_that_lack_what_a_later_stage_reads(refused: Callable[..., str], cache_copy: Path, split: str) -> None:
+def test_shards_that_lack_what_a_later_stage_reads(refusal: Callable[..., str], cache_copy: Path, split: str) -> None:
     cache = Cache(cache_copy)
     shard = cache.shard_path(int(cache.tracks["shard"][cache.rows(split)[0]]))
     with h5py.File(shard, "a") as file:
         del file["harmonic"]
-    assert re.search(rf"{shard.name} .*harmonic.*prepare again", refused(data=Cache(cache_copy)))
+    assert re.search(rf"{shard.name} .*harmonic.*prepare again", refusal(data=Cache(cache_copy)))
     shard.unlink()
-    assert shard.name in refused(data=Cache(cache_copy))
+    assert shard.name in refusal(data=Cache(cache_copy))
 
 
 @pytest.mark.parametrize("settings", [(), ("supervision=semi", "stems_fraction=0.4"), ("supervision=score+teacher",)])
 def test_the_memory_of_resident_tracks_is_what_they_take(cache: Cache, make: type, settings: tuple[str, ...]) -> None:
     config = make.config(*settings)
-    losses = stage_losses(3, config)
+    losses = stage_losses(STAGES[3], config.stage3.weights)
     stemmed = stemmed_tracks(cache, "train", config.supervision, config.stems_fraction, config.seed)
-    names = datasets(reads(losses))
+    names = datasets_of(losses)
     rows = cache.rows("train").tolist()
     held = ResidentClips(cache, 32, rows, CPU, names, stemmed=stemmed)._held
     taken = sum(tensor[:-1].numel() * tensor.element_size() for tensor in held.values())
@@ -137,11 +139,11 @@ def test_the_memory_of_resident_tracks_is_what_they_take(cache: Cache, make: typ
 
 
 def test_more_resident_tracks_than_memory(
-    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, cache: Cache, make: type
+    refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, cache: Cache, make: type
 ) -> None:
     check_resident(cache, [1, 2, 3], make.config(), CPU)
     monkeypatch.setattr(checks, "memory", lambda device: 1000)
-    assert "leave --resident out" in refused(resident="host")
+    assert "leave --resident out" in refusal(resident="host")
 
 
 def test_nothing_to_validate_on_is_said(cache: Cache, make: type) -> None:

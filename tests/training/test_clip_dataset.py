@@ -11,7 +11,8 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import Damaged, ScoresepError, Unavailable
-from scoresep.training.clip_dataset import DATASETS, STEMS, ResidentClips, ShardClips, Span
+from scoresep.losses.batch import DATASETS, STEMS
+from scoresep.training.clip_dataset import ResidentClips, ShardClips, Span
 
 
 def shards(index):

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue, ScoresepError, WrongFormat
 from scoresep.training.config import Config
 from scoresep.training.config_files import load_config, shipped_configs
 
@@ -32,8 +32,8 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
 @pytest.mark.parametrize(
     ("assignment", "read", "value"),
     [
-        ("data.batch=5", lambda r: r.data.batch, 5),
-        (" data.batch = 5", lambda r: r.data.batch, 5),
+        ("data.batch_size=5", lambda r: r.data.batch_size, 5),
+        (" data.batch_size = 5", lambda r: r.data.batch_size, 5),
         ("stage1.learning_rate=1", lambda r: r.stage1.learning_rate, 1.0),
         ("stage3.separator.adversarial_mixture=0", lambda r: r.stage3.separator["adversarial_mixture"], 0.0),
         ("share_trunk=false", lambda r: r.share_trunk, False),
@@ -51,45 +51,50 @@ def test_the_last_setting_wins():
 
 
 @pytest.mark.parametrize(
-    ("assignment", "message"),
+    ("assignment", "words"),
     [
-        ("sed=1", "unknown setting 'sed'; did you mean 'seed'"),
-        ("data.bath=1", r"unknown setting 'data\.bath'; did you mean 'batch'"),
-        ("stage2.separator.harmonic=1", r"unknown setting 'stage2\.separator\.harmonic'"),
-        ("seed", "'seed' is not of the form key=value"),
-        ("=3", "'=3' is not of the form key=value"),
-        ("seed=yes", "setting 'seed' must be of type int, not 'yes'"),
-        ("seed=1.5", "setting 'seed' must be of type int, not 1.5"),
-        ("seed=true", "setting 'seed' must be of type int, not True"),
-        ("share_trunk=1", "setting 'share_trunk' must be of type bool, not 1"),
-        ("stage1.learning_rate=true", "must be of type float, not True"),
-        ("stage1.learning_rate=fast", r"'stage1\.learning_rate' must be of type float, not 'fast'"),
-        ("data=3", "setting 'data' is a table, not 3"),
-        ("seed.x=3", r"unknown setting|must be of type int"),
-        ("stage2.separator.clip_mixture=-1", "stage2 has a negative loss weight"),
-        ("stage2.separator.clip_mixture=nan", "clip_mixture"),
-        ("stage2.separator.clip_mixture=inf", "clip_mixture"),
-        ("stage1.learning_rate=nan", "learning_rate"),
-        ("stage1.learning_rate=0", "stage1 needs steps >= 0 and learning_rate > 0"),
-        ("stage1.steps=-1", "stage1 needs steps >= 0"),
-        ("stage1.keep=first", r"stage1\.keep is 'first'"),
-        ("mask=softmx", "mask 'softmx' is unknown; did you mean 'softmax'"),
-        ("data.batch=0", "batch is 0, too small"),
-        ("network.channels=0", "channels is 0, not a whole number"),
-        ("gradient_clip=0", "gradient_clip must be positive"),
-        ("weight_decay=-1", "weight_decay"),
-        ("seed=-1", "seed"),
-        ("supervision=stem", "supervision 'stem' is unknown; did you mean 'stems'"),
-        ("supervision=3", "'supervision' must be of type str, not 3"),
-        ("stems_fraction=1", "stems_fraction is 1.0, not between 0 and 1"),
-        ("stage2.separator.stem=1", r"stage2\.separator\.stem has no meaning with supervision 'score', set it to 0"),
-        ("seed=1000000000000000000000", "seed"),
+        ("sed=1", ["'sed'", "did you mean 'seed'"]),
+        ("data.batchsize=1", ["'data.batchsize'", "did you mean 'batch_size'"]),
+        ("stage2.separator.harmonic=1", ["'stage2.separator.harmonic'", "harmonic_mixture"]),
+        ("network.chanels=1", ["chanels", "did you mean 'channels'"]),
+        ("seed", ["'seed'", "key=value"]),
+        ("=3", ["'=3'", "key=value"]),
+        ("seed=yes", ["seed", "int", "'yes'"]),
+        ("seed=1.5", ["seed", "int", "1.5"]),
+        ("seed=true", ["seed", "int", "True"]),
+        ("share_trunk=1", ["share_trunk", "bool"]),
+        ("stage1.learning_rate=true", ["stage1.learning_rate", "float", "True"]),
+        ("stage1.learning_rate=fast", ["stage1.learning_rate", "float", "'fast'"]),
+        ("plugins=3", ["plugins", "3"]),
+        ("data=3", ["data is a table"]),
+        ("network=3", ["network is a table"]),
+        ("separator.network=tcm", ["separator", "did you mean 'tcn'"]),
+        ("seed.x=3", ["seed", "int"]),
+        ("stage2.separator.clip_mixture=-1", ["stage2.separator.clip_mixture is -1"]),
+        ("stage2.separator.clip_mixture=nan", ["stage2.separator.clip_mixture", "finite"]),
+        ("stage2.separator.clip_mixture=inf", ["stage2.separator.clip_mixture", "finite"]),
+        ("stage1.learning_rate=nan", ["stage1.learning_rate", "finite"]),
+        ("stage1.learning_rate=0", ["stage1.learning_rate is 0.0"]),
+        ("stage1.steps=-1", ["stage1.steps is -1"]),
+        ("stage1.keep=first", ["stage1.keep 'first'", "last, best"]),
+        ("mask=softmx", ["mask 'softmx'", "did you mean 'softmax'"]),
+        ("precision=float23", ["precision 'float23'", "did you mean 'float32'"]),
+        ("data.batch_size=0", ["data.batch_size is 0"]),
+        ("network.channels=0", ["transcriptor", "separator", "channels"]),
+        ("gradient_clip=0", ["gradient_clip is 0.0"]),
+        ("weight_decay=-1", ["weight_decay is -1"]),
+        ("seed=-1", ["seed is -1"]),
+        ("supervision=stem", ["supervision 'stem'", "did you mean 'stems'"]),
+        ("supervision=3", ["supervision", "str", "3"]),
+        ("stems_fraction=1", ["stems_fraction is 1.0", "between 0 and 1"]),
+        ("stage2.separator.stem=1", ["stage2.separator.stem", "'score'"]),
+        ("seed=1000000000000000000000", ["seed is 1000000000000000000000"]),
     ],
 )
-def test_faults_are_refused_in_one_line(assignment, message):
-    with pytest.raises(ScoresepError, match=message) as fault:
+def test_faults_are_refused_with_their_key(refused, assignment, words):
+    with refused(InvalidValue) as fault:
         load_config("mini", [assignment])
-    assert "\n" not in str(fault.value)
+    assert all(word in str(fault.value) for word in words), str(fault.value)
 
 
 def test_a_setting_below_a_value_of_the_file_is_refused():
@@ -98,25 +103,26 @@ def test_a_setting_below_a_value_of_the_file_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "kind", "word"),
     [
-        (b"seed = ", r"r\.toml is not valid TOML"),
-        (b"seed = 1\nseed = 2", r"r\.toml is not valid TOML"),
-        (b"# caf\xe9\nseed = 1", r"r\.toml is not valid TOML"),
-        (b"[data]\nbatchs = 3", r"unknown setting 'data\.batchs'; did you mean 'batch'"),
-        (b"data = 3", "setting 'data' is a table"),
-        (b"seed = '3'", "must be of type int, not '3'"),
+        (b"seed = ", WrongFormat, "TOML"),
+        (b"seed = 1\nseed = 2", WrongFormat, "TOML"),
+        (b"# caf\xe9\nseed = 1", WrongFormat, "TOML"),
+        (b"[data]\nbatchs = 3", InvalidValue, "data.batchs"),
+        (b"data = 3", InvalidValue, "data"),
+        (b"seed = '3'", InvalidValue, "seed"),
     ],
 )
-def test_bad_files_are_refused(tmp_path, content, message):
+def test_bad_files_are_refused(tmp_path, refused, content, kind, word):
     (tmp_path / "r.toml").write_bytes(content)
-    with pytest.raises(ScoresepError, match=message):
+    with refused(kind, tmp_path / "r.toml") as fault:
         load_config(str(tmp_path / "r.toml"))
+    assert word in str(fault.value)
 
 
 def test_missing_and_unknown_configs_are_refused(tmp_path):
     with pytest.raises(
-        ScoresepError, match=r"none\.toml: the config does not exist; or use a shipped one: mini, paper, taught"
+        ScoresepError, match=r"config .*none\.toml does not exist; or use a shipped one: mini, paper, taught"
     ):
         load_config(str(tmp_path / "none.toml"))
     with pytest.raises(ScoresepError, match="unknown config 'minni'; did you mean 'mini'"):
@@ -129,15 +135,19 @@ def test_a_config_changes_its_base(tmp_path):
     (tmp_path / "rows" / "row.toml").write_text(
         'base = "../base.toml"\n[stage2.separator]\nstem = 0\nharmonic_mixture = 0\n'
     )
-    config = load_config(str(tmp_path / "rows" / "row.toml"), ["data.batch=5"])
-    assert (config.stage2.steps, config.data.batch, config.architecture) == (7, 5, load_config("mini").architecture)
+    config = load_config(str(tmp_path / "rows" / "row.toml"), ["data.batch_size=5"])
+    assert (config.stage2.steps, config.data.batch_size, config.architecture) == (
+        7,
+        5,
+        load_config("mini").architecture,
+    )
     assert (config.stage2.separator["clip_mixture"], config.stage2.separator["harmonic_mixture"]) == (3.0, 0.0)
 
 
 @pytest.mark.parametrize(
     ("base", "message"),
     [
-        ('"gone.toml"', r"gone\.toml: the config does not exist"),
+        ('"gone.toml"', r"config .*gone\.toml does not exist"),
         ("3", "base = 3 is not the name of another config"),
         ('"mni"', "unknown config 'mni'; did you mean 'mini'"),
         ('"r.toml"', r"base = 'r\.toml' is not the name of another config"),

@@ -10,7 +10,8 @@ import torch
 
 from scoresep.audio.spectrogram import stft
 from scoresep.errors import NothingToDo, ScoresepError
-from scoresep.training.clip_dataset import DATASETS, STEMS, ShardClips
+from scoresep.losses.batch import DATASETS, STEMS
+from scoresep.training.clip_dataset import ShardClips
 from scoresep.training.loader import ClipOrder, ahead, open_source, stream, unpack
 
 CPU = torch.device("cpu")

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from dataclasses import replace
 
 import pytest
-import torch
 
 from scoresep.errors import ScoresepError
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.training import pace as pacing
 from scoresep.training.log import LOG_NAME, RunLog
-from scoresep.training.pace import CHECKS, PACE_NAME, SPARE, Cost, Wish, paced, plan
-from scoresep.training.run import stage_path, train
+from scoresep.training.pace import PACE_NAME, SPARE_SHARE, VALIDATION_SHARE, Cost, measured_steps, plan
+from scoresep.training.run import Run, stage_path
 from scoresep.training.stages import STAGES
+from scoresep.training.trainer import Trainer
 
-CPU = torch.device("cpu")
+pytestmark = pytest.mark.integration
+
 COSTS = {1: Cost(5.0, 0.01, 1.0, 20.0), 2: Cost(1.0, 0.05, 2.0, 1.0), 3: Cost(1.0, 0.2, 3.0, 10.0)}
 
 
 def seconds_of(found: pacing.Pace, costs: dict[int, Cost]) -> float:
     """What a run with these numbers takes by the costs."""
     checks = {n: math.ceil(count / found.validate_every) for n, count in found.steps.items()}
-    each = (cost.begin + found.steps[n] * cost.step + checks[n] * cost.check + cost.end for n, cost in costs.items())
+    each = (
+        cost.begin + found.steps[n] * cost.step + checks[n] * cost.validation + cost.end for n, cost in costs.items()
+    )
     return sum(each)
 
 
@@ -35,11 +37,11 @@ def test_the_steps_fill_the_time_in_the_configs_proportions(make, minutes, numbe
     config = make.config("stage1.steps=6000", "stage2.steps=4000", "stage3.steps=2000", "validate_every=200")
     costs = {n: COSTS[n] for n in numbers}
     found = plan(config, costs, 60.0 * minutes)
-    assert 0.9 * 60 * minutes < seconds_of(found, costs) < (1 - SPARE / 2) * 60 * minutes
+    assert 0.9 * 60 * minutes < seconds_of(found, costs) < (1 - SPARE_SHARE / 2) * 60 * minutes
     shares = [found.steps[n] / config.stages[n].steps for n in numbers]
     assert max(shares) - min(shares) < 1 / min(config.stages[n].steps for n in numbers)
-    checking = sum(math.ceil(found.steps[n] / found.validate_every) * costs[n].check for n in numbers)
-    assert checking < CHECKS * 60 * minutes + sum(2 * cost.check for cost in costs.values())
+    checking = sum(math.ceil(found.steps[n] / found.validate_every) * costs[n].validation for n in numbers)
+    assert checking < VALIDATION_SHARE * 60 * minutes + sum(2 * cost.validation for cost in costs.values())
     assert found.applied(config).validate_every == found.validate_every
 
 
@@ -53,7 +55,7 @@ def test_with_time_enough_there_are_as_many_validations_as_the_config_has(make):
 def test_too_little_time_is_refused(make, cache, tmp_path):
     log = RunLog(tmp_path)
     with pytest.raises(ScoresepError, match=r"--minutes: .* give more minutes"):
-        paced(make.config(), True, Wish(0.001, time.monotonic(), 3), cache, CPU, tmp_path, log)
+        measured_steps(Run(cache, make.config(), tmp_path, tmp_path / "out.pt", log, minutes=0.001), [1, 2, 3])
     log.close()
     assert not (tmp_path / PACE_NAME).exists()
 
@@ -65,15 +67,10 @@ def go(cache, make, tmp_path):
     def run(name: str, last: int = 3, minutes: float | None = None, config=None, force: bool = False, said=None):
         said = [] if said is None else said
         log = RunLog(tmp_path / name, note=said.append)
-        wish = Wish(minutes or 0.0, time.monotonic(), last, force)
-        fix = (
-            {"plan": lambda given, measure: paced(given, measure, wish, cache, CPU, tmp_path / name, log)}
-            if minutes
-            else {}
-        )
         config = config or make.config("precision=float32")
         try:
-            train(cache, last, config, CPU, tmp_path / name, tmp_path / "out.pt", log, force, **fix)
+            out = tmp_path / "out.pt"
+            Run(cache, config, tmp_path / name, out, log, last=last, force=force, minutes=minutes).train()
         finally:
             log.close()
         return tmp_path / name, said
@@ -106,19 +103,17 @@ def test_a_run_of_minutes_is_the_run_of_its_steps(go, make):
 
 
 def test_a_stopped_run_goes_on_with_the_steps_that_were_fixed(go, monkeypatch):
-    from scoresep.training import trainer as loop
+    real = Trainer.log_step
 
-    real = loop.record
-
-    def die(session, losses):
-        real(session, losses)
-        if session.stage.number == 2 and session.step == 3 and "trial" not in session.path.name:
+    def die(trainer, losses):
+        real(trainer, losses)
+        if trainer.stage.number == 2 and trainer.step == 3 and "trial" not in trainer.path.name:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "record", die)
+    monkeypatch.setattr(Trainer, "log_step", die)
     with pytest.raises(KeyboardInterrupt):
         go("run", minutes=0.1)
-    monkeypatch.setattr(loop, "record", real)
+    monkeypatch.setattr(Trainer, "log_step", real)
     monkeypatch.setattr(pacing, "trial", lambda *given: pytest.fail("the steps are fixed already"))
     folder, _ = go("run", minutes=0.1)
     assert {n: load_checkpoint(stage_path(folder, n)).steps for n in STAGES} == fixed(folder)
@@ -149,10 +144,10 @@ def test_force_fixes_the_last_stage_anew(go, make):
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": {"steps": {"x": 1}, "validate_every": 1}}'])
 def test_a_file_that_says_nothing_is_as_good_as_none(tmp_path, content):
     (tmp_path / PACE_NAME).write_text(content)
-    assert pacing.written(tmp_path / PACE_NAME) == {}
+    assert pacing.read_paces(tmp_path / PACE_NAME) == {}
 
 
-@pytest.mark.parametrize("change", ["seed=1", "stage1.steps=5", "data.batch=8"])
+@pytest.mark.parametrize("change", ["seed=1", "stage1.steps=5", "data.batch_size=8"])
 def test_another_config_is_another_wish(cache, make, change):
     assert pacing.fingerprint(make.config(), cache) != pacing.fingerprint(make.config(change), cache)
     config = make.config()

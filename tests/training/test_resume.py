@@ -13,19 +13,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.models import checkpoint as checkpoints
 from scoresep.models import storage
 from scoresep.models.checkpoint import load_checkpoint, previous
-from scoresep.training import state as sessions
-from scoresep.training import trainer as loop
+from scoresep.training import trainer as trainer_module
 from scoresep.training.config_files import load_config
 from scoresep.training.log import LOG_NAME, RunLog
-from scoresep.training.run import stage_path, train
+from scoresep.training.run import Run, stage_path
+from scoresep.training.trainer import Trainer
 
-TINY = ("network.channels=8", "network.hidden=16", "network.blocks=2", "data.clip_frames=32", "data.batch=4")
+pytestmark = pytest.mark.robustness
+
+TINY = ("network.channels=8", "network.hidden=16", "network.blocks=2", "data.clip_frames=32", "data.batch_size=4")
 CONFIG = ("stage1.keep=best", "validate_every=2", "stage1.steps=5", "stage2.steps=5", "stage3.steps=5")
 
 
@@ -35,14 +36,14 @@ def kill() -> None:
 
 def at_step(stage: int, step: int) -> None:
     """Die after a step is recorded, before it is validated or saved."""
-    real = loop.record
+    real = Trainer.log_step
 
-    def record(session, losses):
-        real(session, losses)
-        if (session.stage.number, session.step) == (stage, step):
+    def log_step(trainer, losses):
+        real(trainer, losses)
+        if (trainer.stage.number, trainer.step) == (stage, step):
             kill()
 
-    loop.record = record
+    Trainer.log_step = log_step
 
 
 def within_save(stage: int, step: int, *, complete: bool = False) -> None:
@@ -68,20 +69,18 @@ def between_moves(stage: int, step: int) -> None:
             Path.replace = lambda self, target: (move(self, target), kill())[0]
         real(path, checkpoint, **how)
 
-    sessions.save_checkpoint = save
+    trainer_module.save_checkpoint = save
 
 
 def within_tuning() -> None:
     """Die at the end of a stage, when its thresholds are tuned and its finished checkpoint is not written yet."""
-    from scoresep.transcription import thresholds as tuning
+    real = Trainer.tune
 
-    real = tuning.tune_thresholds
-
-    def tune(model, cache, split):
-        real(model, cache, split)
+    def tune(trainer):
+        real(trainer)
         kill()
 
-    tuning.tune_thresholds = tune
+    Trainer.tune = tune
 
 
 DEATHS: dict[str, Callable[[], None]] = {
@@ -107,7 +106,7 @@ def start(prepared, make, tmp_path):
             death()
             log = RunLog(folder)
             config = make.config(*CONFIG)
-            train(Cache(prepared), 3, config, torch.device("cpu"), folder, tmp_path / "out.pt", log, False)
+            Run(Cache(prepared), config, folder, tmp_path / "out.pt", log).train()
             log.close()
             os._exit(0)
 
@@ -179,7 +178,7 @@ def test_the_command_line_goes_on_after_kill_9(prepared, make, tmp_path):
 
     whole = RunLog(tmp_path / "whole")
     config = load_config("mini", settings)
-    train(Cache(prepared), 1, config, torch.device("cpu"), whole.folder, tmp_path / "out.pt", whole, False)
+    Run(Cache(prepared), config, whole.folder, tmp_path / "out.pt", whole, last=1).train()
     whole.close()
     for name in ("stage1.pt", LOG_NAME):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -200,6 +199,6 @@ def test_a_training_anew_forgets_the_checkpoint_before(start, prepared, make, tm
     assert start(folder) == 0
     log = RunLog(folder)
     config = make.config(*CONFIG, "stage3.steps=1")
-    train(Cache(prepared), 3, config, torch.device("cpu"), folder, tmp_path / "o.pt", log, True)
+    Run(Cache(prepared), config, folder, tmp_path / "o.pt", log, force=True).train()
     log.close()
     assert load_checkpoint(stage_path(folder, 3)).steps == load_checkpoint(previous(stage_path(folder, 3))).steps == 1

@@ -15,9 +15,12 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.executor import Engine
 from scoresep.models.checkpoint import load_checkpoint
-from scoresep.training import run as runs
 from scoresep.training.log import RunLog, read_log
-from scoresep.training.run import Stopped, default_config, stage_path, stop_signals, train
+from scoresep.training.run import Run, Stopped, default_config, stage_path, stop_signals
+from scoresep.training.trainer import Trainer
+from scoresep.transcription.thresholds import Tuned
+
+pytestmark = pytest.mark.integration
 
 CPU = torch.device("cpu")
 STAGE = {number: f"stage {number}" for number in (1, 2, 3)}
@@ -31,7 +34,8 @@ def run(cache, make, tmp_path):
         said: list[str] = []
         log = RunLog(tmp_path / "run", note=said.append)
         try:
-            train(data, last, make.config(*assignments), CPU, tmp_path / "run", tmp_path / out, log, force)
+            config = make.config(*assignments)
+            Run(data, config, tmp_path / "run", tmp_path / out, log, last=last, force=force).train()
         finally:
             log.close()
         return said
@@ -78,7 +82,7 @@ def test_stage_by_stage_ends_the_same_as_at_once(run, tmp_path, make, cache):
     run(2)
     run(3)
     log = RunLog(tmp_path / "other")
-    train(cache, 3, make.config(), CPU, tmp_path / "other", tmp_path / "other.pt", log, False)
+    Run(cache, make.config(), tmp_path / "other", tmp_path / "other.pt", log).train()
     log.close()
     assert same(weights(tmp_path / "ckpt.pt"), weights(tmp_path / "other.pt"))
 
@@ -103,7 +107,7 @@ def test_force_trains_the_last_stage_anew(run, tmp_path):
 
 def test_other_settings_are_refused_and_named(run, tmp_path):
     run(1)
-    with pytest.raises(ScoresepError, match=r"stage1\.pt was trained with other settings: stage1\.steps is 4, not 6; "):
+    with pytest.raises(ScoresepError, match=r"stage1\.pt: trained with other settings: stage1\.steps is 4, not 6; "):
         run(1, "stage1.steps=6")
 
 
@@ -115,7 +119,7 @@ def test_settings_of_other_stages_and_of_the_machine_do_not_matter(run):
 def test_another_size_is_refused_and_named(run):
     run(1)
     with pytest.raises(
-        ScoresepError, match=r"stage1\.pt holds networks of another kind: transcriptor\.channels is 8, not 12"
+        ScoresepError, match=r"stage1\.pt: holds networks of another kind: transcriptor\.channels is 8, not 12"
     ):
         run(2, "network.channels=12")
     with pytest.raises(ScoresepError, match=r"networks of another kind: mask is .softmax., not .sigmoid."):
@@ -126,7 +130,7 @@ def test_another_cache_is_refused(run, cache_copy):
     run(1)
     with h5py.File(cache_copy, "a") as file:
         file.attrs["digest"] = "another"
-    with pytest.raises(ScoresepError, match=r"stage1\.pt was trained on another cache \(.*cache\.h5\); give another"):
+    with pytest.raises(ScoresepError, match=r"stage1\.pt: trained on another cache \(.*cache\.h5\); give another"):
         run(2, data=Cache(cache_copy))
 
 
@@ -141,41 +145,41 @@ def test_a_damaged_checkpoint_is_refused_and_named(run, tmp_path):
 @pytest.mark.parametrize("last", [1, 3])
 def test_stopped_by_a_signal_and_continued_is_the_same(run, tmp_path, monkeypatch, last, make, cache):
     """The signal arrives in the second step of the last stage."""
-    real = runs.train_stage
+    real = Trainer.train
 
-    def interrupt(session):
-        if session.stage.number == last:
-            inner = session.log.progress
+    def interrupt(trainer):
+        if trainer.stage.number == last:
+            inner = trainer.log.progress
 
             def tell(title, done, total, losses):
                 inner(title, done, total, losses)
                 if done == 3:
                     os.kill(os.getpid(), signal.SIGINT)
 
-            session.log.progress = tell
-        return real(session)
+            trainer.log.progress = tell
+        return real(trainer)
 
-    monkeypatch.setattr(runs, "train_stage", interrupt)
+    monkeypatch.setattr(Trainer, "train", interrupt)
     with pytest.raises(Stopped, match=f"stopped after 3 of 4 steps of stage {last}"):
         run(last)
     assert not (tmp_path / "ckpt.pt").exists()
     assert not load_checkpoint(stage_path(tmp_path / "run", last)).complete
-    monkeypatch.setattr(runs, "train_stage", real)
+    monkeypatch.setattr(Trainer, "train", real)
     assert f"stage {last}: goes on after step 3" in run(last)
     log = RunLog(tmp_path / "whole")
-    train(cache, last, make.config(), CPU, tmp_path / "whole", tmp_path / "whole.pt", log, False)
+    Run(cache, make.config(), tmp_path / "whole", tmp_path / "whole.pt", log, last=last).train()
     log.close()
     assert same(weights(tmp_path / "ckpt.pt"), weights(tmp_path / "whole.pt"))
     assert read_log(tmp_path / "run") == read_log(tmp_path / "whole")
 
 
 def test_an_unfinished_stage_with_other_settings_is_refused(run, monkeypatch):
-    monkeypatch.setattr(runs, "train_stage", lambda session: (runs.save(session, complete=False), False)[1])
+    monkeypatch.setattr(Trainer, "train", lambda trainer: (trainer.save(complete=False), False)[1])
     with pytest.raises(Stopped):
         run(1)
     with pytest.raises(ScoresepError, match=r"other settings: stage1\.steps is 4, not 8.*--force"):
         run(1, "stage1.steps=8")
-    with pytest.raises(ScoresepError, match=r"--run, or delete .*stage1\.pt$"):  # --force is for the last stage
+    with pytest.raises(ScoresepError, match=r"--run, or delete this file$"):  # --force is for the last stage
         run(2, "stage1.steps=8")
 
 
@@ -193,15 +197,15 @@ def test_the_separator_may_start_afresh(run, tmp_path):
 
 
 def test_the_best_weights_are_what_the_stage_ends_with(run, tmp_path, monkeypatch):
-    real = runs.train_stage
+    real = Trainer.train
 
-    def with_better_weights(session):
-        ended = real(session)
-        for value in session.best["networks"]["transcriptor"].values():
+    def with_better_weights(trainer):
+        ended = real(trainer)
+        for value in trainer.best["networks"]["transcriptor"].values():
             value.fill_(0.5)
         return ended
 
-    monkeypatch.setattr(runs, "train_stage", with_better_weights)
+    monkeypatch.setattr(Trainer, "train", with_better_weights)
     run(1, "stage1.keep=best")
     found = weights(tmp_path / "ckpt.pt")
     assert all(
@@ -219,11 +223,11 @@ def test_training_never_reads_stems_or_audio(run, cache_copy):
 def test_thresholds_are_tuned_on_validation_scores(run, tmp_path, monkeypatch):
     seen = []
 
-    def tune(model, cache, split):
+    def tune(model, cache, split, tracks):
         seen.append(split)
-        model.threshold = [0.1, 0.2, 0.3]
+        return Tuned([0.1, 0.2, 0.3], [0.5, 0.5, 0.5], [], [])
 
-    monkeypatch.setattr("scoresep.transcription.thresholds.tune_thresholds", tune)
+    monkeypatch.setattr("scoresep.training.trainer.tune_thresholds", tune)
     run(2)
     assert seen == ["validation"], "after stage 1, whose transcriptor learnt, and not after stage 2"
     assert load_checkpoint(tmp_path / "ckpt.pt").model.threshold == [0.1, 0.2, 0.3]
@@ -266,10 +270,10 @@ def test_the_log_is_json_lines(run, tmp_path):
 def test_a_stage_is_not_taken_for_the_continuation_of_another_stage_before_it(run, tmp_path):
     run(2)
     run(1, "stage1.steps=5", force=True)
-    with pytest.raises(ScoresepError, match=r"stage2\.pt began from another stage before it"):
+    with pytest.raises(ScoresepError, match=r"stage2\.pt: began from another stage before it"):
         run(2)
 
 
 def test_the_adversarial_mixture_needs_a_clip_for_each_instrument(run):
-    with pytest.raises(ScoresepError, match=r"data\.batch is 2"):
-        run(3, "data.batch=2")
+    with pytest.raises(ScoresepError, match=r"data\.batch_size is 2"):
+        run(3, "data.batch_size=2")

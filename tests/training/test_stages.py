@@ -7,11 +7,10 @@ import torch
 
 from scoresep.models.model import Model
 from scoresep.training.log import RunLog
-from scoresep.training.stages import STAGES, enter, only
-from scoresep.training.state import Session
-from scoresep.training.trainer import train_stage
+from scoresep.training.stages import STAGES
+from scoresep.training.trainer import Trainer, training_only
 
-PLAYERS = {1: {"transcriptor"}, 2: {"separator"}, 3: {"transcriptor", "separator"}}
+TRAINED = {1: {"transcriptor"}, 2: {"separator"}, 3: {"transcriptor", "separator"}}
 
 
 def make_model(cache, config) -> Model:
@@ -32,39 +31,40 @@ def statistics(network):
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_players_move_and_the_frozen_network_does_not(cache, make, tmp_path, number):
+def test_what_is_trained_moves_and_the_frozen_network_does_not(cache, make, tmp_path, number):
     config = make.config(f"stage{number}.steps=3", "stage1.keep=last")
     model = make_model(cache, config)
     parameters = {name: snapshot(network.named_parameters()) for name, network in model.networks.items()}
     buffers = {name: snapshot(network.named_buffers()) for name, network in model.networks.items()}
     log = RunLog(tmp_path / "run")
-    assert train_stage(Session(STAGES[number], config, model, cache, tmp_path / "s.pt", log))
+    assert Trainer(STAGES[number], config, model, cache, tmp_path / "s.pt", log).train()
     log.close()
     for name, network in model.networks.items():
         changed = moved(parameters[name], network.named_parameters())
         drifted = moved(buffers[name], network.named_buffers())
-        if name in PLAYERS[number]:
+        if name in TRAINED[number]:
             assert changed == set(parameters[name]), "every parameter learns"
         else:
             assert changed == set()
-        if name in PLAYERS[number] and number < 3:
+        if name in TRAINED[number] and number < 3:
             assert {key for key, _ in statistics(network)} == drifted and drifted
         else:
             assert drifted == set()
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_modes_of_the_networks(cache, make, number):
-    model = make_model(cache, make.config())
-    enter(STAGES[number], model)
+def test_modes_of_the_networks(cache, make, tmp_path, number):
+    config = make.config()
+    model = make_model(cache, config)
+    Trainer(STAGES[number], config, model, cache, tmp_path / "s.pt", RunLog(None)).set_modes()
     for name, network in model.networks.items():
-        assert network.training == (number < 3 and name in PLAYERS[number])
+        assert network.training == (number < 3 and name in TRAINED[number])
 
 
 def test_gradients_pass_through_the_frozen_network_but_not_into_it(cache, make):
     model = make_model(cache, make.config()).eval()
     magnitude = torch.rand(2, 1025, 8)
-    with only(model, "separator") as network:
+    with training_only(model, "separator") as network:
         assert network is model.separator
         track = model.separator(magnitude)[:, 0] * magnitude
         model.transcriptor(track).frame.sum().backward()
@@ -73,11 +73,13 @@ def test_gradients_pass_through_the_frozen_network_but_not_into_it(cache, make):
     assert all(p.requires_grad for network in model.networks.values() for p in network.parameters())
 
 
-def test_frozen_networks_thaw_after_a_fault(cache, make):
+def test_frozen_networks_thaw_after_a_fault_unless_the_user_froze_them(cache, make):
     model = make_model(cache, make.config())
-    with pytest.raises(RuntimeError), only(model, "transcriptor"):
+    mine = next(model.separator.parameters()).requires_grad_(False)
+    with pytest.raises(RuntimeError), training_only(model, "transcriptor"):
         raise RuntimeError
-    assert all(p.requires_grad for network in model.networks.values() for p in network.parameters())
+    assert [p for p in model.separator.parameters() if not p.requires_grad] == [mine]
+    assert all(p.requires_grad for p in model.transcriptor.parameters())
 
 
 def test_the_separator_inherits_the_trunk_and_shares_nothing(cache, make):
@@ -85,8 +87,3 @@ def test_the_separator_inherits_the_trunk_and_shares_nothing(cache, make):
     assert model.architecture.inherit(model.separator, model.transcriptor)
     for mine, theirs in zip(model.separator.trunk.parameters(), model.transcriptor.trunk.parameters(), strict=True):
         assert torch.equal(mine, theirs) and mine is not theirs and mine.data_ptr() != theirs.data_ptr()
-
-
-def test_rows_of_the_stages():
-    assert {number: set(stage.players) for number, stage in STAGES.items()} == PLAYERS
-    assert [stage.statistics for stage in STAGES.values()] == [True, True, False]

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from scoresep import nmf as factorisation
-from scoresep.losses.formulas import shares
-from scoresep.losses.table import LOSSES
-from scoresep.training.clip_dataset import DATASETS, ShardClips
+from scoresep.losses.batch import DATASETS, TEACHER
+from scoresep.losses.formulas import shares, teacher_magnitudes
+from scoresep.losses.table import LOSSES, datasets_of
+from scoresep.training.clip_dataset import ShardClips
 from scoresep.training.loader import open_source, stream
-from scoresep.training.stages import datasets
-from scoresep.training.teacher import TEACHER, collate, excerpt, parts
+from scoresep.training.teacher import collate, excerpt
 
 CPU = torch.device("cpu")
 CROPS = [(0, 0), (1, 31), (2, 62), (0, 80), (2, 93)]
@@ -51,7 +51,7 @@ def test_masks_by_hand():
     """In the first frame of the first clip: bins 3 and 0 of one instrument against 1 and 1 of the other."""
     factors = collate([crop(0, 2), crop(2, 2)], 2)
     assert factors["template"].shape == (2, 2, 2, 2) and factors["activation"].shape == (2, 2, 2, 2)
-    found = shares(parts(factors["template"].float(), factors["activation"].float()))
+    found = shares(teacher_magnitudes(factors["template"].float(), factors["activation"].float()))
     assert found[0, 0, :, 0].tolist() == pytest.approx([0.75, 0.0])
     assert found[0, :, 0, 1].tolist() == [0.5, 0.5] and found[0, :, 1, 1].tolist() == [1.0, 0.0]
     assert found[1, :, :, 0].unique().tolist() == [0.5] and found[1, 0, :, 1].tolist() == [1.0, 1.0]
@@ -62,7 +62,7 @@ def test_masks_by_hand():
 def test_masks_are_those_of_the_factorisation(cache, resident, workers):
     source = open_source(cache, "train", 32, CPU, ("magnitude", TEACHER), resident)
     (batch,) = stream(cache, 32, [CROPS], workers, CPU, source)
-    found = shares(parts(batch.template, batch.activation))
+    found = shares(teacher_magnitudes(batch.template, batch.activation))
     assert found.shape == (5, 3, 1025, 32) and found.dtype == torch.float32
     for place, (row, first) in enumerate(CROPS):
         here = min(32, 94 - first)
@@ -73,13 +73,13 @@ def test_masks_are_those_of_the_factorisation(cache, resident, workers):
 
 def test_half_precision_of_the_networks_leaves_the_masks_alone(cache):
     (batch,) = stream(cache, 32, [CROPS], 0, CPU, ShardClips(cache, 32, ("magnitude", TEACHER)))
-    exact = parts(batch.template, batch.activation)
+    exact = teacher_magnitudes(batch.template, batch.activation)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(parts(batch.template, batch.activation), exact)
+        assert torch.equal(teacher_magnitudes(batch.template, batch.activation), exact)
 
 
 def test_factors_are_read_where_a_loss_asks_for_them_and_nowhere_else(cache):
-    readers = {name for name, loss in LOSSES["separator"].items() if TEACHER in datasets(loss.reads)}
+    readers = {name for name, loss in LOSSES["separator"].items() if TEACHER in datasets_of([loss])}
     assert readers == {"teacher"}
     (batch,) = stream(cache, 32, [CROPS], 0, CPU)
     assert batch.template is None and batch.activation is None and set(batch.tensors()) == set(DATASETS)
