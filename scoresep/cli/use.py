@@ -70,7 +70,7 @@ def separate(
     """
     from scoresep.cli.inputs import check_no_loss, find_score, find_songs, without_results
     from scoresep.instruments import INSTRUMENTS, OTHER
-    from scoresep.separation.score_prior import read_guide
+    from scoresep.separation.score_prior import read_score_prior
     from scoresep.separation.separate import RESIDUAL, Options, earlier_stems, file_names, separate_file
     from scoresep.separation.writing import choose_format
 
@@ -88,14 +88,14 @@ def separate(
         return all((out / song.name / f"{stem}.{stored.name}").exists() for stem in stems)
 
     def work(song: Song, progress: Progress) -> list[str]:
-        guide, lines = None, []
+        prior, lines = None, []
         if score is not None:
-            guide = read_guide(find_score(score, song), model.instruments, model.grid)
-            if guide.silent:
+            prior = read_score_prior(find_score(score, song), model.instruments, model.grid)
+            if prior.missing:
                 lines.append(
-                    f"the score of {song.name} has no part of {', '.join(guide.silent)}: those are left to the model"
+                    f"the score of {song.name} has no part of {', '.join(prior.missing)}: those are left to the model"
                 )
-        options = Options(chosen, guide, progress=progress, refine=refine)
+        options = Options(chosen, prior, progress=progress, refine=refine)
         written = separate_file(song.path, model, out / song.name, options, stored, force=force)
         if written.gain != 1.0:
             lines.append(
@@ -110,7 +110,7 @@ def transcribe(
     audio: Audio,
     ckpt: CheckpointOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the MIDI files.")] = DEFAULT_SCORES,
-    listen: Annotated[
+    signal: Annotated[
         str, typer.Option("--from", help="mixture; separated, or refined: separate first and listen to each track.")
     ] = "mixture",
     plot: Annotated[bool, typer.Option("--plot", help="Draw each piano roll beside its MIDI file (PNG).")] = False,
@@ -123,11 +123,14 @@ def transcribe(
 
     Example: scoresep transcribe song.flac --plot
     """
+    from scoresep.audio.source import FileSource
     from scoresep.cli.inputs import find_songs
     from scoresep.files import folder_for_results
-    from scoresep.transcription.transcribe import check_listen, transcribe_file
+    from scoresep.plots.result import draw_roll
+    from scoresep.plots.style import check_picture
+    from scoresep.transcription.transcribe import check_new, check_signal, transcribe_file
 
-    check_listen(listen)
+    check_signal(signal)
     songs = find_songs(audio, out)
     tell_unread(audio)
     model = load_model(ckpt, device)
@@ -141,10 +144,13 @@ def transcribe(
     def work(song: Song, progress: Progress) -> list[str]:
         target, picture = files(song)
         with folder_for_results(target.parent):
-            found = transcribe_file(
-                song.path, model, target, progress=progress, listen=listen, plot=picture, force=force
-            )
-        counts = ", ".join(f"{len(notes)} {instrument}" for instrument, notes in found.items())
+            if picture:
+                check_new(check_picture(picture), force)
+            source = FileSource(song.path)
+            notes = transcribe_file(source, model, target, progress=progress, signal=signal, force=force)
+            if picture:
+                draw_roll(picture, notes, source.samples / source.rate, song.path.name)
+        counts = ", ".join(f"{len(table)} {instrument}" for instrument, table in notes.items())
         return [f"{target}: {counts} notes", *([str(picture)] if picture else [])]
 
     each_song(songs, work, None if force else there)

@@ -17,19 +17,8 @@ from functools import cached_property
 import numpy as np
 
 from scoresep.evaluation.bss import BssEval, bss_eval
-from scoresep.evaluation.metrics import (
-    ALONE_DB,
-    REST_SECONDS,
-    SILENT_DB,
-    Counts,
-    NoteCounts,
-    frame_counts,
-    leak_db,
-    note_counts,
-    note_leaks,
-    resting,
-    si_sdr,
-)
+from scoresep.evaluation.metrics import ALONE_DB, REST_SECONDS, SILENT_DB, leak_db, resting, si_sdr
+from scoresep.transcription.metrics import Counts, NoteCounts, frame_counts, note_counts, note_leaks
 
 SCORED, SILENT, ALONE, NO_NOTES = "scored", "silent", "alone", "no_notes"
 

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from scoresep.evaluation.bss import FIGURES as BSS
-from scoresep.evaluation.metrics import leak_db, note_scores, rest_leak_db, scores, si_sdr
+from scoresep.evaluation.metrics import leak_db, rest_leak_db, si_sdr
 from scoresep.evaluation.pairs import ALONE, NO_NOTES, SCORED, SILENT, StemPair
 from scoresep.evaluation.statistics import nanmean
 from scoresep.plugins import Registry
+from scoresep.transcription.metrics import note_scores, scores
 
 MODEL = "model"
 """The estimator that is evaluated; the others are rows of `baselines.BASELINES`."""

@@ -22,7 +22,7 @@ import resource, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from scoresep.separation.score_prior import read_guide
+from scoresep.separation.score_prior import read_score_prior
 from scoresep.separation.separate import Options, separate_file
 from scoresep.transcription.transcribe import transcribe_file
 from scoresep.separation.writing import choose_format
@@ -31,11 +31,11 @@ from scoresep.models.checkpoint import load_checkpoint
 job, song, ckpt, score, out = sys.argv[1:]
 model = load_checkpoint(ckpt).model
 if job == "separate":
-    guide = read_guide(score, model.instruments, model.grid)
-    options = Options(("piano", "bass"), guide, block_seconds=2.0, piece_seconds=4.0)
+    prior = read_score_prior(score, model.instruments, model.grid)
+    options = Options(("piano", "bass"), prior, block_seconds=2.0, piece_seconds=4.0)
     separate_file(song, model, out, options, choose_format("wav", "16"))
 else:
-    transcribe_file(song, model, Path(out) / "song.mid", 2.0, listen="separated")
+    transcribe_file(song, model, Path(out) / "song.mid", 2.0, signal="separated")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 LAUNCH = "import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', *sys.argv[1:]]).returncode)"
