@@ -11,7 +11,7 @@ import pytest
 
 from scoresep.cache.reader import Cache
 from scoresep.cli.evaluate import distinct_names
-from scoresep.evaluation import parallel as tasks
+from scoresep.evaluation import tracks as tasks
 
 
 @pytest.fixture

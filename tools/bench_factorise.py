@@ -26,7 +26,7 @@ from turns import medians
 from scoresep.audio.spectrogram import istft, stft
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import Track, harmonic_mask, oracle_mask
-from scoresep.evaluation.metrics import ALONE_DB, SILENT_DB, leak_db, si_sdr
+from scoresep.evaluation.metrics import ALONE_DB, SILENT_DB, bleed_db, si_sdr
 from scoresep.grid import LOWEST_PITCH, Grid
 from scoresep.instruments import Instrument, choose, group_of
 from scoresep.machine import choose_device
@@ -202,7 +202,8 @@ def improvements(cache: Cache, row: int, stored: bool) -> dict[str, list[float]]
     }
     before = [si_sdr(stem, track.mixture) for stem in track.stems]
     heard = [
-        leak_db(track.mixture, stem) > SILENT_DB and db < ALONE_DB for stem, db in zip(track.stems, before, strict=True)
+        bleed_db(track.mixture, stem) > SILENT_DB and db < ALONE_DB
+        for stem, db in zip(track.stems, before, strict=True)
     ]
     return {
         name: [

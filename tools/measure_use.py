@@ -20,8 +20,7 @@ import torch
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import Track, harmonic_mask, score_nmf
 from scoresep.evaluation.evaluate import open_cache
-from scoresep.evaluation.metrics import si_sdr
-from scoresep.evaluation.pairs import SCORED, TrueStem
+from scoresep.evaluation.metrics import SCORED, TrueStem, si_sdr
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
 from scoresep.score.parts import part_from_notes

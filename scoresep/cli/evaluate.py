@@ -16,7 +16,7 @@ from scoresep.files import check_writable, first_bytes
 
 if TYPE_CHECKING:
     from scoresep.evaluation.evaluate import Evaluation
-    from scoresep.evaluation.track_metrics import Settings
+    from scoresep.evaluation.tracks import Settings
 
 ALL, NONE = "all", "none"
 
@@ -54,8 +54,8 @@ def evaluate(
     Example: scoresep evaluate old.pt new.pt --cache cache.h5 --bss
     """
     from scoresep.evaluation.evaluate import known_references
-    from scoresep.evaluation.terminal import result_tables
-    from scoresep.evaluation.track_metrics import Settings
+    from scoresep.evaluation.tables import result_tables
+    from scoresep.evaluation.tracks import Settings
     from scoresep.machine import choose_device, use_threads
     from scoresep.plots.evaluated_track import plot_track
 
@@ -100,7 +100,7 @@ def evaluated(
     """
     from scoresep.evaluation.evaluate import Evaluation, up_to_date
     from scoresep.evaluation.evaluate import evaluate as run_evaluation
-    from scoresep.evaluation.parallel import remove_kept
+    from scoresep.evaluation.tracks import remove_kept
 
     result = None if force else Evaluation.load(out)
     if result and up_to_date(result, checkpoint, cache, settings):
@@ -156,16 +156,16 @@ def check_data(ckpts: list[Path], cache: Path | None, settings: Settings) -> Non
         ScoresepError: as `evaluation.evaluate.evaluate` and `evaluation.compare.compare`.
     """
     from scoresep.evaluation.compare import check_same_cache
-    from scoresep.evaluation.evaluate import opened
+    from scoresep.evaluation.evaluate import open_both
 
-    caches = [opened(ckpt, cache, settings)[1] for ckpt in ckpts]
+    caches = [open_both(ckpt, cache, settings)[1] for ckpt in ckpts]
     check_same_cache(ckpts, [(found.path, found.digest) for found in caches])
 
 
 def compared(ckpts: list[Path], out: Path, result_of: Callable[..., Evaluation]) -> None:
     """Evaluate both, the references once, compare them, write and print what comes out."""
     from scoresep.evaluation.compare import compare
-    from scoresep.evaluation.terminal import comparison_table
+    from scoresep.evaluation.tables import comparison_table
 
     *paths, path = places(ckpts, out)
     a = result_of(ckpts[0], paths[0])

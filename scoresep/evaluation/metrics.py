@@ -1,21 +1,32 @@
-"""Formulas of separation and transcription metrics: arrays in, numbers out. `registry.METRICS` says how they are used.
+"""Metrics of separation, and the pairs of truth and estimate that all metrics are computed from.
 
-Undefined values are NaN. Definitions and settings: docs/evaluation.md.
+`registry.METRICS` is the table of metrics. Undefined values are NaN. Definitions and settings: docs/evaluation.md.
+Metrics of transcription: `transcription.metrics`.
 
 SI-SDR: Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP 2019; means are not removed.
-Frames: Poliner, Ellis, "A discriminative model for polyphonic piano transcription", 2007 (accuracy = hits / all).
-Notes: `mir_eval.transcription` with its usual tolerances (MIREX): onset 50 ms, pitch 50 cents, offset the larger
-of 20 % of the note and 50 ms.
+
+A pair is one instrument of one track. Its state follows from the truth alone and is thus the same for every estimator.
+Of stems: `SCORED`; `SILENT`, where the instrument does not play (SI-SDR is undefined); `ALONE`, where it is nearly all
+of the mixture, and would wreck means of improvement. Of transcriptions: `SCORED`, or `NO_NOTES` where the instrument
+does not play.
+
+Axes: L samples, N instruments, T frames, P keys, W windows of `REST_SECONDS`, K notes. Notes (K, 4): onset s, offset s,
+pitch, velocity.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue
+from scoresep.evaluation.bss import LIMIT_DB, BssEval, bss_eval
+from scoresep.transcription.metrics import Counts, NoteCounts, frame_counts, note_bleed, note_counts
 
-LIMIT_DB = 100.0
-"""Ratios are kept within +-LIMIT_DB: a perfect or an empty estimate stays finite."""
+SCORED, SILENT, ALONE, NO_NOTES = "scored", "silent", "alone", "no_notes"
 SILENT_DB = -60.0
 """An instrument whose stem has less energy than this, relative to the mixture, does not play."""
 ALONE_DB = 15.0
@@ -30,13 +41,12 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
     Computed in float64, within +-`LIMIT_DB`; NaN for a reference that is zero throughout.
 
     Raises:
-        ScoresepError: the signals have not the same shape (L,).
+        InvalidValue: the signals do not have the same shape (L,).
     """
     reference, estimate = np.asarray(reference, np.float64), np.asarray(estimate, np.float64)
     if reference.ndim != 1 or reference.shape != estimate.shape:
-        raise ScoresepError(
-            f"SI-SDR of the shapes {reference.shape} and {estimate.shape}; give one channel of each, (L,)"
-        )
+        shapes = f"{reference.shape} and {estimate.shape}"
+        raise InvalidValue(f"SI-SDR of the shapes {shapes}", remedy="give one channel of each, (L,)")
     energy = _energy(reference)
     if not energy:
         return float("nan")
@@ -44,7 +54,7 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
     return _ratio_db(_energy(target), _energy(estimate - target))
 
 
-def leak_db(mixture: np.ndarray, estimate: np.ndarray) -> float:
+def bleed_db(mixture: np.ndarray, estimate: np.ndarray) -> float:
     """Energy of an estimate (L,) relative to the mixture's in dB, at least -`LIMIT_DB`; NaN for a silent mixture."""
     whole = _energy(mixture.astype(np.float64))
     return _ratio_db(_energy(estimate.astype(np.float64)), whole) if whole else float("nan")
@@ -59,7 +69,7 @@ def resting(mixture: np.ndarray, stem: np.ndarray, rate: int) -> np.ndarray:
     return _window_energies(stem, rate) < floor
 
 
-def rest_leak_db(mixture: np.ndarray, estimate: np.ndarray, rests: np.ndarray, rate: int) -> float:
+def rest_bleed_db(mixture: np.ndarray, estimate: np.ndarray, rests: np.ndarray, rate: int) -> float:
     """Energy of an estimate (L,) in the windows `rests` (W,) relative to the mixture's there, dB, at least -`LIMIT_DB`.
 
     NaN if there is no such window, or the mixture is silent in all of them.
@@ -82,3 +92,114 @@ def _energy(signal: np.ndarray) -> float:
 def _ratio_db(above: float, below: float) -> float:
     tiny = 10 ** (-LIMIT_DB / 10)
     return 10 * float(np.log10(max(above, tiny * below) / max(below, tiny * above))) if above or below else -LIMIT_DB
+
+
+@dataclass(frozen=True)
+class TrueStem:
+    """A stem in its mixture, float32 (L,) each, at `rate` Hz."""
+
+    mixture: np.ndarray
+    stem: np.ndarray
+    rate: int
+
+    @cached_property
+    def mixture_si_sdr(self) -> float:
+        """SI-SDR of the mixture, dB: what an estimate has to improve on."""
+        return si_sdr(self.stem, self.mixture)
+
+    @cached_property
+    def rests(self) -> np.ndarray:
+        """Windows in which the instrument is silent, bool (W,)."""
+        return resting(self.mixture, self.stem, self.rate)
+
+    @property
+    def rest_seconds(self) -> float:
+        """Length of the rests; the last window may be short."""
+        window = round(REST_SECONDS * self.rate)
+        lengths = np.diff(np.append(np.arange(0, len(self.mixture), window), len(self.mixture)))
+        return float(lengths[self.rests].sum() / self.rate)
+
+    @cached_property
+    def state(self) -> str:
+        if not bleed_db(self.mixture, self.stem) > SILENT_DB:
+            return SILENT
+        return ALONE if self.mixture_si_sdr > ALONE_DB else SCORED
+
+
+@dataclass(frozen=True)
+class Stems:
+    """All instruments of a track, separated: `estimates` float32 (N, L)."""
+
+    truth: Sequence[TrueStem]
+    estimates: np.ndarray
+
+    @cached_property
+    def pairs(self) -> list[StemPair]:
+        return [
+            StemPair(true, estimate, self, n)
+            for n, (true, estimate) in enumerate(zip(self.truth, self.estimates, strict=True))
+        ]
+
+    @cached_property
+    def playing(self) -> list[int]:
+        """Places of the instruments that are not silent."""
+        return [n for n, true in enumerate(self.truth) if true.state != SILENT]
+
+    @cached_property
+    def bss(self) -> BssEval:
+        """BSS Eval of the instruments that play."""
+        stems = np.stack([self.truth[n].stem for n in self.playing])
+        return bss_eval(stems, self.estimates[self.playing], self.truth[0].rate)
+
+
+@dataclass(frozen=True)
+class StemPair:
+    """One instrument: the true stem in its mixture, the estimate (L,), and the whole track that it is `place` of."""
+
+    truth: TrueStem
+    estimate: np.ndarray
+    track: Stems
+    place: int
+
+    @property
+    def state(self) -> str:
+        return self.truth.state
+
+
+@dataclass(frozen=True)
+class NotePair:
+    """One instrument of a transcription.
+
+    Attributes:
+        true_roll, roll: keys that sound, bool (T, P).
+        true_notes, notes: (K, 4).
+        all_true_notes: (K, 4) of each instrument that has notes; those of this one are at `place`.
+    """
+
+    true_roll: np.ndarray
+    roll: np.ndarray
+    notes: np.ndarray
+    all_true_notes: Sequence[np.ndarray]
+    place: int
+
+    @property
+    def true_notes(self) -> np.ndarray:
+        return self.all_true_notes[self.place]
+
+    @property
+    def state(self) -> str:
+        return SCORED if self.true_roll.any() else NO_NOTES
+
+    @cached_property
+    def frame_counts(self) -> Counts:
+        return frame_counts(self.true_roll, self.roll)
+
+    @cached_property
+    def note_counts(self) -> NoteCounts:
+        return note_counts(self.true_notes, self.notes)
+
+    @cached_property
+    def bleed(self) -> tuple[int, ...]:
+        """Notes estimated; of them, those that are another instrument's, and those of each (`note_bleed`)."""
+        of_each, others = note_bleed(self.all_true_notes, self.notes, self.place)
+        return (len(self.notes), others, *of_each.tolist())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scoresep.evaluation.evaluate import opened
-from scoresep.evaluation.track_metrics import Settings
+from scoresep.evaluation.evaluate import open_both
+from scoresep.evaluation.tracks import Settings
 from scoresep.plots.result import draw_picture
 from scoresep.separation.separate import Options, separate_array
 from scoresep.transcription.transcribe import transcribe_array
@@ -26,7 +26,7 @@ def plot_track(
     Raises:
         ScoresepError: as `evaluate`, or `path` cannot be written.
     """
-    checkpoint, cache = opened(checkpoint_path, cache_path, Settings(split, (), refine=refine))
+    checkpoint, cache = open_both(checkpoint_path, cache_path, Settings(split, (), refine=refine))
     model, row = checkpoint.model.to(device), int(cache.rows(split)[0])
     mixture, rate, truth = cache.mixture(row), cache.grid.sample_rate, cache.notes(row)
     draw_picture(

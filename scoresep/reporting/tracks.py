@@ -18,7 +18,7 @@ from scoresep.evaluation.registry import MEAN, MODEL
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model
 from scoresep.plots.excerpt import busiest, row_of
-from scoresep.separation.separate import PLAIN, Options, mask_blocks, separate_array
+from scoresep.separation.separate import DEFAULT_OPTIONS, Options, mask_blocks, separate_array
 from scoresep.transcription.transcribe import transcribe_array
 
 SECONDS = 12.0
@@ -116,7 +116,7 @@ def rank_text(place: int, count: int) -> str:
 
 
 def view_track(
-    cache: Cache, row: int, why: str, model: Model, seconds: float = SECONDS, options: Options = PLAIN
+    cache: Cache, row: int, why: str, model: Model, seconds: float = SECONDS, options: Options = DEFAULT_OPTIONS
 ) -> TrackView:
     """Separate and transcribe a track whole, and cut out the `seconds` in which most happens (0: all of it)."""
     grid = cache.grid

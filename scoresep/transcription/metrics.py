@@ -82,8 +82,8 @@ def note_scores(counts: ArrayLike, offset: bool = False) -> Scores:
     """
     true, estimated, *hits = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
     hit = hits[offset]
-    found = scores(np.stack([hit, estimated - hit, true - hit], axis=-1))
-    return Scores(*(np.where(true > 0, score, np.nan)[()] for score in found))
+    each = scores(np.stack([hit, estimated - hit, true - hit], axis=-1))
+    return Scores(*(np.where(true > 0, score, np.nan)[()] for score in each))
 
 
 def match_notes(true: np.ndarray, estimated: np.ndarray, offset_ratio: float | None = None) -> np.ndarray:
@@ -105,10 +105,10 @@ def match_notes(true: np.ndarray, estimated: np.ndarray, offset_ratio: float | N
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
-def note_leaks(true: Sequence[np.ndarray], estimated: np.ndarray, own: int) -> tuple[np.ndarray, int]:
+def note_bleed(true: Sequence[np.ndarray], estimated: np.ndarray, own: int) -> tuple[np.ndarray, int]:
     """Of the notes estimated for instrument `own`, how many are notes of the others.
 
-    What matches a note of `own` (onset and pitch) is right and cannot leak; the rest is matched with each other one.
+    What matches a note of `own` (onset and pitch) is right and no bleed; the rest is matched with each other one.
 
     Args:
         true: notes (K, 4) of each of the N instruments.
@@ -122,8 +122,8 @@ def note_leaks(true: Sequence[np.ndarray], estimated: np.ndarray, own: int) -> t
     rest = np.delete(estimated, right[:, 1], axis=0)
     counts = [len(right) if n == own else len(match_notes(notes, rest)) for n, notes in enumerate(true)]
     others = [notes for n, notes in enumerate(true) if n != own]
-    leaked = len(match_notes(np.concatenate(others), rest)) if others else 0
-    return np.array(counts, dtype=np.int64), leaked
+    bleed = len(match_notes(np.concatenate(others), rest)) if others else 0
+    return np.array(counts, dtype=np.int64), bleed
 
 
 def _notes_for_mir_eval(notes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

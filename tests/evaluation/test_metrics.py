@@ -2,7 +2,7 @@ import fast_bss_eval
 import numpy as np
 import pytest
 
-from scoresep.evaluation.metrics import LIMIT_DB, leak_db, rest_leak_db, resting, si_sdr
+from scoresep.evaluation.metrics import LIMIT_DB, bleed_db, rest_bleed_db, resting, si_sdr
 
 RNG = np.random.default_rng(0)
 
@@ -38,9 +38,9 @@ def test_si_sdr_at_its_limits() -> None:
 
 def test_leak() -> None:
     mixture = RNG.standard_normal(100)
-    assert leak_db(mixture, 0.1 * mixture) == pytest.approx(-20)
-    assert leak_db(mixture, np.zeros(100)) == -LIMIT_DB
-    assert np.isnan(leak_db(np.zeros(100), mixture))
+    assert bleed_db(mixture, 0.1 * mixture) == pytest.approx(-20)
+    assert bleed_db(mixture, np.zeros(100)) == -LIMIT_DB
+    assert np.isnan(bleed_db(np.zeros(100), mixture))
 
 
 def test_rests_by_hand() -> None:
@@ -52,13 +52,13 @@ def test_rests_by_hand() -> None:
     rests = resting(mixture, stem, 100)
     assert rests.tolist() == [False, False, *[True] * 7]
     expected = 10 * np.log10(np.square(0.1 * other[50:]).sum() / np.square(mixture[50:]).sum())
-    assert rest_leak_db(mixture, 0.1 * other, rests, 100) == pytest.approx(expected)
-    assert rest_leak_db(mixture, 0 * other, rests, 100) == -LIMIT_DB
-    assert np.isnan(rest_leak_db(mixture, other, np.zeros(9, dtype=bool), 100))
+    assert rest_bleed_db(mixture, 0.1 * other, rests, 100) == pytest.approx(expected)
+    assert rest_bleed_db(mixture, 0 * other, rests, 100) == -LIMIT_DB
+    assert np.isnan(rest_bleed_db(mixture, other, np.zeros(9, dtype=bool), 100))
 
 
 def test_an_instrument_that_never_plays_rests_throughout() -> None:
     mixture = RNG.standard_normal(1000)
     rests = resting(mixture, np.zeros(1000), 100)
     assert rests.all()
-    assert rest_leak_db(mixture, 0.1 * mixture, rests, 100) == pytest.approx(leak_db(mixture, 0.1 * mixture))
+    assert rest_bleed_db(mixture, 0.1 * mixture, rests, 100) == pytest.approx(bleed_db(mixture, 0.1 * mixture))

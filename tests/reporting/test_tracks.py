@@ -22,7 +22,7 @@ def evaluated(gains: dict[str, float | None], stems: bool = True) -> Evaluation:
     """Tracks with the model's improvement of the piano, None where it is silent, and a note F1 of 1/2."""
     tracks = []
     for track, gain in gains.items():
-        silent = Row(track, "separation", MODEL, "piano", "leak_db", -30.0, (), "silent")
+        silent = Row(track, "separation", MODEL, "piano", "bleed_db", -30.0, (), "silent")
         scored = Row(track, "separation", MODEL, "piano", "si_sdr_improvement", gain or 0.0)
         notes = Row(track, "transcription", MODEL, "piano", "note_f1", 0.5, (2, 2, 1, 1))
         tracks.append(record_of(track, 1.0, [*([silent if gain is None else scored] if stems else []), notes]))

@@ -17,7 +17,7 @@ from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.pairs import open_pairs
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import evaluate
-from scoresep.evaluation.terminal import result_tables
+from scoresep.evaluation.tables import result_tables
 from scoresep.executor import Engine
 from scoresep.instruments import choose
 from scoresep.models.checkpoint import load_checkpoint

@@ -5,7 +5,7 @@ import pytest
 from mir_eval.util import midi_to_hz
 from sklearn.metrics import precision_recall_fscore_support
 
-from scoresep.transcription.metrics import Counts, frame_counts, note_counts, note_leaks, note_scores, scores
+from scoresep.transcription.metrics import Counts, frame_counts, note_bleed, note_counts, note_scores, scores
 
 RNG = np.random.default_rng(0)
 
@@ -91,18 +91,18 @@ def test_notes_of_nothing() -> None:
     assert note_scores(note_counts(some, notes((0.0, 0.0, 60)))).f1 == 1  # an empty interval is no fault
 
 
-def test_leaked_notes_by_hand() -> None:
+def test_bleed_notes_by_hand() -> None:
     """Five notes estimated for the guitar: one right, one a piano note, one of both others, two of nobody."""
     guitar = notes((0.0, 1.0, 60), (5.0, 6.0, 50))
     piano = notes((0.0, 1.0, 60), (1.0, 2.0, 64), (2.0, 3.0, 67))
     bass = notes((2.0, 3.0, 67), (3.0, 4.0, 40))
     estimated = notes((0.0, 1.0, 60), (1.02, 2.0, 64), (2.0, 3.0, 67), (3.0, 4.0, 41), (3.2, 4.0, 40))
-    counts, leaked = note_leaks([guitar, piano, bass], estimated, own=0)
+    counts, leaked = note_bleed([guitar, piano, bass], estimated, own=0)
     assert counts.tolist() == [1, 2, 1]  # the unison at 0 s is the guitar's own
     assert leaked == 2
-    counts, leaked = note_leaks([guitar], estimated, own=0)
+    counts, leaked = note_bleed([guitar], estimated, own=0)
     assert (counts.tolist(), leaked) == ([1], 0)
-    counts, leaked = note_leaks([guitar, piano, bass], np.zeros((0, 4)), own=1)
+    counts, leaked = note_bleed([guitar, piano, bass], np.zeros((0, 4)), own=1)
     assert (counts.tolist(), leaked) == ([0, 0, 0], 0)
 
 
