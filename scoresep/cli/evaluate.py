@@ -57,7 +57,7 @@ def evaluate(
     from scoresep.evaluation.tables import result_tables
     from scoresep.evaluation.tracks import Settings
     from scoresep.machine import choose_device, use_threads
-    from scoresep.plots.evaluated_track import plot_track
+    from scoresep.plots.result import plot_track
 
     ckpts = ckpt or [DEFAULT_CHECKPOINT]
     if len(ckpts) > 2:

@@ -126,8 +126,6 @@ def transcribe(
     from scoresep.audio.source import FileSource
     from scoresep.cli.inputs import find_songs
     from scoresep.files import folder_for_results
-    from scoresep.plots.result import draw_roll
-    from scoresep.plots.style import check_picture
     from scoresep.transcription.transcribe import check_new, check_signal, transcribe_file
 
     check_signal(signal)
@@ -145,10 +143,14 @@ def transcribe(
         target, picture = files(song)
         with folder_for_results(target.parent):
             if picture:
+                from scoresep.plots.style import check_picture
+
                 check_new(check_picture(picture), force)
             source = FileSource(song.path)
             notes = transcribe_file(source, model, target, progress=progress, signal=signal, force=force)
             if picture:
+                from scoresep.plots.result import draw_roll
+
                 draw_roll(picture, notes, source.samples / source.rate, song.path.name)
         counts = ", ".join(f"{len(table)} {instrument}" for instrument, table in notes.items())
         return [f"{target}: {counts} notes", *([str(picture)] if picture else [])]

@@ -17,7 +17,7 @@ from scoresep.evaluation.figures import SEPARATION, Figures
 from scoresep.evaluation.registry import MEAN, MODEL
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model
-from scoresep.plots.excerpt import busiest, row_of
+from scoresep.plots.cache_track import busiest, row_of
 from scoresep.separation.separate import DEFAULT_OPTIONS, Options, mask_blocks, separate_array
 from scoresep.transcription.transcribe import transcribe_array
 

@@ -21,7 +21,7 @@ from scoresep.evaluation.tables import result_tables
 from scoresep.executor import Engine
 from scoresep.instruments import choose
 from scoresep.models.checkpoint import load_checkpoint
-from scoresep.plots.evaluated_track import plot_track
+from scoresep.plots.result import plot_track
 from scoresep.training.log import RunLog, read_log
 from scoresep.training.run import Stopped, stage_path, train
 from scoresep.training.supervision import SUPERVISIONS, stemmed_tracks
