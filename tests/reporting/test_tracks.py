@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from scoresep.audio.spectrogram import istft, stft
 from scoresep.cache.reader import Cache
-from scoresep.errors import ScoresepError
+from scoresep.errors import NotFound
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import Row, record_of
 from scoresep.evaluation.registry import MODEL
@@ -40,14 +41,14 @@ def test_worst_middle_and_best_are_chosen(cache: Cache) -> None:
     assert chosen_tracks(cache, "train", found, 0) == []
 
 
-def test_without_figures_the_first_are_shown_and_names_are_obeyed(cache: Cache) -> None:
+def test_without_figures_the_first_are_shown_and_names_are_obeyed(cache: Cache, refused: Any) -> None:
     assert [cache.tracks["id"][row] for row, _ in chosen_tracks(cache, "train", None, 2)] == [
         "Track00001",
         "Track00002",
     ]
     ((row, why),) = chosen_tracks(cache, "train", None, ["Track00005"])
     assert cache.tracks["id"][row] == "Track00005" and why == "as asked for"
-    with pytest.raises(ScoresepError, match="did you mean"):
+    with refused(NotFound, cache.path):
         chosen_tracks(cache, "train", None, ["Track0005"])
 
 
