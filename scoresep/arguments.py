@@ -192,15 +192,15 @@ def _note_table(name: str, notes: Any) -> np.ndarray:
     if table.ndim != 2 or table.shape[1] != 4:
         raise InvalidValue(f"the notes of {name} have the shape {table.shape}, not (K, 4)", remedy=NOTE_REMEDY)
     onset, offset, pitch, velocity = table.T
-    faults = {
+    checks = {
         "is not a finite number": ~np.isfinite(table).all(axis=1),
         f"does not lie between 0 s and {LATEST} s": ~((onset >= 0) & (offset <= LATEST)),
         "ends before it begins": ~(offset >= onset),
         "has a pitch that is no whole number from 0 to 127": ~np.isin(pitch, range(128)),
         "has a velocity that is no whole number from 1 to 127": ~np.isin(velocity, range(1, 128)),
     }
-    for fault, wrong in faults.items():
+    for problem, wrong in checks.items():
         if wrong.any():
             number = int(wrong.argmax())
-            raise InvalidValue(f"note {number} of {name}, {table[number].tolist()}, {fault}", remedy=NOTE_REMEDY)
+            raise InvalidValue(f"note {number} of {name}, {table[number].tolist()}, {problem}", remedy=NOTE_REMEDY)
     return table

@@ -11,7 +11,7 @@ import typer
 
 from scoresep.cli.options import DEFAULT_CHECKPOINT, DEFAULT_METRICS, Device, Jobs, by_comma
 from scoresep.console import console, meter
-from scoresep.errors import ScoresepError
+from scoresep.errors import AlreadyExists, InvalidValue
 from scoresep.files import check_writable, first_bytes
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def evaluate(
 
     ckpts = ckpt or [DEFAULT_CHECKPOINT]
     if len(ckpts) > 2:
-        raise ScoresepError(f"{len(ckpts)} checkpoints were given; give one to evaluate or two to compare")
+        raise InvalidValue(f"{len(ckpts)} checkpoints", remedy="give one to evaluate or two to compare")
     use_threads()
     chosen = str(choose_device(device))
     names = None if references == ALL else () if references == NONE else by_comma(references)
@@ -70,10 +70,10 @@ def evaluate(
     check_data(ckpts, cache, settings)
 
     def result_of(checkpoint: Path, path: Path, other: Evaluation | None = None) -> Evaluation:
-        found = evaluated(checkpoint, path, cache, settings, chosen, jobs, force, other)
-        console.print(result_tables(found, details))
+        result = evaluated(checkpoint, path, cache, settings, chosen, jobs, force, other)
+        console.print(result_tables(result, details))
         console.print(f"figures: {path}", markup=False)
-        return found
+        return result
 
     if len(ckpts) == 1:
         result_of(ckpts[0], out)
@@ -94,9 +94,9 @@ def evaluated(
     force: bool,
     other: Evaluation | None,
 ) -> Evaluation:
-    """The result that `out` holds if it is this very one, else a new one, which is written there.
+    """The result that `out` holds if it is up to date, else a new one, which is written there.
 
-    `other`: a result whose figures of references serve again.
+    `other`: a result whose figures of references are reused.
     """
     from scoresep.evaluation.evaluate import Evaluation, up_to_date
     from scoresep.evaluation.evaluate import evaluate as run_evaluation
@@ -144,7 +144,7 @@ def check_places(outs: list[Path], plot: Path | None) -> None:
     for out in outs:
         check_writable(out, "figures' file")
         if out.exists() and first_bytes(out, 1) not in (b"", b"{"):
-            raise ScoresepError(f"{out} is there and holds no figures; give another --out")
+            raise AlreadyExists("exists already and holds no figures", file=out, remedy="give another --out")
     if plot:
         check_writable(check_picture(plot), "picture")
 
@@ -159,7 +159,7 @@ def check_data(ckpts: list[Path], cache: Path | None, settings: Settings) -> Non
     from scoresep.evaluation.evaluate import open_both
 
     caches = [open_both(ckpt, cache, settings)[1] for ckpt in ckpts]
-    check_same_cache(ckpts, [(found.path, found.digest) for found in caches])
+    check_same_cache(ckpts, [(each.path, each.digest) for each in caches])
 
 
 def compared(ckpts: list[Path], out: Path, result_of: Callable[..., Evaluation]) -> None:

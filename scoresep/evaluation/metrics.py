@@ -66,7 +66,8 @@ def resting(mixture: np.ndarray, stem: np.ndarray, rate: int) -> np.ndarray:
     Silent: its stem (L,) has less energy there than `SILENT_DB` relative to the mixture's (L,) mean over windows.
     """
     floor = 10 ** (SILENT_DB / 10) * _window_energies(mixture, rate).mean()
-    return _window_energies(stem, rate) < floor
+    silent: np.ndarray = _window_energies(stem, rate) < floor
+    return silent
 
 
 def rest_bleed_db(mixture: np.ndarray, estimate: np.ndarray, rests: np.ndarray, rate: int) -> float:

@@ -133,10 +133,10 @@ def measured(
 
 def measure(metric: Metric, pair: Any) -> tuple[float, tuple[int, ...]]:
     """Value and counts; the latter are () if the metric has none."""
-    found = metric.measure(pair)
+    measured: Any = metric.measure(pair)
     if metric.score is None:
-        return float(found), ()
-    counts = tuple(map(int, found))
+        return float(measured), ()
+    counts = tuple(map(int, measured))
     return float(metric.score(np.array(counts))), counts
 
 

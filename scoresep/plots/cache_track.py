@@ -96,7 +96,7 @@ def chosen_frames(cache: Cache, row: int, span: tuple[float, float] | None) -> t
     grid, frames = cache.grid, int(cache.tracks["frames"][row])
     if span is None:
         scored = [instrument.scored for instrument in cache.instruments]
-        sounding = cache.slice("roll", row).any(axis=2)[:, scored]
+        sounding = np.asarray(cache.slice("roll", row)[:, scored].any(axis=2))
         return busiest(sounding, min(frames, grid.frame_at(SECONDS)), max(1, grid.frame_at(1.0)))
     first, stop = grid.frame_at(max(span[0], 0.0)), min(grid.frame_at(span[1]) + 1, frames)
     if first >= stop - 1:

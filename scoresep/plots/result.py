@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from scoresep.transcription.transcribe import transcribe_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
     from matplotlib.image import AxesImage
 
 SECONDS = 30.0
@@ -71,7 +72,7 @@ def draw_picture(
     colours = colours_of(list(stems))
     figure = new_figure(WIDTH, HEIGHT)
     figure.suptitle(plain_text(title), fontsize=15)
-    left, right = figure.subfigures(1, 2, width_ratios=(1.1, 1))
+    left, right = cast("np.ndarray", figure.subfigures(1, 2, width_ratios=(1.1, 1)))
     _draw_spectrograms(left, mixture, stems, grid, (span[0], stop), colours)
     rolls = {"transcribed": notes} | ({"score (truth)": true_notes} if true_notes is not None else {})
     _draw_rolls(right, rolls, (span[0], stop), colours)
@@ -79,7 +80,7 @@ def draw_picture(
 
 
 def _draw_spectrograms(
-    figure: object,
+    figure: FigureBase,
     mixture: np.ndarray,
     stems: Mapping[str, np.ndarray],
     grid: Grid,
@@ -87,7 +88,7 @@ def _draw_spectrograms(
     colours: Mapping[str, str],
 ) -> None:
     """One spectrogram below the other, mixture first, all on the mixture's colour scale."""
-    panels = figure.subplots(1 + len(stems), 1, sharex=True, sharey=True)
+    panels = np.atleast_1d(figure.subplots(1 + len(stems), 1, sharex=True, sharey=True))
     loudest = None
     for axes, (name, signal) in zip(panels, {"mixture": mixture, **stems}.items(), strict=True):
         decibels = log_spectrogram(signal[int(span[0] * grid.sample_rate) : int(span[1] * grid.sample_rate)], grid)
@@ -123,11 +124,12 @@ def log_spectrogram(signal: np.ndarray, grid: Grid) -> np.ndarray:
     below = np.minimum(position.astype(np.int64), grid.bins - 2)
     share = (position - below).astype(np.float32)
     picked = magnitude[:, below] * (1 - share) + magnitude[:, below + 1] * share
-    return 20 * np.log10(np.maximum(picked, 1e-6))
+    decibels: np.ndarray = 20 * np.log10(np.maximum(picked, 1e-6))
+    return decibels
 
 
 def _draw_rolls(
-    figure: object,
+    figure: FigureBase,
     rolls: Mapping[str, Mapping[str, np.ndarray]],
     span: tuple[float, float],
     colours: Mapping[str, str],

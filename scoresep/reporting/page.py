@@ -97,7 +97,8 @@ def render(
     evaluation = material.evaluation
     tables, facts = (tables_of(evaluation.figures), facts_of(evaluation.figures)) if evaluation else ([], [])
     views = separated_tracks(material, tracks, seconds, device, progress)
-    shown = [track_panels(view, evaluation, material.cache.grid, form, n) for n, view in enumerate(views)]
+    grid = material.cache.grid if material.cache else Grid()
+    shown = [track_panels(view, evaluation, grid, form, n) for n, view in enumerate(views)]
     notes = [*material.notes, *(map(str, evaluation.notes) if evaluation else [])]
     if material.run and not stages:
         notes.append(f"The log of {material.run} holds no losses yet.")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
@@ -35,6 +35,7 @@ from scoresep.reporting.curves import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SIZE, CURVE_SIZE = (4.6, 1.75), (3.2, 1.75)
 """Inches of a picture over time and of a curve; on the page they are as wide as their column."""
@@ -54,7 +55,7 @@ PAGE_COLOURS = {
     VALIDATION: "var(--validation)",
     "#e0e0e0": "var(--line)",
 }
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "scoresep",
     "font.size": 7.5,
@@ -89,21 +90,22 @@ class Picture:
 
 
 @contextmanager
-def axes_of(size: tuple[float, float], left: float) -> Iterator[Axes]:
-    """Axes of a new figure, in the style of the page."""
+def figure_of(size: tuple[float, float], left: float) -> Iterator[tuple[Figure, Axes]]:
+    """A new figure and its axes, in the style of the page."""
     load_matplotlib()
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context(STYLE):
-        yield Figure(figsize=size).add_axes((left, BOTTOM, RIGHT - left, TOP - BOTTOM), facecolor="none")
+        figure = Figure(figsize=size)
+        yield figure, figure.add_axes((left, BOTTOM, RIGHT - left, TOP - BOTTOM), facecolor="none")
 
 
-def svg_of(axes: Axes, text: str) -> Markup:
-    """The figure of `axes` as an element whose ids are like no other's on the page; `text` describes it."""
+def svg_of(figure: Figure, text: str) -> Markup:
+    """A figure as an element whose ids are like no other's on the page; `text` describes it."""
     file = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    axes.figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+    figure.savefig(file, format="svg", transparent=True, metadata=nothing)
     drawn = file.getvalue().partition("<svg")[2]
     drawn = re.sub(r' (xmlns|xmlns:xlink|version)="[^"]*"| (width|height)="[\d.]+pt"', "", drawn)
     drawn = re.sub(r"<style.*?</style>|<!--.*?-->|\n *", "\n", drawn, flags=re.DOTALL)
@@ -139,7 +141,7 @@ def mask(title: str, what: str, values: np.ndarray, samples: int, start: float, 
 def time_frequency(title: str, text: str, values: np.ndarray, samples: int, start: float, grid: Grid) -> Picture:
     """Values (T, R) from 0 to 1 over seconds and log frequency."""
     stop = start + samples / grid.sample_rate
-    with axes_of(SIZE, LEFT) as axes:
+    with figure_of(SIZE, LEFT) as (figure, axes):
         from matplotlib import colormaps
 
         axes.imshow(
@@ -155,7 +157,7 @@ def time_frequency(title: str, text: str, values: np.ndarray, samples: int, star
         frequency_axis(axes, grid)
         axes.set(xlabel="time / s", ylabel="kHz")
         span = f"{start:.1f} to {stop:.1f} s, {LOWEST_HZ:.0f} to {grid.sample_rate / 2:.0f} Hz"
-        return Picture(title, svg_of(axes, f"{text}; {span}."))
+        return Picture(title, svg_of(figure, f"{text}; {span}."))
 
 
 def roll(
@@ -168,7 +170,7 @@ def roll(
     pitched: bool,
 ) -> Picture:
     """Notes (K, 4) as bars on the keys from `keys[0]` to `keys[1]`: the first table, others pale behind it."""
-    with axes_of(SIZE, LEFT) as axes:
+    with figure_of(SIZE, LEFT) as (figure, axes):
         for table in tables[1:]:
             draw_notes(axes, table, TEXT, half_height(0))
             axes.collections[-1].set(alpha=0.28, edgecolor="none")
@@ -179,7 +181,7 @@ def roll(
             axes.set_yticks(range(keys[0], keys[1] + 1, max(1, (keys[1] - keys[0]) // 6)))
         axes.set(xlim=span, xlabel="time / s", ylabel="pitch" if pitched else "key")
         text = f"Piano roll of {what}: {len(tables[0])} notes from {span[0]:.1f} to {span[1]:.1f} s."
-        return Picture(title, svg_of(axes, text))
+        return Picture(title, svg_of(figure, text))
 
 
 def key_range(tables: Sequence[np.ndarray]) -> tuple[int, int]:
@@ -191,7 +193,7 @@ def curve_picture(title: str, curve: Curve, steps: int) -> Picture:
     """A loss over the steps of a stage: training as a line, validation as a line with dots."""
     values = np.concatenate([curve.train[:, 1], curve.validation[:, 1]])
     logarithmic = values.min() > 0 and values.max() / values.min() >= LEAST_RATIO
-    with axes_of(CURVE_SIZE, CURVE_LEFT) as axes:
+    with figure_of(CURVE_SIZE, CURVE_LEFT) as (figure, axes):
         axes.plot(*curve.train.T, color=TRAIN, linewidth=0.9, gid="train")
         axes.plot(*curve.validation.T, color=VALIDATION, linewidth=1.3, marker=".", markersize=4, gid="validation")
         if logarithmic:
@@ -208,7 +210,7 @@ def curve_picture(title: str, curve: Curve, steps: int) -> Picture:
         axes.set(xlim=(0, max(steps, 1)), xlabel="step")
         courses = (course("Training", curve.train), course("Validation", curve.validation))
         text = " ".join([f"{title} over {steps} steps.", *filter(None, courses)])
-        return Picture(f"{title} (log scale)" if logarithmic else title, svg_of(axes, text), timed=False)
+        return Picture(f"{title} (log scale)" if logarithmic else title, svg_of(figure, text), timed=False)
 
 
 def course(name: str, points: np.ndarray) -> str:

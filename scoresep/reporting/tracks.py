@@ -158,7 +158,7 @@ def excerpt_frames(cache: Cache, row: int, seconds: float) -> tuple[int, int]:
     frames = max(int(cache.tracks["samples"][row]) // grid.hop, 1)  # the last frame may have no samples after it
     count = min(frames, max(grid.frame_at(seconds), 1)) if seconds else frames
     scored = [instrument.scored for instrument in cache.instruments]
-    sounding = cache.roll(row, 0, frames).any(axis=2)[:, scored]
+    sounding = np.asarray(cache.roll(row, 0, frames)[:, scored].any(axis=2))
     return busiest(sounding, count, max(1, grid.frame_at(1.0)))
 
 

@@ -92,7 +92,8 @@ class MaskMap:
         rows = np.minimum(before - first, last), np.minimum(before + 1 - first, last)
         share = share[:, None]
         in_time = extended[:, rows[0]] * (1 - share) + extended[:, rows[1]] * share
-        return in_time[..., self._below] * (1 - self._share) + in_time[..., self._above] * self._share
+        masks: np.ndarray = in_time[..., self._below] * (1 - self._share) + in_time[..., self._above] * self._share
+        return masks
 
 
 class OverlapAdd:
@@ -118,7 +119,7 @@ class OverlapAdd:
         squares = np.broadcast_to((hann * hann).reshape(-1, grid.hop), (frames, grid.n_fft // grid.hop, grid.hop))
         weight = self._add(squares, self._carried_weight if self._carried is not None else None)
         self._carried, self._carried_weight = total[..., frames:, :], weight[frames:]
-        done = total[..., :frames, :] / np.maximum(weight[:frames], 1e-8)
+        done: np.ndarray = total[..., :frames, :] / np.maximum(weight[:frames], 1e-8)
         start, self._position = self._position, self._position + frames * grid.hop
         inside = slice(max(-start, 0), max(self._samples - start, 0))
         return done.reshape(*done.shape[:-2], -1)[..., inside]

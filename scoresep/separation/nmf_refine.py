@@ -195,7 +195,8 @@ def peaks(values: np.ndarray) -> np.ndarray:
 def moving_max(values: np.ndarray, before: int, after: int) -> np.ndarray:
     """The largest of (..., T) from `after` frames earlier to `before` frames later, (..., T)."""
     wide = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(after, before)])
-    return np.lib.stride_tricks.sliding_window_view(wide, before + after + 1, axis=-1).max(axis=-1)
+    largest: np.ndarray = np.lib.stride_tricks.sliding_window_view(wide, before + after + 1, axis=-1).max(axis=-1)
+    return largest
 
 
 def refined_masks(outputs: Outputs, notes: NotePrior, model: Model) -> np.ndarray:

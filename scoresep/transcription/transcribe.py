@@ -195,7 +195,7 @@ def mixture_posteriors(model: Model, magnitude: Tensor) -> Tensor:
 
 def track_posteriors(model: Model, magnitudes: Tensor) -> Tensor:
     """Each instrument from its own track: magnitudes of all tracks, (1, N F, t), to (3, N, P, t)."""
-    tracks = magnitudes[0].unflatten(0, (len(model.instruments), -1))  # (N, F, t): a batch of recordings
+    tracks = magnitudes.reshape(len(model.instruments), model.grid.bins, -1)  # (N, F, t): a batch of recordings
     rolls = (torch.sigmoid(roll.diagonal()).movedim(-1, 0) for roll in model.transcriptor(tracks))
     return torch.stack([*rolls, key_strength(tracks, model.grid)])
 
