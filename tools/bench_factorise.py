@@ -25,7 +25,7 @@ from turns import medians
 
 from scoresep.audio.spectrogram import istft, stft
 from scoresep.cache.reader import Cache
-from scoresep.evaluation.baselines import Track, harmonic_mask, oracle_mask
+from scoresep.evaluation.baselines import TrueTrack, harmonic_mask, oracle_mask
 from scoresep.evaluation.metrics import ALONE_DB, SILENT_DB, bleed_db, si_sdr
 from scoresep.grid import LOWEST_PITCH, Grid
 from scoresep.instruments import Instrument, choose, group_of
@@ -192,7 +192,7 @@ def print_quality(cache: Cache, split: str | None, tracks: int | None, stored: b
 
 def improvements(cache: Cache, row: int, stored: bool) -> dict[str, list[float]]:
     """Of each way and instrument of one track; NaN for instruments that are silent or nearly alone."""
-    grid, track = cache.grid, Track(cache.mixture(row), cache.stems(row), cache.harmonic(row), cache.grid)
+    grid, track = cache.grid, TrueTrack(cache.mixture(row), cache.stems(row), cache.harmonic(row), cache.grid)
     shares = masks(cache.factors(row) if stored else found_anew(cache, row))
     spectrum = stft(track.mixture, grid.n_fft, grid.hop)
     estimates = {

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from scoresep.cache.reader import Cache
-from scoresep.evaluation.baselines import Track, harmonic_mask, score_nmf
+from scoresep.evaluation.baselines import TrueTrack, harmonic_mask, score_nmf
 from scoresep.evaluation.evaluate import open_cache
 from scoresep.evaluation.metrics import SCORED, TrueStem, si_sdr
 from scoresep.models.checkpoint import load_checkpoint
@@ -86,7 +86,7 @@ def separated(cache: Cache, row: int, model: Model) -> dict[str, np.ndarray]:
     ]
     prior = ScorePrior([part for part in parts if len(part)], model.instruments, model.grid)
     kinds = tuple(each.kind for each in cache.instruments)
-    track = Track(mixture, stems, cache.harmonic(row), cache.grid, kinds, cache.roll(row), cache.onset(row))
+    track = TrueTrack(mixture, stems, cache.harmonic(row), cache.grid, kinds, cache.roll(row), cache.onset(row))
     ways: dict[str, Callable[[], Sequence[np.ndarray]]] = {
         "the separator": lambda: list(separate_array(mixture, rate, model).values()),
         "refined (`--refine`)": lambda: list(separate_array(mixture, rate, model, Options(refine=True)).values()),

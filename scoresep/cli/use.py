@@ -19,7 +19,7 @@ from scoresep.cli.options import (
     by_comma,
 )
 from scoresep.console import console, errors, meter, one_line
-from scoresep.errors import ScoresepError, Unwritable
+from scoresep.errors import InvalidValue, ScoresepError, Unwritable
 from scoresep.machine import use_threads
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def separate(
     songs = find_songs(audio, out)
     tell_unread(audio)
     if score is not None and len(songs) > 1 and not score.is_dir():
-        raise ScoresepError(f"{score} is the score of one of {len(songs)} files; give a folder of scores named alike")
+        problem = f"the score of one of {len(songs)} files"
+        raise InvalidValue(problem, file=score, remedy="give a folder of scores named alike")
     model = load_model(ckpt, device)
     stems = file_names(model, chosen)
     songs = without_results(songs, lambda song: out / song.name, {*model.names, RESIDUAL, *INSTRUMENTS, OTHER.name})

@@ -100,13 +100,13 @@ def paired(a: np.ndarray, b: np.ndarray) -> dict[str, Any] | None:
     both = np.isfinite(b - a)
     if not both.any():
         return None
-    known = (b - a)[both]
+    differences = (b - a)[both]
     return {
-        "n": len(known),
+        "n": len(differences),
         "a": float(a[both].mean()),
         "b": float(b[both].mean()),
-        "difference": float(known.mean()),
-        "median_difference": float(np.median(known)),
-        "interval": bootstrap(len(known), [lambda drawn: known[drawn].mean(axis=-1)]),
-        "p": float(wilcoxon(known).pvalue) if known.any() else 1.0,
+        "difference": float(differences.mean()),
+        "median_difference": float(np.median(differences)),
+        "interval": bootstrap(len(differences), [lambda drawn: differences[drawn].mean(axis=-1)]),
+        "p": float(wilcoxon(differences).pvalue) if differences.any() else 1.0,
     }

@@ -143,9 +143,9 @@ class Figures:
         """In the order of what they know: the model before those that know the stems, unknown ones first."""
         known = {estimator for _, estimator, _ in self._values}
         blind = [name for name, each in BASELINES.items() if not each.knows_stems]
-        told = [name for name in BASELINES if name not in blind]
-        gone = [name for name in known if name not in (*blind, *told, MODEL)]
-        return [name for name in (*sorted(gone), *blind, MODEL, *told) if name in known]
+        oracles = [name for name in BASELINES if name not in blind]
+        gone = [name for name in known if name not in (*blind, *oracles, MODEL)]
+        return [name for name in (*sorted(gone), *blind, MODEL, *oracles) if name in known]
 
     def series(self, output: str, estimator: str, metric: str, instrument: str) -> np.ndarray:
         """The values of an instrument, or their `MEAN`, on every track, (n,); NaN where undefined or left out."""
@@ -193,8 +193,8 @@ class Figures:
 
     def count(self, output: str, state: str, instrument: str | None = None) -> int:
         """How many pairs, of an instrument or all, have this state."""
-        found = self.states.get(output, {}).items()
-        return sum(each == state and instrument in (None, name) for (_, name), each in found)
+        pairs = self.states.get(output, {}).items()
+        return sum(each == state and instrument in (None, name) for (_, name), each in pairs)
 
     def summary(self) -> dict[str, Any]:
         """Figures as plain values for metrics.json; docs/evaluation.md says what is where."""

@@ -112,12 +112,12 @@ def cell(figures: Figures, output: str, estimator: str, name: str, column: str) 
     text, gained = number(metric, figures.value(*where, name, column)), metric.beside and estimator != MIXTURE
     if text == NOTHING or (metric.beside and not gained):
         return Cell(text)
-    told = metric.beside if gained else name
-    ends = figures.interval(*where, told, column) if METRICS[told].interval else None
-    interval = tuple(number(METRICS[told], end) for end in ends or ())
+    gain_name = metric.beside if gained else name
+    ends = figures.interval(*where, gain_name, column) if METRICS[gain_name].interval else None
+    interval = tuple(number(METRICS[gain_name], end) for end in ends or ())
     if not gained:
         return Cell(text, interval)
-    gain, median = (number(METRICS[told], of(*where, told, column)) for of in (figures.value, figures.median))
+    gain, median = (number(METRICS[gain_name], of(*where, gain_name, column)) for of in (figures.value, figures.median))
     return Cell(f"{text} ({gain})", interval, median)
 
 
@@ -131,9 +131,9 @@ def grouped(metrics: Mapping[str, Metric]) -> list[tuple[str, dict[str, Metric]]
 
 def explained(metrics: Mapping[str, Metric]) -> str:
     """What metrics are, as sentences."""
-    said = [metric.about.rstrip(".") for metric in metrics.values()]
-    said += ["Less is better"] * (not any(metric.higher_is_better for metric in metrics.values()))
-    return " ".join(f"{sentence}." for sentence in dict.fromkeys(said))
+    sentences = [metric.about.rstrip(".") for metric in metrics.values()]
+    sentences += ["Less is better"] * (not any(metric.higher_is_better for metric in metrics.values()))
+    return " ".join(f"{sentence}." for sentence in dict.fromkeys(sentences))
 
 
 def stem_tables(figures: Figures) -> Iterator[Table]:
@@ -250,22 +250,22 @@ def result_tables(evaluation: Evaluation, details: bool = False) -> RenderableTy
 def rendered(table: Table, details: bool) -> rich_table.Table:
     """A table; of a brief one only the strong lines, unless details are asked for."""
     shares = table.corner.startswith("notes, ")
-    found = empty(table.corner, table.columns, 0 if shares else 12 if OVERALL not in table.columns else 8)
+    rendered_table = empty(table.corner, table.columns, 0 if shares else 12 if OVERALL not in table.columns else 8)
     brief = table.shown == "brief" and not details
     for line in (line for line in table.lines if line.strong or not brief):
         bold = "bold" if line.strong and not brief else None
-        found.add_row(line.brief if brief else line.label, *(each.text for each in line.cells), style=bold)
+        rendered_table.add_row(line.brief if brief else line.label, *(each.text for each in line.cells), style=bold)
         if line.strong and any(each.interval for each in line.cells):
-            found.add_row("  95 %", *("..".join(each.interval) or "-" for each in line.cells))
-    return found
+            rendered_table.add_row("  95 %", *("..".join(each.interval) or "-" for each in line.cells))
+    return rendered_table
 
 
 def empty(corner: str, columns: tuple[str, ...], width: int) -> rich_table.Table:
-    found = rich_table.Table(header_style="bold")
-    found.add_column(corner, no_wrap=True, min_width=14)
+    rendered_table = rich_table.Table(header_style="bold")
+    rendered_table.add_column(corner, no_wrap=True, min_width=14)
     for name in columns:
-        found.add_column(name, justify="right", no_wrap=True, min_width=width)
-    return found
+        rendered_table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    return rendered_table
 
 
 def legend(figures: Figures) -> list[str]:
@@ -311,11 +311,11 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     about = comparison.about
     table = empty("b - a", ("instrument", "n", "a", "b", "difference", "95 %", "p"), 0)
     table.columns[1].justify = "left"
-    for figure, found in comparison.figures.items():
+    for figure, columns in comparison.figures.items():
         output, name = compared()[figure]
         metric = METRICS[name]
         title = ", ".join(filter(None, (metric.name, metric.unit, "separated" * bool(PREFIX[output]))))
-        lines = {name: values for name, values in found.items() if values}
+        lines = {name: values for name, values in columns.items() if values}
         for name, values in lines.items():
             fine = max(metric.fine, 2)
             ends = "..".join(f"{end:+.{fine}f}" for end in values["interval"] or ())

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from scoresep.audio.source import ArraySource
 from scoresep.audio.spectrogram import stft
 from scoresep.cache.reader import Cache
-from scoresep.evaluation.baselines import BASELINES, Track
+from scoresep.evaluation.baselines import BASELINES, TrueTrack
 from scoresep.evaluation.figures import SEPARATION, Row, record_of, rows_of
 from scoresep.evaluation.metrics import NotePair, StemPair, Stems, TrueStem
 from scoresep.evaluation.registry import METRICS, MODEL, OVERALL, STEMS, Metric
@@ -80,7 +80,7 @@ def evaluate_track(
     rows: list[Row] = []
     if cache.has_stems:
         kinds, score = tuple(each.kind for each in cache.instruments), (cache.roll(row), cache.onset(row))
-        track = Track(mixture, cache.stems(row), cache.harmonic(row), cache.grid, kinds, *score)
+        track = TrueTrack(mixture, cache.stems(row), cache.harmonic(row), cache.grid, kinds, *score)
         estimates = {MODEL: np.stack([stems[part] for part in model.names])}
         estimates |= {} if other else {each: reference(each, track, name) for each in settings.references}
         truth = [TrueStem(mixture, stem, rate) for stem in track.stems]
@@ -88,18 +88,18 @@ def evaluate_track(
             whole = Stems(truth, estimate)
             pairs = dict(zip(model.names, whole.pairs, strict=True))
             rows += measured(name, SEPARATION, estimator, whole, pairs, settings)
-        rows += [known for known in rows_of(other) if known.estimator in settings.references] if other else []
+        rows += [each for each in rows_of(other) if each.estimator in settings.references] if other else []
     if model.transcribes:
         roll, notes = cache.roll(row), cache.notes(row)
-        for output, found in (
+        for output, transcription in (
             ("transcription", transcribe_array(mixture, rate, model)),
             ("transcription_separated", transcribe_separated(stems, mixture, model)),
         ):
-            rows += measured(name, output, MODEL, None, note_pairs(roll, notes, found, model), settings)
+            rows += measured(name, output, MODEL, None, note_pairs(roll, notes, transcription, model), settings)
     return record_of(name, round(len(mixture) / rate, 3), rows)
 
 
-def reference(name: str, track: Track, of: str) -> np.ndarray:
+def reference(name: str, track: TrueTrack, of: str) -> np.ndarray:
     """What a row of `BASELINES` makes of a track called `of`, float (N, L)."""
     with BASELINES.running(name, of):
         estimates = np.asarray(BASELINES[name].estimate(track))
@@ -159,7 +159,7 @@ def transcribe_separated(stems: Mapping[str, np.ndarray], mixture: np.ndarray, m
     return Transcription(notes, roll)
 
 
-def note_pairs(roll: np.ndarray, truth: np.ndarray, found: Transcription, model: Model) -> dict[str, NotePair]:
+def note_pairs(roll: np.ndarray, truth: np.ndarray, estimated: Transcription, model: Model) -> dict[str, NotePair]:
     """What metrics of transcription are computed from, by instrument.
 
     Args:
@@ -169,7 +169,9 @@ def note_pairs(roll: np.ndarray, truth: np.ndarray, found: Transcription, model:
     scored = [n for n, instrument in enumerate(model.instruments) if instrument.scored]
     true = [truth[truth[:, 4] == n][:, :4] for n in scored]
     return {
-        (name := model.names[n]): NotePair(roll[:, n], found.roll[: len(roll), n], found.notes[name], true, place)
+        (name := model.names[n]): NotePair(
+            roll[:, n], estimated.roll[: len(roll), n], estimated.notes[name], true, place
+        )
         for place, n in enumerate(scored)
     }
 
@@ -202,14 +204,14 @@ def run_tasks(
     `others`: the records of another model, see `evaluate_track`.
     """
     rows = [int(row) for row in cache.rows(task.settings.split)]
-    known = dict(zip(rows, others, strict=True)) if others is not None else {}
+    references = dict(zip(rows, others, strict=True)) if others is not None else {}
     records = {row: kept for row in rows if (kept := read_part(task.part(row), str(cache.tracks["id"][row])))}
     left = [row for row in rows if row not in records]
     if progress and records and left:
         progress(len(records), len(rows))
     try:
         engine = Engine(min(jobs or default_jobs(task.device), max(len(left), 1)))
-        for row, record in engine.map(functools.partial(run_task, task), [(row, known.get(row)) for row in left]):
+        for row, record in engine.map(functools.partial(run_task, task), [(row, references.get(row)) for row in left]):
             records[row] = record
             if progress:
                 progress(len(records), len(rows))

@@ -206,8 +206,8 @@ def draw_excerpt(excerpt: Excerpt, instruments: tuple[Instrument, ...], grid: Gr
 def has_panel(excerpt: Excerpt, n: int) -> bool:
     """Whether instrument n has notes or a stem loud enough to be seen."""
     faintest = excerpt.mixture.max() * 10.0 ** (-RANGE_DB / 20.0)
-    heard = excerpt.stems is not None and bool(excerpt.stems[:, n].max() > faintest)
-    return heard or bool(excerpt.roll[:, n].any())
+    audible = excerpt.stems is not None and bool(excerpt.stems[:, n].max() > faintest)
+    return audible or bool(excerpt.roll[:, n].any())
 
 
 def draw_mask(

@@ -140,10 +140,10 @@ def pitch_range(tables: Sequence[np.ndarray], span: tuple[float, float]) -> tupl
         tables: (K, 3 or more) onset s, offset s, pitch.
     """
     pitches = [table[(table[:, 1] > span[0]) & (table[:, 0] < span[1]), 2] for table in map(np.asarray, tables)]
-    heard = np.concatenate(pitches) if pitches else np.zeros(0)
-    if not len(heard):
+    sounding = np.concatenate(pitches) if pitches else np.zeros(0)
+    if not len(sounding):
         return LOWEST_PITCH, LOWEST_PITCH + PITCHES - 1
-    low, high = int(heard.min()), int(heard.max())
+    low, high = int(sounding.min()), int(sounding.max())
     return low - max(0, 12 - (high - low) // 2), high + max(0, 12 - (high - low) // 2)
 
 

@@ -116,8 +116,8 @@ def weighted(record: Mapping[str, Any], weights: Mapping[str, float]) -> float:
 
 def number(value: Any) -> float:
     """A float; NaN for what is none, or absurd."""
-    known = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
-    return float(value) if known else math.nan
+    valid = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
+    return float(value) if valid else math.nan
 
 
 def curve(name: str, records: list[dict[str, Any]]) -> Curve:

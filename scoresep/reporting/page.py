@@ -106,18 +106,11 @@ def render(
         problem = f"there is nothing to report: {' '.join(notes)}".rstrip(".")
         raise NothingToDo(problem, remedy="give a run, a metrics.json, or a checkpoint and its cache")
     script = read("page.js")
-    contents = [
-        *([("figures", "Evaluation")] if tables else []),
-        *([("tracks", "Tracks")] if shown else []),
-        *((track["place"], track["name"]) for track in shown),
-        *([("losses", "Training")] if stages else []),
-        ("about", "About"),
-    ]
     return template().render(
         title=title_of(material),
         lead=lead_of(material),
         notes=notes,
-        contents=contents,
+        contents=contents_of(bool(tables), shown, bool(stages)),
         facts=facts,
         facts_hint=hint_of(evaluation.figures) if evaluation else "",
         tables=tables,
@@ -130,6 +123,17 @@ def render(
         script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
     )
+
+
+def contents_of(figures: bool, tracks: Sequence[Mapping[str, Any]], losses: bool) -> list[tuple[str, str]]:
+    """Place and name of each part of the page."""
+    return [
+        *([("figures", "Evaluation")] if figures else []),
+        *([("tracks", "Tracks")] if tracks else []),
+        *((track["place"], track["name"]) for track in tracks),
+        *([("losses", "Training")] if losses else []),
+        ("about", "About"),
+    ]
 
 
 def template() -> Template:

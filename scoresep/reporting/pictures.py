@@ -109,8 +109,8 @@ def svg_of(figure: Figure, text: str) -> Markup:
     drawn = file.getvalue().partition("<svg")[2]
     drawn = re.sub(r' (xmlns|xmlns:xlink|version)="[^"]*"| (width|height)="[\d.]+pt"', "", drawn)
     drawn = re.sub(r"<style.*?</style>|<!--.*?-->|\n *", "\n", drawn, flags=re.DOTALL)
-    own = hashlib.sha256(f"{text}{drawn}".encode()).hexdigest()[:8]
-    drawn = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>p{own}-", drawn)
+    prefix = hashlib.sha256(f"{text}{drawn}".encode()).hexdigest()[:8]
+    drawn = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>p{prefix}-", drawn)
     drawn = re.sub(r"data:image/png;base64,([A-Za-z0-9+/=\s]*)", with_palette, drawn)
     drawn = re.sub("|".join(PAGE_COLOURS), lambda match: PAGE_COLOURS[match[0]], drawn)
     return Markup('<svg role="img" aria-label="{}" {}').format(text, Markup(drawn.strip()))

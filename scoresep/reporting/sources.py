@@ -132,7 +132,7 @@ def choose_checkpoint(material: Material, named: Path | None) -> None:
     elif material.evaluation:
         path = recorded_checkpoint(material)
         if path is None:
-            material.notes.append("The checkpoint that was evaluated is not there any more: no track can be shown.")
+            material.notes.append("The checkpoint that was evaluated does not exist any more: no track can be shown.")
             return
         material.checkpoint, material.checkpoint_path = load_checkpoint(path), path
     elif material.stages and material.run:
@@ -146,7 +146,7 @@ def choose_checkpoint(material: Material, named: Path | None) -> None:
     if material.evaluation and not was_evaluated(material.checkpoint_path, material.evaluation):
         material.notes.append(
             f"{material.checkpoint_path} is not the checkpoint that was evaluated, or has changed since: "
-            "the figures are not about what is heard here."
+            "the figures are not about what is played here."
         )
 
 
@@ -179,7 +179,7 @@ def choose_cache(material: Material, named: Path | None) -> None:
         hints = [str(about.get("path", ""))] if isinstance(about, dict) else []
         path = next((Path(hint) for hint in (*hints, material.checkpoint.cache) if hint and Path(hint).is_file()), None)
         if path is None:
-            material.notes.append("The cache is not there any more: no track can be shown; name one with --cache.")
+            material.notes.append("The cache does not exist any more: no track can be shown; name one with --cache.")
             return
     material.cache = open_cache(material.checkpoint, material.checkpoint_path, path)
 

@@ -35,7 +35,7 @@ TRACKS = 3
 
 
 @dataclass(frozen=True)
-class Part:
+class PartView:
     """One instrument in an excerpt of T frames and L samples; None for what is not known.
 
     Attributes:
@@ -75,7 +75,7 @@ class TrackView:
     span: tuple[float, float]
     seconds: float
     mixture: np.ndarray
-    parts: tuple[Part, ...]
+    parts: tuple[PartView, ...]
 
 
 def chosen_tracks(
@@ -132,19 +132,19 @@ def view_track(
     samples = slice(first * grid.hop, min((first + count) * grid.hop, len(mixture)))
     span = (samples.start / grid.sample_rate, samples.stop / grid.sample_rate)
     estimates = separate_array(mixture, grid.sample_rate, model, options)
-    found = transcribe_array(mixture, grid.sample_rate, model).notes if model.transcribes else {}
+    transcribed = transcribe_array(mixture, grid.sample_rate, model).notes if model.transcribes else {}
     masks = masks_of(mixture, model, first, count, options)
     harmonic, written = cache.harmonic(row, first, count), cache.notes(row)
     oracle = ratio_masks(truth, grid, slice(first, first + count)) if truth is not None else None
     parts = tuple(
-        Part(
+        PartView(
             instrument,
             estimates[instrument.name][samples],
             truth[n, samples] if truth is not None else None,
             masks[n],
             oracle[n] if oracle is not None else None,
             harmonic[:, n] if instrument.scored else None,
-            within(found[instrument.name], span) if instrument.name in found else None,
+            within(transcribed[instrument.name], span) if instrument.name in transcribed else None,
             within(written[written[:, 4] == n][:, :4], span) if instrument.scored else None,
         )
         for n, instrument in enumerate(model.instruments)
@@ -174,9 +174,9 @@ def masks_of(mixture: np.ndarray, model: Model, first: int, count: int, options:
 
 def within(notes: np.ndarray, span: tuple[float, float]) -> np.ndarray:
     """Notes (K, 4) that sound within the span, cut to it."""
-    heard = notes[(notes[:, 1] > span[0]) & (notes[:, 0] < span[1])].astype(np.float64)
-    heard[:, :2] = heard[:, :2].clip(*span)
-    return heard
+    inside = notes[(notes[:, 1] > span[0]) & (notes[:, 0] < span[1])].astype(np.float64)
+    inside[:, :2] = inside[:, :2].clip(*span)
+    return inside
 
 
 def track_panels(
@@ -214,7 +214,7 @@ def track_panels(
     return {"name": view.track, "place": place, "about": about, "mixture": mixture, "parts": parts}
 
 
-def mask_pictures(view: TrackView, part: Part, grid: Grid) -> list[Picture]:
+def mask_pictures(view: TrackView, part: PartView, grid: Grid) -> list[Picture]:
     """The mask of the estimate, the one that the true stems would give, and what the score covers."""
     name, rest = part.instrument.name, (len(view.mixture), view.span[0], grid)
     masks = (
@@ -225,7 +225,7 @@ def mask_pictures(view: TrackView, part: Part, grid: Grid) -> list[Picture]:
     return [mask(title, what, values, *rest) for title, what, values in masks if values is not None]
 
 
-def roll_pictures(view: TrackView, part: Part, colour: str) -> list[Picture]:
+def roll_pictures(view: TrackView, part: PartView, colour: str) -> list[Picture]:
     """Transcribed notes, the score pale behind them, and the score itself, on the same keys."""
     name, pitched = part.instrument.name, part.instrument.pitched
     keys = key_range([table for table in (part.notes, part.true_notes) if table is not None])

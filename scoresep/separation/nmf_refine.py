@@ -214,9 +214,9 @@ def refined_masks(outputs: Outputs, notes: NotePrior, model: Model) -> np.ndarra
         SETTINGS,
         notes.likelihood[chosen],
     )
-    own = outputs.masks[chosen]
-    weight = np.maximum(own, np.float32(MASK_FLOOR)) ** np.float32(MASK_POWER)
+    before = outputs.masks[chosen]
+    weight = np.maximum(before, np.float32(MASK_FLOOR)) ** np.float32(MASK_POWER)
     weight *= np.maximum(nmf_masks(factors), np.float32(MASK_FLOOR))
     sounding = np.diff(factors.first) > 0  # in other frames no note is known, and the separator's masks stay
-    masks[chosen] = np.where(sounding, weight * (own.sum(axis=0) / weight.sum(axis=0)), own)
+    masks[chosen] = np.where(sounding, weight * (before.sum(axis=0) / weight.sum(axis=0)), before)
     return masks

@@ -298,8 +298,8 @@ def _synthesise(
     for block in extended:
         masks = block if masks is None else np.concatenate([masks, block], axis=1)
         known = first + masks.shape[1]
-        heard = (recorder.end - native.n_fft // 2) // native.hop + 1
-        ready = total if known == frames else min(mapping.ready(known), heard, total)
+        recorded = (recorder.end - native.n_fft // 2) // native.hop + 1
+        ready = total if known == frames else min(mapping.ready(known), recorded, total)
         for start in range(done, ready, NATIVE_FRAMES):
             done = min(start + NATIVE_FRAMES, ready)
             sound = recorder.cut(start * native.hop - native.n_fft // 2, done * native.hop + native.n_fft // 2)

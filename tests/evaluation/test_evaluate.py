@@ -12,7 +12,7 @@ from rich.console import Console
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import InvalidValue, Mismatch, NotFound, NothingToDo
-from scoresep.evaluation.baselines import BASELINES, Reference, Track
+from scoresep.evaluation.baselines import BASELINES, Reference, TrueTrack
 from scoresep.evaluation.evaluate import Evaluation, evaluate, up_to_date
 from scoresep.evaluation.figures import Row, record_of
 from scoresep.evaluation.metrics import Stems, TrueStem, rest_bleed_db, resting, si_sdr
@@ -289,7 +289,7 @@ def test_bss_eval_pairs_each_estimate_with_its_stem(checkpoint_path: Path) -> No
 def test_a_further_reference_is_a_line(checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Computed, summarised and printed; here half the mixture for whoever sounds anywhere by the score."""
 
-    def half(track: Track) -> np.ndarray:
+    def half(track: TrueTrack) -> np.ndarray:
         assert track.roll is not None and track.kinds == ("harmonic",) * 3
         return 0.5 * track.roll.any(axis=(0, 2))[:, None] * track.mixture
 

@@ -43,7 +43,7 @@ def test_a_result_that_was_moved_finds_its_checkpoint_by_content(made_copy, tmp_
     assert found.checkpoint_path == made_copy.run / "stage3.pt" and not found.notes
     found = gather([made_copy.metrics])
     assert found.checkpoint is None and found.cache is None
-    assert found.notes == ["The checkpoint that was evaluated is not there any more: no track can be shown."]
+    assert found.notes == ["The checkpoint that was evaluated does not exist any more: no track can be shown."]
 
 
 def test_a_checkpoint_that_was_not_evaluated_is_told(made, made_copy) -> None:
