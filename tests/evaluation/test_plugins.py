@@ -121,6 +121,7 @@ def test_two_rows_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
         dict(Registry(GROUP, Metric, OWN))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("group", "code", "words"),
     [

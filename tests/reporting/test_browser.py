@@ -10,6 +10,7 @@ import pytest
 from scoresep.reporting.page import write_report
 from scoresep.reporting.sources import gather
 
+pytestmark = pytest.mark.integration
 PLACE = "document.querySelector('.track').style.getPropertyValue('--at')"
 LOADED = "() => [...document.querySelectorAll('audio')].every(a => a.readyState >= 1 || a.error)"
 

@@ -61,6 +61,7 @@ def peak(job: str, seconds: int, checkpoint: Path, folder: Path, make: type) -> 
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("job", ["separate", "transcribe"])
 def test_six_times_the_length_takes_the_same_memory(job: str, checkpoint: Path, tmp_path: Path, make: type) -> None:
     short, long = (peak(job, seconds, checkpoint, tmp_path, make) for seconds in (SHORT, LONG))
