@@ -239,7 +239,6 @@ def test_what_is_no_path_is_refused(loaded: Pretrained, model: Model, tmp_path: 
     refused(lambda: separate_file("a.wav", model, path), "the folder of stems is", "give a path")
     refused(lambda: transcribe_file(path, model, tmp_path / "a.mid"), "the audio file is", "give a path")
     refused(lambda: transcribe_file("a.wav", model, path), "the MIDI file is", "give a path")
-    refused(lambda: transcribe_file("a.wav", model, tmp_path / "a.mid", plot=path), "the picture is", "give a path")
     assert not any(tmp_path.iterdir())
 
 
@@ -255,11 +254,6 @@ def test_places_that_are_none_for_a_file_are_refused(loaded: Pretrained, tmp_pat
     refused(lambda: loaded.write_midi(tmp_path / "file" / "a.mid", {}), str(tmp_path / "file"), "give")
 
 
-def test_a_picture_of_no_kind_is_refused_before_the_work(model: Model, tmp_path: Path) -> None:
-    for name in ("a.xyz", "a"):
-        refused(lambda name=name: transcribe_file("a.wav", model, tmp_path / "a.mid", plot=tmp_path / name), ".png")
-
-
 def test_networks_are_taken_from_what_load_returns(model: Model, tmp_path: Path, make: type) -> None:
     import soundfile
 
@@ -273,9 +267,9 @@ def test_networks_are_taken_from_what_load_returns(model: Model, tmp_path: Path,
         refused(lambda wrong=wrong: transcribe_file(tmp_path / "a.wav", wrong, tmp_path / "b.mid"), "scoresep.load")
 
 
-@pytest.mark.parametrize("listen", ["", "Mixture", "separate", None, 5, b"mixture", ["mixture"], STEREO])
-def test_what_cannot_be_listened_to_is_refused(loaded: Pretrained, listen: Any) -> None:
-    refused(lambda: loaded.transcribe(STEREO, 44100, listen=listen), "--from")
+@pytest.mark.parametrize("signal", ["", "Mixture", "separate", None, 5, b"mixture", ["mixture"], STEREO])
+def test_what_cannot_be_listened_to_is_refused(loaded: Pretrained, signal: Any) -> None:
+    refused(lambda: loaded.transcribe(STEREO, 44100, signal=signal), "--from")
 
 
 @pytest.mark.parametrize("refine", ["no", "", 0, 1, None, [True], STEREO])

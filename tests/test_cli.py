@@ -462,8 +462,8 @@ def test_a_cache_of_other_instruments_or_another_grid(command, here, trained, co
 
     prepare(open_slakh(corpus), here / "two.h5", CacheSettings(instruments=choose(["piano", "bass"])), Engine(1))
     prepare(open_slakh(corpus), here / "grid.h5", CacheSettings(Grid(hop=256)), Engine(1))
-    refuses(command(f"scoresep evaluate {trained} --cache two.h5"), "two.h5 has the instruments piano,bass")
-    refuses(command(f"scoresep evaluate {trained} --cache grid.h5"), "grid.h5 has the grid", "hop=256")
+    refuses(command(f"scoresep evaluate {trained} --cache two.h5"), "two.h5: the instruments piano,bass")
+    refuses(command(f"scoresep evaluate {trained} --cache grid.h5"), "grid.h5: the grid", "hop=256")
     assert not (here / "metrics.json").exists()
 
 
@@ -560,7 +560,7 @@ def test_a_folder_goes_on_where_it_was_stopped(command, here, music, trained, ve
     assert all(now[path] == made[path] for path in made if "two" in str(path) or "album" in str(path))
     done = command(line)
     assert done.status == 0 and "3 of 3 files were done already" in done.out and "error" not in done.err
-    refuses(command(f"scoresep {verb} music/one.wav --out out --ckpt {trained}"), "is there already; --force")
+    refuses(command(f"scoresep {verb} music/one.wav --out out --ckpt {trained}"), "exists already; --force")
     assert command(f"{line} --force").status == 0
     assert all(path.stat().st_mtime_ns != made[path] for path in made if "two" in str(path))
 
@@ -582,7 +582,7 @@ def test_a_song_that_is_half_done_is_refused(command, here, music, trained):
     (here / "out/one/bass.wav").unlink()
     ended = command(line)
     assert ended.status == 2 and "2 of 3 files were done already" in ended.out
-    assert ended.err.count("is there already; --force") == 1
+    assert ended.err.count("exists already; --force") == 1
 
 
 def test_separate_with_all_it_can_do(command, here, music, trained, make):
@@ -617,12 +617,12 @@ def test_transcribe_with_all_it_can_do(command, here, music, trained):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("separate one.wav --instruments pinao", ["no instrument 'pinao'; did you mean 'piano'"]),
+        ("separate one.wav --instruments pinao", ["instrument 'pinao'; did you mean 'piano'"]),
         ("separate one.wav --format wave", ["unknown format 'wave'; did you mean 'wav'"]),
         ("separate one.wav --format flac --bits float", ["flac has no samples of 'float' bits; choose 24 or 16"]),
         ("separate one.wav --score none.mid", ["none.mid"]),
         ("separate one.wav --score .", ["has no one.mid, the score of one.wav"]),
-        ("separate one.wav two.mp3 --score one.mid", ["one.mid is the score of one of 2 files"]),
+        ("separate one.wav two.mp3 --score one.mid", ["one.mid: the score of one of 2 files"]),
         ("separate empty", ["empty holds no audio"]),
         ("transcribe one.wav --from stems", ["unknown --from 'stems'; known: mixture, separated"]),
         ("transcribe one.wav --device tpu", ["device 'tpu' is not to be had here"]),

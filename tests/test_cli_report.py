@@ -44,13 +44,13 @@ def test_what_a_reader_should_know_is_said(command, here: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("scoresep report nowhere", "nowhere does not exist"),
+        ("scoresep report nowhere", "nowhere: does not exist"),
         ("scoresep report metrics.json --audio wav", "unknown audio format 'wav'"),
-        ("scoresep report metrics.json --tracks ,", "neither a number nor names"),
+        ("scoresep report metrics.json --tracks ,", "a number, or names"),
         ("scoresep report metrics.json --tracks Track00009", "no track 'Track00009'"),
         ("scoresep report metrics.json --split tset", "no track in the split 'tset'"),
         ("scoresep report metrics.json --seconds inf", "excerpts cannot last inf s"),
-        ("scoresep report old.json", "lacks figures"),
+        ("scoresep report old.json", "old.json"),
     ],
 )
 def test_faults_are_one_line(command, here: Path, line: str, words: str) -> None:

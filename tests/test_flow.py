@@ -15,7 +15,7 @@ from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.pairs import open_pairs
 from scoresep.datasets.slakh import open_slakh
 from scoresep.evaluation.evaluate import Evaluation, evaluate
-from scoresep.evaluation.terminal import result_tables
+from scoresep.evaluation.tables import result_tables
 from scoresep.executor import Engine
 from scoresep.instruments import choose
 from scoresep.training.log import RunLog

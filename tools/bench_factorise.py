@@ -25,8 +25,8 @@ from turns import medians
 
 from scoresep.audio.spectrogram import istft, stft
 from scoresep.cache.reader import Cache
-from scoresep.evaluation.baselines import Track, harmonic_mask, oracle_mask
-from scoresep.evaluation.metrics import ALONE_DB, SILENT_DB, leak_db, si_sdr
+from scoresep.evaluation.baselines import TrueTrack, harmonic_mask, oracle_mask
+from scoresep.evaluation.metrics import ALONE_DB, SILENT_DB, bleed_db, si_sdr
 from scoresep.grid import LOWEST_PITCH, Grid
 from scoresep.instruments import Instrument, choose, group_of
 from scoresep.machine import choose_device
@@ -192,7 +192,7 @@ def print_quality(cache: Cache, split: str | None, tracks: int | None, stored: b
 
 def improvements(cache: Cache, row: int, stored: bool) -> dict[str, list[float]]:
     """Of each way and instrument of one track; NaN for instruments that are silent or nearly alone."""
-    grid, track = cache.grid, Track(cache.mixture(row), cache.stems(row), cache.harmonic(row), cache.grid)
+    grid, track = cache.grid, TrueTrack(cache.mixture(row), cache.stems(row), cache.harmonic(row), cache.grid)
     shares = masks(cache.factors(row) if stored else found_anew(cache, row))
     spectrum = stft(track.mixture, grid.n_fft, grid.hop)
     estimates = {
@@ -202,7 +202,8 @@ def improvements(cache: Cache, row: int, stored: bool) -> dict[str, list[float]]
     }
     before = [si_sdr(stem, track.mixture) for stem in track.stems]
     heard = [
-        leak_db(track.mixture, stem) > SILENT_DB and db < ALONE_DB for stem, db in zip(track.stems, before, strict=True)
+        bleed_db(track.mixture, stem) > SILENT_DB and db < ALONE_DB
+        for stem, db in zip(track.stems, before, strict=True)
     ]
     return {
         name: [

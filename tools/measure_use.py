@@ -18,17 +18,17 @@ import numpy as np
 import torch
 
 from scoresep.cache.reader import Cache
-from scoresep.evaluation.baselines import Track, harmonic_mask, score_nmf
+from scoresep.evaluation.baselines import TrueTrack, harmonic_mask, score_nmf
 from scoresep.evaluation.evaluate import open_cache
-from scoresep.evaluation.metrics import ONSET_TOLERANCE, note_counts, note_scores, si_sdr
-from scoresep.evaluation.pairs import SCORED, TrueStem
+from scoresep.evaluation.metrics import SCORED, TrueStem, si_sdr
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
 from scoresep.score.parts import part_from_notes
 from scoresep.separation.score_prior import ScorePrior
 from scoresep.separation.separate import Options, separate_array
+from scoresep.transcription.metrics import ONSET_TOLERANCE, matched_notes, note_counts, note_scores
 from scoresep.transcription.note_decoder import decode_notes
-from scoresep.transcription.thresholds import CANDIDATES, ONSET_CANDIDATES, Tally, matched_notes
+from scoresep.transcription.thresholds import CANDIDATES, ONSET_CANDIDATES, Tally
 from scoresep.transcription.transcribe import posteriors, transcribe_array
 
 
@@ -52,7 +52,7 @@ def main() -> None:
         show(name, [found[name] for found in improvements], 2)
     print(f"\n| note F1 / with offset | {' | '.join(model.names)} | mean |\n{'|---' * (len(model.names) + 2)}|")
     validation = [int(row) for row in cache.rows("validation")[: given.tracks]]
-    for name, listen, used in (
+    for name, signal, used in (
         ("mixture", "mixture", model),
         ("mixture, tuned anew", "mixture", retuned(cache, validation, model, "mixture")),
         ("separated", "separated", model),
@@ -60,7 +60,7 @@ def main() -> None:
         ("refined", "refined", model),
         ("refined, tuned anew", "refined", retuned(cache, validation, model, "refined")),
     ):
-        show(name, [transcribed(cache, row, used, listen) for row in rows], 3)
+        show(name, [transcribed(cache, row, used, signal) for row in rows], 3)
 
 
 def show(name: str, values: Sequence[np.ndarray], digits: int) -> None:
@@ -84,15 +84,15 @@ def separated(cache: Cache, row: int, model: Model) -> dict[str, np.ndarray]:
         )
         for n, instrument in enumerate(model.instruments)
     ]
-    guide = ScorePrior([part for part in parts if len(part)], model.instruments, model.grid)
+    prior = ScorePrior([part for part in parts if len(part)], model.instruments, model.grid)
     kinds = tuple(each.kind for each in cache.instruments)
-    track = Track(mixture, stems, cache.harmonic(row), cache.grid, kinds, cache.roll(row), cache.onset(row))
+    track = TrueTrack(mixture, stems, cache.harmonic(row), cache.grid, kinds, cache.roll(row), cache.onset(row))
     ways: dict[str, Callable[[], Sequence[np.ndarray]]] = {
         "the separator": lambda: list(separate_array(mixture, rate, model).values()),
         "refined (`--refine`)": lambda: list(separate_array(mixture, rate, model, Options(refine=True)).values()),
         "the score's mask": lambda: harmonic_mask(track),
         "the score's factorisation": lambda: score_nmf(track),
-        "with score (`--score`)": lambda: list(separate_array(mixture, rate, model, Options(guide=guide)).values()),
+        "with score (`--score`)": lambda: list(separate_array(mixture, rate, model, Options(score=prior)).values()),
     }
     estimates = {name: way() for name, way in ways.items()}
     found = {name: np.full(len(stems), np.nan) for name in ways}
@@ -104,20 +104,20 @@ def separated(cache: Cache, row: int, model: Model) -> dict[str, np.ndarray]:
     return found
 
 
-def transcribed(cache: Cache, row: int, model: Model, listen: str) -> np.ndarray:
+def transcribed(cache: Cache, row: int, model: Model, signal: str) -> np.ndarray:
     """Note F1 and F1 with offset of each instrument, (N, 2); NaN where there are no notes."""
     truth = cache.notes(row)
-    found = transcribe_array(cache.mixture(row), cache.grid.sample_rate, model, listen=listen).notes
+    found = transcribe_array(cache.mixture(row), cache.grid.sample_rate, model, signal=signal).notes
     counts = [note_counts(truth[truth[:, 4] == n][:, :4], found[name]) for n, name in enumerate(model.names)]
     return np.stack([note_scores(counts).f1, note_scores(counts, offset=True).f1], axis=1)
 
 
-def retuned(cache: Cache, rows: Sequence[int], model: Model, listen: str) -> Model:
+def retuned(cache: Cache, rows: Sequence[int], model: Model, signal: str) -> Model:
     """The model with thresholds tuned on mixtures or separated tracks."""
     heard = []
     for row in rows:
         relative = cache.magnitude(row).astype(np.float32) / np.float32(cache.level(row))
-        (block,) = posteriors(iter([relative]), len(relative), model, 1e6, listen)
+        (block,) = posteriors(iter([relative]), len(relative), model, 1e6, signal)
         heard.append((block, cache.roll(row), cache.notes(row)))
     tuned = copy(model)
     tuned.threshold, tuned.onset_threshold = list(model.threshold), list(model.onset_threshold)

@@ -11,12 +11,12 @@ import typer
 
 from scoresep.cli.options import DEFAULT_CHECKPOINT, DEFAULT_METRICS, Device, Jobs, by_comma
 from scoresep.console import console, meter
-from scoresep.errors import ScoresepError
+from scoresep.errors import AlreadyExists, InvalidValue
 from scoresep.files import check_writable, first_bytes
 
 if TYPE_CHECKING:
     from scoresep.evaluation.evaluate import Evaluation
-    from scoresep.evaluation.track_metrics import Settings
+    from scoresep.evaluation.tracks import Settings
 
 ALL, NONE = "all", "none"
 
@@ -54,14 +54,14 @@ def evaluate(
     Example: scoresep evaluate old.pt new.pt --cache cache.h5 --bss
     """
     from scoresep.evaluation.evaluate import known_references
-    from scoresep.evaluation.terminal import result_tables
-    from scoresep.evaluation.track_metrics import Settings
+    from scoresep.evaluation.tables import result_tables
+    from scoresep.evaluation.tracks import Settings
     from scoresep.machine import choose_device, use_threads
-    from scoresep.plots.evaluated_track import plot_track
+    from scoresep.plots.result import plot_track
 
     ckpts = ckpt or [DEFAULT_CHECKPOINT]
     if len(ckpts) > 2:
-        raise ScoresepError(f"{len(ckpts)} checkpoints were given; give one to evaluate or two to compare")
+        raise InvalidValue(f"{len(ckpts)} checkpoints", remedy="give one to evaluate or two to compare")
     use_threads()
     chosen = str(choose_device(device))
     names = None if references == ALL else () if references == NONE else by_comma(references)
@@ -70,10 +70,10 @@ def evaluate(
     check_data(ckpts, cache, settings)
 
     def result_of(checkpoint: Path, path: Path, other: Evaluation | None = None) -> Evaluation:
-        found = evaluated(checkpoint, path, cache, settings, chosen, jobs, force, other)
-        console.print(result_tables(found, details))
+        result = evaluated(checkpoint, path, cache, settings, chosen, jobs, force, other)
+        console.print(result_tables(result, details))
         console.print(f"figures: {path}", markup=False)
-        return found
+        return result
 
     if len(ckpts) == 1:
         result_of(ckpts[0], out)
@@ -94,13 +94,13 @@ def evaluated(
     force: bool,
     other: Evaluation | None,
 ) -> Evaluation:
-    """The result that `out` holds if it is this very one, else a new one, which is written there.
+    """The result that `out` holds if it is up to date, else a new one, which is written there.
 
-    `other`: a result whose figures of references serve again.
+    `other`: a result whose figures of references are reused.
     """
     from scoresep.evaluation.evaluate import Evaluation, up_to_date
     from scoresep.evaluation.evaluate import evaluate as run_evaluation
-    from scoresep.evaluation.parallel import remove_kept
+    from scoresep.evaluation.tracks import remove_kept
 
     result = None if force else Evaluation.load(out)
     if result and up_to_date(result, checkpoint, cache, settings):
@@ -144,7 +144,7 @@ def check_places(outs: list[Path], plot: Path | None) -> None:
     for out in outs:
         check_writable(out, "figures' file")
         if out.exists() and first_bytes(out, 1) not in (b"", b"{"):
-            raise ScoresepError(f"{out} is there and holds no figures; give another --out")
+            raise AlreadyExists("exists already and holds no figures", file=out, remedy="give another --out")
     if plot:
         check_writable(check_picture(plot), "picture")
 
@@ -156,16 +156,16 @@ def check_data(ckpts: list[Path], cache: Path | None, settings: Settings) -> Non
         ScoresepError: as `evaluation.evaluate.evaluate` and `evaluation.compare.compare`.
     """
     from scoresep.evaluation.compare import check_same_cache
-    from scoresep.evaluation.evaluate import opened
+    from scoresep.evaluation.evaluate import open_both
 
-    caches = [opened(ckpt, cache, settings)[1] for ckpt in ckpts]
-    check_same_cache(ckpts, [(found.path, found.digest) for found in caches])
+    caches = [open_both(ckpt, cache, settings)[1] for ckpt in ckpts]
+    check_same_cache(ckpts, [(each.path, each.digest) for each in caches])
 
 
 def compared(ckpts: list[Path], out: Path, result_of: Callable[..., Evaluation]) -> None:
     """Evaluate both, the references once, compare them, write and print what comes out."""
     from scoresep.evaluation.compare import compare
-    from scoresep.evaluation.terminal import comparison_table
+    from scoresep.evaluation.tables import comparison_table
 
     *paths, path = places(ckpts, out)
     a = result_of(ckpts[0], paths[0])

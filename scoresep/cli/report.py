@@ -10,7 +10,7 @@ import typer
 
 from scoresep.cli.options import Device, by_comma
 from scoresep.console import console, meter
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue
 
 DEFAULT_REPORT = Path("report.html")
 
@@ -68,5 +68,5 @@ def read_tracks(text: str) -> int | tuple[str, ...]:
         return int(text)
     names = by_comma(text)
     if not names:
-        raise ScoresepError(f"--tracks '{text}' is neither a number nor names of tracks")
+        raise InvalidValue(f"--tracks '{text}'", remedy="give a number, or names of tracks by comma")
     return names

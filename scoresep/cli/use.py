@@ -19,7 +19,7 @@ from scoresep.cli.options import (
     by_comma,
 )
 from scoresep.console import console, errors, meter, one_line
-from scoresep.errors import ScoresepError, Unwritable
+from scoresep.errors import InvalidValue, ScoresepError, Unwritable
 from scoresep.machine import use_threads
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def separate(
     songs = find_songs(audio, out)
     tell_unread(audio)
     if score is not None and len(songs) > 1 and not score.is_dir():
-        raise ScoresepError(f"{score} is the score of one of {len(songs)} files; give a folder of scores named alike")
+        problem = f"the score of one of {len(songs)} files"
+        raise InvalidValue(problem, file=score, remedy="give a folder of scores named alike")
     model = load_model(ckpt, device)
     stems = file_names(model, chosen)
     songs = without_results(songs, lambda song: out / song.name, {*model.names, RESIDUAL, *INSTRUMENTS, OTHER.name})
@@ -88,14 +89,14 @@ def separate(
         return all((out / song.name / f"{stem}.{stored.name}").exists() for stem in stems)
 
     def work(song: Song, progress: Progress) -> list[str]:
-        guide, lines = None, []
+        prior, lines = None, []
         if score is not None:
-            guide = read_score_prior(find_score(score, song), model.instruments, model.grid)
-            if guide.silent:
+            prior = read_score_prior(find_score(score, song), model.instruments, model.grid)
+            if prior.missing:
                 lines.append(
-                    f"the score of {song.name} has no part of {', '.join(guide.silent)}: those are left to the model"
+                    f"the score of {song.name} has no part of {', '.join(prior.missing)}: those are left to the model"
                 )
-        options = Options(chosen, guide, progress=progress, refine=refine)
+        options = Options(chosen, prior, progress=progress, refine=refine)
         written = separate_file(song.path, model, out / song.name, options, stored, force=force)
         if written.gain != 1.0:
             lines.append(
@@ -110,7 +111,7 @@ def transcribe(
     audio: Audio,
     ckpt: CheckpointOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the MIDI files.")] = DEFAULT_SCORES,
-    listen: Annotated[
+    signal: Annotated[
         str, typer.Option("--from", help="mixture; separated, or refined: separate first and listen to each track.")
     ] = "mixture",
     plot: Annotated[bool, typer.Option("--plot", help="Draw each piano roll beside its MIDI file (PNG).")] = False,
@@ -123,11 +124,12 @@ def transcribe(
 
     Example: scoresep transcribe song.flac --plot
     """
+    from scoresep.audio.source import FileSource
     from scoresep.cli.inputs import find_songs
     from scoresep.files import folder_for_results
-    from scoresep.transcription.transcribe import check_listen, transcribe_file
+    from scoresep.transcription.transcribe import check_new, check_signal, transcribe_file
 
-    check_listen(listen)
+    check_signal(signal)
     songs = find_songs(audio, out)
     tell_unread(audio)
     model = load_model(ckpt, device)
@@ -141,10 +143,17 @@ def transcribe(
     def work(song: Song, progress: Progress) -> list[str]:
         target, picture = files(song)
         with folder_for_results(target.parent):
-            found = transcribe_file(
-                song.path, model, target, progress=progress, listen=listen, plot=picture, force=force
-            )
-        counts = ", ".join(f"{len(notes)} {instrument}" for instrument, notes in found.items())
+            if picture:
+                from scoresep.plots.style import check_picture
+
+                check_new(check_picture(picture), force)
+            source = FileSource(song.path)
+            notes = transcribe_file(source, model, target, progress=progress, signal=signal, force=force)
+            if picture:
+                from scoresep.plots.result import draw_roll
+
+                draw_roll(picture, notes, source.samples / source.rate, song.path.name)
+        counts = ", ".join(f"{len(table)} {instrument}" for instrument, table in notes.items())
         return [f"{target}: {counts} notes", *([str(picture)] if picture else [])]
 
     each_song(songs, work, None if force else there)

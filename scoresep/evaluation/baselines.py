@@ -20,7 +20,7 @@ from scoresep.plugins import Registry
 
 
 @dataclass(frozen=True)
-class Track:
+class TrueTrack:
     """A test track with its truth.
 
     Attributes:
@@ -54,16 +54,16 @@ class Reference:
 
     label: str
     title: str
-    estimate: Callable[[Track], np.ndarray]
+    estimate: Callable[[TrueTrack], np.ndarray]
     knows_stems: bool = False
 
 
-def mixture(track: Track) -> np.ndarray:
+def mixture(track: TrueTrack) -> np.ndarray:
     """The mixture itself for every instrument: what is to be improved on."""
     return np.broadcast_to(track.mixture, track.stems.shape)
 
 
-def harmonic_mask(track: Track) -> np.ndarray:
+def harmonic_mask(track: TrueTrack) -> np.ndarray:
     """The score's harmonic masks as they are: bins covered by several instruments, or by none, are shared equally."""
     covered = track.harmonic.sum(axis=1, dtype=np.float32)
     count = track.harmonic.shape[1]
@@ -75,7 +75,7 @@ def harmonic_mask(track: Track) -> np.ndarray:
     return np.stack([_masked(spectrum, mask, track) for mask in masks])
 
 
-def score_nmf(track: Track) -> np.ndarray:
+def score_nmf(track: TrueTrack) -> np.ndarray:
     """Score-informed non-negative matrix factorisation of the mixture (`nmf`, docs/teacher.md)."""
     assert track.roll is not None and track.onset is not None
     spectrum = stft(track.mixture, track.grid.n_fft, track.grid.hop)
@@ -85,7 +85,7 @@ def score_nmf(track: Track) -> np.ndarray:
     return np.stack([_masked(spectrum, share.T, track) for share in shares(factors)])
 
 
-def oracle_mask(track: Track) -> np.ndarray:
+def oracle_mask(track: TrueTrack) -> np.ndarray:
     """The ratio mask |S_i| / sum_j |S_j| of the true stems: about the best that masks on this grid can do."""
     spectrum = stft(track.mixture, track.grid.n_fft, track.grid.hop)
     return np.stack([_masked(spectrum, mask, track) for mask in ratio_masks(track.stems, track.grid)])
@@ -98,7 +98,7 @@ def ratio_masks(stems: np.ndarray, grid: Grid, frames: slice = slice(None)) -> n
     return magnitude
 
 
-def _masked(spectrum: np.ndarray, mask: np.ndarray, track: Track) -> np.ndarray:
+def _masked(spectrum: np.ndarray, mask: np.ndarray, track: TrueTrack) -> np.ndarray:
     """Apply a mask (T, F) to a spectrum (T, F) and give its sound, float32 (L,)."""
     return istft(spectrum * mask.astype(np.float32), len(track.mixture), track.grid.n_fft, track.grid.hop)
 

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scoresep.errors import ScoresepError
-from scoresep.evaluation.metrics import LIMIT_DB
+from scoresep.errors import Unavailable
 
+LIMIT_DB = 100.0
+"""Ratios are kept within +-LIMIT_DB: a perfect or an empty estimate stays finite."""
 WINDOW_SECONDS = 1.0
 """Length of the windows, and of the step between them, as in SiSEC 2018."""
 FILTER = 512
@@ -43,8 +44,8 @@ class BssEval(NamedTuple):
 def bss_eval(stems: np.ndarray, estimates: np.ndarray, rate: int) -> BssEval:
     """BSS Eval v4 of the estimates of K instruments, each of which plays in the track.
 
-    One set of filters for the whole track; no permutation. A remainder shorter than a window is not looked at, as
-    museval has it; a track shorter than a window is one window. A track with one instrument alone has no interference:
+    One set of filters for the whole track; no permutation. A remainder shorter than a window is ignored, as by
+    museval; a track shorter than a window is one window. A track with one instrument alone has no interference:
     its SIR is NaN. If an estimate is zero throughout, or the stems are not independent, every window is dropped.
 
     Args:
@@ -52,7 +53,7 @@ def bss_eval(stems: np.ndarray, estimates: np.ndarray, rate: int) -> BssEval:
         rate: Hz.
 
     Raises:
-        ScoresepError: museval is not installed.
+        Unavailable: museval is not installed.
     """
     window = round(WINDOW_SECONDS * rate)
     windows = max(stems.shape[1] // window, 1)
@@ -82,11 +83,11 @@ def museval_metrics() -> ModuleType:
     """The module `museval.metrics`, loaded without the package around it.
 
     Raises:
-        ScoresepError: museval is not installed.
+        Unavailable: museval is not installed.
     """
     package = importlib.util.find_spec("museval")  # finds the package, does not import it
     if package is None or package.origin is None:
-        raise ScoresepError("BSS Eval needs museval, which is not installed; pip install museval")
+        raise Unavailable("BSS Eval needs museval, which is not installed", remedy="pip install museval")
     loader = SourceFileLoader("scoresep_museval_metrics", str(Path(package.origin).with_name("metrics.py")))
     module = ModuleType(loader.name)
     loader.exec_module(module)

@@ -1,6 +1,6 @@
-"""Two checkpoints against each other, track by track.
+"""Comparison of two checkpoints, track by track.
 
-Both are evaluated on the same tracks, so that the difference of a figure on a track is free of how hard that track is.
+Both are evaluated on the same tracks, so that differences do not depend on how hard a track is.
 The test says whether these two checkpoints differ on music of this kind. Whether two methods differ takes several seeds
 of each.
 """
@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scoresep.errors import ScoresepError
+import numpy as np
+from scipy.stats import wilcoxon
+
+from scoresep.errors import Mismatch
 from scoresep.evaluation.evaluate import Evaluation
-from scoresep.evaluation.figures import SEPARATION
+from scoresep.evaluation.figures import SEPARATION, bootstrap
 from scoresep.evaluation.registry import MEAN, METRICS, MODEL, STEMS
-from scoresep.evaluation.statistics import paired
 from scoresep.files import write_json
 
 PREFIX = {SEPARATION: "", "transcription": "", "transcription_separated": "separated_"}
@@ -31,7 +33,7 @@ class Comparison:
 
     Attributes:
         about: the data, and the two checkpoints: path, hash, stage, steps.
-        figures: by name (`compared`) and instrument (or `MEAN`), see `statistics.paired`; None where no track counts.
+        figures: by name (`compared`) and instrument (or `MEAN`), see `paired`; None where no track counts.
     """
 
     about: dict[str, Any]
@@ -43,7 +45,7 @@ class Comparison:
 
 
 def compare(a: Evaluation, b: Evaluation) -> Comparison:
-    """Differences b - a of the figures of two evaluations; raises ScoresepError if their tracks are not the same."""
+    """Differences b - a of the figures of two evaluations; raises Mismatch unless they are of the same tracks."""
     check_same(a, b)
     names = [*a.figures.instruments, MEAN]
     figures = {
@@ -66,27 +68,45 @@ def compared() -> dict[str, tuple[str, str]]:
 
 
 def check_same(a: Evaluation, b: Evaluation) -> None:
-    """Raise ScoresepError for evaluations that were not made on the same tracks."""
+    """Raise Mismatch for evaluations of other tracks."""
     paths = [evaluation.about["checkpoint"]["path"] for evaluation in (a, b)]
     caches = [evaluation.about["cache"] for evaluation in (a, b)]
     check_same_cache(paths, [(cache["path"], cache["digest"]) for cache in caches])
     ids = [[record["track"] for record in evaluation.tracks] for evaluation in (a, b)]
     if ids[0] != ids[1] or any(a.about[name] != b.about[name] for name in SAME):
-        raise ScoresepError(f"{paths[0]} and {paths[1]} were evaluated on other tracks; evaluate both with one split")
+        problem = f"{paths[0]} and {paths[1]} were evaluated on other tracks"
+        raise Mismatch(problem, remedy="evaluate both with one split")
 
 
 def check_same_cache(checkpoints: Sequence[Any], caches: Sequence[tuple[Any, str]]) -> None:
-    """Refuse checkpoints to compare whose caches, path and digest each, differ.
-
-    Raises:
-        ScoresepError: as said.
-    """
+    """Raise Mismatch if the caches, path and digest each, of checkpoints to compare differ in content."""
     if len({digest for _, digest in caches}) > 1:
-        raise ScoresepError(
-            f"{checkpoints[0]} is evaluated on {caches[0][0]}, {checkpoints[1]} on {caches[1][0]}, whose content "
-            "differs; name one cache for both with --cache"
-        )
+        (a, _), (b, _) = caches
+        problem = f"{checkpoints[0]} has the cache {a}, {checkpoints[1]} the cache {b}, whose content differs"
+        raise Mismatch(problem, remedy="name one cache for both with --cache")
 
 
 def _checkpoint(evaluation: Evaluation) -> dict[str, Any]:
     return {name: evaluation.about["checkpoint"][name] for name in ("path", "sha256", "stage", "steps")}
+
+
+def paired(a: np.ndarray, b: np.ndarray) -> dict[str, Any] | None:
+    """How the values b differ from those a of the same tracks, (n,) each, NaN where undefined; None if no pair is left.
+
+    Returns:
+        `n` pairs; their means `a`, `b`; mean `difference` b - a, `median_difference`, bootstrap `interval` of the mean;
+        two-sided `p` value of Wilcoxon's signed-rank test (zero differences left out; 1 if all are zero).
+    """
+    both = np.isfinite(b - a)
+    if not both.any():
+        return None
+    differences = (b - a)[both]
+    return {
+        "n": len(differences),
+        "a": float(a[both].mean()),
+        "b": float(b[both].mean()),
+        "difference": float(differences.mean()),
+        "median_difference": float(np.median(differences)),
+        "interval": bootstrap(len(differences), [lambda drawn: differences[drawn].mean(axis=-1)]),
+        "p": float(wilcoxon(differences).pvalue) if differences.any() else 1.0,
+    }

@@ -1,4 +1,4 @@
-"""Evaluation of a checkpoint on a split of its cache."""
+"""Evaluation of a checkpoint on a split of its cache, and its result on disk (`metrics.json`)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from scoresep import __version__
+from scoresep.arguments import unknown
 from scoresep.cache.reader import Cache
-from scoresep.errors import ScoresepError, first_line
+from scoresep.errors import Damaged, Mismatch, NotFound, NothingToDo, ScoresepError, WrongVersion, described, first_line
 from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.bss import FILTER, WINDOW_SECONDS, museval_metrics
-from scoresep.evaluation.figures import Figures, rows_of
+from scoresep.evaluation.figures import CONFIDENCE, RESAMPLES, SEED, Figures, rows_of
 from scoresep.evaluation.metrics import ALONE_DB, REST_SECONDS, SILENT_DB
-from scoresep.evaluation.parallel import Task, parts_folder, run_tasks
 from scoresep.evaluation.registry import METRICS
-from scoresep.evaluation.statistics import CONFIDENCE, RESAMPLES, SEED
-from scoresep.evaluation.track_metrics import Settings
+from scoresep.evaluation.tracks import Settings, Task, parts_folder, run_tasks
 from scoresep.files import read_text, write_json
 from scoresep.instruments import nearest
 from scoresep.models.checkpoint import Checkpoint, load_checkpoint
@@ -28,10 +27,9 @@ from scoresep.separation.separate import Options, check_refinable
 
 REFINED = "Separation is refined by factorising each track by the transcriptor's notes (--refine)."
 """The remark on an evaluation of refined stems."""
-
-
-VERSION = 2
-"""Of the files that `Evaluation.save` writes."""
+VERSION = 3
+"""Of the files that `Evaluation.save` writes. Since 3, "leak" in names of metrics is "bleed"."""
+AGAIN = "evaluate anew with `scoresep evaluate --force`"
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Evaluation:
 
     Attributes:
         about: corpus, split set, split, checkpoint, cache, settings.
-        notes: remarks that a reader of the figures should see.
+        notes: remarks to show beside the figures.
         tracks: one record a track, see `figures.record_of`.
     """
 
@@ -68,24 +66,26 @@ class Evaluation:
         """The result that `save` wrote to `path`.
 
         Raises:
-            ScoresepError: there is none, or another version of scoresep wrote it.
+            WrongVersion: another version of scoresep wrote it.
+            Damaged: it cannot be read, or is no such result.
         """
         try:
-            found = json.loads(read_text(path))
-            evaluation = cls(*(found[name] for name in ("about", "notes", "tracks")))
-            if found.get("version") != VERSION or not isinstance(evaluation.notes, list):
-                raise ValueError("written by another version")
-            _ = evaluation.figures  # refuses what is none
+            content = json.loads(read_text(path))
+            if content["version"] != VERSION:
+                problem = f"figures of format {described(content['version'])}; this version reads {VERSION}"
+                raise WrongVersion(problem, file=path, remedy=AGAIN)
+            evaluation = cls(*(content[name] for name in ("about", "notes", "tracks")))
+            if not isinstance(evaluation.notes, list):
+                raise TypeError("notes are no list")
+            _ = evaluation.figures  # checks the records
         except (OSError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as fault:
-            raise ScoresepError(
-                f"{path} is no result of `scoresep evaluate`, or lacks figures that this version shows "
-                f"({type(fault).__name__}: {first_line(fault)}); evaluate anew with `scoresep evaluate --force`"
-            ) from fault
+            problem = f"no result of `scoresep evaluate` ({type(fault).__name__}: {first_line(fault)})"
+            raise Damaged(problem, file=path, remedy=AGAIN) from fault
         return evaluation
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation | None:
-        """The result that `read` gives; None if there is none."""
+        """The same; None if there is none that can be read."""
         try:
             return cls.read(path)
         except ScoresepError:
@@ -114,27 +114,31 @@ def evaluate(
         references: rows of `BASELINES`; None for all.
         bss, refine: see `Settings`.
         jobs: processes; 0 for one a core (on a GPU at most `JOBS_ON_A_DEVICE`). The result does not depend on it.
-        keep: folder for the tracks that are done: the same evaluation goes on from it. `tasks.remove_kept` empties it.
-        other: a result of another checkpoint. If it is of the same tracks and settings, figures of references are its.
+        keep: folder for finished tracks, from which the same evaluation resumes. `tracks.remove_kept` empties it.
+        other: a result of another checkpoint, whose figures of references are reused if tracks and settings agree.
 
     Raises:
-        ScoresepError: unreadable checkpoint or cache, a cache that is not there, one of other instruments or another
-            grid, or without tracks in `split`; nothing to compare with (no stems, and a critic that knows no notes); an
-            unknown reference; no museval for `bss`, or no notes to `refine` by.
+        ScoresepError: checkpoint or cache cannot be read.
+        NotFound, Mismatch: the cache does not exist, or has other instruments or another grid.
+        NothingToDo: no tracks in `split`, or nothing to compare with (no stems, and a model that does not transcribe).
+        InvalidValue: an unknown reference.
+        Unavailable: `bss` without museval.
     """
     settings = Settings(split, known_references(references), bss, refine)
-    checkpoint, cache = opened(checkpoint_path, cache_path, settings)
+    checkpoint, cache = open_both(checkpoint_path, cache_path, settings)
     about = _about(checkpoint, checkpoint_path, cache, settings)
     parts = parts_folder(keep, about)
     task = Task(str(checkpoint_path), str(cache.path), about["checkpoint"]["sha256"], device, settings, parts)
-    others = other.tracks if other and deciding(other.about) == deciding(about) else None
+    others = other.tracks if other and reference_key(other.about) == reference_key(about) else None
     records = run_tasks(task, cache, jobs, progress, others)
     notes = remarks(checkpoint, checkpoint_path, cache)
     return Evaluation(about, [*notes, REFINED] if refine else notes, records)
 
 
-def opened(checkpoint_path: str | Path, cache_path: str | Path | None, settings: Settings) -> tuple[Checkpoint, Cache]:
-    """A checkpoint and the cache to evaluate it on, once it is sure that they can be.
+def open_both(
+    checkpoint_path: str | Path, cache_path: str | Path | None, settings: Settings
+) -> tuple[Checkpoint, Cache]:
+    """A checkpoint and the cache to evaluate it on, checked for these settings.
 
     Raises:
         ScoresepError: as `evaluate`.
@@ -148,8 +152,8 @@ def opened(checkpoint_path: str | Path, cache_path: str | Path | None, settings:
     return checkpoint, cache
 
 
-def deciding(about: dict[str, Any]) -> list[Any]:
-    """What decides on the figures of references, of all that a result is about: nothing of the model."""
+def reference_key(about: dict[str, Any]) -> list[Any]:
+    """All that the figures of references depend on: nothing of the model."""
     settings = about["settings"]
     return [about["scoresep"], about["split"], about["cache"]["digest"]] + [
         settings[name] for name in ("references", "bss", "plugins")
@@ -160,32 +164,26 @@ def known_references(names: Sequence[str] | None) -> tuple[str, ...]:
     """Names of `BASELINES`, in their order there; None for all.
 
     Raises:
-        ScoresepError: there is no such row.
+        InvalidValue: there is no such row.
     """
     for name in names or ():
         if name not in BASELINES:
-            raise ScoresepError(f"unknown reference '{name}'{nearest(name, BASELINES)}")
+            raise unknown("reference", name, BASELINES)
     return tuple(name for name in BASELINES if names is None or name in names)
 
 
 def check_comparable(cache: Cache, checkpoint: Checkpoint, checkpoint_path: str | Path, split: str) -> None:
-    """Refuse what has nothing to compare.
-
-    Raises:
-        ScoresepError: no track in `split`, or neither stems nor a critic that knows notes.
-    """
+    """Raise NothingToDo without a track in `split`, or with neither stems nor a model that transcribes."""
     if not len(cache.rows(split)):
-        splits = nearest(split, sorted(set(cache.tracks["split"])) or ["none"])
-        raise ScoresepError(f"{cache.path} has no track in the split '{split}'{splits}")
+        splits = nearest(split, sorted(set(cache.tracks["split"])) or ["none"]).removeprefix("; ")
+        raise NothingToDo(f"no track in the split '{split}'", file=cache.path, remedy=splits)
     if not (cache.has_stems or checkpoint.model.transcribes):
-        raise ScoresepError(
-            f"{cache.path} holds no stems and {checkpoint_path} knows no notes, so there is nothing to compare; "
-            "name a cache with stems with --cache"
-        )
+        problem = f"no stems, and {checkpoint_path} does not transcribe: there is nothing to compare"
+        raise NothingToDo(problem, file=cache.path, remedy="name a cache with stems with --cache")
 
 
 def remarks(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache) -> list[str]:
-    """What a reader of the figures should know."""
+    """Remarks to show beside the figures."""
     notes = []
     if cache.digest != checkpoint.cache_digest:
         notes.append(f"{checkpoint_path} was trained on another cache than {cache.path}")
@@ -197,7 +195,7 @@ def remarks(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache) -
     if not cache.has_stems:
         notes.append("The corpus has no stems: separation cannot be scored, only transcription.")
     if not checkpoint.model.transcribes:
-        notes.append("The critic tells who plays and knows no notes: separation is scored, transcription cannot be.")
+        notes.append("The critic classifies who plays, without notes: separation is scored, transcription cannot be.")
     return notes
 
 
@@ -205,7 +203,7 @@ def up_to_date(
     evaluation: Evaluation, checkpoint_path: str | Path, cache_path: str | Path | None, settings: Settings
 ) -> bool:
     """Whether `evaluation` is what evaluating this checkpoint with these settings would give again."""
-    checkpoint, cache = opened(checkpoint_path, cache_path, settings)
+    checkpoint, cache = open_both(checkpoint_path, cache_path, settings)
     return evaluation.about == _about(checkpoint, checkpoint_path, cache, settings)
 
 
@@ -213,26 +211,25 @@ def open_cache(checkpoint: Checkpoint, checkpoint_path: str | Path, cache_path: 
     """The cache to evaluate on.
 
     Raises:
-        ScoresepError: it is missing, unreadable, or does not fit the checkpoint.
+        ScoresepError: it cannot be read.
+        NotFound: none is named, or it does not exist.
+        Mismatch: it does not fit the checkpoint.
     """
-    if cache_path is None and not checkpoint.cache:  # a shipped model names no folder of whoever made it
-        raise ScoresepError(f"{checkpoint_path} does not say which cache it was trained on; name one with --cache")
+    if cache_path is None and not checkpoint.cache:  # the model in the box names no cache
+        problem = "the checkpoint does not say which cache it was trained on"
+        raise NotFound(problem, file=checkpoint_path, remedy="name one with --cache")
     if cache_path is None and not Path(checkpoint.cache).exists():
-        raise ScoresepError(
-            f"the cache {checkpoint.cache} that {checkpoint_path} was trained on is not there; name one with --cache"
-        )
+        problem = f"the cache {checkpoint.cache} that it was trained on does not exist any more"
+        raise NotFound(problem, file=checkpoint_path, remedy="name one with --cache")
     cache = Cache(cache_path if cache_path is not None else checkpoint.cache)
     model = checkpoint.model
-    if cache.instruments != model.instruments:
-        raise ScoresepError(
-            f"{cache.path} has the instruments {','.join(cache.names)}, {checkpoint_path} was trained for "
-            f"{','.join(model.names)}; name a cache of the same with --cache"
-        )
-    if cache.grid != model.grid:
-        raise ScoresepError(
-            f"{cache.path} has the grid {_grid_text(cache.grid.to_dict())}, {checkpoint_path} needs "
-            f"{_grid_text(model.grid.to_dict())}; name a cache of the same with --cache"
-        )
+    for what, fits, has, needs in (
+        ("instruments", cache.instruments == model.instruments, ",".join(cache.names), ",".join(model.names)),
+        ("grid", cache.grid == model.grid, _grid_text(cache.grid.to_dict()), _grid_text(model.grid.to_dict())),
+    ):
+        if not fits:
+            problem = f"the {what} {has}, where {checkpoint_path} was trained for {needs}"
+            raise Mismatch(problem, file=cache.path, remedy="name a cache of the same with --cache")
     return cache
 
 
@@ -246,7 +243,7 @@ def _about(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache, se
         "scoresep": __version__,
         "corpus": cache.corpus,
         "split_set": cache.split_set,
-        "leaks": len(cache.split_leakage),
+        "split_leakage": len(cache.split_leakage),
         "split": settings.split,
         "rules": list(cache.rules),
         "instruments": list(model.names),

@@ -3,6 +3,9 @@
 An output is what is measured of an estimator: its `separation`, its `transcription` of the mixture, or its
 `transcription_separated`, of the separated tracks. Whatever shows figures (metrics.json, terminal, page, comparison,
 the paper's table) asks `Figures`.
+
+Intervals are bootstrap intervals over tracks: how much a figure would vary with other test tracks of this kind. They
+say nothing about other seeds of training.
 """
 
 from __future__ import annotations
@@ -13,10 +16,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scoresep.evaluation.baselines import BASELINES
-from scoresep.evaluation.pairs import ALONE, NO_NOTES, SCORED
-from scoresep.evaluation.registry import ALWAYS, AVERAGES, MEAN, METRICS, MODEL, OVERALL, STEMS, Metric
-from scoresep.evaluation.statistics import Interval, Statistic, bootstrap, finite, nanmean
+from scoresep.evaluation.metrics import ALONE, NO_NOTES, SCORED
+from scoresep.evaluation.registry import ALWAYS, AVERAGES, MEAN, METRICS, MODEL, OVERALL, STEMS, Metric, nanmean
 
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+SEED = 0
+
+Interval = list[float] | None
+"""Lower and upper end; None where fewer than two tracks have a value."""
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""Indices of tracks (..., n) -> a figure of these tracks (...,); NaN where undefined."""
 SEPARATION = "separation"
 TRANSCRIPTIONS = ("transcription", "transcription_separated")
 Key = tuple[str, str, str]
@@ -133,9 +143,9 @@ class Figures:
         """In the order of what they know: the model before those that know the stems, unknown ones first."""
         known = {estimator for _, estimator, _ in self._values}
         blind = [name for name, each in BASELINES.items() if not each.knows_stems]
-        told = [name for name in BASELINES if name not in blind]
-        gone = [name for name in known if name not in (*blind, *told, MODEL)]
-        return [name for name in (*sorted(gone), *blind, MODEL, *told) if name in known]
+        oracles = [name for name in BASELINES if name not in blind]
+        gone = [name for name in known if name not in (*blind, *oracles, MODEL)]
+        return [name for name in (*sorted(gone), *blind, MODEL, *oracles) if name in known]
 
     def series(self, output: str, estimator: str, metric: str, instrument: str) -> np.ndarray:
         """The values of an instrument, or their `MEAN`, on every track, (n,); NaN where undefined or left out."""
@@ -183,8 +193,8 @@ class Figures:
 
     def count(self, output: str, state: str, instrument: str | None = None) -> int:
         """How many pairs, of an instrument or all, have this state."""
-        found = self.states.get(output, {}).items()
-        return sum(each == state and instrument in (None, name) for (_, name), each in found)
+        pairs = self.states.get(output, {}).items()
+        return sum(each == state and instrument in (None, name) for (_, name), each in pairs)
 
     def summary(self) -> dict[str, Any]:
         """Figures as plain values for metrics.json; docs/evaluation.md says what is where."""
@@ -217,3 +227,22 @@ class Figures:
                 yield f"{name}_interval", self.interval(*key)
             if metric.score and column != MEAN:
                 yield f"{name}_counts", self.counts(*key).sum(axis=0).tolist()
+
+
+def bootstrap(tracks: int, statistics: Iterable[Statistic]) -> Interval:
+    """Percentile interval of the mean of `statistics` (one, or one an instrument); undefined ones are left out.
+
+    The draws follow from `SEED` and the number of tracks, so that figures of the same tracks are drawn together.
+    """
+    drawn = np.random.default_rng(SEED).integers(0, max(tracks, 1), (RESAMPLES, tracks))
+    values = [statistic(drawn) for statistic in statistics]
+    if tracks < 2 or not values:
+        return None
+    means = nanmean(np.stack(values), axis=0)
+    tail = 50 * (1 - CONFIDENCE)
+    return np.nanpercentile(means, [tail, 100 - tail]).tolist() if np.isfinite(means).any() else None
+
+
+def finite(value: float) -> float | None:
+    """`value`, or None if it is not a number: JSON has no NaN."""
+    return float(value) if np.isfinite(value) else None

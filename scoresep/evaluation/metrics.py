@@ -1,66 +1,38 @@
-"""Formulas of separation and transcription metrics: arrays in, numbers out. `registry.METRICS` says how they are used.
+"""Metrics of separation, and the pairs of truth and estimate that all metrics are computed from.
 
-Undefined values are NaN. Definitions and settings: docs/evaluation.md.
+`registry.METRICS` is the table of metrics. Undefined values are NaN. Definitions and settings: docs/evaluation.md.
+Metrics of transcription: `transcription.metrics`.
 
 SI-SDR: Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP 2019; means are not removed.
-Frames: Poliner, Ellis, "A discriminative model for polyphonic piano transcription", 2007 (accuracy = hits / all).
-Notes: `mir_eval.transcription` with its usual tolerances (MIREX): onset 50 ms, pitch 50 cents, offset the larger
-of 20 % of the note and 50 ms.
+
+A pair is one instrument of one track. Its state follows from the truth alone and is thus the same for every estimator.
+Of stems: `SCORED`; `SILENT`, where the instrument does not play (SI-SDR is undefined); `ALONE`, where it is nearly all
+of the mixture, and would wreck means of improvement. Of transcriptions: `SCORED`, or `NO_NOTES` where the instrument
+does not play.
+
+Axes: L samples, N instruments, T frames, P keys, W windows of `REST_SECONDS`, K notes. Notes (K, 4): onset s, offset s,
+pitch, velocity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
-import mir_eval.transcription
-import mir_eval.util
 import numpy as np
-from numpy.typing import ArrayLike
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue
+from scoresep.evaluation.bss import LIMIT_DB, BssEval, bss_eval
+from scoresep.transcription.metrics import Counts, NoteCounts, frame_counts, note_bleed, note_counts
 
-LIMIT_DB = 100.0
-"""Ratios are kept within +-LIMIT_DB: a perfect or an empty estimate stays finite."""
+SCORED, SILENT, ALONE, NO_NOTES = "scored", "silent", "alone", "no_notes"
 SILENT_DB = -60.0
 """An instrument whose stem has less energy than this, relative to the mixture, does not play."""
 ALONE_DB = 15.0
 """SI-SDR of the mixture above which an instrument plays (all but) alone."""
 REST_SECONDS = 0.25
 """Window within which an instrument is looked for when its rests are sought."""
-ONSET_TOLERANCE = 0.05
-"""Seconds."""
-PITCH_TOLERANCE = 50.0
-"""Cents."""
-OFFSET_RATIO = 0.2
-OFFSET_TOLERANCE = 0.05
-"""Seconds."""
-
-
-class Counts(NamedTuple):
-    """True positives, false positives, false negatives."""
-
-    hit: int
-    false: int
-    missed: int
-
-
-class NoteCounts(NamedTuple):
-    """How many notes there are, how many were estimated, how many pairs match by onset, by onset and offset."""
-
-    true: int
-    estimated: int
-    matched: int
-    matched_offset: int
-
-
-class Scores(NamedTuple):
-    """Precision, recall, their harmonic mean, and accuracy (hits / (hits + false alarms + misses)); 0 to 1 each."""
-
-    precision: np.ndarray
-    recall: np.ndarray
-    f1: np.ndarray
-    accuracy: np.ndarray
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -69,13 +41,12 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
     Computed in float64, within +-`LIMIT_DB`; NaN for a reference that is zero throughout.
 
     Raises:
-        ScoresepError: the signals have not the same shape (L,).
+        InvalidValue: the signals do not have the same shape (L,).
     """
     reference, estimate = np.asarray(reference, np.float64), np.asarray(estimate, np.float64)
     if reference.ndim != 1 or reference.shape != estimate.shape:
-        raise ScoresepError(
-            f"SI-SDR of the shapes {reference.shape} and {estimate.shape}; give one channel of each, (L,)"
-        )
+        shapes = f"{reference.shape} and {estimate.shape}"
+        raise InvalidValue(f"SI-SDR of the shapes {shapes}", remedy="give one channel of each, (L,)")
     energy = _energy(reference)
     if not energy:
         return float("nan")
@@ -83,7 +54,7 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
     return _ratio_db(_energy(target), _energy(estimate - target))
 
 
-def leak_db(mixture: np.ndarray, estimate: np.ndarray) -> float:
+def bleed_db(mixture: np.ndarray, estimate: np.ndarray) -> float:
     """Energy of an estimate (L,) relative to the mixture's in dB, at least -`LIMIT_DB`; NaN for a silent mixture."""
     whole = _energy(mixture.astype(np.float64))
     return _ratio_db(_energy(estimate.astype(np.float64)), whole) if whole else float("nan")
@@ -95,10 +66,11 @@ def resting(mixture: np.ndarray, stem: np.ndarray, rate: int) -> np.ndarray:
     Silent: its stem (L,) has less energy there than `SILENT_DB` relative to the mixture's (L,) mean over windows.
     """
     floor = 10 ** (SILENT_DB / 10) * _window_energies(mixture, rate).mean()
-    return _window_energies(stem, rate) < floor
+    silent: np.ndarray = _window_energies(stem, rate) < floor
+    return silent
 
 
-def rest_leak_db(mixture: np.ndarray, estimate: np.ndarray, rests: np.ndarray, rate: int) -> float:
+def rest_bleed_db(mixture: np.ndarray, estimate: np.ndarray, rests: np.ndarray, rate: int) -> float:
     """Energy of an estimate (L,) in the windows `rests` (W,) relative to the mixture's there, dB, at least -`LIMIT_DB`.
 
     NaN if there is no such window, or the mixture is silent in all of them.
@@ -123,80 +95,112 @@ def _ratio_db(above: float, below: float) -> float:
     return 10 * float(np.log10(max(above, tiny * below) / max(below, tiny * above))) if above or below else -LIMIT_DB
 
 
-def frame_counts(true: np.ndarray, estimated: np.ndarray) -> Counts:
-    """Hits, false alarms and misses of bool rolls of one shape, such as (T, P): a key counts once a frame."""
-    hit = int(np.count_nonzero(true & estimated))
-    return Counts(hit, int(np.count_nonzero(estimated)) - hit, int(np.count_nonzero(true)) - hit)
+@dataclass(frozen=True)
+class TrueStem:
+    """A stem in its mixture, float32 (L,) each, at `rate` Hz."""
+
+    mixture: np.ndarray
+    stem: np.ndarray
+    rate: int
+
+    @cached_property
+    def mixture_si_sdr(self) -> float:
+        """SI-SDR of the mixture, dB: what an estimate has to improve on."""
+        return si_sdr(self.stem, self.mixture)
+
+    @cached_property
+    def rests(self) -> np.ndarray:
+        """Windows in which the instrument is silent, bool (W,)."""
+        return resting(self.mixture, self.stem, self.rate)
+
+    @property
+    def rest_seconds(self) -> float:
+        """Length of the rests; the last window may be short."""
+        window = round(REST_SECONDS * self.rate)
+        lengths = np.diff(np.append(np.arange(0, len(self.mixture), window), len(self.mixture)))
+        return float(lengths[self.rests].sum() / self.rate)
+
+    @cached_property
+    def state(self) -> str:
+        if not bleed_db(self.mixture, self.stem) > SILENT_DB:
+            return SILENT
+        return ALONE if self.mixture_si_sdr > ALONE_DB else SCORED
 
 
-def scores(counts: ArrayLike) -> Scores:
-    """Scores (...) from `Counts` (..., 3): NaN if nothing is true and nothing estimated, 0 where only one is empty."""
-    hit, false, missed = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
-    union = hit + false + missed
-    pairs = ((hit, hit + false), (hit, hit + missed), (2 * hit, hit + union), (hit, union))
-    return Scores(*(np.where(union > 0, above / np.maximum(below, 1), np.nan)[()] for above, below in pairs))
+@dataclass(frozen=True)
+class Stems:
+    """All instruments of a track, separated: `estimates` float32 (N, L)."""
+
+    truth: Sequence[TrueStem]
+    estimates: np.ndarray
+
+    @cached_property
+    def pairs(self) -> list[StemPair]:
+        return [
+            StemPair(true, estimate, self, n)
+            for n, (true, estimate) in enumerate(zip(self.truth, self.estimates, strict=True))
+        ]
+
+    @cached_property
+    def playing(self) -> list[int]:
+        """Places of the instruments that are not silent."""
+        return [n for n, true in enumerate(self.truth) if true.state != SILENT]
+
+    @cached_property
+    def bss(self) -> BssEval:
+        """BSS Eval of the instruments that play."""
+        stems = np.stack([self.truth[n].stem for n in self.playing])
+        return bss_eval(stems, self.estimates[self.playing], self.truth[0].rate)
 
 
-def note_counts(true: np.ndarray, estimated: np.ndarray) -> NoteCounts:
-    """Matched notes of two lists, (K, 4) each: onset s, offset s, pitch, velocity (velocities are not compared)."""
-    matched = match_notes(true, estimated)
-    both = match_notes(true, estimated, OFFSET_RATIO)
-    return NoteCounts(len(true), len(estimated), len(matched), len(both))
+@dataclass(frozen=True)
+class StemPair:
+    """One instrument: the true stem in its mixture, the estimate (L,), and the whole track that it is `place` of."""
+
+    truth: TrueStem
+    estimate: np.ndarray
+    track: Stems
+    place: int
+
+    @property
+    def state(self) -> str:
+        return self.truth.state
 
 
-def note_scores(counts: ArrayLike, offset: bool = False) -> Scores:
-    """Scores (...) from `NoteCounts` (..., 4), by onset and pitch, or by `offset` too.
+@dataclass(frozen=True)
+class NotePair:
+    """One instrument of a transcription.
 
-    NaN if there are no true notes; 0 if there are but none was estimated.
+    Attributes:
+        true_roll, roll: keys that sound, bool (T, P).
+        true_notes, notes: (K, 4).
+        all_true_notes: (K, 4) of each instrument that has notes; those of this one are at `place`.
     """
-    true, estimated, *hits = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
-    hit = hits[offset]
-    found = scores(np.stack([hit, estimated - hit, true - hit], axis=-1))
-    return Scores(*(np.where(true > 0, score, np.nan)[()] for score in found))
 
+    true_roll: np.ndarray
+    roll: np.ndarray
+    notes: np.ndarray
+    all_true_notes: Sequence[np.ndarray]
+    place: int
 
-def match_notes(true: np.ndarray, estimated: np.ndarray, offset_ratio: float | None = None) -> np.ndarray:
-    """A largest matching of two lists of notes (see `note_counts`): int64 (M, 2), indices of true and estimated.
+    @property
+    def true_notes(self) -> np.ndarray:
+        return self.all_true_notes[self.place]
 
-    Args:
-        offset_ratio: None to match by onset and pitch only, else the share of its length by which an offset may differ.
-    """
-    if not len(true) or not len(estimated):
-        return np.zeros((0, 2), dtype=np.int64)
-    pairs = mir_eval.transcription.match_notes(
-        *_notes_for_mir_eval(true),
-        *_notes_for_mir_eval(estimated),
-        onset_tolerance=ONSET_TOLERANCE,
-        pitch_tolerance=PITCH_TOLERANCE,
-        offset_ratio=offset_ratio,
-        offset_min_tolerance=OFFSET_TOLERANCE,
-    )
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    @property
+    def state(self) -> str:
+        return SCORED if self.true_roll.any() else NO_NOTES
 
+    @cached_property
+    def frame_counts(self) -> Counts:
+        return frame_counts(self.true_roll, self.roll)
 
-def note_leaks(true: Sequence[np.ndarray], estimated: np.ndarray, own: int) -> tuple[np.ndarray, int]:
-    """Of the notes estimated for instrument `own`, how many are notes of the others.
+    @cached_property
+    def note_counts(self) -> NoteCounts:
+        return note_counts(self.true_notes, self.notes)
 
-    What matches a note of `own` (onset and pitch) is right and cannot leak; the rest is matched with each other one.
-
-    Args:
-        true: notes (K, 4) of each of the N instruments.
-        estimated: notes (K, 4) estimated for `own`.
-
-    Returns:
-        notes matched with each instrument, int64 (N,), in its own place those that are right; and the notes matched
-        with any other (less than the sum over others where they play in unison).
-    """
-    right = match_notes(true[own], estimated)
-    rest = np.delete(estimated, right[:, 1], axis=0)
-    counts = [len(right) if n == own else len(match_notes(notes, rest)) for n, notes in enumerate(true)]
-    others = [notes for n, notes in enumerate(true) if n != own]
-    leaked = len(match_notes(np.concatenate(others), rest)) if others else 0
-    return np.array(counts, dtype=np.int64), leaked
-
-
-def _notes_for_mir_eval(notes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals (K, 2) s and pitches (K,) Hz; an empty interval, which mir_eval refuses, becomes a millisecond."""
-    times = notes[:, :2].astype(np.float64)
-    times[:, 1] = np.maximum(times[:, 1], times[:, 0] + 1e-3)
-    return times, mir_eval.util.midi_to_hz(notes[:, 2].astype(np.float64))
+    @cached_property
+    def bleed(self) -> tuple[int, ...]:
+        """Notes estimated; of them, those that are another instrument's, and those of each (`note_bleed`)."""
+        of_each, others = note_bleed(self.all_true_notes, self.notes, self.place)
+        return (len(self.notes), others, *of_each.tolist())

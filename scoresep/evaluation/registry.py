@@ -7,6 +7,7 @@ the row.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,17 +17,24 @@ from typing import Any
 import numpy as np
 
 from scoresep.evaluation.bss import FIGURES as BSS
-from scoresep.evaluation.metrics import leak_db, note_scores, rest_leak_db, scores, si_sdr
-from scoresep.evaluation.pairs import ALONE, NO_NOTES, SCORED, SILENT, StemPair
-from scoresep.evaluation.statistics import nanmean
+from scoresep.evaluation.metrics import ALONE, NO_NOTES, SCORED, SILENT, StemPair, bleed_db, rest_bleed_db, si_sdr
 from scoresep.plugins import Registry
+from scoresep.transcription.metrics import note_scores, scores
 
 MODEL = "model"
 """The estimator that is evaluated; the others are rows of `baselines.BASELINES`."""
 MEAN, OVERALL = "mean", "overall"
 """Stand for the mean over the instruments, and for all instruments together, their counts added."""
 STEMS, ROLL, NOTES = "stems", "roll", "notes"
-"""What a metric is computed from: a `pairs.StemPair`, or a `pairs.NotePair`'s piano rolls or notes."""
+"""What a metric is computed from: a `metrics.StemPair`, or a `metrics.NotePair`'s piano rolls or notes."""
+
+
+def nanmean(values: np.ndarray, axis: int | None = None, of: Callable[..., np.ndarray] = np.nanmean) -> np.ndarray:
+    """`np.nanmean`, or another such function; NaN, without a warning, where nothing is left."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return of(values, axis=axis)
+
 
 AVERAGES: dict[str, Callable[[Metric, np.ndarray, np.ndarray], np.ndarray]] = {
     "mean": lambda metric, values, counts: nanmean(values, axis=-1),
@@ -51,12 +59,12 @@ class Metric:
         source: what it is computed from (`STEMS`, `ROLL`, `NOTES`).
         measure: the value of a pair, NaN where undefined; with `score`, counts of the pair, (C,).
         score: counts (..., C) to values (...). Metrics that have one can be pooled, and taken over all instruments.
-        per_track: whether `measure` is given the whole track (`pairs.Stems`) instead of each instrument.
+        per_track: whether `measure` is given the whole track (`metrics.Stems`) instead of each instrument.
         average: row of `AVERAGES`.
-        states: states of the pairs (`pairs`) whose values count; others are left out and counted by their state.
+        states: states of the pairs (`metrics`) whose values count; others are left out and counted by their state.
             Pooled counts are added over all pairs.
         baselines: rows of `BASELINES` that it is computed for beside the model; None for all.
-        option: name of the setting that asks for it (`tasks.Settings`), '' if it is always computed.
+        option: name of the setting that asks for it (`tracks.Settings`), '' if it is always computed.
         unit: such as dB; '%' for shares, which are shown times 100.
         higher_is_better: which way is good.
         signed: whether + is written: of differences.
@@ -150,12 +158,12 @@ SI_SDR = Metric(
     fine=1,
     beside="si_sdr_improvement",
 )
-REST_LEAK = Metric(
-    label="rest leak",
-    title="Leaks into rests",
+REST_BLEED = Metric(
+    label="rest bleed",
+    title="Bleed into rests",
     about="Energy where an instrument rests, dB re mixture",
     source=STEMS,
-    measure=lambda pair: rest_leak_db(pair.truth.mixture, pair.estimate, pair.truth.rests, pair.truth.rate),
+    measure=lambda pair: rest_bleed_db(pair.truth.mixture, pair.estimate, pair.truth.rests, pair.truth.rate),
     states=ALWAYS,
     unit="dB",
     higher_is_better=False,
@@ -219,18 +227,18 @@ METRICS = Registry(
             signed=True,
             headline=True,
         ),
-        "rest_leak_db": REST_LEAK,
-        "leak_db": replace(
-            REST_LEAK,
-            label="leak",
-            title="Leaks on tracks without the instrument",
+        "rest_bleed_db": REST_BLEED,
+        "bleed_db": replace(
+            REST_BLEED,
+            label="bleed",
+            title="Bleed on tracks without the instrument",
             about="Energy where a stem is silent, dB re mixture",
-            measure=lambda pair: leak_db(pair.truth.mixture, pair.estimate),
+            measure=lambda pair: bleed_db(pair.truth.mixture, pair.estimate),
             states=(SILENT,),
             baselines=(),
         ),
         "rest_seconds": replace(
-            REST_LEAK,
+            REST_BLEED,
             label="rests",
             about="How much music the rests are",
             measure=lambda pair: pair.truth.rest_seconds,
@@ -264,12 +272,12 @@ METRICS = Registry(
         },
         "note_f1": NOTE_F1,
         "note_offset_f1": OFFSET_F1,
-        "leaked_notes": Metric(
-            label="leaked notes",
+        "bleed_notes": Metric(
+            label="bleed notes",
             title="Notes that are another instrument's",
             about="Estimated notes that are another instrument's",
             source=NOTES,
-            measure=attrgetter("leaks"),
+            measure=attrgetter("bleed"),
             score=share,
             average="pooled",
             unit="%",

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from rich import table as rich_table
+from rich.console import Group, RenderableType
+from rich.text import Text
+
 from scoresep.evaluation.baselines import BASELINES
+from scoresep.evaluation.compare import PREFIX, Comparison, compared
+from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import SEPARATION, Figures
-from scoresep.evaluation.pairs import ALONE, SCORED, SILENT
-from scoresep.evaluation.registry import MEAN, METRICS, MODEL, OVERALL, Metric
+from scoresep.evaluation.metrics import ALONE, SCORED, SILENT
+from scoresep.evaluation.registry import MEAN, METRICS, MODEL, OVERALL, STEMS, Metric
 
 NOTHING = "-"
 MIXTURE = "mixture"
@@ -76,7 +82,7 @@ def tables_of(figures: Figures) -> list[Table]:
         *stem_tables(figures),
         *short_note_tables(figures, outputs),
         *(long_note_table(figures, output) for output in outputs),
-        *(leak_table(figures, output) for output in outputs if "leaked_notes" in figures.metrics(output)),
+        *(bleed_table(figures, output) for output in outputs if "bleed_notes" in figures.metrics(output)),
         *([track_table(figures)] if SEPARATION in figures.outputs else []),
     ]
 
@@ -106,12 +112,12 @@ def cell(figures: Figures, output: str, estimator: str, name: str, column: str) 
     text, gained = number(metric, figures.value(*where, name, column)), metric.beside and estimator != MIXTURE
     if text == NOTHING or (metric.beside and not gained):
         return Cell(text)
-    told = metric.beside if gained else name
-    ends = figures.interval(*where, told, column) if METRICS[told].interval else None
-    interval = tuple(number(METRICS[told], end) for end in ends or ())
+    gain_name = metric.beside if gained else name
+    ends = figures.interval(*where, gain_name, column) if METRICS[gain_name].interval else None
+    interval = tuple(number(METRICS[gain_name], end) for end in ends or ())
     if not gained:
         return Cell(text, interval)
-    gain, median = (number(METRICS[told], of(*where, told, column)) for of in (figures.value, figures.median))
+    gain, median = (number(METRICS[gain_name], of(*where, gain_name, column)) for of in (figures.value, figures.median))
     return Cell(f"{text} ({gain})", interval, median)
 
 
@@ -125,9 +131,9 @@ def grouped(metrics: Mapping[str, Metric]) -> list[tuple[str, dict[str, Metric]]
 
 def explained(metrics: Mapping[str, Metric]) -> str:
     """What metrics are, as sentences."""
-    said = [metric.about.rstrip(".") for metric in metrics.values()]
-    said += ["Less is better"] * (not any(metric.higher_is_better for metric in metrics.values()))
-    return " ".join(f"{sentence}." for sentence in dict.fromkeys(said))
+    sentences = [metric.about.rstrip(".") for metric in metrics.values()]
+    sentences += ["Less is better"] * (not any(metric.higher_is_better for metric in metrics.values()))
+    return " ".join(f"{sentence}." for sentence in dict.fromkeys(sentences))
 
 
 def stem_tables(figures: Figures) -> Iterator[Table]:
@@ -182,17 +188,17 @@ def long_note_table(figures: Figures, output: str) -> Table:
     return note_table(figures, f"All scores, {words}", explained(metrics), f"off {source}", lines, "details")
 
 
-def leak_table(figures: Figures, output: str) -> Table:
+def bleed_table(figures: Figures, output: str) -> Table:
     """Whose notes an instrument's estimated notes are."""
     names, lines = figures.names(output), []
     for place, name in enumerate(names):
-        counts = figures.counts(output, MODEL, "leaked_notes", name).sum(axis=0).tolist()
-        estimated, leaked, *of_each = counts or (0, 0)  # none in a file that was changed
-        of_none = estimated - sum(of_each[place : place + 1]) - leaked
+        counts = figures.counts(output, MODEL, "bleed_notes", name).sum(axis=0).tolist()
+        estimated, others, *of_each = counts or (0, 0)  # none in a file that was changed
+        of_none = estimated - sum(of_each[place : place + 1]) - others
         shares = [math.nan if not estimated else count / estimated for count in (*of_each, of_none)]
-        lines.append(Line(name, name, tuple(Cell(number(METRICS["leaked_notes"], share)) for share in shares)))
+        lines.append(Line(name, name, tuple(Cell(number(METRICS["bleed_notes"], share)) for share in shares)))
     source, words = FROM[output]
-    about = "Whose notes an instrument's estimated notes truly are: those of another have leaked."
+    about = "Whose notes an instrument's estimated notes truly are: those of another are bleed."
     columns = (*(f"of {name}" for name in names), "of none")
     return Table(f"Whose notes they are, {words}", about, f"notes, {source}", columns, tuple(lines), "details")
 
@@ -221,3 +227,114 @@ def pair_lines(figures: Figures, track: str, instrument: str) -> list[Line]:
             cells = (Cell(in_unit(metric, number(metric, row.value))),)
             lines.append(Line(label, label, cells, stems and row.estimator == MODEL))
     return lines
+
+
+def result_tables(evaluation: Evaluation, details: bool = False) -> RenderableType:
+    """Tables of SI-SDR (and improvement) of every row and of the model's frame and note scores; counts and notes below.
+
+    Fits 80 columns for three instruments, 100 for four.
+
+    Args:
+        details: all tables whole instead of a choice.
+    """
+    figures, about = evaluation.figures, evaluation.about
+    heading = (
+        f"{about['corpus']} corpus, {len(figures.tracks)} {about['split']} tracks (split set {about['split_set']})"
+    )
+    hidden = ("page", "short") if details else ("page", "details")
+    tables = [rendered(table, details) for table in tables_of(figures) if table.shown not in hidden]
+    lines = [Text(line, style="dim") for line in [*legend(figures), *map(str, evaluation.notes)]]
+    return Group(Text(heading, style="bold"), *tables, *lines)
+
+
+def rendered(table: Table, details: bool) -> rich_table.Table:
+    """A table; of a brief one only the strong lines, unless details are asked for."""
+    shares = table.corner.startswith("notes, ")
+    rendered_table = empty(table.corner, table.columns, 0 if shares else 12 if OVERALL not in table.columns else 8)
+    brief = table.shown == "brief" and not details
+    for line in (line for line in table.lines if line.strong or not brief):
+        bold = "bold" if line.strong and not brief else None
+        rendered_table.add_row(line.brief if brief else line.label, *(each.text for each in line.cells), style=bold)
+        if line.strong and any(each.interval for each in line.cells):
+            rendered_table.add_row("  95 %", *("..".join(each.interval) or "-" for each in line.cells))
+    return rendered_table
+
+
+def empty(corner: str, columns: tuple[str, ...], width: int) -> rich_table.Table:
+    rendered_table = rich_table.Table(header_style="bold")
+    rendered_table.add_column(corner, no_wrap=True, min_width=14)
+    for name in columns:
+        rendered_table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    return rendered_table
+
+
+def legend(figures: Figures) -> list[str]:
+    """What the figures are, and which pairs are not in them."""
+    outputs = figures.outputs
+    metrics = {name: each for output in outputs for name, each in figures.metrics(output).items()}
+    shown = [each for each in metrics.values() if each.shown in ("table", "brief")]
+    parts = ([each.about for each in shown if (each.source == STEMS) == stems] for stems in (True, False))
+    lines = [" ".join(dict.fromkeys(abouts)) for abouts in parts if abouts]
+    if outputs and outputs != [SEPARATION]:
+        lines.append("sep.: read off the separated tracks. overall: all instruments' keys and notes taken together.")
+    if SEPARATION in outputs:
+        gain = "si_sdr_improvement"
+        if any(figures.interval(SEPARATION, MODEL, gain, name) for name in figures.instruments):
+            lines.append("95 %: bootstrap interval, over tracks, of the mean improvement.")
+        if medians := listed(figures, figures.median, 1, SEPARATION, gain):
+            lines.append(f"Median improvement: {medians} dB.")
+    for name, metric in metrics.items():
+        if metric.shown == "line":
+            output = next(output for output in reversed(outputs) if name in figures.metrics(output))
+            if values := listed(figures, figures.value, 0, output, name):
+                lines.append(f"{', '.join((metric.about, *FROM.get(output, ())[1:]))}: {values}.")
+    if "dropped_windows" in metrics:
+        windows, dropped = figures.counts(SEPARATION, MODEL, "dropped_windows", OVERALL).sum(axis=0)
+        lines.append(f"Left out: {dropped} of {windows} windows of BSS Eval, in which a source is silent.")
+    lines += [
+        f"Left out: {count} {why}."
+        for state, why in (("silent", "silent stems"), ("alone", "where the instrument plays alone"))
+        if (count := figures.count(SEPARATION, state))
+    ]
+    return lines
+
+
+def listed(figures: Figures, of: Callable[..., float], decimals: int, output: str, metric: str) -> str:
+    """'piano +1.5, bass +4.1'; '' if no instrument has a value."""
+    values = {name: of(output, MODEL, metric, name) for name in figures.names(output)}
+    texts = {name: number(METRICS[metric], value, decimals) for name, value in values.items()}
+    return ", ".join(f"{name} {text}" for name, text in texts.items() if text != NOTHING)
+
+
+def comparison_table(comparison: Comparison) -> RenderableType:
+    """A table of differences: a line a figure and instrument; fits 100 columns."""
+    about = comparison.about
+    table = empty("b - a", ("instrument", "n", "a", "b", "difference", "95 %", "p"), 0)
+    table.columns[1].justify = "left"
+    for figure, columns in comparison.figures.items():
+        output, name = compared()[figure]
+        metric = METRICS[name]
+        title = ", ".join(filter(None, (metric.name, metric.unit, "separated" * bool(PREFIX[output]))))
+        lines = {name: values for name, values in columns.items() if values}
+        for name, values in lines.items():
+            fine = max(metric.fine, 2)
+            ends = "..".join(f"{end:+.{fine}f}" for end in values["interval"] or ())
+            table.add_row(
+                title if name == next(iter(lines)) else "",
+                name,
+                str(values["n"]),
+                *[f"{values[key]:.{metric.fine}f}" for key in ("a", "b")],
+                f"{values['difference']:+.{fine}f}",
+                ends or "-",
+                f"{values['p']:.3f}" if values["p"] >= 0.001 else "<0.001",
+                style="bold" if name == "mean" else None,
+                end_section=name == [*lines][-1],
+            )
+    heading = f"{about['corpus']} corpus, {about['tracks']} {about['split']} tracks (split set {about['split_set']})"
+    legend = [
+        f"a: {about['a']['path']} (stage {about['a']['stage']})",
+        f"b: {about['b']['path']} (stage {about['b']['stage']})",
+        "n: tracks that count. 95 %: bootstrap interval of the mean difference. p: Wilcoxon's signed-rank test, two-",
+        "sided, not corrected for the number of lines. It is about these two checkpoints, not about seeds or methods.",
+    ]
+    return Group(Text(heading, style="bold"), table, *(Text(line, style="dim") for line in legend))

@@ -1,22 +1,24 @@
-"""A picture of one track of a cache: mixture, piano rolls, masks over spectrograms.
+"""A picture of one track of a cache: mixture, piano rolls, masks over spectrograms; and which excerpt is shown.
+
 It shows at a glance whether score and audio agree: sound that a mask misses stays grey, a mask without sound is pale.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scoresep.audio.spectrogram import stft
 from scoresep.cache.reader import Cache
+from scoresep.errors import InvalidValue, NotFound
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
-from scoresep.instruments import DRUM_PROGRAM, Instrument
-from scoresep.plots.excerpt import SECONDS, Excerpt, chosen_frames, read_excerpt, row_of
+from scoresep.instruments import DRUM_PROGRAM, Instrument, nearest
 from scoresep.plots.style import (
     RANGE_DB,
-    as_it_is,
     colours_of,
     draw_notes,
     frequency_axis,
@@ -27,6 +29,7 @@ from scoresep.plots.style import (
     notes_of_roll,
     pitch_axis,
     pitch_range,
+    plain_text,
     save_figure,
     tinted,
 )
@@ -35,6 +38,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SECONDS = 16.0
+"""Length of the excerpt by default."""
+PLAYS = 0.1
+"""Share of an excerpt's time from which on an instrument counts as playing in it."""
 TITLE_PAD = 9.0
 """Points between a panel and its title, for the onsets."""
 WIDTH = 15.0
@@ -43,6 +50,99 @@ CAPTION = (
     "Below, an instrument's colour is what its mask covers: strong where there is sound, pale where there is none. "
     "Grey is sound outside its mask. Ticks above a panel are the onsets of its score."
 )
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """What is drawn: T frames of one track.
+
+    Attributes:
+        span: seconds, from and to, half a hop before the first and after the last frame.
+        mixture: float32 (T, F), magnitudes.
+        stems: float32 (T, N, F), magnitudes, or None if the cache has none.
+        roll, onset: bool (T, N, P).
+        mask: bool (T, N, F).
+    """
+
+    span: tuple[float, float]
+    mixture: np.ndarray
+    stems: np.ndarray | None
+    roll: np.ndarray
+    onset: np.ndarray
+    mask: np.ndarray
+
+
+def row_of(cache: Cache, track: str) -> int:
+    """Row of a track by its id.
+
+    Raises:
+        NotFound: there is none; the reason if it was left out, else the nearest name.
+    """
+    rows = np.flatnonzero(cache.tracks["id"] == track)
+    if len(rows):
+        return int(rows[0])
+    for item in cache.excluded:
+        if item.track == track:
+            problem = f"track {track} was left out: {item.reason}"
+            raise NotFound(problem, file=cache.path, remedy="choose another track, or prepare the cache anew")
+    ids = [str(name) for name in cache.tracks["id"]]
+    close = nearest(track, ids).removeprefix("; ")
+    remedy = close if "did you mean" in close else f"the first is '{ids[0]}'"
+    raise NotFound(f"no track '{track}'", file=cache.path, remedy=remedy)
+
+
+def chosen_frames(cache: Cache, row: int, span: tuple[float, float] | None) -> tuple[int, int]:
+    """First frame and number of frames of the excerpt."""
+    grid, frames = cache.grid, int(cache.tracks["frames"][row])
+    if span is None:
+        scored = [instrument.scored for instrument in cache.instruments]
+        sounding = np.asarray(cache.slice("roll", row)[:, scored].any(axis=2))
+        return busiest(sounding, min(frames, grid.frame_at(SECONDS)), max(1, grid.frame_at(1.0)))
+    first, stop = grid.frame_at(max(span[0], 0.0)), min(grid.frame_at(span[1]) + 1, frames)
+    if first >= stop - 1:
+        problem = f"{span[0]:g} to {span[1]:g} s lies outside of {cache.tracks['id'][row]}"
+        raise InvalidValue(problem, remedy=f"it lasts {grid.seconds(frames - 1):.1f} s")
+    return first, stop - first
+
+
+def busiest(sounding: np.ndarray, count: int, step: int) -> tuple[int, int]:
+    """First frame and length of the excerpt in which most instruments play, then play longest; the earliest of equals.
+
+    Args:
+        sounding: bool (T, N).
+        count: frames of the excerpt.
+        step: frames between the excerpts that are compared.
+    """
+    sums = np.concatenate([np.zeros((1, sounding.shape[1]), dtype=np.int64), sounding.cumsum(axis=0, dtype=np.int64)])
+    starts = np.arange(0, len(sounding) - count + 1, step)
+    inside = sums[starts + count] - sums[starts]
+    playing = (inside >= max(1.0, PLAYS * count)).sum(axis=1)
+    return int(starts[np.lexsort((-inside.sum(axis=1), -playing))[0]]), count
+
+
+def read_excerpt(cache: Cache, row: int, first: int, count: int) -> Excerpt:
+    """Read `count` frames from `first` on."""
+    grid = cache.grid
+    return Excerpt(
+        span=(grid.seconds(first - 0.5), grid.seconds(first + count - 0.5)),
+        mixture=cache.magnitude(row, first, count).astype(np.float32),
+        stems=read_stems(cache, row, first, count) if cache.has_stems else None,
+        roll=cache.roll(row, first, count),
+        onset=cache.onset(row, first, count),
+        mask=cache.harmonic(row, first, count),
+    )
+
+
+def read_stems(cache: Cache, row: int, first: int, count: int) -> np.ndarray:
+    """Magnitudes of the stems, float32 (T, N, F), from no more samples than the frames need."""
+    grid = cache.grid
+    margin = -(-grid.n_fft // 2 // grid.hop)  # frames on either side that a window reaches into
+    before = min(first, margin)
+    start = (first - before) * grid.hop
+    stop = min((first + count + margin) * grid.hop, int(cache.tracks["samples"][row]))
+    samples = cache.slice("stems", row, start, max(stop - start, 0)) * np.float32(cache.tracks["scale"][row])
+    spectra = [np.abs(stft(stem, grid.n_fft, grid.hop))[before : before + count] for stem in samples.T]
+    return np.stack(spectra, axis=1)
 
 
 def draw_track(path: str | Path, cache: Cache, track: str, span: tuple[float, float] | None = None) -> None:
@@ -55,7 +155,8 @@ def draw_track(path: str | Path, cache: Cache, track: str, span: tuple[float, fl
         span: seconds that are shown, from and to; None: the `SECONDS` in which most instruments sound.
 
     Raises:
-        ScoresepError: there is no such track, `span` lies outside it, or `path` cannot be written.
+        NotFound, InvalidValue: there is no such track, or `span` lies outside it.
+        Unwritable: `path` cannot be written.
     """
     row = row_of(cache, track)
     first, count = chosen_frames(cache, row, span)
@@ -82,7 +183,7 @@ def draw_excerpt(excerpt: Excerpt, instruments: tuple[Instrument, ...], grid: Gr
     figure = new_figure(WIDTH, sum(heights) + 0.34 * len(heights) + 1.3)
     absent = [i.name for n, i in enumerate(instruments) if n not in shown and (i.scored or excerpt.stems is not None)]
     silent = f"; silent here: {', '.join(absent)}" if absent else ""
-    figure.suptitle(as_it_is(title + silent), fontsize=14)
+    figure.suptitle(plain_text(title + silent), fontsize=14)
     panels = list(np.atleast_1d(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)))
     rest = iter(panels)
     loudest = float(excerpt.mixture.max())
@@ -105,8 +206,8 @@ def draw_excerpt(excerpt: Excerpt, instruments: tuple[Instrument, ...], grid: Gr
 def has_panel(excerpt: Excerpt, n: int) -> bool:
     """Whether instrument n has notes or a stem loud enough to be seen."""
     faintest = excerpt.mixture.max() * 10.0 ** (-RANGE_DB / 20.0)
-    heard = excerpt.stems is not None and bool(excerpt.stems[:, n].max() > faintest)
-    return heard or bool(excerpt.roll[:, n].any())
+    audible = excerpt.stems is not None and bool(excerpt.stems[:, n].max() > faintest)
+    return audible or bool(excerpt.roll[:, n].any())
 
 
 def draw_mask(
@@ -118,12 +219,12 @@ def draw_mask(
     draw_spectrum(axes, magnitude, mask, colour, excerpt.span, grid, loudest)
     ink = colour if instrument.scored else "0.3"
     axes.set_title(instrument.name, loc="left", fontsize=11, fontweight="bold", color=ink, pad=TITLE_PAD)
-    axes.set_title(said_of(excerpt, n, instrument), loc="right", fontsize=10, pad=TITLE_PAD)
+    axes.set_title(mask_caption(excerpt, n, instrument), loc="right", fontsize=10, pad=TITLE_PAD)
     times = excerpt.span[0] + (np.flatnonzero(excerpt.onset[:, n].any(axis=1)) + 0.5) / grid.frame_rate
     axes.vlines(times, 1.01, 1.06, transform=axes.get_xaxis_transform(), color=colour, linewidth=1.0, clip_on=False)
 
 
-def said_of(excerpt: Excerpt, n: int, instrument: Instrument) -> str:
+def mask_caption(excerpt: Excerpt, n: int, instrument: Instrument) -> str:
     """What the panel of instrument n shows, and how much of its stem its mask covers."""
     if excerpt.stems is None:
         return "mask over the mixture"
@@ -166,10 +267,10 @@ def draw_rolls(
     tables = [notes_of_roll(excerpt.roll[:, n], excerpt.onset[:, n], excerpt.span[0], grid) for n in chosen]
     for place, (n, table) in enumerate(zip(chosen, tables, strict=True)):
         draw_notes(axes, table, colours[instruments[n].name], half_height(place))
-        strike(axes, excerpt.onset[:, n], np.arange(PITCHES) + LOWEST_PITCH, excerpt.span[0], grid)
+        draw_onsets(axes, excerpt.onset[:, n], np.arange(PITCHES) + LOWEST_PITCH, excerpt.span[0], grid)
     pitch_axis(axes, *pitch_range(tables, excerpt.span))
     axes.set_ylabel("pitch", fontsize=10)
-    head(axes, "score", {instruments[n].name: colours[instruments[n].name] for n in chosen})
+    panel_title(axes, "score", {instruments[n].name: colours[instruments[n].name] for n in chosen})
 
 
 def draw_strokes(
@@ -188,13 +289,13 @@ def draw_strokes(
         table = notes_of_roll(excerpt.roll[:, n], excerpt.onset[:, n], excerpt.span[0], grid)
         table[:, 2] = lines[table[:, 2].astype(int) - LOWEST_PITCH]
         draw_notes(axes, table, colours[instruments[n].name], half_height(place))
-        strike(axes, excerpt.onset[:, n], lines, excerpt.span[0], grid)
+        draw_onsets(axes, excerpt.onset[:, n], lines, excerpt.span[0], grid)
     named = all(DRUM_PROGRAM in instruments[n].programs for n in chosen)
     axes.set_yticks(range(len(drums)), [drum_name(int(key) + LOWEST_PITCH, named) for key in drums], fontsize=8)
     axes.set_ylim(-0.7, max(len(drums), 3) - 0.3)
     axes.grid(color="0.88", linewidth=0.8)
     axes.set_axisbelow(True)
-    head(axes, "score, drums", {instruments[n].name: colours[instruments[n].name] for n in chosen})
+    panel_title(axes, "score, drums", {instruments[n].name: colours[instruments[n].name] for n in chosen})
 
 
 def drum_name(pitch: int, named: bool) -> str:
@@ -204,14 +305,14 @@ def drum_name(pitch: int, named: bool) -> str:
     return f"{note_number_to_drum_name(pitch) if named else ''} {pitch}".strip()
 
 
-def strike(axes: Axes, onset: np.ndarray, heights: np.ndarray, start: float, grid: Grid) -> None:
+def draw_onsets(axes: Axes, onset: np.ndarray, heights: np.ndarray, start: float, grid: Grid) -> None:
     """A dark stroke where a note begins: onset bool (T, P), heights float (P,) on the y axis."""
     first, key = np.nonzero(onset)
     middle = heights[key]
     axes.vlines(start + first / grid.frame_rate, middle - 0.5, middle + 0.5, color="black", linewidth=0.9)
 
 
-def head(axes: Axes, title: str, colours: Mapping[str, str]) -> None:
+def panel_title(axes: Axes, title: str, colours: Mapping[str, str]) -> None:
     """A panel's title and, at its right, names in their colours."""
     from matplotlib.patches import Patch
 

@@ -1,20 +1,21 @@
-"""Pictures of results."""
+"""Pictures of results: a separated and transcribed excerpt, and the piano roll of a transcription."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from scoresep.audio.spectrogram import stft
+from scoresep.evaluation.evaluate import open_both
+from scoresep.evaluation.tracks import Settings
 from scoresep.grid import Grid
 from scoresep.plots.style import (
     LOWEST_HZ,
     RANGE_DB,
     ROWS,
-    as_it_is,
     colours_of,
     draw_legend,
     draw_notes,
@@ -24,11 +25,15 @@ from scoresep.plots.style import (
     new_figure,
     pitch_axis,
     pitch_range,
+    plain_text,
     save_figure,
 )
+from scoresep.separation.separate import Options, separate_array
+from scoresep.transcription.transcribe import transcribe_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
     from matplotlib.image import AxesImage
 
 SECONDS = 30.0
@@ -66,8 +71,8 @@ def draw_picture(
     stop = min(span[1], len(mixture) / grid.sample_rate)
     colours = colours_of(list(stems))
     figure = new_figure(WIDTH, HEIGHT)
-    figure.suptitle(as_it_is(title), fontsize=15)
-    left, right = figure.subfigures(1, 2, width_ratios=(1.1, 1))
+    figure.suptitle(plain_text(title), fontsize=15)
+    left, right = cast("np.ndarray", figure.subfigures(1, 2, width_ratios=(1.1, 1)))
     _draw_spectrograms(left, mixture, stems, grid, (span[0], stop), colours)
     rolls = {"transcribed": notes} | ({"score (truth)": true_notes} if true_notes is not None else {})
     _draw_rolls(right, rolls, (span[0], stop), colours)
@@ -75,7 +80,7 @@ def draw_picture(
 
 
 def _draw_spectrograms(
-    figure: object,
+    figure: FigureBase,
     mixture: np.ndarray,
     stems: Mapping[str, np.ndarray],
     grid: Grid,
@@ -83,7 +88,7 @@ def _draw_spectrograms(
     colours: Mapping[str, str],
 ) -> None:
     """One spectrogram below the other, mixture first, all on the mixture's colour scale."""
-    panels = figure.subplots(1 + len(stems), 1, sharex=True, sharey=True)
+    panels = np.atleast_1d(figure.subplots(1 + len(stems), 1, sharex=True, sharey=True))
     loudest = None
     for axes, (name, signal) in zip(panels, {"mixture": mixture, **stems}.items(), strict=True):
         decibels = log_spectrogram(signal[int(span[0] * grid.sample_rate) : int(span[1] * grid.sample_rate)], grid)
@@ -119,11 +124,12 @@ def log_spectrogram(signal: np.ndarray, grid: Grid) -> np.ndarray:
     below = np.minimum(position.astype(np.int64), grid.bins - 2)
     share = (position - below).astype(np.float32)
     picked = magnitude[:, below] * (1 - share) + magnitude[:, below + 1] * share
-    return 20 * np.log10(np.maximum(picked, 1e-6))
+    decibels: np.ndarray = 20 * np.log10(np.maximum(picked, 1e-6))
+    return decibels
 
 
 def _draw_rolls(
-    figure: object,
+    figure: FigureBase,
     rolls: Mapping[str, Mapping[str, np.ndarray]],
     span: tuple[float, float],
     colours: Mapping[str, str],
@@ -156,7 +162,7 @@ def draw_roll(path: str | Path, notes: Mapping[str, np.ndarray], seconds: float,
     span = max(LINE_SECONDS, seconds / lines) if lines > 1 else max(seconds, 1.0)
     colours = colours_of(list(notes))
     figure = new_figure(WIDTH, LINE_HEIGHT * lines + 1.0)
-    figure.suptitle(as_it_is(title), fontsize=15)
+    figure.suptitle(plain_text(title), fontsize=15)
     low, high = pitch_range(list(notes.values()), (0.0, seconds))
     panels = figure.subplots(lines, 1, sharey=True, squeeze=False)[:, 0]
     for line, axes in enumerate(panels):
@@ -171,3 +177,32 @@ def draw_roll(path: str | Path, notes: Mapping[str, np.ndarray], seconds: float,
     panels[-1].set_xlabel("time / s", fontsize=12)
     draw_legend(figure, colours)
     save_figure(figure, path)
+
+
+def plot_track(
+    path: str | Path,
+    checkpoint_path: str | Path,
+    cache_path: str | Path | None,
+    split: str,
+    device: str,
+    refine: bool = False,
+) -> None:
+    """Draw the first track of `split`: spectrograms of mixture and estimates, transcription and score.
+
+    `refine`: whether the estimates are refined, as in `evaluate`.
+
+    Raises:
+        ScoresepError: as `evaluate`, or `path` cannot be written.
+    """
+    checkpoint, cache = open_both(checkpoint_path, cache_path, Settings(split, (), refine=refine))
+    model, row = checkpoint.model.to(device), int(cache.rows(split)[0])
+    mixture, rate, truth = cache.mixture(row), cache.grid.sample_rate, cache.notes(row)
+    draw_picture(
+        path,
+        mixture,
+        separate_array(mixture, rate, model, Options(refine=refine)),
+        cache.grid,
+        transcribe_array(mixture, rate, model).notes if model.transcribes else {},
+        {name: truth[truth[:, 4] == n][:, :4] for n, name in enumerate(model.names)},
+        title=f"{cache.tracks['id'][row]} of {cache.corpus}, split '{split}'",
+    )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scoresep.console import printable
-from scoresep.errors import ScoresepError, first_line
+from scoresep.errors import InvalidValue, Unavailable, first_line
 from scoresep.files import as_target, write_bytes
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 
@@ -40,6 +40,7 @@ CONTRAST = 1.8
 """Above 1, faint sound is drawn fainter."""
 DOTS = 110
 """Dots per inch."""
+SUFFIXES = "give a name that ends in .png, .svg or .pdf"
 
 
 def load_matplotlib() -> None:
@@ -49,7 +50,7 @@ def load_matplotlib() -> None:
     that name is missing; matplotlib then refuses to be imported at all.
 
     Raises:
-        ScoresepError: it finds no place to write to.
+        Unavailable: it finds no place to write to.
     """
     try:
         importlib.import_module("matplotlib")
@@ -62,9 +63,8 @@ def load_matplotlib() -> None:
         finally:
             os.environ.update({"MPLBACKEND": wanted} if wanted else {})
     except OSError as fault:
-        raise ScoresepError(
-            f"matplotlib finds no folder to write to ({first_line(fault)}); name one with MPLCONFIGDIR"
-        ) from fault
+        problem = f"matplotlib finds no folder to write to ({first_line(fault)})"
+        raise Unavailable(problem, remedy="name one with MPLCONFIGDIR") from fault
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -79,15 +79,16 @@ def check_picture(path: str | Path) -> Path:
     """The path of a picture that is going to be drawn, perhaps after long work.
 
     Raises:
-        ScoresepError: as `files.as_target`, or the suffix is none of a picture.
+        ScoresepError: as `files.as_target`.
+        InvalidValue: the suffix is none of a picture.
     """
     path = as_target(path, "picture")
     if path.suffix[1:].lower() not in new_figure(1, 1).canvas.get_supported_filetypes():
-        raise ScoresepError(f"{path} is no name of a picture; give one that ends in .png, .svg or .pdf")
+        raise InvalidValue("no name of a picture", file=path, remedy=SUFFIXES)
     return path
 
 
-def as_it_is(text: str) -> str:
+def plain_text(text: str) -> str:
     """A text that matplotlib neither takes for a formula nor fails to write."""
     return printable(text).replace("$", r"\$")
 
@@ -96,14 +97,14 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure to `path`, PNG, SVG or PDF by its suffix, whole or not at all.
 
     Raises:
-        ScoresepError: the suffix is none of a picture.
+        InvalidValue: the suffix is none of a picture.
         Unwritable: the file cannot be written.
     """
     picture = io.BytesIO()
     try:
         figure.savefig(picture, format=Path(path).suffix[1:].lower())
     except ValueError as fault:
-        raise ScoresepError(f"{path} cannot be drawn ({fault}); give a name that ends in .png, .svg or .pdf") from fault
+        raise InvalidValue(f"cannot be drawn ({first_line(fault)})", file=path, remedy=SUFFIXES) from fault
     write_bytes(path, picture.getvalue())
 
 
@@ -139,10 +140,10 @@ def pitch_range(tables: Sequence[np.ndarray], span: tuple[float, float]) -> tupl
         tables: (K, 3 or more) onset s, offset s, pitch.
     """
     pitches = [table[(table[:, 1] > span[0]) & (table[:, 0] < span[1]), 2] for table in map(np.asarray, tables)]
-    heard = np.concatenate(pitches) if pitches else np.zeros(0)
-    if not len(heard):
+    sounding = np.concatenate(pitches) if pitches else np.zeros(0)
+    if not len(sounding):
         return LOWEST_PITCH, LOWEST_PITCH + PITCHES - 1
-    low, high = int(heard.min()), int(heard.max())
+    low, high = int(sounding.min()), int(sounding.max())
     return low - max(0, 12 - (high - low) // 2), high + max(0, 12 - (high - low) // 2)
 
 

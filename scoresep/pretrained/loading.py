@@ -66,26 +66,26 @@ class Pretrained:
             ScoresepError: audio or a rate that is none (`arguments.as_audio`, `as_rate`), an unknown instrument, an
                 unreadable score, or `refine` without notes: neither a score nor a model that hears any.
         """
-        guide = read_score_prior(score, self.model.instruments, self.model.grid) if score is not None else None
-        return separate_array(audio, rate, self.model, Options(instruments, guide, refine=refine))
+        prior = read_score_prior(score, self.model.instruments, self.model.grid) if score is not None else None
+        return separate_array(audio, rate, self.model, Options(instruments, prior, refine=refine))
 
-    def transcribe(self, audio: ArrayLike, rate: int, listen: str = "mixture") -> Transcription:
+    def transcribe(self, audio: ArrayLike, rate: int, signal: str = "mixture") -> Transcription:
         """What each instrument plays.
 
         Args:
             audio, rate: as in `separate`.
-            listen: `mixture`; `separated` to separate first and listen to each track; or `refined`, the same with
-                refined tracks.
+            signal: what the notes are read from: `mixture`; `separated`, each instrument's separated track; or
+                `refined`, the same with refined tracks.
 
         Returns:
             `notes`: instrument -> float64 (K, 4), onset s, offset s, pitch (MIDI number), velocity, ordered by onset;
             `roll`: keys that sound, bool (T, N, P), frame t at `model.grid.seconds(t)`, key 0 is MIDI pitch 21.
 
         Raises:
-            ScoresepError: audio or a rate that is none, as in `separate`, nothing of the name `listen`, or a model that
+            ScoresepError: audio or a rate that is none, as in `separate`, an unknown `signal`, or a model that
                 knows no notes.
         """
-        return transcribe_array(audio, rate, self.model, listen=listen)
+        return transcribe_array(audio, rate, self.model, signal=signal)
 
     def write_midi(self, path: str | Path, notes: Mapping[str, np.ndarray]) -> None:
         """Write notes as `transcribe` gives them to a MIDI file, a track and a program for each instrument.

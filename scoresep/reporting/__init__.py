@@ -1,1 +1,1 @@
-"""One page to look at and listen to: `sources` → `curves`, `tables`, `tracks` → `plots`, `media` → `page`."""
+"""One page to look at and listen to: `sources` → `curves`, `tracks` → `pictures`, `media` → `page`."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import Damaged, first_line
 from scoresep.training.log import LOG_NAME, read_log
 
 TOTAL = "total"
@@ -29,7 +29,7 @@ class Curve:
     """A loss over a stage.
 
     Attributes:
-        name: 'player/loss', or `TOTAL`.
+        name: 'network/loss', or `TOTAL`.
         train, validation: float64 (K, 2), step and value, ordered by step.
     """
 
@@ -55,15 +55,16 @@ def read_curves(run: Path, configs: Mapping[int, Mapping[str, Any]]) -> list[Sta
         configs: config of each stage whose checkpoint is known, as plain values.
 
     Raises:
-        ScoresepError: the log cannot be read.
+        Damaged: the log cannot be read.
     """
+    log, remedy = run / LOG_NAME, "give the folder of another run"
     try:
         entries = read_log(run)
-        foreign = not entries and (run / LOG_NAME).exists() and (run / LOG_NAME).stat().st_size
+        foreign = not entries and log.exists() and log.stat().st_size
     except OSError as fault:
-        raise ScoresepError(f"the log of {run} cannot be read ({fault}); give the folder of another run") from fault
+        raise Damaged(f"the log cannot be read ({first_line(fault)})", file=log, remedy=remedy) from fault
     if foreign:
-        raise ScoresepError(f"the log of {run} cannot be read (no line is a record); give the folder of another run")
+        raise Damaged("the log cannot be read (no line is a record)", file=log, remedy=remedy)
     records = [record for record in entries if well_formed(record)]
     return [
         stage_curves(stage, [record for record in records if record["stage"] == stage], configs.get(stage, {}))
@@ -95,7 +96,7 @@ def stage_curves(stage: int, records: list[dict[str, Any]], config: Mapping[str,
 
 
 def loss_weights(stage: int, config: Mapping[str, Any]) -> dict[str, float]:
-    """Weights of a stage by 'player/loss', those of 0 left out; empty where the config does not tell."""
+    """Weights of a stage by 'network/loss', those of 0 left out; empty where the config does not tell."""
     settings = config.get(f"stage{stage}")
     players = settings if isinstance(settings, Mapping) else {}
     return {
@@ -115,18 +116,18 @@ def weighted(record: Mapping[str, Any], weights: Mapping[str, float]) -> float:
 
 def number(value: Any) -> float:
     """A float; NaN for what is none, or absurd."""
-    known = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
-    return float(value) if known else math.nan
+    valid = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
+    return float(value) if valid else math.nan
 
 
 def curve(name: str, records: list[dict[str, Any]]) -> Curve:
     """One loss; values that are not finite are left out."""
-    found: dict[str, list[tuple[int, float]]] = {"train": [], "validation": []}
+    points: dict[str, list[tuple[int, float]]] = {"train": [], "validation": []}
     for record in records:
         value = number(record.get(name))
         if math.isfinite(value):
-            found[record["kind"]].append((record["step"], value))
-    train, validation = (np.array(sorted(points), dtype=np.float64).reshape(-1, 2) for points in found.values())
+            points[record["kind"]].append((record["step"], value))
+    train, validation = (np.array(sorted(each), dtype=np.float64).reshape(-1, 2) for each in points.values())
     return Curve(name, thinned(train), validation)
 
 

@@ -1,4 +1,4 @@
-"""Pictures and sound as data URIs, so that a page needs no other file."""
+"""Sound as data URIs, so that a page needs no other file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
-from scoresep.errors import ScoresepError
-from scoresep.plots.style import load_matplotlib
-
-LEVELS = 64
-"""Colours of a picture: more cannot be told apart, fewer show as bands."""
+from scoresep.arguments import unknown
+from scoresep.errors import Mismatch, first_line
 
 
 @dataclass(frozen=True)
@@ -39,10 +36,10 @@ def audio_format(name: str) -> AudioFormat:
     """A row of `AUDIO_FORMATS`.
 
     Raises:
-        ScoresepError: there is no such row.
+        InvalidValue: there is no such row.
     """
     if name not in AUDIO_FORMATS:
-        raise ScoresepError(f"unknown audio format '{name}'; choose of {', '.join(AUDIO_FORMATS)}")
+        raise unknown("audio format", name, AUDIO_FORMATS)
     return AUDIO_FORMATS[name]
 
 
@@ -50,38 +47,21 @@ def audio_uri(samples: np.ndarray, rate: int, form: AudioFormat) -> str:
     """Sound (L,) in full scale +-1 at `rate` Hz as a data URI; what is louder is clipped.
 
     Raises:
-        ScoresepError: the format knows no such rate.
+        Mismatch: the format cannot hold the rate.
     """
     file = io.BytesIO()
     try:
         soundfile.write(file, np.clip(samples, -1.0, 1.0), rate, form.subtype, format=form.container)
     except soundfile.LibsndfileError as fault:
-        raise ScoresepError(f"{form.container} cannot hold {rate} Hz ({fault}); choose another --audio") from fault
-    return data_uri(file.getvalue(), form.media_type)
+        problem = f"{form.container} cannot hold {rate} Hz ({first_line(fault)})"
+        raise Mismatch(problem, remedy="choose another --audio") from fault
+    return f"data:{form.media_type};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
 def common_gain(signals: Sequence[np.ndarray]) -> float:
     """One factor for all signals, 1 or what keeps the loudest of them from clipping."""
     peak = max((float(np.abs(signal).max()) for signal in signals if signal.size), default=0.0)
     return min(1.0, 0.999 / peak) if peak else 1.0
-
-
-def picture_uri(values: np.ndarray, colours: str = "magma") -> str:
-    """Values (T, R) from 0 to 1 as a PNG, time to the right, rows upwards, in a colour map of matplotlib."""
-    load_matplotlib()
-    from matplotlib import colormaps
-    from PIL import Image
-
-    steps = np.rint(np.clip(values, 0.0, 1.0) * (LEVELS - 1)).astype(np.uint8)
-    image = Image.fromarray(np.ascontiguousarray(steps.T[::-1]), mode=None)
-    image.putpalette((colormaps[colours](np.linspace(0, 1, LEVELS))[:, :3] * 255).round().astype(np.uint8).tobytes())
-    file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
-    return data_uri(file.getvalue(), "image/png")
-
-
-def data_uri(content: bytes, media_type: str) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def size_text(count: int) -> str:

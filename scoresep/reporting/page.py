@@ -10,13 +10,15 @@ import base64
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
 from scoresep import __version__
-from scoresep.errors import ScoresepError
+from scoresep.errors import AlreadyExists, InvalidValue, NothingToDo
 from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.figures import SEPARATION, Figures
 from scoresep.evaluation.registry import MEAN, METRICS, MODEL, STEMS
@@ -26,33 +28,14 @@ from scoresep.grid import Grid
 from scoresep.plots.style import RANGE_DB
 from scoresep.reporting.curves import TOTAL, StageCurves, read_curves
 from scoresep.reporting.media import AudioFormat, audio_format, size_text
-from scoresep.reporting.panels import track_panels
-from scoresep.reporting.plots import UNITS, Plot, curve_plot
+from scoresep.reporting.pictures import curve_picture
 from scoresep.reporting.sources import Material
-from scoresep.reporting.tracks import SECONDS, TRACKS, TrackView, chosen_tracks, view_track
+from scoresep.reporting.tracks import SECONDS, TRACKS, TrackView, chosen_tracks, track_panels, view_track
 from scoresep.separation.separate import Options
 from scoresep.training.stages import STAGES
 
 SIZE = "{size of this page}"
 """Stands for the page's size until that is known."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """The curves of a stage on the page."""
-
-    number: int
-    title: str
-    plots: tuple[Plot, ...]
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A headline figure, and the ends of its interval."""
-
-    value: str
-    label: str
-    interval: tuple[str, ...] = ()
 
 
 def write_report(
@@ -75,11 +58,13 @@ def write_report(
         progress: called with tracks done and tracks in all.
 
     Raises:
-        ScoresepError: something that was given cannot be shown, or `path` cannot be written or holds something else.
+        InvalidValue, NotFound, Mismatch: something that was asked for cannot be shown.
+        NothingToDo: there is nothing to show.
+        AlreadyExists, Unwritable: `path` holds something else than a page, or cannot be written.
     """
     check_page(Path(path))
     if not 0 <= seconds < math.inf:
-        raise ScoresepError(f"excerpts cannot last {seconds} s; give --seconds a number from 0 on")
+        raise InvalidValue(f"excerpts cannot last {seconds} s", remedy="give --seconds a number from 0 on")
     page = render(material, tracks, seconds, audio_format(audio), device, progress)
     page = page.replace(SIZE, size_text(len(page.encode(errors="backslashreplace"))))
     write_text(path, page)
@@ -90,11 +75,12 @@ def check_page(path: Path) -> None:
     """Refuse a place for the page before the work.
 
     Raises:
-        ScoresepError: it cannot be written, or holds something else than a page.
+        ScoresepError: it cannot be written.
+        AlreadyExists: it holds something else than a page.
     """
     check_writable(path, "page")
     if path.exists() and first_bytes(path, 1) not in (b"", b"<"):
-        raise ScoresepError(f"{path} is there and no page; give another --out")
+        raise AlreadyExists("exists already and is no page", file=path, remedy="give another --out")
 
 
 def render(
@@ -110,45 +96,48 @@ def render(
     stages = [stage_of(curves) for curves in read_curves(material.run, configs)] if material.run else []
     evaluation = material.evaluation
     tables, facts = (tables_of(evaluation.figures), facts_of(evaluation.figures)) if evaluation else ([], [])
-    views = heard_tracks(material, tracks, seconds, device, progress)
-    shown = [track_panels(view, evaluation, material.cache.grid, form, n) for n, view in enumerate(views)]
+    views = separated_tracks(material, tracks, seconds, device, progress)
+    grid = material.cache.grid if material.cache else Grid()
+    shown = [track_panels(view, evaluation, grid, form, n) for n, view in enumerate(views)]
     notes = [*material.notes, *(map(str, evaluation.notes) if evaluation else [])]
     if material.run and not stages:
         notes.append(f"The log of {material.run} holds no losses yet.")
     if not (stages or tables or shown):
-        raise ScoresepError(f"there is nothing to report: {' '.join(notes)}")
+        problem = f"there is nothing to report: {' '.join(notes)}".rstrip(".")
+        raise NothingToDo(problem, remedy="give a run, a metrics.json, or a checkpoint and its cache")
     script = read("page.js")
-    contents = [
-        *([("figures", "Evaluation")] if tables else []),
-        *([("tracks", "Tracks")] if shown else []),
-        *((track.place, track.name) for track in shown),
-        *([("losses", "Training")] if stages else []),
-        ("about", "About"),
-    ]
     return template().render(
         title=title_of(material),
         lead=lead_of(material),
         notes=notes,
-        contents=contents,
+        contents=contents_of(bool(tables), shown, bool(stages)),
         facts=facts,
         facts_hint=hint_of(evaluation.figures) if evaluation else "",
         tables=tables,
         tracks=shown,
-        hearing=hearing(form, material.cache.grid) if material.cache else "",
+        listening_hint=listening_hint(form, material.cache.grid) if material.cache else "",
         stages=stages,
         about=about(material, form if shown else None),
-        units=UNITS,
         version=__version__,
-        style=trusted(read("page.css")),
-        script=trusted(script),
+        style=Markup(read("page.css")),
+        script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
     )
 
 
-def template() -> Any:
-    """The page's template; whatever is put into it is escaped unless `trusted`."""
-    from jinja2 import Environment, StrictUndefined
+def contents_of(figures: bool, tracks: Sequence[Mapping[str, Any]], losses: bool) -> list[tuple[str, str]]:
+    """Place and name of each part of the page."""
+    return [
+        *([("figures", "Evaluation")] if figures else []),
+        *([("tracks", "Tracks")] if tracks else []),
+        *((track["place"], track["name"]) for track in tracks),
+        *([("losses", "Training")] if losses else []),
+        ("about", "About"),
+    ]
 
+
+def template() -> Template:
+    """The page's template; whatever is put into it is escaped unless it is `Markup`."""
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     environment.filters["printed"] = printed
     return environment.from_string(read("page.html"))
@@ -159,20 +148,13 @@ def printed(figure: str) -> str:
     return "–" if figure == NOTHING else figure.replace("-", "−")
 
 
-def trusted(text: str) -> Any:
-    """Text of our own that goes into the page as it is."""
-    from markupsafe import Markup
-
-    return Markup(text)
-
-
 def read(name: str) -> str:
     """A file of this package."""
     return resources.files("scoresep.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
-def facts_of(figures: Figures) -> list[Fact]:
-    """The few figures that tell most, as means over instruments."""
+def facts_of(figures: Figures) -> list[dict[str, Any]]:
+    """The headline figures, as means over instruments: value, label and the ends of the interval."""
     facts = []
     for name, metric in METRICS.items():
         output = SEPARATION if metric.source == STEMS else "transcription"
@@ -182,25 +164,30 @@ def facts_of(figures: Figures) -> list[Fact]:
                 label = f"{metric.name}, {labels(figures)[estimator][1]}" if output == SEPARATION else metric.name
                 ends = figures.interval(*key) if metric.interval and estimator == MODEL else None
                 interval = tuple(number(metric, end) for end in ends or ())
-                facts.append(Fact(in_unit(metric, number(metric, figures.value(*key))), label, interval))
+                value = in_unit(metric, number(metric, figures.value(*key)))
+                facts.append({"value": value, "label": label, "interval": interval})
     return facts
 
 
 def hint_of(figures: Figures) -> str:
     """How to read the headline figures."""
-    told = [each.title for name, each in BASELINES.items() if each.knows_stems and name in figures.estimators]
+    oracles = [each.title for name, each in BASELINES.items() if each.knows_stems and name in figures.estimators]
     words = ["Means over instruments; small: 95 % bootstrap interval over tracks."]
-    words += [f"The true stems are known to: {', '.join(told)}."] * bool(told)
+    words += [f"The true stems are known to: {', '.join(oracles)}."] * bool(oracles)
     return " ".join([*words, "This model knows the mixture alone; other references know the score of the very song."])
 
 
-def stage_of(curves: StageCurves) -> Stage:
-    """The plots of a stage, the total first."""
-    found = [*([curves.total] if curves.total else []), *curves.losses]
-    plots = [curve_plot(loss_title(curve.name), curve, curves.steps) for curve in found]
+def stage_of(curves: StageCurves) -> dict[str, Any]:
+    """A stage for the template: number, title and pictures, the total first."""
+    every = [*([curves.total] if curves.total else []), *curves.losses]
+    pictures = [
+        curve_picture(loss_title(each.name), each, curves.steps)
+        for each in every
+        if len(each.train) + len(each.validation)
+    ]
     known = STAGES.get(curves.stage)
     title = f"Stage {curves.stage}: {known.title}" if known else f"Stage {curves.stage}"
-    return Stage(curves.stage, title, tuple(plots))
+    return {"number": curves.stage, "title": title, "pictures": pictures}
 
 
 def loss_title(name: str) -> str:
@@ -208,7 +195,7 @@ def loss_title(name: str) -> str:
     return "total" if name == TOTAL else name.replace("/", ": ").replace("_", " ")
 
 
-def heard_tracks(
+def separated_tracks(
     material: Material,
     tracks: int | Sequence[str],
     seconds: float,
@@ -252,12 +239,12 @@ def lead_of(material: Material) -> str:
             f"evaluated on {len(material.evaluation.tracks)} {about.get('split')} tracks "
             f"(split set {about.get('split_set')})"
         )
-    said = ", ".join(words)
-    return f"{said[0].upper()}{said[1:]}." if said else "The losses of a training run."
+    text = ", ".join(words)
+    return f"{text[0].upper()}{text[1:]}." if text else "The losses of a training run."
 
 
-def hearing(form: AudioFormat, grid: Grid) -> str:
-    """What is heard and seen in the tracks."""
+def listening_hint(form: AudioFormat, grid: Grid) -> str:
+    """What the players and spectrograms of tracks are."""
     return (
         f"Sound is mono at {grid.sample_rate / 1000:g} kHz, what the networks hear, as {form.about}. Levels are "
         f"those in the mixture. Spectrograms of a track share one scale of {RANGE_DB:g} dB. "

@@ -1,10 +1,11 @@
-"""A few tracks, separated and transcribed, cut to an excerpt: what the page shows and plays."""
+"""The tracks that the page shows and plays: which ones, and an excerpt of each, separated and transcribed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,20 +15,26 @@ from scoresep.evaluation.baselines import ratio_masks
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import SEPARATION, Figures
 from scoresep.evaluation.registry import MEAN, MODEL
+from scoresep.evaluation.tables import pair_lines
+from scoresep.grid import Grid
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model
-from scoresep.plots.excerpt import busiest, row_of
-from scoresep.separation.separate import PLAIN, Options, mask_blocks, separate_array
+from scoresep.plots.cache_track import busiest, row_of
+from scoresep.plots.result import log_spectrogram
+from scoresep.plots.style import colours_of
+from scoresep.reporting.media import AudioFormat, audio_uri, common_gain
+from scoresep.reporting.pictures import Picture, key_range, mask, roll, spectrogram
+from scoresep.separation.separate import DEFAULT_OPTIONS, Options, mask_blocks, separate_array
 from scoresep.transcription.transcribe import transcribe_array
 
 SECONDS = 12.0
-"""Length of an excerpt, unless told otherwise."""
+"""Length of an excerpt by default."""
 TRACKS = 3
-"""How many tracks are shown, unless told otherwise."""
+"""How many tracks are shown by default."""
 
 
 @dataclass(frozen=True)
-class Part:
+class PartView:
     """One instrument in an excerpt of T frames and L samples; None for what is not known.
 
     Attributes:
@@ -67,7 +74,7 @@ class TrackView:
     span: tuple[float, float]
     seconds: float
     mixture: np.ndarray
-    parts: tuple[Part, ...]
+    parts: tuple[PartView, ...]
 
 
 def chosen_tracks(
@@ -82,7 +89,7 @@ def chosen_tracks(
         wanted: how many, or their ids.
 
     Raises:
-        ScoresepError: there is no track of that id.
+        NotFound: there is no track of that id.
     """
     if not isinstance(wanted, int):
         return [(row_of(cache, track), "as asked for") for track in wanted]
@@ -115,7 +122,7 @@ def rank_text(place: int, count: int) -> str:
 
 
 def view_track(
-    cache: Cache, row: int, why: str, model: Model, seconds: float = SECONDS, options: Options = PLAIN
+    cache: Cache, row: int, why: str, model: Model, seconds: float = SECONDS, options: Options = DEFAULT_OPTIONS
 ) -> TrackView:
     """Separate and transcribe a track whole, and cut out the `seconds` in which most happens (0: all of it)."""
     grid = cache.grid
@@ -124,19 +131,19 @@ def view_track(
     samples = slice(first * grid.hop, min((first + count) * grid.hop, len(mixture)))
     span = (samples.start / grid.sample_rate, samples.stop / grid.sample_rate)
     estimates = separate_array(mixture, grid.sample_rate, model, options)
-    found = transcribe_array(mixture, grid.sample_rate, model).notes if model.transcribes else {}
+    transcribed = transcribe_array(mixture, grid.sample_rate, model).notes if model.transcribes else {}
     masks = masks_of(mixture, model, first, count, options)
     harmonic, written = cache.harmonic(row, first, count), cache.notes(row)
     oracle = ratio_masks(truth, grid, slice(first, first + count)) if truth is not None else None
     parts = tuple(
-        Part(
+        PartView(
             instrument,
             estimates[instrument.name][samples],
             truth[n, samples] if truth is not None else None,
             masks[n],
             oracle[n] if oracle is not None else None,
             harmonic[:, n] if instrument.scored else None,
-            within(found[instrument.name], span) if instrument.name in found else None,
+            within(transcribed[instrument.name], span) if instrument.name in transcribed else None,
             within(written[written[:, 4] == n][:, :4], span) if instrument.scored else None,
         )
         for n, instrument in enumerate(model.instruments)
@@ -150,7 +157,7 @@ def excerpt_frames(cache: Cache, row: int, seconds: float) -> tuple[int, int]:
     frames = max(int(cache.tracks["samples"][row]) // grid.hop, 1)  # the last frame may have no samples after it
     count = min(frames, max(grid.frame_at(seconds), 1)) if seconds else frames
     scored = [instrument.scored for instrument in cache.instruments]
-    sounding = cache.roll(row, 0, frames).any(axis=2)[:, scored]
+    sounding = np.asarray(cache.roll(row, 0, frames)[:, scored].any(axis=2))
     return busiest(sounding, count, max(1, grid.frame_at(1.0)))
 
 
@@ -166,6 +173,67 @@ def masks_of(mixture: np.ndarray, model: Model, first: int, count: int, options:
 
 def within(notes: np.ndarray, span: tuple[float, float]) -> np.ndarray:
     """Notes (K, 4) that sound within the span, cut to it."""
-    heard = notes[(notes[:, 1] > span[0]) & (notes[:, 0] < span[1])].astype(np.float64)
-    heard[:, :2] = heard[:, :2].clip(*span)
-    return heard
+    inside = notes[(notes[:, 1] > span[0]) & (notes[:, 0] < span[1])].astype(np.float64)
+    inside[:, :2] = inside[:, :2].clip(*span)
+    return inside
+
+
+def track_panels(
+    view: TrackView, evaluation: Evaluation | None, grid: Grid, form: AudioFormat, number: int
+) -> dict[str, Any]:
+    """A track for the page's template: pictures, sounds and figures.
+
+    All its sounds have one gain, all its spectrograms one scale. `place` is the anchor on the page.
+    """
+    loudest = float(log_spectrogram(view.mixture, grid).max())
+    signals = [view.mixture, *(s for part in view.parts for s in (part.estimate, part.truth) if s is not None)]
+    gain = np.float32(common_gain(signals))
+    colours = colours_of([part.instrument.name for part in view.parts])
+    place = f"track{number}"
+
+    def player(title: str, what: str, sound: np.ndarray) -> Picture:
+        picture = spectrogram(title, f"{what} of {view.track}", sound, loudest, view.span[0], grid)
+        return replace(picture, sound=audio_uri(gain * sound, grid.sample_rate, form))
+
+    parts = []
+    for n, part in enumerate(view.parts):
+        name = part.instrument.name
+        sounds = [player("estimate", f"the separated {name}", part.estimate)]
+        if part.truth is not None:
+            sounds.append(player("truth", f"the true {name}", part.truth))
+        pictures = [*sounds, *roll_pictures(view, part, colours[name]), *mask_pictures(view, part, grid)]
+        figures = pair_lines(evaluation.figures, view.track, name) if evaluation else []
+        here = {"name": name, "place": f"{place}part{n}", "colour": colours[name]}
+        parts.append({**here, "pictures": pictures, "figures": figures})
+    whole = view.span[1] - view.span[0] > view.seconds - 0.1
+    excerpt = "whole" if whole else f"{view.span[0]:.1f} to {view.span[1]:.1f} s of {view.seconds:.1f} s"
+    softer = f" All its players are {-20 * np.log10(gain):.1f} dB softer, so that none clips." if gain < 1 else ""
+    about = f"{view.why[0].upper()}{view.why[1:]}; {excerpt}.{softer}"
+    mixture = player("mixture", "the mixture", view.mixture)
+    return {"name": view.track, "place": place, "about": about, "mixture": mixture, "parts": parts}
+
+
+def mask_pictures(view: TrackView, part: PartView, grid: Grid) -> list[Picture]:
+    """The mask of the estimate, the one that the true stems would give, and what the score covers."""
+    name, rest = part.instrument.name, (len(view.mixture), view.span[0], grid)
+    masks = (
+        ("mask of the estimate", f"The mask by which {name} was separated", part.mask),
+        ("mask of the true stems", f"The true stems' ratio mask of {name}", part.oracle),
+        ("mask of the score", f"Bins that the score of {name} covers", part.score_mask),
+    )
+    return [mask(title, what, values, *rest) for title, what, values in masks if values is not None]
+
+
+def roll_pictures(view: TrackView, part: PartView, colour: str) -> list[Picture]:
+    """Transcribed notes, the score pale behind them, and the score itself, on the same keys."""
+    name, pitched = part.instrument.name, part.instrument.pitched
+    keys = key_range([table for table in (part.notes, part.true_notes) if table is not None])
+    rest = (keys, view.span, colour, pitched)
+    pictures = []
+    if part.notes is not None:
+        title = "transcribed notes" + " (pale: the score)" * (part.true_notes is not None)
+        tables = [table for table in (part.notes, part.true_notes) if table is not None]
+        pictures.append(roll(title, f"{name} as transcribed", tables, *rest))
+    if part.true_notes is not None:
+        pictures.append(roll("notes of the score", f"{name} as the score has it", [part.true_notes], *rest))
+    return pictures

@@ -1,9 +1,11 @@
 """From masks on the model's grid to sound at the input's own rate.
-The networks work at one rate on a mono mixture; the user wants stems like his file. So each channel is transformed at
-its own rate on a grid with nearly the model's time and frequency steps, and the masks are interpolated to it, linearly
-in time and frequency: weights that add up to one, so masks that add up to one give stems that add up to the input.
 
-Above the model's band the networks hear nothing. There each instrument keeps the share that it has, on average and
+The networks work at one rate on a mono mixture; stems have the rate and the channels of the input. So each channel is
+transformed at its own rate on a grid with nearly the model's time and frequency steps, and the masks are interpolated
+to it, linearly in time and frequency: weights that add up to one, so masks that add up to one give stems that add up to
+the input.
+
+Above the model's band the networks have no input. There each instrument keeps the share that it has, on average and
 weighted by the mixture's magnitude, in the top of the band (a heuristic, see `TOP_BAND`).
 """
 
@@ -15,7 +17,7 @@ from scoresep.grid import Grid
 
 TOP_BAND = (0.7, 0.9)
 """Part of the model's band, as fractions of its Nyquist frequency, whose mean mask is used for all that lies above it.
-Beyond 0.9 the resampler's low-pass has left nothing for the networks to judge by."""
+Beyond 0.9 the resampler's low-pass leaves nothing to estimate masks from."""
 
 
 def native_grid(grid: Grid, rate: int) -> Grid:
@@ -26,19 +28,19 @@ def native_grid(grid: Grid, rate: int) -> Grid:
     """
     if rate == grid.sample_rate:
         return grid
-    wanted = max(grid.hop * rate / grid.sample_rate, 2.0)
-    hop = min(_smooth_numbers(2 * int(wanted) + 2), key=lambda number: abs(number - wanted))
+    exact = max(grid.hop * rate / grid.sample_rate, 2.0)
+    hop = min(_smooth_numbers(2 * int(exact) + 2), key=lambda number: abs(number - exact))
     return Grid(rate, grid.n_fft // grid.hop * hop, hop)
 
 
 def _smooth_numbers(limit: int) -> list[int]:
     """Numbers up to `limit` whose prime factors are 2, 3 and 5."""
-    found = [1]
+    numbers = [1]
     for prime in (2, 3, 5):
-        for number in found:
+        for number in numbers:  # grows while it is walked through
             if number * prime <= limit:
-                found.append(number * prime)
-    return found
+                numbers.append(number * prime)
+    return numbers
 
 
 class MaskMap:
@@ -89,4 +91,5 @@ class MaskMap:
         rows = np.minimum(before - first, last), np.minimum(before + 1 - first, last)
         share = share[:, None]
         in_time = extended[:, rows[0]] * (1 - share) + extended[:, rows[1]] * share
-        return in_time[..., self._below] * (1 - self._share) + in_time[..., self._above] * self._share
+        masks: np.ndarray = in_time[..., self._below] * (1 - self._share) + in_time[..., self._above] * self._share
+        return masks

@@ -1,4 +1,4 @@
-"""The score as a help at separation time: its rolls, piece by piece."""
+"""A score as prior knowledge at separation time: its piano rolls, piece by piece."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import Mismatch
 from scoresep.files import as_path
 from scoresep.grid import Grid
 from scoresep.instruments import Instrument, group_of
@@ -23,9 +23,8 @@ class ScorePrior:
     """The notes of a score that is aligned with a recording.
 
     Attributes:
-        told: whether the score has a part of each instrument, N of them: it tells nothing about parts that it does not
-            hold.
-        silent: names of scored instruments of which it has none.
+        has_part: whether the score has a part of each instrument, N of them; it says nothing about the others.
+        missing: names of scored instruments without a part.
     """
 
     def __init__(self, parts: Sequence[Part], instruments: Sequence[Instrument], grid: Grid) -> None:
@@ -35,34 +34,33 @@ class ScorePrior:
             group = group_of(part.program, part.is_drum, instruments, part.name)
             if group is not None and instruments[group].scored:
                 self._parts[group].append(part)
-        self.told = tuple(bool(own) for own in self._parts)
-        scored = zip(instruments, self.told, strict=True)
-        self.silent = tuple(instrument.name for instrument, told in scored if instrument.scored and not told)
-
-    @property
-    def empty(self) -> bool:
-        """Whether it has no part of any instrument."""
-        return not any(self.told)
+        self.has_part = tuple(map(bool, self._parts))
+        pairs = zip(instruments, self.has_part, strict=True)
+        self.missing = tuple(instrument.name for instrument, has in pairs if instrument.scored and not has)
 
     def rolls(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Sounding keys and first frames of notes in frames start to stop: bool (N, P, stop - start) each."""
         begin, end = self._grid.seconds(start), self._grid.seconds(stop)
-        found = [rasterise([_cut(part, begin, end) for part in own], self._grid, stop - start) for own in self._parts]
-        roll, onset = (np.stack(each).transpose(0, 2, 1) for each in zip(*found, strict=True))
+        rolls = [
+            rasterise([_cut(part, begin, end) for part in parts], self._grid, stop - start) for parts in self._parts
+        ]
+        roll, onset = (np.stack(each).transpose(0, 2, 1) for each in zip(*rolls, strict=True))
         return roll, onset
 
 
 def read_score_prior(path: str | Path, instruments: Sequence[Instrument], grid: Grid) -> ScorePrior:
-    """The guide of a MIDI file; its parts belong to instruments by track name or program, as in `prepare pairs`.
+    """The prior of a MIDI file; its parts belong to instruments by track name or program, as in `prepare pairs`.
 
     Raises:
-        ScoresepError: it is missing or not MIDI, or has no part of any of the instruments.
+        ScoresepError: as `read_midi`.
+        Mismatch: the file has no part of any of the instruments.
     """
-    guide = ScorePrior(read_midi(as_path(path, "score")), instruments, grid)
-    if guide.empty:
+    prior = ScorePrior(read_midi(as_path(path, "score")), instruments, grid)
+    if not any(prior.has_part):
         names = ", ".join(instrument.name for instrument in instruments if instrument.scored)
-        raise ScoresepError(f"{path} has no part of {names}; give a score whose programs or track names say so")
-    return guide
+        remedy = "give a score whose programs or track names say which instruments play"
+        raise Mismatch(f"no part of {names}", file=path, remedy=remedy)
+    return prior
 
 
 def _cut(part: Part, start: float, stop: float) -> Part:

@@ -1,7 +1,12 @@
 """Audio to one stem per instrument.
+
 Stems have the rate, the channels and the length of the input; the input's phase is kept. They add up to the input,
 sample by sample: where the masks share everything out (softmax, all instruments asked for) by themselves, otherwise
 with one stem more, `residual`, which is the rest of the input.
+
+Chunk edges cannot be heard: networks see all the context that a block depends on (`models.streaming.network_blocks`),
+and masked frames are overlapped and added across blocks (`_synthesise`). So the length of a block decides the memory,
+never the result. Only `nmf_refine` fades between the pieces that it factorises.
 """
 
 from __future__ import annotations
@@ -13,12 +18,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scoresep.arguments import as_choice, as_model, as_names, as_seconds
+from scoresep.arguments import as_choice, as_model, as_names, as_seconds, unknown
 from scoresep.audio.source import ArraySource, FileSource, Progress, Recorder, Source
 from scoresep.audio.spectrogram import OverlapAdd, frames_to_spectrum
-from scoresep.errors import ScoresepError
+from scoresep.errors import AlreadyExists, Mismatch
 from scoresep.files import as_path, check_writable, folder_for_results, same_file
-from scoresep.instruments import nearest
 from scoresep.models.model import Model
 from scoresep.models.streaming import (
     BLOCK_SECONDS,
@@ -31,7 +35,7 @@ from scoresep.models.streaming import (
     network_blocks,
 )
 from scoresep.separation.mask_resampling import MaskMap, native_grid
-from scoresep.separation.writing import SUBTYPES, WORKING, Format, check_fits, write_stems
+from scoresep.separation.writing import FLOAT_WAV, SUBTYPES, Format, check_fits, write_stems
 
 if TYPE_CHECKING:
     from scoresep.separation.score_prior import ScorePrior
@@ -47,22 +51,22 @@ class Options:
 
     Attributes:
         instruments: the instruments wanted, in the order wanted; none for all of the model's.
-        guide: the score, if there is one.
-        refine: whether to factorise the recording by the transcriptor's notes (`refine`); with a score, it always is.
+        score: the aligned score, if there is one.
+        refine: whether to factorise the recording by the transcriptor's notes (`nmf_refine`); always done with a score.
         block_seconds: audio that goes through the network at a time; decides the memory, not the result.
         piece_seconds: audio that is factorised at a time, if any; decides the memory, and a little the result.
-        progress: see `source.Progress`.
+        progress: see `audio.source.Progress`.
     """
 
     instruments: Sequence[str] = ()
-    guide: ScorePrior | None = None
+    score: ScorePrior | None = None
     block_seconds: float = BLOCK_SECONDS
     progress: Progress | None = None
     refine: bool = False
     piece_seconds: float = PIECE_SECONDS
 
     def __post_init__(self) -> None:
-        """Raises ScoresepError for values of other kinds."""
+        """Raises InvalidValue for values of other kinds."""
         object.__setattr__(self, "instruments", as_names(self.instruments))
         object.__setattr__(self, "refine", as_choice(self.refine, (True, False), "refine"))
         for name in ("block_seconds", "piece_seconds"):
@@ -71,10 +75,10 @@ class Options:
     @property
     def refines(self) -> bool:
         """Whether the recording is factorised."""
-        return self.refine or self.guide is not None
+        return self.refine or self.score is not None
 
 
-PLAIN = Options()
+DEFAULT_OPTIONS = Options()
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,9 @@ class Written:
     gain: float
 
 
-def separate_array(mixture: np.ndarray, rate: int, model: Model, options: Options = PLAIN) -> dict[str, np.ndarray]:
+def separate_array(
+    mixture: np.ndarray, rate: int, model: Model, options: Options = DEFAULT_OPTIONS
+) -> dict[str, np.ndarray]:
     """Separate audio in memory.
 
     Args:
@@ -114,7 +120,7 @@ def separate_array(mixture: np.ndarray, rate: int, model: Model, options: Option
         name (`stem_names`) -> float32 of the shape of `mixture`.
 
     Raises:
-        ScoresepError: as `ArraySource`, or an instrument that the model does not know.
+        InvalidValue: as `ArraySource`, or an instrument that the model does not know.
     """
     model = as_model(model)
     names = stem_names(model, options.instruments)
@@ -127,8 +133,8 @@ def separate_file(
     audio: str | Path,
     model: Model,
     folder: str | Path,
-    options: Options = PLAIN,
-    form: Format = WORKING,
+    options: Options = DEFAULT_OPTIONS,
+    form: Format = FLOAT_WAV,
     *,
     force: bool = False,
 ) -> Written:
@@ -138,16 +144,16 @@ def separate_file(
     whatever their format; the recording itself never does.
 
     Raises:
-        ScoresepError: the audio cannot be read, the format cannot hold it, stems are there already (without `force`),
-            they cannot be written, or an instrument that the model does not know.
+        ScoresepError: the audio cannot be read, the format cannot hold it, stems exist already (without `force`), they
+            cannot be written, or an instrument that the model does not know.
     """
     model = as_model(model)
     names, folder = file_names(model, options.instruments), as_path(folder, "folder of stems")
     earlier = earlier_stems(folder, model)
     if any(same_file(path, audio) for path in earlier):
-        raise ScoresepError(f"a stem would take the place of the recording {audio} itself; give another --out")
+        raise AlreadyExists("a stem would replace the recording itself", file=audio, remedy="give another --out")
     if earlier and not force:
-        raise ScoresepError(f"{earlier[0]} is there already; --force replaces it, or give another --out")
+        raise AlreadyExists("exists already", file=earlier[0], remedy="--force replaces it, or give another --out")
     source = FileSource(audio)
     check_fits(form, source)
     check_writable(folder / f"{names[0]}.{form.name}", "stem")  # before all of the audio is read for its level
@@ -163,11 +169,11 @@ def stem_names(model: Model, instruments: Sequence[str] = ()) -> list[str]:
     """Names of the stems: the instruments asked for (all by default), and the residual unless they are everything.
 
     Raises:
-        ScoresepError: an instrument that the model does not know.
+        InvalidValue: an instrument that the model does not know.
     """
     for name in instruments:
         if name not in model.names:
-            raise ScoresepError(f"the checkpoint knows no instrument '{name}'{nearest(name, model.names)}")
+            raise unknown("instrument", name, model.names)
     chosen = list(dict.fromkeys(instruments)) or list(model.names)
     return chosen if _complete(model, chosen) else [*chosen, RESIDUAL]
 
@@ -176,11 +182,13 @@ def file_names(model: Model, instruments: Sequence[str] = ()) -> list[str]:
     """`stem_names` for files: no name from a checkpoint becomes a path.
 
     Raises:
-        ScoresepError: as there, or a name that is no plain file name.
+        InvalidValue: as there.
+        Mismatch: the checkpoint has a name that is no plain file name.
     """
     for name in model.names:
         if name != Path(name).name or name.startswith(".") or "\\" in name or name == RESIDUAL:
-            raise ScoresepError(f"the checkpoint calls an instrument {name!r}, which is no name for a file; train anew")
+            problem = f"the checkpoint calls an instrument {name!r}, which is no name for a file"
+            raise Mismatch(problem, remedy="train anew")
     return stem_names(model, instruments)
 
 
@@ -195,14 +203,14 @@ def _complete(model: Model, chosen: Sequence[str]) -> bool:
     return model.mask == "softmax" and set(chosen) == set(model.names)
 
 
-def separate_stream(source: Source, model: Model, options: Options = PLAIN) -> Iterator[Piece]:
+def separate_stream(source: Source, model: Model, options: Options = DEFAULT_OPTIONS) -> Iterator[Piece]:
     """Separate a source piece by piece; the pieces do not overlap and together have its length.
 
     The source is read twice: at once, for its level (so that a fault of the file shows before anything is written),
     and for the pieces.
 
     Raises:
-        ScoresepError: there are no notes to refine by.
+        Mismatch: there are no notes to refine by.
     """
     check_refinable(model, options)
     level = np.float32(level_of_source(source, model.grid, options.progress))
@@ -213,22 +221,22 @@ def check_refinable(model: Model, options: Options) -> None:
     """Refuse a model that has no notes to refine by.
 
     Raises:
-        ScoresepError: it knows no notes, or none that sounds are learnt from, and there is no score.
+        Mismatch: there is no score, and the model does not transcribe, or has no instrument whose sounds are learnt.
     """
-    if not options.refine or options.guide is not None:
+    if not options.refine or options.score is not None:
         return
     if not model.transcribes:
-        raise ScoresepError(
-            f"the checkpoint's critic tells who plays ({model.critic}) and knows no notes to refine by; give a score, "
-            'or a checkpoint trained with supervision "score"'
+        raise Mismatch(
+            f"the checkpoint's critic classifies who plays ({model.critic}) and gives no notes to refine by",
+            remedy='give a score, or a checkpoint trained with supervision "score"',
         )
     if not any(instrument.pitched for instrument in model.instruments):
-        names = ", ".join(model.names)
-        raise ScoresepError(f"the checkpoint separates {names}, none of which has pitches to refine by; give a score")
+        problem = f"the checkpoint separates {', '.join(model.names)}, none of which has pitches to refine by"
+        raise Mismatch(problem, remedy="give a score")
 
 
 def _separated(source: Source, model: Model, level: np.float32, options: Options) -> Iterator[Piece]:
-    """The way of the sound: recorder, mono at the model's rate, magnitudes, masks, stems."""
+    """Recorder, mono at the model's rate, magnitudes, masks, stems."""
     grid, recorder = model.grid, Recorder(source)
     samples = model_samples(source, grid)
     frames = grid.frames(samples)
@@ -243,7 +251,7 @@ def _separated(source: Source, model: Model, level: np.float32, options: Options
 
 
 def mask_blocks(
-    relative: Iterator[np.ndarray], frames: int, model: Model, options: Options = PLAIN
+    relative: Iterator[np.ndarray], frames: int, model: Model, options: Options = DEFAULT_OPTIONS
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Magnitudes (t, F) and masks of all instruments (N, F, t), float32, of consecutive frames.
 
@@ -253,11 +261,9 @@ def mask_blocks(
     network = model.separator.eval()
     block = block_frames(options.block_seconds, model.grid, network.context)
     if options.refines:
-        from scoresep.separation.nmf_refine import (
-            refined_blocks,  # and its compiled kernels, which nothing else needs here
-        )
+        from scoresep.separation.nmf_refine import refined_blocks  # here: its compiled kernels take time to load
 
-        return refined_blocks(relative, model, options.guide, block, frames, options.piece_seconds)
+        return refined_blocks(relative, model, options.score, block, frames, options.piece_seconds)
     return network_blocks(relative, lambda x: network(x)[0], network.context, block, frames, model.device)
 
 
@@ -292,8 +298,8 @@ def _synthesise(
     for block in extended:
         masks = block if masks is None else np.concatenate([masks, block], axis=1)
         known = first + masks.shape[1]
-        heard = (recorder.end - native.n_fft // 2) // native.hop + 1
-        ready = total if known == frames else min(mapping.ready(known), heard, total)
+        recorded = (recorder.end - native.n_fft // 2) // native.hop + 1
+        ready = total if known == frames else min(mapping.ready(known), recorded, total)
         for start in range(done, ready, NATIVE_FRAMES):
             done = min(start + NATIVE_FRAMES, ready)
             sound = recorder.cut(start * native.hop - native.n_fft // 2, done * native.hop + native.n_fft // 2)

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from scoresep.arguments import unknown
 from scoresep.audio.source import Progress, Source
-from scoresep.errors import ScoresepError, first_line
+from scoresep.errors import InvalidValue, Mismatch, first_line
 from scoresep.files import new_sink, remove_stale, replacing, system_name, writing
-from scoresep.instruments import nearest
 
 SUBTYPES = {
     "wav": {"float": "FLOAT", "16": "PCM_16", "24": "PCM_24"},
@@ -27,7 +27,7 @@ SUBTYPES = {
 LARGEST_WAV = 4_000_000_000
 """Bytes above which a stem is written as RF64, the WAV format with 64-bit lengths."""
 LOSSY_TOP = 0.95
-"""Full scale of formats that change samples: what they do to a peak stays below 1 (a tone came back 3 % higher)."""
+"""Full scale of formats that change samples: a decoded peak may be higher than the encoded one (3 % for a tone)."""
 HEADROOM = 1e-6
 """By how much a common gain stays below full scale, so that rounding cannot reach beyond it, and by how much a stem may
 be beyond it without a gain: a mask of one takes a sample at full scale there by rounding alone."""
@@ -65,7 +65,7 @@ class Format:
         return "RF64" if self.name == "wav" and size >= LARGEST_WAV else self.name.upper()
 
 
-WORKING = Format()
+FLOAT_WAV = Format()
 """32-bit float WAV: what stems are kept in until their peak is known."""
 
 
@@ -73,17 +73,17 @@ def choose_format(name: str = "wav", bits: str | None = None) -> Format:
     """The format of that name with so many bits, or its default.
 
     Raises:
-        ScoresepError: there is no such format, or it has no such bits.
+        InvalidValue: there is no such format, or it has no such bits.
     """
     if name not in SUBTYPES:
-        raise ScoresepError(f"unknown format '{name}'{nearest(name, SUBTYPES)}")
-    known = SUBTYPES[name]
+        raise unknown("format", name, SUBTYPES)
+    widths = SUBTYPES[name]
     if bits is None:
-        return Format(name, next(iter(known)))
-    if bits not in known:
-        choices = " or ".join(filter(None, known))
+        return Format(name, next(iter(widths)))
+    if bits not in widths:
+        choices = " or ".join(filter(None, widths))
         remedy = f"choose {choices}" if choices else "leave --bits out"
-        raise ScoresepError(f"{name} has no samples of '{bits}' bits; {remedy}")
+        raise InvalidValue(f"{name} has no samples of '{bits}' bits", remedy=remedy)
     return Format(name, bits)
 
 
@@ -91,16 +91,14 @@ def check_fits(form: Format, source: Source) -> None:
     """Refuse a format that cannot hold the source's rate and channels, before any work is done.
 
     Raises:
-        ScoresepError: it cannot.
+        Mismatch: it cannot.
     """
     try:
         with soundfile.SoundFile(io.BytesIO(), "w", source.rate, source.channels, form.subtype, format=form.name):
             pass
     except (soundfile.LibsndfileError, ValueError, TypeError) as fault:
-        raise ScoresepError(
-            f"{form.name} cannot hold {source.channels} channels at {source.rate} Hz ({first_line(fault)}); "
-            "choose --format wav"
-        ) from fault
+        problem = f"{form.name} cannot hold {source.channels} channels at {source.rate} Hz ({first_line(fault)})"
+        raise Mismatch(problem, remedy="choose --format wav") from fault
 
 
 def write_stems(
@@ -129,12 +127,12 @@ def write_stems(
             remove_stale(path)
         final = [stack.enter_context(replacing(path)) for path in paths]
         stack.enter_context(writing(folder))
-        if form == WORKING:
+        if form == FLOAT_WAV:
             _write(pieces, final, source, form)
             return paths, 1.0
         working = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder)))
         floats = [working / f"{n}.wav" for n in range(len(paths))]
-        highest, lowest = _write(pieces, floats, source, WORKING)
+        highest, lowest = _write(pieces, floats, source, FLOAT_WAV)
         gain = common_gain(highest, lowest, form)
         _write(_converted(floats, gain, form, source, progress), final, source, form)
         return paths, gain

@@ -1,11 +1,14 @@
-"""Probabilities of keys to notes.
+"""Note decoding: probabilities of keys and onsets to notes.
+
 Two thresholds of the frame probability make a hysteresis. A note begins where the onset probability peaks and the key
-sounds, or without such a peak where the key is surely heard (the attack threshold); it goes on while the key sounds
+sounds, or without such a peak where the key is very probable (the attack threshold); it goes on while the key sounds
 (the lower threshold, which is the one tuned on frames). A peak while it sounds ends the note and begins the next one,
 so repeated notes stay apart.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,13 +20,13 @@ VELOCITY = 80
 LOUDEST_DB = 4.0
 """Level of a key relative to the recording's that becomes velocity 127. A pure tone alone is at 3 dB."""
 SHORTEST = 0.06
-"""Seconds below which a note is taken for a flicker, unless told otherwise: two frames of 32 ms."""
-BRIDGED = 0.07
+"""Default of the shortest note that is kept, seconds: two frames of 32 ms."""
+GAP_SECONDS = 0.07
 """Seconds (two frames of 32 ms) for which a key may fall silent within a note, unless an onset follows."""
-SURER = 4.0
+ATTACK_ODDS = 4.0
 """Times the odds of the threshold that a key must have to begin a note without an onset peak (tuned on validation
 tracks, docs/library.md: 0.34 becomes 0.67, 0.5 becomes 0.8)."""
-SETTLING = 0.05
+SETTLING_SECONDS = 0.05
 """Seconds after a note's beginning in which an onset peak moves that beginning instead of starting another note."""
 
 Note = tuple[float, float, float, float]
@@ -59,14 +62,46 @@ def decode_notes(
 
 
 def attack_threshold(threshold: float) -> float:
-    """The upper threshold that goes with a tuned one: `SURER` times its odds, p / (1 - p)."""
-    return SURER * threshold / (1.0 + (SURER - 1.0) * threshold)
+    """The upper threshold that goes with a tuned one: `ATTACK_ODDS` times its odds, p / (1 - p)."""
+    return ATTACK_ODDS * threshold / (1.0 + (ATTACK_ODDS - 1.0) * threshold)
 
 
 def sort_notes(notes: list[Note]) -> np.ndarray:
     """Notes as float64 (K, 4), ordered by onset, then pitch."""
     table = np.array(notes, dtype=np.float64).reshape(-1, 4)
     return table[np.lexsort((table[:, 2], table[:, 0]))]
+
+
+class KeyState(NamedTuple):
+    """State of every key, carried from block to block, (P,) each.
+
+    Attributes:
+        start: frame in which the open note began, int64; -1 if the key is silent.
+        last: latest frame in which it sounded, int64.
+        struck: whether an onset began the note, bool.
+        loudest: greatest strength so far, float32.
+    """
+
+    start: np.ndarray
+    last: np.ndarray
+    struck: np.ndarray
+    loudest: np.ndarray
+
+
+class Evidence(NamedTuple):
+    """What the frames of a block say of every key, (t, P) each.
+
+    Attributes:
+        sounding: keeps a note going, bool.
+        attacked: begins a note, bool.
+        strike: begins a note even while one sounds, bool.
+        strength: for the velocity, float32.
+    """
+
+    sounding: np.ndarray
+    attacked: np.ndarray
+    strike: np.ndarray
+    strength: np.ndarray
 
 
 class NoteDecoder:
@@ -83,15 +118,17 @@ class NoteDecoder:
         self._threshold, self._onset_threshold, self._grid = threshold, onset_threshold, grid
         self._attack = attack_threshold(threshold) if attack is None else attack
         self._fewest = max(int(np.ceil(shortest * grid.frame_rate - 1e-6)), 1)
-        self._bridged = int(BRIDGED * grid.frame_rate)
-        self._settling = int(np.ceil(SETTLING * grid.frame_rate))
+        self._bridged = int(GAP_SECONDS * grid.frame_rate)
+        self._settling = int(np.ceil(SETTLING_SECONDS * grid.frame_rate))
         empty = np.zeros((1, PITCHES), dtype=np.float32)
         self._held = (empty[:0], empty, empty[:0])  # frames not decided yet; onsets with the frame before them
         self._decided = 0
-        self._start = np.full(PITCHES, -1, dtype=np.int64)
-        self._last = np.full(PITCHES, -1, dtype=np.int64)
-        self._struck = np.zeros(PITCHES, dtype=np.bool_)
-        self._loudest = np.zeros(PITCHES, dtype=np.float32)
+        self._state = KeyState(
+            np.full(PITCHES, -1, dtype=np.int64),
+            np.full(PITCHES, -1, dtype=np.int64),
+            np.zeros(PITCHES, dtype=np.bool_),
+            np.zeros(PITCHES, dtype=np.float32),
+        )
 
     def push(self, frame_prob: np.ndarray, onset_prob: np.ndarray, strength: np.ndarray | None = None) -> list[Note]:
         """Take the next frames, (t, P) each; returns the notes that have ended."""
@@ -119,10 +156,9 @@ class NoteDecoder:
         here = onsets[1:-1]
         peak = (here >= self._onset_threshold) & (here > onsets[:-2]) & (here >= onsets[2:])
         strike = peak & (sounding[:-1] | sounding[1:])
-        limits = (self._bridged, self._settling)
-        state = (self._start, self._last, self._struck, self._loudest)
         attacked = (frames[:-1] >= self._attack) | strike
-        rows = _run(sounding[:-1] | strike, attacked, strike, strength, *state, self._decided, *limits)
+        evidence = Evidence(sounding[:-1] | strike, attacked, strike, strength)
+        rows = _run(evidence, self._state, self._decided, self._bridged, self._settling)
         self._decided += len(here)
         return [
             (self._grid.seconds(start), self._grid.seconds(end), pitch + LOWEST_PITCH, _velocity(loudest))
@@ -141,25 +177,14 @@ def _velocity(strength: float) -> int:
 
 @compiled()
 def _run(
-    sounding: np.ndarray,
-    attacked: np.ndarray,
-    strike: np.ndarray,
-    strength: np.ndarray,
-    start: np.ndarray,
-    last: np.ndarray,
-    struck: np.ndarray,
-    loudest: np.ndarray,
-    first: int,
-    bridged: int,
-    settling: int,
+    evidence: Evidence, state: KeyState, first: int, bridged: int, settling: int
 ) -> list[tuple[int, int, int, float]]:
-    """The state machine of each key over t frames from frame `first` on.
+    """The state machine of each key over t frames from frame `first` on; `state` is updated.
 
-    bool (t, P) each: `sounding` keeps a note going, `attacked` begins one, `strike` begins one even while one sounds.
-    Carried from block to block, (P,) each: `start` (-1: silent), `last` (latest frame that sounds), `struck` (whether
-    an onset began the note), `loudest`. Returns (first frame, frame after the last, key, greatest strength) of the
-    notes that ended.
+    Returns (first frame, frame after the last, key, greatest strength) of the notes that ended.
     """
+    sounding, attacked, strike, strength = evidence
+    start, last, struck, loudest = state
     ended = [(0, 0, 0, 0.0) for _ in range(0)]
     for p in range(sounding.shape[1]):
         for t in range(sounding.shape[0]):

@@ -1,6 +1,6 @@
-"""Thresholds of keys and onsets from validation tracks.
+"""Tuning of the thresholds of note decoding, on validation tracks.
 
-Reads spectrograms and scores of the cache, never audio or stems.
+Only spectrograms and scores of the cache are read, never audio or stems.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from scoresep.cache.reader import Cache
-from scoresep.compiled import compiled
-from scoresep.errors import ScoresepError
-from scoresep.evaluation.metrics import ONSET_TOLERANCE, Counts, scores
+from scoresep.errors import NothingToDo
 from scoresep.grid import Grid
 from scoresep.models.model import Model
+from scoresep.transcription.metrics import ONSET_TOLERANCE, Counts, matched_notes, scores
 from scoresep.transcription.note_decoder import decode_notes
 from scoresep.transcription.transcribe import posteriors
 
@@ -27,7 +26,7 @@ ONSET_CANDIDATES = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 @dataclass(frozen=True)
 class Tuned:
-    """What tuning found, one value an instrument: thresholds, and the F1 they reach on the validation tracks."""
+    """One value an instrument: thresholds, and the F1 that they reach on the validation tracks."""
 
     threshold: list[float]
     onset_threshold: list[float]
@@ -42,14 +41,15 @@ def tune_thresholds(
 
     Frames, and notes, are pooled over all tracks of `split`, or over so many `tracks` from its beginning. An instrument
     that never sounds there keeps 0.5.
-    The model must be one that transcribes (`Model.transcribes`).
+    The model must transcribe (`Model.transcribes`).
 
     Raises:
-        ScoresepError: no track in `split`.
+        NothingToDo: no track in `split`.
     """
     rows = cache.rows(split)[:tracks]
     if not len(rows):
-        raise ScoresepError(f"{cache.path} has no track in the split '{split}' to tune thresholds on; prepare another")
+        problem = f"no track in the split '{split}' to tune thresholds on"
+        raise NothingToDo(problem, file=cache.path, remedy="prepare another cache")
     if device is not None:
         model.to(device)
     count = len(model.instruments)
@@ -67,18 +67,8 @@ def tune_thresholds(
     return Tuned(thresholds, [threshold for threshold, _ in onsets], frame_f1, [f1 for _, f1 in onsets])
 
 
-def best_threshold(probabilities: np.ndarray, truth: np.ndarray, candidates: Sequence[float] = CANDIDATES) -> float:
-    """The candidate with the highest F1 of `probabilities >= candidate` against bool `truth` of the same shape.
-
-    Of equals, the one nearest to 0.5; 0.5 if nothing is true.
-    """
-    tally = Tally(candidates)
-    tally.add(probabilities, truth)
-    return tally.best()[0]
-
-
 class Tally:
-    """Counts of hits at every candidate threshold, added up over any number of arrays."""
+    """Counts of hits and false alarms at every candidate threshold, added up over any number of arrays."""
 
     def __init__(self, candidates: Sequence[float]) -> None:
         self._candidates = np.sort(np.asarray(candidates, dtype=np.float32))
@@ -92,7 +82,7 @@ class Tally:
             self._cells[value] += counted
 
     def best(self) -> tuple[float, float]:
-        """The best threshold and its F1; (0.5, nan) if nothing is true."""
+        """The threshold with the highest F1, of equals the nearest to 0.5, and its F1; (0.5, nan) without truth."""
         false, hit = self._cells[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
         positives = self._cells[1].sum()
         if not positives:
@@ -126,36 +116,8 @@ def _best_onset(
     for candidate in ONSET_CANDIDATES:
         counts = np.zeros(3, dtype=np.int64)
         for (frame, onset), notes in zip(outputs, true, strict=True):
-            found = decode_notes(frame, onset, threshold, candidate, grid)
-            hits = matched_notes(notes, found, ONSET_TOLERANCE)
-            counts += (hits, len(found) - hits, len(notes) - hits)
+            estimated = decode_notes(frame, onset, threshold, candidate, grid)
+            hits = matched_notes(notes, estimated, ONSET_TOLERANCE)
+            counts += (hits, len(estimated) - hits, len(notes) - hits)
         f1.append(scores(Counts(*counts.tolist())).f1)
     return _nearest_to_half(np.array(ONSET_CANDIDATES), np.array(f1))
-
-
-def matched_notes(true: np.ndarray, estimated: np.ndarray, tolerance: float) -> int:
-    """Most notes that can be paired by pitch and onset within `tolerance` seconds; columns onset, offset, pitch, ...
-
-    As many as `metrics.match_notes` pairs (whole semitones), some hundred times faster: within one pitch,
-    pairing in order of time is the largest matching.
-    """
-    tables = [notes[np.lexsort((notes[:, 0], notes[:, 2]))].astype(np.float64) for notes in (true, estimated)]
-    return int(_pair(tables[0][:, 0], tables[0][:, 2], tables[1][:, 0], tables[1][:, 2], tolerance))
-
-
-@compiled()
-def _pair(
-    true_onset: np.ndarray, true_pitch: np.ndarray, onset: np.ndarray, pitch: np.ndarray, tolerance: float
-) -> int:
-    """Pairs of two lists ordered by pitch, then onset."""
-    hits = i = j = 0
-    while i < len(true_onset) and j < len(onset):
-        if true_pitch[i] < pitch[j] or (true_pitch[i] == pitch[j] and true_onset[i] < onset[j] - tolerance):
-            i += 1
-        elif true_pitch[i] > pitch[j] or true_onset[i] > onset[j] + tolerance:
-            j += 1
-        else:
-            hits += 1
-            i += 1
-            j += 1
-    return hits

@@ -1,10 +1,13 @@
-"""Audio to notes and a MIDI file."""
+"""Audio to notes and a MIDI file.
+
+Axes: N instruments, P keys, t or T frames, F frequency bins, K notes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ from torch.nn import functional
 
 from scoresep.arguments import TICKS_A_SECOND, as_choice, as_model, as_notes
 from scoresep.audio.source import ArraySource, FileSource, Progress, Source
-from scoresep.errors import ScoresepError
+from scoresep.errors import AlreadyExists, Mismatch
 from scoresep.files import as_target, check_writable, replacing
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import Instrument
@@ -29,8 +32,6 @@ from scoresep.models.streaming import (
     model_samples,
     network_blocks,
 )
-from scoresep.plots.result import draw_roll
-from scoresep.plots.style import check_picture
 from scoresep.separation.separate import Options, mask_blocks
 from scoresep.text import latin_carrier
 from scoresep.transcription.note_decoder import Note, NoteDecoder, sort_notes
@@ -39,20 +40,20 @@ RESOLUTION = TICKS_A_SECOND // 2
 """Ticks per quarter note; at the default tempo of 120 a tick is about 1 ms."""
 SHORTEST = 1.5 / TICKS_A_SECOND
 """Seconds: a shorter note is written as long as this, because rounded to ticks it might have no length."""
-LISTEN = ("mixture", "separated", "refined")
-"""What can be listened to: the recording; its separated tracks, instrument i on track i; or these refined."""
+SIGNALS = ("mixture", "separated", "refined")
+"""What the notes are read from: the mixture; its separated tracks, instrument i from track i; or these refined."""
 PARTIALS = 3
 """Partials whose energy is a key's strength: more of them follow velocities less well (docs/library.md)."""
 
 
 @dataclass(frozen=True)
 class Posteriors:
-    """What the transcriptor says about consecutive frames.
+    """The transcriptor's output for consecutive frames.
 
     Attributes:
         frame: probability that a key sounds, float32 (N, t, P).
         onset: probability that a note begins, float32 (N, t, P).
-        strength: `key_strength` of what was listened to, relative to the level, float32 (N, t, P).
+        strength: `key_strength` of the signal, relative to the level, float32 (N, t, P).
     """
 
     frame: np.ndarray
@@ -74,56 +75,59 @@ class Transcription:
 
 
 def transcribe_file(
-    audio: str | Path,
+    audio: str | Path | FileSource,
     model: Model,
     out_path: str | Path,
     block_seconds: float = BLOCK_SECONDS,
     progress: Progress | None = None,
     *,
-    listen: str = "mixture",
-    plot: str | Path | None = None,
+    signal: str = "mixture",
     force: bool = False,
 ) -> dict[str, np.ndarray]:
     """Transcribe a file to the MIDI file `out_path`, one track per instrument; returns the notes.
 
     Args:
-        listen: one of `LISTEN`.
-        plot: where a picture of the piano roll goes (`picture.draw_roll`), if anywhere.
-        force: replace files that are there.
+        signal: one of `SIGNALS`.
+        force: replace a file that exists.
 
     Raises:
-        ScoresepError: the audio cannot be read, a file cannot be written or is there already, or the model knows no
-            notes.
+        ScoresepError: the audio cannot be read, the MIDI file cannot be written or exists already, or the model does
+            not transcribe.
     """
-    model, paths = as_model(model), [as_target(out_path, "MIDI file")]
-    if plot is not None:
-        paths.append(check_picture(plot))
-    for path in paths:
-        if path.exists() and not force:
-            raise ScoresepError(f"{path} is there already; --force replaces it, or give another --out")
-        check_writable(path, "result")
-    source = FileSource(audio)
-    blocks = posterior_stream(source, model, block_seconds, listen, progress)
+    model, out_path = as_model(model), as_target(out_path, "MIDI file")
+    check_new(out_path, force)
+    source = audio if isinstance(audio, FileSource) else FileSource(audio)
+    blocks = posterior_stream(source, model, block_seconds, signal, progress)
     notes = transcribe_stream(blocks, model, source, progress)
     write_midi(out_path, notes, model.instruments)
-    if plot is not None:
-        draw_roll(plot, notes, source.samples / source.rate, Path(audio).name)
     return notes
 
 
+def check_new(path: Path, force: bool) -> None:
+    """Refuse to replace a result, or to write where that is not possible, before the work.
+
+    Raises:
+        AlreadyExists: `path` exists, and `force` is not set.
+        ScoresepError: as `files.check_writable`.
+    """
+    if path.exists() and not force:
+        raise AlreadyExists("exists already", file=path, remedy="--force replaces it, or give another --out")
+    check_writable(path, "result")
+
+
 def transcribe_array(
-    mixture: np.ndarray, rate: int, model: Model, block_seconds: float = BLOCK_SECONDS, listen: str = "mixture"
+    mixture: np.ndarray, rate: int, model: Model, block_seconds: float = BLOCK_SECONDS, signal: str = "mixture"
 ) -> Transcription:
     """Transcribe audio in memory, (L,) or (L, C) at `rate` Hz; also gives the roll of all frames."""
     model, source = as_model(model), ArraySource(mixture, rate)
     rolls: list[np.ndarray] = []
 
-    def noted() -> Iterator[Posteriors]:
-        for block in posterior_stream(source, model, block_seconds, listen):
+    def with_rolls() -> Iterator[Posteriors]:
+        for block in posterior_stream(source, model, block_seconds, signal):
             rolls.append(active_keys(block.frame, model))
             yield block
 
-    notes = transcribe_stream(noted(), model, source)
+    notes = transcribe_stream(with_rolls(), model, source)
     return Transcription(notes, np.concatenate(rolls))
 
 
@@ -137,34 +141,31 @@ def posterior_stream(
     source: Source,
     model: Model,
     block_seconds: float = BLOCK_SECONDS,
-    listen: str = "mixture",
+    signal: str = "mixture",
     progress: Progress | None = None,
 ) -> Iterator[Posteriors]:
     """The transcriptor's probabilities, block by block. The source is read twice, first for its level.
 
     Raises:
-        ScoresepError: the model knows no notes, or there is nothing of the name `listen`.
+        Mismatch: the model does not transcribe.
+        InvalidValue: `signal` is not one of `SIGNALS`.
     """
     if not model.transcribes:
-        raise ScoresepError(
-            f"the checkpoint's critic tells who plays ({model.critic}) and knows no notes, so it can only separate; "
-            'transcribe with one trained with supervision "score"'
+        raise Mismatch(
+            f"the checkpoint's critic classifies who plays ({model.critic}) and gives no notes: it can only separate",
+            remedy='transcribe with a checkpoint trained with supervision "score"',
         )
-    check_listen(listen)
+    check_signal(signal)
     grid = model.grid
     level = np.float32(level_of_source(source, grid, progress))
     samples = model_samples(source, grid)
     relative = (part / level for part in magnitudes(model_audio(source, source.chunks(), grid), grid, samples))
-    return posteriors(relative, grid.frames(samples), model, block_seconds, listen)
+    return posteriors(relative, grid.frames(samples), model, block_seconds, signal)
 
 
-def check_listen(listen: str) -> None:
-    """Refuse what cannot be listened to.
-
-    Raises:
-        ScoresepError: `listen` is not one of `LISTEN`.
-    """
-    as_choice(listen, LISTEN, "--from")
+def check_signal(signal: str) -> None:
+    """Raise InvalidValue unless `signal` is one of `SIGNALS`."""
+    as_choice(signal, SIGNALS, "--from")
 
 
 def posteriors(
@@ -172,29 +173,31 @@ def posteriors(
     frames: int,
     model: Model,
     block_seconds: float = BLOCK_SECONDS,
-    listen: str = "mixture",
+    signal: str = "mixture",
 ) -> Iterator[Posteriors]:
     """The same from magnitudes relative to the level, float32 (t, F) at a time, `frames` together."""
-    transcriptor, count = model.transcriptor.eval(), len(model.instruments)
-
-    def hear_mixture(magnitude: Tensor) -> Tensor:
-        strength = key_strength(magnitude, model.grid).expand(count, -1, -1)
-        return torch.stack([*(torch.sigmoid(roll[0]) for roll in transcriptor(magnitude)), strength])
-
-    def hear_tracks(side_by_side: Tensor) -> Tensor:
-        tracks = side_by_side[0].unflatten(0, (count, -1))  # (N, F, t): a batch of recordings to the transcriptor
-        rolls = (torch.sigmoid(roll.diagonal()).movedim(-1, 0) for roll in transcriptor(tracks))  # of its own track
-        return torch.stack([*rolls, key_strength(tracks, model.grid)])
-
-    hear = hear_mixture
-    if listen != "mixture":
-        masked = mask_blocks(relative, frames, model, Options(block_seconds=block_seconds, refine=listen == "refined"))
-        relative = (np.concatenate(masks * part.T).T for part, masks in masked)  # (t, N F)
-        hear = hear_tracks
-    context = transcriptor.context
+    network, context = partial(mixture_posteriors, model), model.transcriptor.eval().context
+    if signal != "mixture":
+        options = Options(block_seconds=block_seconds, refine=signal == "refined")
+        masked = mask_blocks(relative, frames, model, options)
+        relative = (np.concatenate(masks * magnitude.T).T for magnitude, masks in masked)  # (t, N F)
+        network = partial(track_posteriors, model)
     block = block_frames(block_seconds, model.grid, context)
-    for _, outputs in network_blocks(relative, hear, context, block, frames, model.device):
+    for _, outputs in network_blocks(relative, network, context, block, frames, model.device):
         yield Posteriors(*outputs.transpose(0, 1, 3, 2))
+
+
+def mixture_posteriors(model: Model, magnitude: Tensor) -> Tensor:
+    """All instruments from one magnitude (1, F, t): frame and onset probabilities and strength, (3, N, P, t)."""
+    strength = key_strength(magnitude, model.grid).expand(len(model.instruments), -1, -1)
+    return torch.stack([*(torch.sigmoid(roll[0]) for roll in model.transcriptor(magnitude)), strength])
+
+
+def track_posteriors(model: Model, magnitudes: Tensor) -> Tensor:
+    """Each instrument from its own track: magnitudes of all tracks, (1, N F, t), to (3, N, P, t)."""
+    tracks = magnitudes.reshape(len(model.instruments), model.grid.bins, -1)  # (N, F, t): a batch of recordings
+    rolls = (torch.sigmoid(roll.diagonal()).movedim(-1, 0) for roll in model.transcriptor(tracks))
+    return torch.stack([*rolls, key_strength(tracks, model.grid)])
 
 
 def transcribe_stream(
@@ -206,18 +209,18 @@ def transcribe_stream(
         NoteDecoder(threshold, onset_threshold, model.grid)
         for threshold, onset_threshold in zip(model.threshold, model.onset_threshold, strict=True)
     ]
-    found: list[list[Note]] = [[] for _ in decoders]
+    ended: list[list[Note]] = [[] for _ in decoders]
     frames = 0
     for block in blocks:
         rolls = (block.frame, block.onset, block.strength)
-        for notes, decoder, frame, onset, strength in zip(found, decoders, *rolls, strict=True):
+        for notes, decoder, frame, onset, strength in zip(ended, decoders, *rolls, strict=True):
             notes += decoder.push(frame, onset, strength)
         frames += block.frame.shape[1]
         if progress:
             progress("transcribing", min(model.grid.seconds(frames), seconds), seconds)
-    for notes, decoder in zip(found, decoders, strict=True):
+    for notes, decoder in zip(ended, decoders, strict=True):
         notes += decoder.finish()
-    tables = [sort_notes(notes) for notes in found]
+    tables = [sort_notes(notes) for notes in ended]
     for table in tables:
         table[:, 1] = np.minimum(table[:, 1], seconds)
     return {
@@ -253,7 +256,7 @@ def write_midi(path: str | Path, notes: Mapping[str, np.ndarray], instruments: S
     Tracks are named after their instruments, in UTF-8.
 
     Raises:
-        ScoresepError: `path` cannot be written, or the notes are none that MIDI can say (`arguments.as_notes`).
+        ScoresepError: `path` cannot be written, or the notes cannot be put into MIDI (`arguments.as_notes`).
     """
     path, notes = as_target(path, "MIDI file"), as_notes(notes, instruments)
     midi = pretty_midi.PrettyMIDI(resolution=RESOLUTION)

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from scoresep.evaluation.baselines import BASELINES, Track
+from scoresep.evaluation.baselines import BASELINES, TrueTrack
 from scoresep.evaluation.metrics import si_sdr
 from scoresep.grid import Grid
 
 GRID = Grid(8000, 1024, 256)
 
 
-def track(second: bool = True) -> Track:
+def track(second: bool = True) -> TrueTrack:
     """Two tones, their score, and masks that cover both, each, or neither."""
     time = np.arange(16000) / 8000
     stems = 0.1 * np.stack([np.sin(2 * np.pi * 493.88 * time), second * np.sin(2 * np.pi * 1975.53 * time)])
@@ -19,7 +19,7 @@ def track(second: bool = True) -> Track:
     roll[:, 0, 71 - 21], roll[:, 1, 95 - 21] = True, second
     onset[0] = roll[0]
     mixture = stems.sum(axis=0).astype(np.float32)
-    return Track(mixture, stems.astype(np.float32), harmonic, GRID, ("harmonic", "harmonic"), roll, onset)
+    return TrueTrack(mixture, stems.astype(np.float32), harmonic, GRID, ("harmonic", "harmonic"), roll, onset)
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -48,7 +48,7 @@ def test_estimates_add_up(name: str) -> None:
 def test_bins_that_no_score_or_every_score_covers_are_shared() -> None:
     some = track()
     for covered in (True, False):
-        same = Track(some.mixture, some.stems, np.full_like(some.harmonic, covered), GRID)
+        same = TrueTrack(some.mixture, some.stems, np.full_like(some.harmonic, covered), GRID)
         for estimate in BASELINES["harmonic_mask"].estimate(same):
             np.testing.assert_allclose(estimate, some.mixture / 2, atol=1e-6)
 

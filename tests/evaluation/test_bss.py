@@ -107,6 +107,7 @@ def test_a_perfect_estimate_stays_finite() -> None:
     assert np.isfinite(figures).all() and figures[0].min() == 100
 
 
+@pytest.mark.integration
 def test_no_ffmpeg_is_needed() -> None:
     """In a process that cannot find ffmpeg; the package museval itself is never imported."""
     program = (

@@ -2,19 +2,21 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from scoresep.evaluation.figures import Figures, Row, record_of, rows_of
-from scoresep.evaluation.registry import MEAN, METRICS, MODEL, OVERALL
-from scoresep.evaluation.tables import leak_table
+from scoresep.evaluation.figures import RESAMPLES, Figures, Row, bootstrap, finite, record_of, rows_of
+from scoresep.evaluation.registry import MEAN, METRICS, MODEL, OVERALL, nanmean
+from scoresep.evaluation.tables import bleed_table
 
 NAN = np.nan
+RNG = np.random.default_rng(0)
 INSTRUMENTS = ("piano", "bass")
 STEMS = {
     "a": {"piano": ("scored", 2.0), "bass": ("silent", -30.0)},
     "b": {"piano": ("scored", 4.0), "bass": ("alone", 70.0)},
     "c": {"piano": ("scored", 9.0), "bass": ("silent", -10.0)},
 }
-"""State of a pair, and the model's SI-SDR; where it is silent, what leaked."""
+"""State of a pair, and the model's SI-SDR; where it is silent, its bleed."""
 FRAMES = {
     "a": {"piano": (8, 2, 0), "bass": (0, 5, 0)},
     "b": {"piano": (0, 0, 10), "bass": (5, 0, 0)},
@@ -25,7 +27,7 @@ NOTES = {
     "b": {"piano": (5, 0, 0, 0), "bass": (5, 5, 5, 5)},
     "c": {"piano": (0, 0, 0, 0), "bass": (0, 0, 0, 0)},
 }
-LEAKS = {
+BLEED = {
     "a": {"piano": (10, 3, 4, 3), "bass": (5, 2, 2, 0)},
     "b": {"piano": (0, 0, 0, 0), "bass": (5, 0, 0, 5)},
     "c": {"piano": (0, 0, 0, 0), "bass": (0, 0, 0, 0)},
@@ -36,15 +38,15 @@ LEAKS = {
 def stem_rows(track: str, name: str) -> Iterator[Row]:
     state, value = STEMS[track][name]
     for estimator, si_sdr, rest in ((MODEL, value, -20.0), ("mixture", 1.0, 0.0)):
-        figures = {"rest_leak_db": rest, "rest_seconds": 0.5}
-        figures |= {"leak_db": value} if state == "silent" else {"si_sdr": si_sdr, "si_sdr_improvement": si_sdr - 1.0}
+        figures = {"rest_bleed_db": rest, "rest_seconds": 0.5}
+        figures |= {"bleed_db": value} if state == "silent" else {"si_sdr": si_sdr, "si_sdr_improvement": si_sdr - 1.0}
         for metric, figure in figures.items():
             yield Row(track, "separation", estimator, name, metric, figure, (), state)
 
 
 def note_rows(track: str, name: str) -> Iterator[Row]:
     state = "scored" if FRAMES[track][name][0] + FRAMES[track][name][2] else "no_notes"
-    for metric, counts in (("frame", FRAMES), ("note", NOTES), ("leaked_notes", LEAKS)):
+    for metric, counts in (("frame", FRAMES), ("note", NOTES), ("bleed_notes", BLEED)):
         for full in METRICS:
             if full.startswith(metric):
                 each = counts[track][name]
@@ -61,14 +63,14 @@ def test_means_and_medians_over_scored_pairs() -> None:
     piano = SUMMARY["separation"]["piano"]
     assert (piano["si_sdr"], piano["si_sdr_median"]) == (5.0, 4.0)
     assert (piano["si_sdr_improvement"], piano["si_sdr_improvement_median"]) == (4.0, 3.0)
-    assert (piano["scored"], piano["silent"], piano["alone"], piano["leak_db"]) == (3, 0, 0, None)
+    assert (piano["scored"], piano["silent"], piano["alone"], piano["bleed_db"]) == (3, 0, 0, None)
     assert SUMMARY["baselines"]["mixture"]["piano"]["si_sdr_improvement"] == 0
 
 
 def test_silent_and_alone_are_left_out_and_counted() -> None:
     bass = SUMMARY["separation"]["bass"]
     assert bass["si_sdr"] is None
-    assert (bass["scored"], bass["silent"], bass["alone"], bass["leak_db"]) == (0, 2, 1, -20.0)
+    assert (bass["scored"], bass["silent"], bass["alone"], bass["bleed_db"]) == (0, 2, 1, -20.0)
     assert SUMMARY["counts"] == {"tracks": 3, "scored": 3, "silent": 2, "alone": 1}
     assert SUMMARY["mean"]["separation"]["si_sdr"] == 5.0
 
@@ -118,17 +120,17 @@ def test_instruments_together() -> None:
     assert "si_sdr" not in SUMMARY["overall"].get("separation", {})
 
 
-def test_leaks_are_a_share_of_all_estimated_notes() -> None:
+def test_bleed_is_a_share_of_all_estimated_notes() -> None:
     piano, bass = (SUMMARY["transcription"][name] for name in INSTRUMENTS)
-    assert (piano["leaked_notes"], bass["leaked_notes"]) == (0.3, 0.2)
-    lines = {line.label: [cell.text for cell in line.cells] for line in leak_table(FIGURES, "transcription").lines}
+    assert (piano["bleed_notes"], bass["bleed_notes"]) == (0.3, 0.2)
+    lines = {line.label: [cell.text for cell in line.cells] for line in bleed_table(FIGURES, "transcription").lines}
     assert lines == {"piano": ["40 %", "30 %", "30 %"], "bass": ["20 %", "50 %", "30 %"]}
 
 
 def test_rests() -> None:
     bass = SUMMARY["separation"]["bass"]
-    assert (bass["rest_leak_db"], bass["rest_seconds"]) == (-20.0, 1.5)
-    assert SUMMARY["baselines"]["mixture"]["bass"]["rest_leak_db"] == 0.0
+    assert (bass["rest_bleed_db"], bass["rest_seconds"]) == (-20.0, 1.5)
+    assert SUMMARY["baselines"]["mixture"]["bass"]["rest_bleed_db"] == 0.0
 
 
 def test_records_hold_the_tidy_rows() -> None:
@@ -160,3 +162,49 @@ def test_overall_is_for_counts_and_whole_tracks() -> None:
     found = Figures(["a"], INSTRUMENTS, [*rows, *(row for row in ROWS if row.track == "a")])
     assert found.value("separation", MODEL, "dropped_windows", OVERALL) == 0.2
     assert found.summary()["overall"]["separation"]["dropped_windows_counts"] == [10, 2]
+
+
+def interval(values: np.ndarray, of=np.mean) -> list[float] | None:
+    return bootstrap(len(values), [lambda drawn: of(values[drawn], axis=-1)])
+
+
+@pytest.mark.parametrize("of", [np.mean, np.median])
+def test_intervals_are_those_of_scipy(of) -> None:
+    """The same percentile method and draws; `scipy.stats.bootstrap` has no interval where a resample is undefined."""
+    values = RNG.normal(3.0, 2.0, 40)
+    expected = scipy.stats.bootstrap(
+        (values,), of, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert interval(values, of) == pytest.approx(list(expected))
+
+
+def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
+    hits = 0
+    for _ in range(400):
+        low, high = interval(RNG.normal(1.0, 1.0, 40))
+        hits += low <= 1.0 <= high
+    assert 0.89 <= hits / 400 <= 0.98
+
+
+def test_seeded_and_undefined() -> None:
+    values = RNG.normal(0, 1, 10)
+    assert interval(values) == interval(values)
+    assert interval(values[:1]) is None
+    assert bootstrap(0, [lambda drawn: drawn.sum(axis=-1)]) is None
+    assert bootstrap(3, []) is None
+    assert bootstrap(3, [lambda drawn: np.full(len(drawn), NAN)]) is None
+    assert interval(np.array([NAN, 1.0, 1.0]), lambda drawn, axis: nanmean(drawn, axis)) == [1.0, 1.0]
+
+
+def test_a_mean_over_instruments_draws_their_tracks_together() -> None:
+    """Two instruments that differ by the sign: their mean is zero in every resample."""
+    values = RNG.normal(0, 1, 20)
+    both = [lambda drawn, sign=sign: sign * values[drawn].mean(axis=-1) for sign in (1, -1)]
+    assert bootstrap(20, both) == pytest.approx([0, 0], abs=1e-12)
+
+
+def test_nothing_left_is_undefined_without_a_warning() -> None:
+    values = np.array([[NAN, NAN], [1.0, NAN], [1.0, 2.0]])
+    np.testing.assert_array_equal(nanmean(values, axis=1), [NAN, 1.0, 1.5])
+    assert np.isnan(nanmean(values[0], of=np.nanmedian)) and nanmean(values[2], of=np.nanmedian) == 1.5
+    assert (finite(np.nan), finite(np.inf), finite(np.float32(0.5))) == (None, None, 0.5)

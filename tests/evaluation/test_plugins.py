@@ -54,6 +54,7 @@ def scoresep(here: Path, site: Path, *words: str) -> subprocess.CompletedProcess
     return subprocess.run(line, cwd=here, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(sys.platform == "win32", reason="paths of a POSIX shell")
 def test_a_metric_and_a_baseline_of_another_package(checkpoint_path: Path, tmp_path: Path) -> None:
     """The code of the two how-tos, in two packages; figures in terminal, JSON, report, and comparison."""
@@ -120,6 +121,7 @@ def test_two_rows_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
         dict(Registry(GROUP, Metric, OWN))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("group", "code", "words"),
     [

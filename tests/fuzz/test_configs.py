@@ -8,7 +8,7 @@ import pytest
 
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation
-from scoresep.evaluation.parallel import read_part
+from scoresep.evaluation.tracks import read_part
 from scoresep.training.config_files import load_config
 from scoresep.training.log import LOG_NAME, read_log
 
@@ -81,6 +81,6 @@ def test_forged_figures_are_no_result(tmp_path, fuzz, text):
     (tmp_path / LOG_NAME).write_text(f'{text}\n{{"kind": "train"}}\n', encoding="utf-8")
     with fuzz.limits(text[:9]):
         assert Evaluation.load(path) is None and read_part(path, "a") is None
-        with pytest.raises(ScoresepError, match=r"m\.json is no result"):
+        with pytest.raises(ScoresepError, match=r"m\.json: "):
             Evaluation.read(path)
         assert {"kind": "train"} in read_log(tmp_path)

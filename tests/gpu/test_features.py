@@ -96,14 +96,14 @@ def test_key_strength(device, close):
     close(key_strength(magnitude.to(device), Grid()), key_strength(magnitude, Grid()))
 
 
-@pytest.mark.parametrize("listen", ["mixture", "separated"])
-def test_transcription(cache, make, tmp_path, device, close, listen):
+@pytest.mark.parametrize("signal", ["mixture", "separated"])
+def test_transcription(cache, make, tmp_path, device, close, signal):
     path = make.checkpoint(tmp_path / "ckpt.pt", cache, loud=8)
     relative = cache.magnitude(0).astype(np.float32) / np.float32(cache.level(0))
 
     def heard(where: torch.device) -> list[np.ndarray]:
         model = load_checkpoint(path).model.to(where)
-        (block,) = posteriors(iter([relative]), len(relative), model, listen=listen)
+        (block,) = posteriors(iter([relative]), len(relative), model, signal=signal)
         return [block.frame, block.onset, block.strength]
 
     for found, expected in zip(heard(device), heard(CPU), strict=True):

@@ -14,7 +14,7 @@ from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.slakh import open_slakh
-from scoresep.evaluation.baselines import Track, harmonic_mask
+from scoresep.evaluation.baselines import TrueTrack, harmonic_mask
 from scoresep.evaluation.metrics import si_sdr
 from scoresep.executor import Engine
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
@@ -410,7 +410,7 @@ def improvements(
 ) -> tuple[np.ndarray, np.ndarray]:
     """SI-SDR in dB of each instrument by factorisation, and by the harmonic mask."""
     mixture, stems, grid = cache.mixture(row), cache.stems(row), cache.grid
-    track = Track(mixture, stems, cache.harmonic(row), grid)
+    track = TrueTrack(mixture, stems, cache.harmonic(row), grid)
     magnitude = cache.magnitude(row).astype(np.float32) / np.float32(cache.level(row))
     rolls, onsets = (np.moveaxis(values, 0, 2) for values in (cache.roll(row), cache.onset(row)))
     shares = masks(factorise(magnitude.T, rolls, kinds, grid, onsets, settings))

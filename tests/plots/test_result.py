@@ -1,11 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread as read_png
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue
 from scoresep.grid import Grid
 from scoresep.plots.result import LOWEST_HZ, MOST_LINES, RANGE_DB, ROWS, draw_picture, draw_roll, log_spectrogram
 from scoresep.plots.style import COLOURS
@@ -37,10 +38,10 @@ def test_picture_is_drawn(tmp_path: Path, truth: bool) -> None:
     assert len(content) > 20_000
 
 
-def test_unknown_format(tmp_path: Path) -> None:
+def test_unknown_format(tmp_path: Path, refused: Any) -> None:
     stems = {"piano": tone(440, 0.2), "bass": tone(55, 0.2)}
     none = {name: np.zeros((0, 4)) for name in stems}
-    with pytest.raises(ScoresepError, match=r"picture\.xyz cannot be drawn"):
+    with refused(InvalidValue, tmp_path / "picture.xyz"):
         draw_picture(tmp_path / "picture.xyz", stems["piano"], stems, GRID, none)
     assert not list(tmp_path.iterdir())
 

@@ -61,7 +61,7 @@ def test_refined_stems_add_up_too(loaded: Pretrained, make: type) -> None:
 def test_notes_of_an_array_and_their_midi_file(loaded: Pretrained, tmp_path: Path) -> None:
     found = loaded.transcribe(noise(60000), 16000)
     assert found.roll.shape == (loaded.model.grid.frames(60000), 3, 88)
-    assert loaded.transcribe(noise(60000), 16000, listen="separated").roll.shape == found.roll.shape
+    assert loaded.transcribe(noise(60000), 16000, signal="separated").roll.shape == found.roll.shape
     loaded.write_midi(tmp_path / "a.mid", found.notes)
     read = pretty_midi.PrettyMIDI(str(tmp_path / "a.mid")).instruments
     assert sum(len(part.notes) for part in read) == sum(map(len, found.notes.values())) > 0

@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import Damaged
 from scoresep.reporting.curves import POINTS, loss_weights, read_curves, thinned
 
 CONFIG = {"stage2": {"separator": {"a": 2.0, "b": 0.5, "off": 0.0}, "transcriptor": {"off": 0.0}, "steps": 30}}
@@ -54,14 +55,14 @@ def test_a_real_run_agrees_with_its_own_validation_total(made) -> None:
         assert len(stage.total.train)
 
 
-def test_what_is_no_record_is_left_out(tmp_path: Path) -> None:
+def test_what_is_no_record_is_left_out(tmp_path: Path, refused: Any) -> None:
     log = write_log(
         tmp_path, [1], 7, {"kind": "train"}, {"kind": "train", "stage": "x", "step": 1}, entry("train", 20, math.nan, 1)
     )
     (stage,) = read_curves(log, {})
     assert [len(curve.train) for curve in stage.losses] == [0, 1]
     (tmp_path / "log.jsonl").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ScoresepError, match="cannot be read"):
+    with refused(Damaged, tmp_path / "log.jsonl"):
         read_curves(tmp_path, {})
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from scoresep.errors import ScoresepError
-from scoresep.evaluation.evaluate import Evaluation
+from scoresep.errors import Damaged, WrongVersion
+from scoresep.evaluation.evaluate import VERSION, Evaluation
 from scoresep.evaluation.tables import labels, pair_lines, tables_of
 from scoresep.reporting.page import facts_of, hint_of, printed
 
@@ -47,9 +48,11 @@ def test_transcription_has_intervals_and_details_are_folded(evaluation: Evaluati
 def test_headlines(evaluation: Evaluation) -> None:
     facts = facts_of(evaluation.figures)
     mean = evaluation.summary["mean"]
-    assert facts[0].value == f"{mean['separation']['si_sdr_improvement']:+.1f} dB"
-    assert facts[0].label == "SI-SDR improvement, this model" and len(facts[0].interval) == 2
-    assert {f"{mean['transcription'][name]:.2f}" for name in ("frame_f1", "note_f1")} <= {fact.value for fact in facts}
+    assert facts[0]["value"] == f"{mean['separation']['si_sdr_improvement']:+.1f} dB"
+    assert facts[0]["label"] == "SI-SDR improvement, this model" and len(facts[0]["interval"]) == 2
+    assert {f"{mean['transcription'][name]:.2f}" for name in ("frame_f1", "note_f1")} <= {
+        fact["value"] for fact in facts
+    }
     assert "oracle" in hint_of(evaluation.figures)
     alone = [
         record | {"values": {"separation": {"model": record["values"]["separation"]["model"]}}}
@@ -88,8 +91,15 @@ def test_a_row_that_is_not_known_any_more_keeps_its_name(evaluation: Evaluation)
 @pytest.mark.parametrize(
     "broken", [{}, {"track": "a", "values": 3}, {"track": "a", "values": {"separation": {"x": {"y": {"z": "w"}}}}}]
 )
-def test_other_figures_are_refused_by_name(made_copy, broken: dict) -> None:
+def test_other_figures_are_refused_by_name(made_copy, broken: dict, refused: Any) -> None:
     found = json.loads(made_copy.metrics.read_text())
     made_copy.metrics.write_text(json.dumps(found | {"tracks": [broken]}))
-    with pytest.raises(ScoresepError, match=r"metrics\.json .* evaluate anew with"):
+    with refused(Damaged, made_copy.metrics):
+        Evaluation.read(made_copy.metrics)
+
+
+def test_an_older_version_is_refused_by_name(made_copy, refused: Any) -> None:
+    content = json.loads(made_copy.metrics.read_text())
+    made_copy.metrics.write_text(json.dumps(content | {"version": VERSION - 1}))
+    with refused(WrongVersion, made_copy.metrics):
         Evaluation.read(made_copy.metrics)

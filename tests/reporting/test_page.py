@@ -19,7 +19,7 @@ import pytest
 import soundfile
 
 from scoresep.cache.reader import Cache
-from scoresep.errors import ScoresepError
+from scoresep.errors import NothingToDo, ScoresepError
 from scoresep.reporting.media import size_text
 from scoresep.reporting.page import write_report
 from scoresep.reporting.sources import gather
@@ -73,10 +73,10 @@ def page(made, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Reader]:
 def test_nothing_comes_from_outside(page) -> None:
     text, reader = page
     for tag, attributes in reader.elements:
-        for name in ("src", "href", "srcset", "data", "poster", "action"):
+        for name in ("src", "href", "xlink:href", "srcset", "data", "poster", "action"):
             value = attributes.get(name)
             assert value is None or value.startswith(("data:", "#")), (tag, name, value[:80])
-    assert not re.search(r"https?://|url\(|@import", text)
+    assert not re.search(r"https?://|url\((?!#)|@import", text)
     (policy,) = [a["content"] for a in reader.all("meta") if a.get("http-equiv")]
     assert policy.startswith("default-src 'none'")
     (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
@@ -97,7 +97,7 @@ def test_it_is_made_for_everyone(page) -> None:
     headings = [int(tag[1]) for tag, _ in reader.elements if re.fullmatch("h[1-6]", tag)]
     assert headings[0] == 1 and headings.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(headings))
-    assert all(image["alt"] for image in reader.all("img"))
+    assert not reader.all("img")
     assert all(a["role"] == "img" and a["aria-label"] for a in reader.all("svg"))
     labels = [a["aria-label"] for a in reader.all("audio")]
     assert len(labels) == len(set(labels)) and all("controls" in a for a in reader.all("audio"))
@@ -107,9 +107,9 @@ def test_players_pictures_rolls_and_curves_are_there(page, made) -> None:
     _, reader = page
     # Two tracks: the mixture and, for three instruments, estimate and truth; three masks; two rolls.
     assert len(reader.all("audio")) == 2 * (1 + 3 * 2)
-    assert len(reader.all("img")) == 2 * (1 + 3 * 2 + 3 * 3)
-    curves = sum(1 for a in reader.all("div") if a.get("class") == "plot curve")
-    assert len(reader.all("svg")) == 2 * 3 * 2 + curves and curves >= 3 + 2 + 3 + 8
+    assert len(reader.all("image")) == 2 * (1 + 3 * 2 + 3 * 3)
+    curves = sum(1 for a in reader.all("div") if a.get("class") == "curve")
+    assert len(reader.all("svg")) == 2 * (1 + 3 * (2 + 3 + 2)) + curves and curves >= 3 + 2 + 3 + 8
     titles = [text for text in reader.text["h3"] if text.startswith("Stage")]
     assert [title[:7] for title in titles] == ["Stage 1", "Stage 2", "Stage 3"]
 
@@ -161,7 +161,7 @@ def test_names_from_files_are_text(hostile, evil: str, tmp_path: Path) -> None:
     assert any(a["aria-label"] == f"{evil}, piano, estimate" for a in reader.all("audio"))
 
 
-def test_a_run_without_figures_and_figures_without_a_run(made, unstemmed, tmp_path: Path) -> None:
+def test_a_run_without_figures_and_figures_without_a_run(made, unstemmed, tmp_path: Path, refused: Any) -> None:
     write_report(tmp_path / "run.html", gather([made.run]), tracks=0)
     reader = Reader((tmp_path / "run.html").read_text())
     assert not reader.all("audio") and "Training" in reader.text["h2"] and "Evaluation" not in reader.text["h2"]
@@ -172,7 +172,7 @@ def test_a_run_without_figures_and_figures_without_a_run(made, unstemmed, tmp_pa
     write_report(tmp_path / "pair.html", gather([unstemmed.checkpoint]), tracks=1)
     reader = Reader((tmp_path / "pair.html").read_text())
     assert len(reader.all("audio")) == 1 + 3 and "truth" not in reader.text["figcaption"]
-    with pytest.raises(ScoresepError, match="there is nothing to report"):
+    with refused(NothingToDo):
         write_report(tmp_path / "none.html", gather([unstemmed.checkpoint]), tracks=0)
     assert not (tmp_path / "none.html").exists()
 
@@ -190,10 +190,12 @@ def spoilt(value: Any, rng: random.Random) -> Any:
     return rng.choice([None, -1, 1e308, math.nan, "text", "<b>", [], {}, [[1]], True, 10**400])
 
 
+@pytest.mark.robustness
 def test_spoilt_figures_and_logs_end_in_one_line(made_copy, tmp_path: Path) -> None:
     """Whatever is in a file from a stranger: a page or a fault in one line."""
     figures = json.loads(made_copy.metrics.read_text())
     log = [json.loads(line) for line in (made_copy.run / "log.jsonl").read_text().splitlines()]
+    log = [line for line in log if line.get("stage", 1) == 1]  # drawing takes long
     rng, ended = random.Random(0), []
     for _ in range(150):
         made_copy.metrics.write_text(json.dumps(spoilt(figures, rng)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import Damaged, InvalidValue, NotFound, NothingToDo, ScoresepError, WrongFormat
 from scoresep.reporting.sources import gather, kind_of
 
 
@@ -29,7 +29,7 @@ def test_the_usual_names_are_found(made_copy, monkeypatch: pytest.MonkeyPatch, t
     assert found.run == Path("run") and found.evaluation_path == Path("metrics.json")
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    with pytest.raises(ScoresepError, match=r"neither run/ nor metrics\.json"):
+    with pytest.raises(NothingToDo):
         gather([])
 
 
@@ -43,7 +43,7 @@ def test_a_result_that_was_moved_finds_its_checkpoint_by_content(made_copy, tmp_
     assert found.checkpoint_path == made_copy.run / "stage3.pt" and not found.notes
     found = gather([made_copy.metrics])
     assert found.checkpoint is None and found.cache is None
-    assert found.notes == ["The checkpoint that was evaluated is not there any more: no track can be shown."]
+    assert found.notes == ["The checkpoint that was evaluated does not exist any more: no track can be shown."]
 
 
 def test_a_checkpoint_that_was_not_evaluated_is_told(made, made_copy) -> None:
@@ -69,16 +69,16 @@ def test_what_is_named_must_be_there(made, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text('{"about": 1, "notes": [], "summary": {}, "tracks": []}')
     (tmp_path / "text.json").write_text("no JSON")
     cases = [
-        ([tmp_path / "nowhere"], {}, "does not exist"),
-        ([tmp_path / "folder"], {}, "is no run: it holds no log.jsonl"),
-        ([tmp_path / "other.json"], {}, "is no result of `scoresep evaluate`"),
-        ([tmp_path / "text.json"], {}, "is no result of `scoresep evaluate`"),
-        ([made.run, made.run], {}, "two of a kind"),
-        ([made.metrics], {"split": "tset"}, "no track in the split 'tset'"),
-        ([made.metrics], {"cache": tmp_path / "no.h5"}, "no.h5: the cache does not exist"),
-        ([made.metrics], {"checkpoint": tmp_path / "no.pt"}, "no.pt: the checkpoint does not exist"),
+        ([tmp_path / "nowhere"], {}, NotFound),
+        ([tmp_path / "folder"], {}, WrongFormat),
+        ([tmp_path / "other.json"], {}, Damaged),
+        ([tmp_path / "text.json"], {}, Damaged),
+        ([made.run, made.run], {}, InvalidValue),
+        ([made.metrics], {"split": "tset"}, NothingToDo),
+        ([made.metrics], {"cache": tmp_path / "no.h5"}, ScoresepError),
+        ([made.metrics], {"checkpoint": tmp_path / "no.pt"}, ScoresepError),
     ]
-    for paths, options, words in cases:
-        with pytest.raises(ScoresepError, match=words):
+    for paths, options, kind in cases:
+        with pytest.raises(kind):
             gather(paths, **options)
     assert kind_of(made.checkpoint) == "checkpoint"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from scoresep.audio.spectrogram import istft, stft
 from scoresep.cache.reader import Cache
-from scoresep.errors import ScoresepError
+from scoresep.errors import NotFound
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import Row, record_of
 from scoresep.evaluation.registry import MODEL
@@ -22,7 +23,7 @@ def evaluated(gains: dict[str, float | None], stems: bool = True) -> Evaluation:
     """Tracks with the model's improvement of the piano, None where it is silent, and a note F1 of 1/2."""
     tracks = []
     for track, gain in gains.items():
-        silent = Row(track, "separation", MODEL, "piano", "leak_db", -30.0, (), "silent")
+        silent = Row(track, "separation", MODEL, "piano", "bleed_db", -30.0, (), "silent")
         scored = Row(track, "separation", MODEL, "piano", "si_sdr_improvement", gain or 0.0)
         notes = Row(track, "transcription", MODEL, "piano", "note_f1", 0.5, (2, 2, 1, 1))
         tracks.append(record_of(track, 1.0, [*([silent if gain is None else scored] if stems else []), notes]))
@@ -40,14 +41,14 @@ def test_worst_middle_and_best_are_chosen(cache: Cache) -> None:
     assert chosen_tracks(cache, "train", found, 0) == []
 
 
-def test_without_figures_the_first_are_shown_and_names_are_obeyed(cache: Cache) -> None:
+def test_without_figures_the_first_are_shown_and_names_are_obeyed(cache: Cache, refused: Any) -> None:
     assert [cache.tracks["id"][row] for row, _ in chosen_tracks(cache, "train", None, 2)] == [
         "Track00001",
         "Track00002",
     ]
     ((row, why),) = chosen_tracks(cache, "train", None, ["Track00005"])
     assert cache.tracks["id"][row] == "Track00005" and why == "as asked for"
-    with pytest.raises(ScoresepError, match="did you mean"):
+    with refused(NotFound, cache.path):
         chosen_tracks(cache, "train", None, ["Track0005"])
 
 

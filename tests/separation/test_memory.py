@@ -31,11 +31,11 @@ from scoresep.models.checkpoint import load_checkpoint
 job, song, ckpt, score, out = sys.argv[1:]
 model = load_checkpoint(ckpt).model
 if job == "separate":
-    guide = read_score_prior(score, model.instruments, model.grid)
-    options = Options(("piano", "bass"), guide, block_seconds=2.0, piece_seconds=4.0)
+    prior = read_score_prior(score, model.instruments, model.grid)
+    options = Options(("piano", "bass"), prior, block_seconds=2.0, piece_seconds=4.0)
     separate_file(song, model, out, options, choose_format("wav", "16"))
 else:
-    transcribe_file(song, model, Path(out) / "song.mid", 2.0, listen="separated")
+    transcribe_file(song, model, Path(out) / "song.mid", 2.0, signal="separated")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 LAUNCH = "import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', *sys.argv[1:]]).returncode)"
@@ -61,6 +61,7 @@ def peak(job: str, seconds: int, checkpoint: Path, folder: Path, make: type) -> 
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("job", ["separate", "transcribe"])
 def test_six_times_the_length_takes_the_same_memory(job: str, checkpoint: Path, tmp_path: Path, make: type) -> None:
     short, long = (peak(job, seconds, checkpoint, tmp_path, make) for seconds in (SHORT, LONG))

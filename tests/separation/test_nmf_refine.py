@@ -1,13 +1,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from scoresep.audio.spectrogram import level_of, stft
-from scoresep.errors import ScoresepError
+from scoresep.errors import Mismatch
 from scoresep.evaluation.metrics import si_sdr
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import choose
@@ -15,20 +16,20 @@ from scoresep.models.model import Model
 from scoresep.models.networks import Architecture
 from scoresep.models.tcn import TCNSettings
 from scoresep.nmf import factorise
-from scoresep.nmf import masks as shares_of
+from scoresep.nmf import masks as nmf_masks
 from scoresep.score.parts import Part, part_from_notes
 from scoresep.separation.nmf_refine import (
-    HEARSAY,
-    TOLERANT,
-    TRUST,
-    Heard,
-    hear,
-    notes_of,
+    EXTRA_KEY_WEIGHT,
+    MASK_POWER,
+    SETTINGS,
+    Outputs,
+    moving_max,
+    network_outputs,
+    note_prior,
     peaks,
-    pieces,
-    refined,
+    piece_spans,
     refined_blocks,
-    widest,
+    refined_masks,
 )
 from scoresep.separation.score_prior import ScorePrior
 from scoresep.separation.separate import Options, separate_array
@@ -67,11 +68,11 @@ def chunks(magnitude: np.ndarray, size: int) -> Iterator[np.ndarray]:
     return iter([magnitude[first : first + size] for first in range(0, len(magnitude), size)])
 
 
-def heard_at_random(instruments: int, frames: int, seed: int = 0) -> Heard:
+def random_outputs(instruments: int, frames: int, seed: int = 0) -> Outputs:
     rng = np.random.default_rng(seed)
     masks = rng.random((instruments, GRID.bins, frames), dtype=np.float32)
     rolls = rng.random((2, instruments, PITCHES, frames), dtype=np.float32) ** 8
-    return Heard(rng.random((frames, GRID.bins), dtype=np.float32), masks / masks.sum(axis=0), *rolls)
+    return Outputs(rng.random((frames, GRID.bins), dtype=np.float32), masks / masks.sum(axis=0), *rolls)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def song(make: type) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize(("frames", "length", "overlap"), [(1, 9, 3), (9, 9, 3), (10, 9, 3), (500, 90, 20), (7, 3, 5)])
 def test_pieces_cover_everything_and_overlap(frames: int, length: int, overlap: int) -> None:
-    spans = pieces(frames, length, overlap)
+    spans = piece_spans(frames, length, overlap)
     assert spans[0][0] == 0 and spans[-1][1] == frames
     assert {stop - start for start, stop in spans} == {min(length, frames)}
     for (_, stop), (start, _) in pairwise(spans):
@@ -111,39 +112,41 @@ def test_a_unison_goes_to_whom_it_is_heard_from(constant_model: Callable, make: 
 
 def test_masks_are_the_formula() -> None:
     model = Model(GRID, choose(["piano", "guitar", "bass"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
-    heard = heard_at_random(3, 30)
-    notes = notes_of(heard, 0, model, None)
-    np.testing.assert_array_equal(notes.likelihood, heard.frame)
-    factors = factorise(heard.magnitude.T, notes.roll, ["harmonic"] * 3, GRID, notes.onset, TOLERANT, notes.likelihood)
-    weight = heard.masks**TRUST * shares_of(factors)
-    np.testing.assert_allclose(refined(heard, notes, model), weight / weight.sum(axis=0), atol=1e-4)
+    outputs = random_outputs(3, 30)
+    notes = note_prior(outputs, 0, model, None)
+    np.testing.assert_array_equal(notes.likelihood, outputs.frame)
+    factors = factorise(
+        outputs.magnitude.T, notes.roll, ["harmonic"] * 3, GRID, notes.onset, SETTINGS, notes.likelihood
+    )
+    weight = outputs.masks**MASK_POWER * nmf_masks(factors)
+    np.testing.assert_allclose(refined_masks(outputs, notes, model), weight / weight.sum(axis=0), atol=1e-4)
 
 
 @pytest.mark.parametrize("mask", ["softmax", "sigmoid"])
 def test_what_has_no_notes_keeps_its_mask(mask: str) -> None:
     model = Model(GRID, choose(["piano", "other", "bass"]), Architecture.both(TCNSettings(8, 16, 2, 1)), mask)
-    heard = heard_at_random(3, 30)
+    outputs = random_outputs(3, 30)
     if mask == "sigmoid":
-        heard = replace(heard, masks=np.minimum(2 * heard.masks, 1))
-    notes, told = notes_of(heard, 0, model, None), [0, 2]
-    found = refined(heard, notes, model)
-    np.testing.assert_array_equal(found[1], heard.masks[1])
-    np.testing.assert_allclose(found.sum(axis=0), heard.masks.sum(axis=0), rtol=1e-4)
-    left = heard.magnitude.T * (1 - heard.masks[1])
-    rolls = (notes.roll[told], ["harmonic"] * 2, GRID, notes.onset[told], TOLERANT, notes.likelihood[told])
-    weight = heard.masks[told] ** TRUST * shares_of(factorise(left, *rolls))
-    expected = weight / weight.sum(axis=0) * heard.masks[told].sum(axis=0)
-    np.testing.assert_allclose(found[told], expected, atol=1e-4)
+        outputs = replace(outputs, masks=np.minimum(2 * outputs.masks, 1))
+    notes, pitched = note_prior(outputs, 0, model, None), [0, 2]
+    found = refined_masks(outputs, notes, model)
+    np.testing.assert_array_equal(found[1], outputs.masks[1])
+    np.testing.assert_allclose(found.sum(axis=0), outputs.masks.sum(axis=0), rtol=1e-4)
+    left = outputs.magnitude.T * (1 - outputs.masks[1])
+    rolls = (notes.roll[pitched], ["harmonic"] * 2, GRID, notes.onset[pitched], SETTINGS, notes.likelihood[pitched])
+    weight = outputs.masks[pitched] ** MASK_POWER * nmf_masks(factorise(left, *rolls))
+    expected = weight / weight.sum(axis=0) * outputs.masks[pitched].sum(axis=0)
+    np.testing.assert_allclose(found[pitched], expected, atol=1e-4)
 
 
 def test_frames_in_which_nothing_is_heard_keep_their_masks() -> None:
     model = Model(GRID, choose(["piano", "guitar", "bass"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
-    heard = heard_at_random(3, 60)
-    heard.frame[..., 20:] = heard.onset[..., 20:] = 0
-    found = refined(heard, notes_of(heard, 0, model, None), model)
-    ringing = 20 + int(np.ceil(TOLERANT.decay * GRID.frame_rate))
-    np.testing.assert_array_equal(found[..., ringing:], heard.masks[..., ringing:])
-    assert np.abs(found[..., :20] - heard.masks[..., :20]).max() > 0.1
+    outputs = random_outputs(3, 60)
+    outputs.frame[..., 20:] = outputs.onset[..., 20:] = 0
+    found = refined_masks(outputs, note_prior(outputs, 0, model, None), model)
+    ringing = 20 + int(np.ceil(SETTINGS.decay * GRID.frame_rate))
+    np.testing.assert_array_equal(found[..., ringing:], outputs.masks[..., ringing:])
+    assert np.abs(found[..., :20] - outputs.masks[..., :20]).max() > 0.1
 
 
 def parts_of(tunes: dict[str, Notes]) -> list[Part]:
@@ -152,19 +155,19 @@ def parts_of(tunes: dict[str, Notes]) -> list[Part]:
 
 
 def test_a_score_counts_more_than_what_is_heard_but_not_alone(model: Model) -> None:
-    heard = heard_at_random(3, 100)
-    heard.frame[0, 40, 50], heard.frame[0, 41, 50] = 0.8, 0.4
-    guide = ScorePrior(parts_of({"piano": [(1.0, 2.0, 60)]}), model.instruments, GRID)
-    notes = notes_of(heard, 20, model, guide)
+    outputs = random_outputs(3, 100)
+    outputs.frame[0, 40, 50], outputs.frame[0, 41, 50] = 0.8, 0.4
+    prior = ScorePrior(parts_of({"piano": [(1.0, 2.0, 60)]}), model.instruments, GRID)
+    notes = note_prior(outputs, 20, model, prior)
     first = round(1.0 * GRID.frame_rate) - 20
     key = 60 - LOWEST_PITCH
     assert notes.roll[0, key, first:40].all() and notes.onset[0, key, first]
     assert not notes.onset[0, key, first - 1] and not notes.onset[0, key, first + 1]
     assert (notes.likelihood[0, key, first - 1 : first + 31] == 1).all()
     assert notes.roll[0, 40, 50] and not notes.roll[0, 41, 50]
-    assert notes.likelihood[0, 40, 50] == pytest.approx(HEARSAY * 0.8)
-    np.testing.assert_array_equal(notes.likelihood[1:], heard.frame[1:])  # the score has no part of theirs
-    assert notes.told.all()
+    assert notes.likelihood[0, 40, 50] == pytest.approx(EXTRA_KEY_WEIGHT * 0.8)
+    np.testing.assert_array_equal(notes.likelihood[1:], outputs.frame[1:])  # the score has no part of theirs
+    assert notes.has_notes.all()
 
 
 def test_a_score_that_lacks_notes_is_helped_by_what_is_heard(
@@ -172,30 +175,30 @@ def test_a_score_that_lacks_notes_is_helped_by_what_is_heard(
 ) -> None:
     model, mixture = constant_model(SHARES), sum(song.values())
     lacking = {name: [note for note in tune(name) if note[2] != TUNES[name][2]] for name in TUNES}
-    options = Options(guide=ScorePrior(parts_of(lacking), model.instruments, GRID))
+    options = Options(score=ScorePrior(parts_of(lacking), model.instruments, GRID))
     deaf, hearing = believing(constant_model(SHARES), {}), believing(constant_model(SHARES), TUNES)
     alone, helped = (separate_array(mixture, 16000, each, options) for each in (deaf, hearing))
     gains = [si_sdr(song[name], helped[name]) - si_sdr(song[name], alone[name]) for name in song]
     assert np.mean(gains) > 3
 
 
-def test_a_model_without_notes_needs_a_score(song: dict[str, np.ndarray]) -> None:
+def test_a_model_without_notes_needs_a_score(song: dict[str, np.ndarray], refused: Any) -> None:
     torch.manual_seed(0)
     model = Model(
         GRID, choose(["piano", "guitar", "bass"]), Architecture.both(TCNSettings(16, 32, 3, 1)), "softmax", "clips"
     ).eval()
     mixture = sum(song.values())
-    with pytest.raises(ScoresepError, match="knows no notes to refine by; give a score"):
+    with refused(Mismatch):
         separate_array(mixture, 16000, model, Options(refine=True))
-    guide = ScorePrior(parts_of({"piano": tune("piano"), "bass": tune("bass")}), model.instruments, GRID)
-    plain, stems = (separate_array(mixture, 16000, model, Options(guide=each)) for each in (None, guide))
+    prior = ScorePrior(parts_of({"piano": tune("piano"), "bass": tune("bass")}), model.instruments, GRID)
+    plain, stems = (separate_array(mixture, 16000, model, Options(score=each)) for each in (None, prior))
     np.testing.assert_allclose(stems["guitar"], plain["guitar"], atol=1e-5)  # nobody knows its notes
     assert si_sdr(song["bass"], stems["bass"]) > si_sdr(song["bass"], plain["bass"]) + 3
 
 
-def test_a_model_of_drums_alone_has_nothing_to_refine(song: dict[str, np.ndarray]) -> None:
+def test_a_model_of_drums_alone_has_nothing_to_refine(song: dict[str, np.ndarray], refused: Any) -> None:
     model = Model(GRID, choose(["drums", "other"]), Architecture.both(TCNSettings(16, 32, 3, 1)), "softmax").eval()
-    with pytest.raises(ScoresepError, match="separates drums, other, none of which has pitches to refine by"):
+    with refused(Mismatch):
         separate_array(song["bass"], 16000, model, Options(refine=True))
     assert separate_array(song["bass"], 16000, model, Options()).keys() == {"drums", "other"}
 
@@ -203,35 +206,39 @@ def test_a_model_of_drums_alone_has_nothing_to_refine(song: dict[str, np.ndarray
 def test_drums_sound_on_after_their_strokes() -> None:
     model = Model(GRID, choose(["piano", "drums"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
     nothing = np.zeros((2, PITCHES, 40), dtype=np.float32)
-    heard = Heard(np.ones((40, GRID.bins), np.float32), np.full((2, GRID.bins, 40), 0.5, np.float32), nothing, nothing)
-    heard.onset[1, 17, 20] = 0.7
-    notes = notes_of(heard, 0, model, None)
+    outputs = Outputs(
+        np.ones((40, GRID.bins), np.float32), np.full((2, GRID.bins, 40), 0.5, np.float32), nothing, nothing
+    )
+    outputs.onset[1, 17, 20] = 0.7
+    notes = note_prior(outputs, 0, model, None)
     assert np.flatnonzero(notes.onset[1, 17]).tolist() == [20]
-    ahead = int(np.ceil(TOLERANT.onset_lead * GRID.frame_rate))
-    after = int(np.ceil(TOLERANT.stroke_decay * GRID.frame_rate))
+    ahead = int(np.ceil(SETTINGS.onset_lead * GRID.frame_rate))
+    after = int(np.ceil(SETTINGS.stroke_decay * GRID.frame_rate))
     assert np.flatnonzero(notes.likelihood[1, 17] == np.float32(0.7)).tolist() == list(range(20 - ahead, 21 + after))
 
 
 def test_drums_keep_their_mask_unless_a_score_has_them() -> None:
     model = Model(GRID, choose(["piano", "drums"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
-    heard = heard_at_random(2, 60)
-    assert notes_of(heard, 0, model, None).told.tolist() == [True, False]
-    np.testing.assert_array_equal(refined(heard, notes_of(heard, 0, model, None), model)[1], heard.masks[1])
+    outputs = random_outputs(2, 60)
+    assert note_prior(outputs, 0, model, None).has_notes.tolist() == [True, False]
+    np.testing.assert_array_equal(
+        refined_masks(outputs, note_prior(outputs, 0, model, None), model)[1], outputs.masks[1]
+    )
     drums = part_from_notes([(0.5, 0.6, 38, 90)], program=0, is_drum=True)
-    guide = ScorePrior([drums], model.instruments, GRID)
-    assert notes_of(heard, 0, model, guide).told.tolist() == [True, True]
-    assert not np.array_equal(refined(heard, notes_of(heard, 0, model, guide), model)[1], heard.masks[1])
+    prior = ScorePrior([drums], model.instruments, GRID)
+    assert note_prior(outputs, 0, model, prior).has_notes.tolist() == [True, True]
+    assert not np.array_equal(refined_masks(outputs, note_prior(outputs, 0, model, prior), model)[1], outputs.masks[1])
 
 
 def test_a_model_of_drums_alone_keeps_all_its_masks() -> None:
     model = Model(GRID, choose(["drums", "other"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
-    heard = heard_at_random(2, 30)
-    np.testing.assert_array_equal(refined(heard, notes_of(heard, 0, model, None), model), heard.masks)
+    outputs = random_outputs(2, 30)
+    np.testing.assert_array_equal(refined_masks(outputs, note_prior(outputs, 0, model, None), model), outputs.masks)
 
 
 def test_peaks_and_widest_by_hand() -> None:
     values = np.random.default_rng(3).integers(0, 5, (4, 50)).astype(np.float32)
-    for row, peak, wide in zip(values, peaks(values), widest(values, 2, 3), strict=True):
+    for row, peak, wide in zip(values, peaks(values), moving_max(values, 2, 3), strict=True):
         around = np.concatenate([[0], row, [0]])
         assert peak.tolist() == [bool(b > a and b >= c) for a, b, c in zip(around, row, around[2:], strict=False)]
         assert wide.tolist() == [row[max(t - 3, 0) : t + 3].max() for t in range(50)]
@@ -244,13 +251,13 @@ def test_pieces_are_faded_into_one_another(model: Model, song: dict[str, np.ndar
     blocks = list(refined_blocks(chunks(magnitude, 33), model, None, 50, frames, 3.0))
     np.testing.assert_array_equal(np.concatenate([own for own, _ in blocks]), magnitude)
     found = np.concatenate([masks for _, masks in blocks], axis=2)
-    spans = pieces(frames, 94, 47)
+    spans = piece_spans(frames, 94, 47)
     assert len(spans) == 3
-    (whole,) = hear(chunks(magnitude, frames), model, frames, frames)
+    (whole,) = network_outputs(chunks(magnitude, frames), model, frames, frames)
     expected, end = np.zeros_like(found), 0
     for start, stop in spans:
         piece = whole.cut(start, stop)
-        masks = refined(piece, notes_of(piece, start, model, None), model)
+        masks = refined_masks(piece, note_prior(piece, start, model, None), model)
         line = np.ones(stop - start, dtype=np.float32)
         if end:
             line[: end - start] = np.arange(1, end - start + 1) / (end - start + 1)

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mido
 import numpy as np
@@ -9,7 +10,7 @@ import soundfile
 import torch
 
 from scoresep.audio.spectrogram import level_of, stft
-from scoresep.errors import ScoresepError
+from scoresep.errors import AlreadyExists, InvalidValue, ScoresepError
 from scoresep.grid import LOWEST_PITCH, Grid
 from scoresep.instruments import INSTRUMENTS, choose
 from scoresep.models.model import Model
@@ -136,7 +137,7 @@ def test_what_is_heard_on_the_separated_tracks(model: Model) -> None:
         tracks = model.separator(magnitude)[0] * magnitude
         by_hand = [model.transcriptor(tracks[n : n + 1]).frame[0, n].T.numpy() for n in range(3)]
     direct = np.stack(by_hand, axis=1) >= 0
-    found = transcribe_array(mixture, 16000, model, listen="separated")
+    found = transcribe_array(mixture, 16000, model, signal="separated")
     assert (found.roll != direct).mean() < 1e-4
     assert (found.roll != transcribe_array(mixture, 16000, model).roll).any()
     for seconds in (0.3, 1.0):
@@ -152,29 +153,25 @@ def test_what_is_heard_on_the_refined_tracks(model: Model) -> None:
     with torch.inference_mode():
         rolls = model.transcriptor(torch.from_numpy(masks * relative.T)).frame
     direct = np.stack([rolls[n, n].numpy() for n in range(3)]).transpose(2, 0, 1) >= 0
-    found = transcribe_array(mixture, 16000, model, listen="refined").roll
-    assert direct.any() and (found != transcribe_array(mixture, 16000, model, listen="separated").roll).mean() > 0.01
+    found = transcribe_array(mixture, 16000, model, signal="refined").roll
+    assert direct.any() and (found != transcribe_array(mixture, 16000, model, signal="separated").roll).mean() > 0.01
     assert (found != direct).mean() < 1e-3  # rounding on the thresholds
     assert (transcribe_array(mixture, 16000, model, 0.3, "refined").roll != direct).mean() < 1e-3
 
 
-def test_nothing_else_can_be_listened_to(model: Model) -> None:
-    with pytest.raises(ScoresepError, match="unknown --from 'separate'; did you mean 'separated'"):
-        transcribe_array(noise(1000), 16000, model, listen="separate")
+def test_an_unknown_signal_is_refused(model: Model, refused: Any) -> None:
+    with refused(InvalidValue):
+        transcribe_array(noise(1000), 16000, model, signal="separate")
 
 
-def test_a_picture_beside_the_midi_and_nothing_replaced_unasked(model: Model, tmp_path: Path) -> None:
-    song, midi, picture = tmp_path / "song.wav", tmp_path / "song.mid", tmp_path / "song.png"
+def test_nothing_is_replaced_unasked(model: Model, tmp_path: Path, refused: Any) -> None:
+    song, midi = tmp_path / "song.wav", tmp_path / "song.mid"
     soundfile.write(song, noise(40000), 16000)
-    transcribe_file(song, model, midi, plot=picture)
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    transcribe_file(song, model, midi)
     before = midi.read_bytes()
-    with pytest.raises(ScoresepError, match=r"song\.mid is there already; --force"):
+    with refused(AlreadyExists, midi):
         transcribe_file(song, model, midi)
-    with pytest.raises(ScoresepError, match=r"song\.png is there already; --force"):
-        transcribe_file(song, model, tmp_path / "other.mid", plot=picture)
-    assert not (tmp_path / "other.mid").exists()
-    transcribe_file(song, model, midi, plot=picture, force=True)
+    transcribe_file(song, model, midi, force=True)
     assert midi.read_bytes() == before
 
 

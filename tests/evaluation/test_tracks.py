@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scoresep.evaluation import parallel as tasks
+from scoresep.evaluation import tracks as tasks
 from scoresep.evaluation.evaluate import evaluate
 
 

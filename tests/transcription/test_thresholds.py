@@ -1,23 +1,38 @@
+from copy import deepcopy
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from scoresep.cache.reader import Cache
-from scoresep.errors import ScoresepError
-from scoresep.evaluation.metrics import frame_counts, note_counts, scores
+from scoresep.errors import NothingToDo
 from scoresep.models.model import Model
-from scoresep.transcription.thresholds import CANDIDATES, Tally, best_threshold, matched_notes, tune_thresholds
+from scoresep.transcription.metrics import frame_counts, matched_notes, note_counts, scores
+from scoresep.transcription.thresholds import CANDIDATES, Tally, tune_thresholds
 
 RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def own_model(model: Model) -> Model:
+    """A copy, since tuning sets the model's thresholds."""
+    return deepcopy(model)
+
+
+def best_threshold(probabilities: np.ndarray, truth: np.ndarray, candidates: tuple[float, ...] = CANDIDATES) -> float:
+    tally = Tally(candidates)
+    tally.add(probabilities, truth)
+    return tally.best()[0]
 
 
 def test_best_threshold_equals_trying_them_all() -> None:
     truth = RNG.random((200, 88)) < 0.1
     probabilities = np.clip(0.25 * truth + 0.3 * RNG.random((200, 88)), 0, 1).astype(np.float32)
     f1 = [scores(frame_counts(truth, probabilities >= np.float32(candidate))).f1 for candidate in CANDIDATES]
-    found = best_threshold(probabilities, truth)
-    assert f1[CANDIDATES.index(found)] == pytest.approx(max(f1))
-    assert 0.2 < found < 0.4
+    threshold = best_threshold(probabilities, truth)
+    assert f1[CANDIDATES.index(threshold)] == pytest.approx(max(f1))
+    assert 0.2 < threshold < 0.4
 
 
 def test_equals_are_settled_nearest_to_half() -> None:
@@ -51,25 +66,25 @@ def test_matched_notes_equal_mir_eval(seed: int) -> None:
     assert matched_notes(true, estimated[:0], 0.05) == 0
 
 
-def test_tuned_thresholds_are_probabilities_and_leave_the_model_alone(model: Model, cache: Cache) -> None:
+def test_tuning_sets_the_thresholds_of_the_model(own_model: Model, cache: Cache) -> None:
     with torch.no_grad():
-        model.transcriptor.head.weight.mul_(8)
-    before = model.threshold, model.onset_threshold
-    tuned = tune_thresholds(model, cache)
-    assert (model.threshold, model.onset_threshold) == before
+        own_model.transcriptor.head.weight.mul_(8)
+    tuned = tune_thresholds(own_model, cache)
+    assert own_model.threshold == tuned.threshold
+    assert own_model.onset_threshold == tuned.onset_threshold
     assert all(0 < value < 1 for value in (*tuned.threshold, *tuned.onset_threshold))
     assert all(0 <= value <= 1 for value in (*tuned.frame_f1, *tuned.note_f1))
 
 
-def test_tuning_never_looks_at_sound(model: Model, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tuning_never_looks_at_sound(own_model: Model, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("audio was read")
 
     monkeypatch.setattr(Cache, "stems", refuse)
     monkeypatch.setattr(Cache, "mixture", refuse)
-    tune_thresholds(model, cache)
+    tune_thresholds(own_model, cache)
 
 
-def test_no_validation_track(model: Model, cache: Cache) -> None:
-    with pytest.raises(ScoresepError, match="has no track in the split 'train' to tune thresholds on"):
-        tune_thresholds(model, cache, split="train")
+def test_no_validation_track(own_model: Model, cache: Cache, refused: Any) -> None:
+    with refused(NothingToDo, cache.path):
+        tune_thresholds(own_model, cache, split="nothing")
