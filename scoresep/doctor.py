@@ -128,7 +128,7 @@ def ffmpeg() -> Finding:
 
 def soundfonts() -> Finding:
     """The bank that `scoresep render` uses by default."""
-    from scoresep.rendering.patches import check_soundfonts
+    from scoresep.rendering.pools import check_soundfonts
     from scoresep.rendering.render import RenderSettings
 
     banks = RenderSettings().soundfonts

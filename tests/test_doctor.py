@@ -99,7 +99,7 @@ def test_missing_packages_and_banks_are_told(monkeypatch):
         raise ScoresepError("there is no such file")
 
     assert doctor.soundfonts().state == "good"
-    monkeypatch.setattr("scoresep.rendering.patches.check_soundfonts", refuse)
+    monkeypatch.setattr("scoresep.rendering.pools.check_soundfonts", refuse)
     assert doctor.soundfonts().state == "bad" and doctor.soundfonts().remedy
 
 

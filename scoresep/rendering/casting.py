@@ -1,20 +1,29 @@
-"""Which part is played by which pack: drawn from the song's seed, among the packs that have its notes.
+"""Who plays what: the patch of every part of a song, and what its sound goes through, drawn from the song's seed.
 
-A part that no pack suits stays with its SoundFont.
+A part is played by a preset of its group, or by a pack that has its notes. Test songs draw from patches of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS
-from scoresep.rendering.patch import Patch
+from scoresep.rendering.effects.chain import Chain, draw_chains
+from scoresep.rendering.effects.mixing_desk import Tone, draw_tone
+from scoresep.rendering.pools import PresetPool, preset_of_program
+from scoresep.rendering.settings import RenderSettings
 from scoresep.rendering.song import Song, group_name
+from scoresep.rendering.sounds import Sounds
+from scoresep.rendering.sources.base import Patch
 from scoresep.score.parts import Part
 
+_REVERB = (0, 64)
+_PACKS, _CHAINS = 1, 2
+"""Set off the generators that draw packs and chains from the one that draws presets."""
 OWN_PROGRAM = 0.5
 """Probability that only packs made for a part's own program are asked, where there are any."""
 DRIVEN_PROGRAMS = (29, 30)
@@ -46,6 +55,90 @@ SUBSTITUTES: dict[int, tuple[int, ...]] = {
     59: (51, 53),
 }
 """Drum keys (General MIDI) to the nearest instruments of a kit that lacks them."""
+
+
+@dataclass(frozen=True)
+class CastPart:
+    """A part with the patch that plays it, the strength of its reverberation (controller 91) and its tone control.
+
+    A chain takes the place of both, where there is one.
+    """
+
+    part: Part
+    patch: Patch
+    reverb: int
+    tone: Tone
+    chain: Chain = ()
+
+    @property
+    def program(self) -> int:
+        """The program that metadata name: the part's own where the patch stands for it, else the patch's first."""
+        return self.part.program if self.part.program in self.patch.programs else self.patch.programs[0]
+
+
+class Draw(NamedTuple):
+    """What is drawn for a part: its patch (None: no bank has its program), its reverberation and tone."""
+
+    patch: Patch | None
+    reverb: int
+    tone: Tone
+
+
+def cast_song(song: Song, split: str, settings: RenderSettings, sounds: Sounds) -> list[CastPart]:
+    """Give every part a patch of its group, drawn from those of the split, and a reverberation and a tone, or a chain.
+
+    Parts of groups that are not wanted are left out after the draw, so the others sound the same without them.
+    """
+    draws = draw_patches(song, split, settings, sounds)
+    patches = [draw.patch for draw in draws]
+    chains: list[Chain] = [()] * len(draws)
+    if sounds.impulses is not None:
+        chains = draw_chains(song.parts, patches, sounds.impulses.by_kind, _generator(settings, song, _CHAINS))
+    return [
+        CastPart(kept, draw.patch, draw.reverb, draw.tone, chain)
+        for part, draw, chain in zip(song.parts, draws, chains, strict=True)
+        if draw.patch is not None and wanted(part, settings) and len(kept := playable(part, draw.patch))
+    ]
+
+
+def draw_patches(song: Song, split: str, settings: RenderSettings, sounds: Sounds) -> list[Draw]:
+    """A patch, a reverberation and a tone for every part: its pack, if it has one, else its preset."""
+    draws = _draw_presets(song, split, settings, sounds.presets)
+    packs = draw_packs(song, sounds.packs.of(split), settings.pack_share, _generator(settings, song, _PACKS))
+    return [draw._replace(patch=pack or draw.patch) for draw, pack in zip(draws, packs, strict=True)]
+
+
+def wanted(part: Part, settings: RenderSettings) -> bool:
+    """Whether the part's group is among those that are rendered."""
+    return not settings.groups or group_name(part) in settings.groups
+
+
+def _generator(settings: RenderSettings, song: Song, *number: int) -> np.random.Generator:
+    return np.random.default_rng([settings.seed, int(song.uuid[:12], 16), *number])
+
+
+def _draw_presets(song: Song, split: str, settings: RenderSettings, pool: PresetPool) -> list[Draw]:
+    """A preset, a reverberation and a tone for every part.
+
+    Parts of one song with one program share a preset. A user's own program is not kept: its group is what is learnt,
+    and variety of sounds is worth more. Programs outside all groups (effects, ethnic instruments) keep theirs.
+    """
+    rng = _generator(settings, song)
+    shared: dict[tuple[str, int], Patch] = {}
+    draws = []
+    for part in song.parts:
+        group = group_name(part)
+        reverb, tone = int(rng.integers(*_REVERB)), draw_tone(rng)
+        if group is None:
+            patch = preset_of_program(settings.soundfonts, part.program)
+        else:
+            key = (group, part.program)
+            choices = pool.of(split)[group]
+            fresh = [patch for patch in choices if patch not in shared.values()] or list(choices)
+            shared.setdefault(key, fresh[int(rng.integers(len(fresh)))])
+            patch = shared[key]
+        draws.append(Draw(patch, reverb, tone))
+    return draws
 
 
 def draw_packs(song: Song, packs: Sequence[Patch], share: float, rng: np.random.Generator) -> list[Patch | None]:
@@ -98,7 +191,7 @@ def sounding_key(kit: Patch, key: int) -> int | None:
     return next((k for k in (key, *SUBSTITUTES.get(key, ())) if k in kit.keys), None)
 
 
-def heard(part: Part, patch: Patch) -> Part:
+def playable(part: Part, patch: Patch) -> Part:
     """The notes of a part that `patch` can play: on a key that it has, or of a kit the nearest instrument's."""
     plays = {key: sounding_key(patch, key) is not None if patch.is_drum else key in patch.keys for key in part.pitch}
     kept = np.array([plays[key] for key in part.pitch], dtype=bool)
@@ -112,11 +205,6 @@ def as_played(part: Part, patch: Patch) -> Part:
         return part
     keys = {key: sounding_key(patch, key) for key in set(part.pitch.tolist())}
     return replace(part, pitch=np.array([keys[k] if keys[k] is not None else k for k in part.pitch.tolist()]))
-
-
-def written_program(part: Part, patch: Patch) -> int:
-    """The program that metadata name: the part's own where the patch stands for it, else the first that it does."""
-    return part.program if part.program in patch.programs else patch.programs[0]
 
 
 def _program(part: Part) -> int:

@@ -6,18 +6,19 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch
 from scoresep.files import read_text, write_json, writing
 from scoresep.instruments import INSTRUMENTS, nearest
-from scoresep.rendering.compose import COMPOSER_VERSION
+from scoresep.rendering.composer import COMPOSER_VERSION
 from scoresep.rendering.song import Song
-from scoresep.rendering.synth import default_soundfont, soundfont_bytes
-from scoresep.rendering.track import temporary_name
+from scoresep.rendering.sources.soundfont import default_soundfont, soundfont_digest
 
+_REMEDY = "choose another folder or remove this one"
 SPLITS = ("train", "validation", "test")
 SETTINGS_FILE = "render.json"
 RENDER_VERSION = 2
@@ -29,6 +30,8 @@ CHAIN_VERSION = 1
 _CHAIN_SETTINGS = ("packs", "pack_share", "weak_packs", "impulses", "chains")
 """What only a corpus with packs or chains remembers."""
 DEFAULT_SONGS = 60
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, what is being done)."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class RenderSettings:
             if name not in INSTRUMENTS:
                 faults.append(f"unknown group '{name}'{nearest(name, INSTRUMENTS)}")
         if faults:
-            raise ScoresepError("cannot render: " + "; ".join(faults))
+            raise InvalidValue("cannot render: " + "; ".join(faults))
 
 
 def split_sequence(count: int, shares: Sequence[float]) -> list[str]:
@@ -104,11 +107,16 @@ def split_sequence(count: int, shares: Sequence[float]) -> list[str]:
     counts = [0] * len(SPLITS)
     sequence = []
     for number in range(count):
-        due = [share * (number + 1) - there for share, there in zip(shares, counts, strict=True)]
+        due = [share * (number + 1) - count for share, count in zip(shares, counts, strict=True)]
         chosen = number if number < len(SPLITS) else due.index(max(due))
         counts[chosen] += 1
         sequence.append(SPLITS[chosen])
     return sequence
+
+
+def temporary_name(folder: Path) -> Path:
+    """Where a track is written until it is whole; no reader looks for names that start with a dot."""
+    return folder.with_name(f".{folder.name}.tmp")
 
 
 def claim(
@@ -119,18 +127,19 @@ def claim(
     `sounds` are what is remembered of folders of sounds and impulse responses.
 
     Raises:
-        ScoresepError: `out` is a file, holds something else, was made with another setting, or has more songs.
+        AlreadyExists: `out` is a file, or holds something else.
+        Mismatch: it was rendered with another setting, or with more songs.
+        Damaged: its settings cannot be read.
         Unwritable: the disk refuses.
     """
     described = {**_described(settings, songs), **(sounds or {})}
     path = out / SETTINGS_FILE
-    remedy = "choose another folder or remove this one"
     if out.exists() and not out.is_dir():
-        raise ScoresepError(f"{out} is not a folder; {remedy}")
+        raise AlreadyExists("not a folder", file=out, remedy=_REMEDY)
     if path.is_file():
-        _compare(out, _read_settings(path, remedy), described, remedy)
+        _compare(out, _read_settings(path), described)
     elif out.is_dir() and any(out.iterdir()):
-        raise ScoresepError(f"{out} is not empty and holds no rendered corpus; {remedy}")
+        raise AlreadyExists("not empty, and not a rendered corpus", file=out, remedy=_REMEDY)
     with writing(out):
         write_json(path, described)
         for split in SPLITS:
@@ -138,30 +147,32 @@ def claim(
                 shutil.rmtree(stale)
 
 
-def _read_settings(path: Path, remedy: str) -> dict[str, object]:
+def _read_settings(path: Path) -> dict[str, Any]:
     try:
         settings = json.loads(read_text(path))
     except (OSError, ValueError) as fault:
-        raise ScoresepError(f"{path} is not readable ({fault}); {remedy}") from fault
+        raise Damaged(f"not readable ({fault})", file=path, remedy=_REMEDY) from fault
     if not isinstance(settings, dict) or not isinstance(settings.get("songs"), int):
-        raise ScoresepError(f"{path} does not describe a rendered corpus; {remedy}")
+        raise Damaged("does not describe a rendered corpus", file=path, remedy=_REMEDY)
     return settings
 
 
-def _compare(out: Path, there: dict[str, object], wanted: dict[str, object], remedy: str) -> None:
+def _compare(out: Path, kept: dict[str, Any], wanted: dict[str, Any]) -> None:
     for name in (*wanted, *(name for name in _CHAIN_SETTINGS if name not in wanted)):
-        if name not in ("songs", "music") and there.get(name) != wanted.get(name):
-            raise ScoresepError(f"{out} was rendered with {name} = {there.get(name)}, not {wanted.get(name)}; {remedy}")
-    if int(str(there["songs"])) > int(str(wanted["songs"])):
-        raise ScoresepError(f"{out} was rendered with songs = {there['songs']}, more than {wanted['songs']}; {remedy}")
-    music, new = there.get("music"), wanted["music"]
-    if not isinstance(music, list) or not isinstance(new, list) or new[: len(music)] != music:
-        raise ScoresepError(f"{out} was rendered from other MIDI files; {remedy}")
+        if name not in ("songs", "music") and kept.get(name) != wanted.get(name):
+            problem = f"rendered with {name} = {kept.get(name)}, not {wanted.get(name)}"
+            raise Mismatch(problem, file=out, remedy=_REMEDY)
+    if kept["songs"] > wanted["songs"]:
+        problem = f"rendered with songs = {kept['songs']}, more than {wanted['songs']}"
+        raise Mismatch(problem, file=out, remedy=_REMEDY)
+    music = kept.get("music")
+    if not isinstance(music, list) or wanted["music"][: len(music)] != music:
+        raise Mismatch("rendered from other MIDI files", file=out, remedy=_REMEDY)
 
 
-def _described(settings: RenderSettings, songs: Sequence[Song | None]) -> dict[str, object]:
+def _described(settings: RenderSettings, songs: Sequence[Song | None]) -> dict[str, Any]:
     """Settings as JSON: SoundFonts by name and md5, MIDI songs by their fingerprints, no paths (a corpus may move)."""
-    described: dict[str, object] = {
+    described: dict[str, Any] = {
         "render_version": RENDER_VERSION,
         "composer_version": COMPOSER_VERSION,
         "source": "composer" if settings.midi_dir is None else "midi",
@@ -171,7 +182,7 @@ def _described(settings: RenderSettings, songs: Sequence[Song | None]) -> dict[s
         "seconds": settings.seconds,
         "sample_rate": settings.sample_rate,
         "splits": list(settings.splits),
-        "soundfonts": {path.name: digest(soundfont_bytes(path)) for path in settings.soundfonts},
+        "soundfonts": {path.name: soundfont_digest(path) for path in settings.soundfonts},
         "songs": len(songs),
         "music": [song.uuid for song in songs if song],
     }

@@ -1,16 +1,17 @@
-"""What an effect is: how its settings are drawn, and what it does to a mono signal."""
+"""What an effect must offer: how its settings are drawn, and what it does to a mono signal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from scoresep.rendering.impulses import Impulse
-from scoresep.rendering.tone import Tone
+from scoresep.rendering.effects.impulses import Impulse
 
-Settings = dict[str, float | str | Impulse | Tone]
+Settings = dict[str, Any]
+"""Plain values, impulse responses and tones by name."""
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoresep.errors import ScoresepError
-from scoresep.rendering import synth
-from scoresep.rendering.patches import FEWEST_TO_HOLD_OUT, check_soundfonts, own_patch, patch_pool
+from scoresep.errors import AlreadyExists, Damaged, Failed, InvalidValue, ScoresepError
+from scoresep.rendering.pools import FEWEST_TO_HOLD_OUT, check_soundfonts, preset_of_program, preset_pool
 from scoresep.rendering.song import Song
-from scoresep.rendering.synth import default_soundfont, presets, render_part
+from scoresep.rendering.sources import soundfont
+from scoresep.rendering.sources.soundfont import default_soundfont, presets, render_part
 from scoresep.score.parts import part_from_notes
 
 RATE = 22050
@@ -56,53 +56,53 @@ def test_drums_sound_and_the_end_is_padded():
 
 def test_loud_polyphony_does_not_clip(monkeypatch):
     loudest = []
-    real = synth._synthesize
+    real = soundfont._synthesize
 
     def spy(path, midi):
         samples, rate = real(path, midi)
         loudest.append(int(np.abs(samples.astype(int)).max()))
         return samples, rate
 
-    monkeypatch.setattr(synth, "_synthesize", spy)
+    monkeypatch.setattr(soundfont, "_synthesize", spy)
     _play([(0.0, 1.5, pitch, 127) for pitch in range(36, 84)], 62, seconds=2.0)
-    assert loudest[0] >= synth.CLIPPED > loudest[-1]
+    assert loudest[0] >= soundfont.CLIPPED > loudest[-1]
 
 
 def test_presets_of_the_shipped_bank():
     found = presets(default_soundfont())
     assert {preset.program for preset in found if preset.bank == 0} == set(range(128))
-    assert len([preset for preset in found if preset.bank == synth.DRUM_BANK]) >= 3
-    assert own_patch([default_soundfont()], 104).program == 104
+    assert len([preset for preset in found if preset.bank == soundfont.DRUM_BANK]) >= 3
+    assert preset_of_program([default_soundfont()], 104).program == 104
 
 
-def test_every_way_a_soundfont_can_be_wrong(tmp_path):
+def test_every_way_a_soundfont_can_be_wrong(tmp_path, refused):
     whole = default_soundfont().read_bytes()
-    with pytest.raises(ScoresepError, match="does not exist"):
+    with pytest.raises(ScoresepError, match=r"none\.sf2"):
         presets(tmp_path / "none.sf2")
     for name, content in {"empty": b"", "text": b"hello" * 50, "cut": whole[:100000], "riff": whole[:12]}.items():
         path = tmp_path / f"{name}.sf2"
         path.write_bytes(content)
-        with pytest.raises(ScoresepError, match=rf"{name}\.sf2 is not a readable SoundFont"):
+        with refused(Damaged, path):
             presets(path)
-    with pytest.raises(ScoresepError, match="no SoundFont"):
+    with refused(InvalidValue):
         check_soundfonts([])
     twin = tmp_path / default_soundfont().name
     twin.write_bytes(whole)
-    with pytest.raises(ScoresepError, match="have one name"):
+    with refused(AlreadyExists, twin):
         check_soundfonts([default_soundfont(), twin])
 
 
-def test_a_bank_the_synthesizer_refuses_is_named(tmp_path):
+def test_a_bank_the_synthesizer_refuses_is_named(tmp_path, refused):
     path = tmp_path / "odd.sf2"
     path.write_bytes(b"not a bank")
     part = part_from_notes([(0.0, 1.0, 60, 90)])
-    with pytest.raises(ScoresepError, match=r"odd\.sf2"):
+    with refused(Failed, path):
         render_part(path, Song((part,), 2.0), part, RATE)
 
 
 def test_hold_out_is_seeded_disjoint_and_a_quarter():
-    pools = {seed: patch_pool([default_soundfont()], ["piano", "guitar", "bass"], seed) for seed in (0, 1)}
-    again = patch_pool([default_soundfont()], ["bass"], 0)
+    pools = {seed: preset_pool([default_soundfont()], ["piano", "guitar", "bass"], seed) for seed in (0, 1)}
+    again = preset_pool([default_soundfont()], ["bass"], 0)
     assert again.test["bass"] == pools[0].test["bass"]
     assert pools[0].test != pools[1].test
     for pool in pools.values():
@@ -114,13 +114,13 @@ def test_hold_out_is_seeded_disjoint_and_a_quarter():
 
 
 def test_a_sound_above_its_written_pitch_is_rejected():
-    pool = patch_pool([default_soundfont()], ["guitar"], 0)
+    pool = preset_pool([default_soundfont()], ["guitar"], 0)
     assert pool.rejected == {"TimGM6mb.sf2:031": "sounds above its written pitch"}  # guitar harmonics
 
 
 def test_the_same_bank_twice_gives_no_new_patches(tmp_path):
     twin = tmp_path / "twin.sf2"
     twin.write_bytes(default_soundfont().read_bytes())
-    one = patch_pool([default_soundfont()], ["bass"], 0)
-    two = patch_pool([default_soundfont(), twin], ["bass"], 0)
+    one = preset_pool([default_soundfont()], ["bass"], 0)
+    two = preset_pool([default_soundfont(), twin], ["bass"], 0)
     assert one.test == two.test and "the same sound as" in two.rejected["twin.sf2:032"]

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from scoresep.audio.loading import read_audio
-from scoresep.errors import ScoresepError
-from scoresep.rendering.patch import NO_CREDIT, Credit
+from scoresep.errors import NotFound, NothingToDo, ScoresepError
+from scoresep.rendering.sources.base import NO_CREDIT, Credit
 
 KINDS = ("cabinet", "bass cabinet", "room", "device")
 _WORDS = (
@@ -69,24 +69,26 @@ def read_impulses(folder: Path | None) -> ImpulseSet:
     """The impulse responses below `folder`, and synthesised ones of the kinds that it lacks.
 
     Raises:
-        ScoresepError: the folder is missing or has none that can be used.
+        NotFound: there is no such folder.
+        NothingToDo: it has none that can be used.
     """
-    found: dict[str, list[Impulse]] = {kind: [] for kind in KINDS}
+    by_kind: dict[str, list[Impulse]] = {kind: [] for kind in KINDS}
     left_out: dict[str, str] = {}
     for impulse in _listed(folder, left_out) if folder else []:
-        found[impulse.kind].append(impulse)
-    if folder and not any(found.values()):
-        first = next(iter(left_out.items()), ("it", "has no .wav or .flac files"))
-        raise ScoresepError(f"no impulse response in {folder} can be used; the first, {first[0]}: {first[1]}")
+        by_kind[impulse.kind].append(impulse)
+    if folder and not any(by_kind.values()):
+        reason = next((f"the first, {label}: {text}" for label, text in left_out.items()), "no .wav or .flac files")
+        problem = f"no impulse response that can be used ({reason})"
+        raise NothingToDo(problem, file=folder, remedy="name another folder, or leave --impulses out")
     for kind, count in SYNTHESISED.items():
-        if not found[kind]:
-            found[kind] = [Impulse(kind, f"synthesised {kind} {n}", number=n) for n in range(count)]
-    return ImpulseSet({kind: tuple(impulses) for kind, impulses in found.items()}, tuple(sorted(left_out.items())))
+        if not by_kind[kind]:
+            by_kind[kind] = [Impulse(kind, f"synthesised {kind} {n}", number=n) for n in range(count)]
+    return ImpulseSet({kind: tuple(impulses) for kind, impulses in by_kind.items()}, tuple(sorted(left_out.items())))
 
 
 def _listed(folder: Path, left_out: dict[str, str]) -> list[Impulse]:
     if not folder.is_dir():
-        raise ScoresepError(f"folder of impulse responses {folder} does not exist; name another, or leave it out")
+        raise NotFound("folder of impulse responses does not exist", file=folder, remedy="name another, or none")
     index = _index(folder / "INDEX.md")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and not path.is_dir())
     names = {path.stem for path in files}

@@ -1,4 +1,4 @@
-"""What a part is played with, whatever kind of source it comes from."""
+"""What a sound source must offer, and what it offers: patches."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scoresep.instruments import INSTRUMENTS
 from scoresep.rendering.song import Song
 from scoresep.score.parts import Part
 
@@ -33,7 +34,7 @@ NO_CREDIT = Credit()
 
 @dataclass(frozen=True)
 class Patch:
-    """A preset of a SoundFont, or an instrument of another source.
+    """A sound that plays parts: a preset of a SoundFont, or an instrument of another source.
 
     Attributes:
         path: the file.
@@ -71,18 +72,25 @@ class Patch:
     def programs(self) -> tuple[int, ...]:
         return self.stands_for or (self.program,)
 
+    @property
+    def group(self) -> str:
+        """Name of the instrument group of its first program; the program itself where no group has it."""
+        first = self.programs[0]
+        return next((i.name for i in INSTRUMENTS.values() if first in i.programs), f"program {first}")
+
 
 @dataclass(frozen=True)
-class Source:
+class SoundSource:
     """A kind of sound source.
 
     Attributes:
         suffix: of its files, with the dot.
         list: the patches of a file, with everything but `stands_for`, `direct` and `sustain`; with `credit` if the
             file says whose they are.
-            Raises ScoresepError for a file that is none.
-        play: a part of a song by one of its patches, mono float32 (round(seconds * sample_rate),) with the strength of
-            its own reverberation, 0-127, if it has one. Its level says nothing.
+            Raises a ScoresepError for a file that it cannot play.
+        play: a part of a song by one of its patches, mono float32 (round(seconds * sample_rate),). Its arguments are
+            patch, song, part, sample rate (Hz) and the strength of the source's own reverberation, 0-127, if it has
+            one. The level of the result means nothing.
     """
 
     suffix: str

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scoresep.rendering.harmony import Chord, near, scale_step, voice
+from scoresep.rendering.composer.harmony import Chord, near, scale_step, voice
 
 
 @dataclass(frozen=True)

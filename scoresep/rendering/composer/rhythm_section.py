@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from scoresep.rendering.harmony import near, scale_step
-from scoresep.rendering.patterns import Bar, Event, Hand, accent, arpeggio, melody
+from scoresep.rendering.composer.harmony import near, scale_step
+from scoresep.rendering.composer.patterns import Bar, Event, Hand, accent, melody
 
 KICK, RIM, SNARE, CLOSED, PEDAL, OPEN, CRASH, RIDE = 36, 37, 38, 42, 44, 46, 49, 51
 TOMS = (50, 48, 45, 43)
@@ -92,11 +92,6 @@ def riff(bar: Bar, hand: Hand, rng: np.random.Generator) -> list[Event]:
     return events
 
 
-def picked(bar: Bar, hand: Hand, rng: np.random.Generator) -> list[Event]:
-    """A picked arpeggio whose strings ring."""
-    return arpeggio(bar, hand, rng)
-
-
 # Bass
 
 
@@ -167,11 +162,6 @@ def syncopated(bar: Bar, hand: Hand, rng: np.random.Generator) -> list[Event]:
         pitch = pitch if hand.low <= pitch <= hand.high else root
         events.append(Event(hit, (following - hit) * hand.hold, pitch, accent(bar, hit)))
     return events
-
-
-def bass_line(bar: Bar, hand: Hand, rng: np.random.Generator) -> list[Event]:
-    """A melody in the bass."""
-    return melody(bar, hand, rng)
 
 
 # Drums: a hand's cell serves as the kick's rhythm, its order chooses details

@@ -9,17 +9,17 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import NotFound, NothingToDo, ScoresepError
+from scoresep.executor import Engine
 from scoresep.files import files_below
 from scoresep.instruments import DEFAULT_INSTRUMENTS, choose, group_of
 from scoresep.rendering.left_out import AGAIN, CUT, lost
-from scoresep.rendering.parallel import Progress, in_parallel
-from scoresep.rendering.settings import SETTINGS_FILE
+from scoresep.rendering.settings import SETTINGS_FILE, Progress
 from scoresep.rendering.song import Song, fingerprint, tidied
 from scoresep.score.parts import SCORE_SUFFIXES, Part, read_midi
 
@@ -36,32 +36,35 @@ def read_folder(
     """Every MIDI file below `folder` as a song, ordered by path, and (file, reason) of those that cannot be read.
 
     Hidden files and what lies in a corpus that was rendered do not count.
+
+    Raises:
+        NotFound: there is no such folder.
+        NothingToDo: it has no MIDI file that can be used.
     """
     if not folder.is_dir():
-        raise ScoresepError(f"MIDI folder {folder} does not exist; name a folder with .mid files")
+        raise NotFound("MIDI folder does not exist", file=folder, remedy="name a folder with .mid files")
     inside = files_below(folder, enter=lambda inner: not (inner / SETTINGS_FILE).is_file())  # not into rendered corpora
     files = sorted(path for path in inside if path.suffix.lower() in SCORE_SUFFIXES)
     if not files:
-        raise ScoresepError(f"MIDI folder {folder} has no {', '.join(SCORE_SUFFIXES)} files; name another folder")
-    found: dict[int, Song | str] = {}
-    calls = [joblib.delayed(_read_one)(number, path, folder, seconds) for number, path in enumerate(files)]
-    for done, (number, song) in enumerate(in_parallel(calls, jobs), start=1):
-        found[number] = song
+        raise NothingToDo(f"no {', '.join(SCORE_SUFFIXES)} files", file=folder, remedy="name another MIDI folder")
+    read: dict[Path, Song | str] = {}
+    read_one = partial(_read_one, folder, seconds)
+    for done, (path, song) in enumerate(Engine(min(jobs, len(files))).map(read_one, files), start=1):
+        read[path] = song
         progress(done, len(files), "reading MIDI")
-    songs = [song for _, song in sorted(found.items()) if isinstance(song, Song)]
-    skipped = [
-        (_source(files[number], folder), song) for number, song in sorted(found.items()) if isinstance(song, str)
-    ]
+    songs = [song for path in files if isinstance(song := read[path], Song)]
+    skipped = [(_source(path, folder), reason) for path in files if isinstance(reason := read[path], str)]
     if not songs:
-        raise ScoresepError(f"none of the {len(files)} MIDI files in {folder} can be used; the first: {skipped[0][1]}")
+        problem = f"none of the {len(files)} MIDI files can be used; the first: {skipped[0][1]}"
+        raise NothingToDo(problem, file=folder, remedy="name another MIDI folder")
     return songs, skipped
 
 
-def _read_one(number: int, path: Path, folder: Path, seconds: float) -> tuple[int, Song | str]:
+def _read_one(folder: Path, seconds: float, path: Path) -> tuple[Path, Song | str]:
     try:
-        return number, read_song(path, _source(path, folder), seconds)
+        return path, read_song(path, _source(path, folder), seconds)
     except ScoresepError as fault:
-        return number, str(fault).replace(f"{folder}{os.sep}", "")
+        return path, str(fault).replace(f"{folder}{os.sep}", "")
 
 
 def _source(path: Path, folder: Path) -> str:
@@ -72,19 +75,20 @@ def read_song(path: Path, source: str, seconds: float) -> Song:
     """Read a MIDI file and keep `seconds` of it: where piano, guitar and bass sound together most, if they do.
 
     Raises:
-        ScoresepError: the file is not MIDI or has no notes.
+        NothingToDo: the file has no notes.
+        ScoresepError: it is not MIDI.
     """
-    read = read_midi(path, LONGEST_PEDAL)
-    if not read:
-        raise ScoresepError(f"{path} has no notes; remove it")
-    parts = [tidied(part, math.inf) for part in read]
+    written = read_midi(path, LONGEST_PEDAL)
+    if not written:
+        raise NothingToDo("no notes", file=path, remedy="remove it")
+    parts = [tidied(part, math.inf) for part in written]
     length = max(float(part.offset.max()) for part in parts)
     start = best_start(parts, seconds, length)
     kept = min(seconds, length - start + TAIL_SECONDS)
     cut = [_cut(part, start, kept) for part in parts]
     if not any(map(len, cut)):
-        raise ScoresepError(f"{path} has no notes longer than a click; remove it")
-    left_out = (*lost(source, read, parts, AGAIN), *lost(source, parts, cut, CUT))
+        raise NothingToDo("no notes longer than a click", file=path, remedy="remove it")
+    left_out = (*lost(source, written, parts, AGAIN), *lost(source, parts, cut, CUT))
     return Song(tuple(filter(len, cut)), kept, 120.0, fingerprint(parts), source, left_out=left_out)
 
 

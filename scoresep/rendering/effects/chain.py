@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from scoresep.rendering.effects import EFFECTS
-from scoresep.rendering.effects.effect import Scene, Settings
-from scoresep.rendering.impulses import Impulse
-from scoresep.rendering.patch import Patch
+from scoresep.rendering.effects.base import Scene, Settings
+from scoresep.rendering.effects.impulses import Impulse
+from scoresep.rendering.effects.mixing_desk import Tone
 from scoresep.rendering.song import group_name
-from scoresep.rendering.tone import Tone
+from scoresep.rendering.sources.base import Patch
 from scoresep.score.parts import Part
 
 Route = tuple[tuple[str, float], ...]
