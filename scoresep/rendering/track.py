@@ -153,5 +153,6 @@ def mix_stems(stems: Sequence[np.ndarray], loudness: Sequence[float]) -> tuple[l
     # A stem can peak above the mix (others cancel it there); neither may clip.
     peak = max(float(np.abs(samples).max()) for samples in [*level, np.sum(level, axis=0)])
     gain = min(1.0, 10 ** (TARGET_PEAK_DB / 20) / peak)
-    integers = [np.rint(samples * (gain * 32767)).astype(np.int16) for samples in level]
-    return integers, np.sum(integers, axis=0, dtype=np.int32).astype(np.int16), gain
+    integers: list[np.ndarray] = [np.rint(samples * (gain * 32767)).astype(np.int16) for samples in level]
+    mix = np.asarray(np.sum(integers, axis=0, dtype=np.int32))
+    return integers, mix.astype(np.int16), gain

@@ -103,7 +103,8 @@ def _draw_sections(
     """Cut the song into sections of about 4 to 9 seconds; harmony returns or changes, keys sometimes move."""
     key, colour = draw_key(rng), float(rng.choice([0.05, 0.3, 0.8]))
     themes = [(key, *draw_progression(rng, key, colour))]
-    sections, first = [], 0
+    sections: list[Section] = []
+    first = 0
     while first < bars:
         length = max(1, round(float(rng.uniform(4.0, 9.0)) / bar_seconds))
         if sections and rng.random() < 0.5:

@@ -117,6 +117,7 @@ def _chord(rng: np.random.Generator, key: Key, degree: int, colour: float, style
     root = scale[degree]
     stack = [(scale[(degree + third) % 7] - root) % 12 for third in (0, 2, 4, 6)]
     dominant = (0, 4, 7, 10)
+    intervals: tuple[int, ...]
     if style == "blues":
         intervals = dominant
     elif (degree == 4 and key.mode == "minor" and rng.random() < 0.7) or (leads_home and rng.random() < 0.12):

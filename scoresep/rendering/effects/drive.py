@@ -66,7 +66,8 @@ def levelled(samples: np.ndarray) -> np.ndarray:
 
 
 def high_pass(samples: np.ndarray, sample_rate: int, hertz: float) -> np.ndarray:
-    return sosfilt(butter(1, hertz, "highpass", fs=sample_rate, output="sos"), samples).astype(np.float32)
+    filtered: np.ndarray = sosfilt(butter(1, hertz, "highpass", fs=sample_rate, output="sos"), samples)
+    return filtered.astype(np.float32)
 
 
 def _draw_amplifier(rng: np.random.Generator, scene: Scene) -> Settings:

@@ -147,7 +147,8 @@ def response(impulse: Impulse, sample_rate: int) -> np.ndarray:
     else:
         samples, _ = read_audio(impulse.path, sample_rate)
     samples = samples[_first(samples) :]
-    return (samples / np.sqrt(np.square(samples, dtype=np.float64).sum())).astype(np.float32)
+    unit: np.ndarray = samples / np.sqrt(np.square(samples, dtype=np.float64).sum())
+    return unit.astype(np.float32)
 
 
 def _first(samples: np.ndarray) -> int:

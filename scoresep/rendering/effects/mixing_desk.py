@@ -53,7 +53,8 @@ def levels_db(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     block = max(1, round(BLOCK_SECONDS * sample_rate))
     padded = np.pad(samples, (0, -len(samples) % block)).astype(np.float64)
     power = np.square(padded).reshape(-1, block).mean(axis=1)
-    return 10 * np.log10(np.maximum(power, 10 ** (_SILENCE_DB / 10)))
+    levels: np.ndarray = 10 * np.log10(np.maximum(power, 10 ** (_SILENCE_DB / 10)))
+    return levels
 
 
 def compress(

@@ -20,7 +20,9 @@ def oscillation(length: int, sample_rate: int, rate: float, phase: float) -> np.
 
 def delayed(samples: np.ndarray, delay: np.ndarray) -> np.ndarray:
     """The signal `delay` (L,) samples ago, between samples by a straight line; silence before it."""
-    return np.interp(np.arange(len(samples)) - delay, np.arange(len(samples)), samples, left=0.0).astype(np.float32)
+    places = np.arange(len(samples))
+    moved: np.ndarray = np.interp(places - delay, places, samples, left=0.0)
+    return moved.astype(np.float32)
 
 
 def swept(samples: np.ndarray, position: np.ndarray, filters: list[Callable[[np.ndarray], np.ndarray]]) -> np.ndarray:

@@ -15,7 +15,8 @@ _MOST_ECHOES = 8
 
 def convolve(samples: np.ndarray, impulse: np.ndarray) -> np.ndarray:
     """The first L samples of (L,) convolved with an impulse response: float32, nothing later than the response is."""
-    return fftconvolve(samples, impulse)[: len(samples)].astype(np.float32)
+    convolved: np.ndarray = fftconvolve(samples, impulse)[: len(samples)]
+    return convolved.astype(np.float32)
 
 
 def root_mean_square(samples: np.ndarray) -> float:

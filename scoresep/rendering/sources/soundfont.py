@@ -211,7 +211,8 @@ def _synthesize(path: Path, midi: bytes) -> tuple[np.ndarray, int]:
             raise
         problem = f"the synthesizer cannot play this SoundFont ({fault})"
         raise Failed(problem, file=path, remedy="use another .sf2 file") from fault
-    return soundfile.read(io.BytesIO(wave), dtype="int16", always_2d=True)
+    samples, rate = soundfile.read(io.BytesIO(wave), dtype="int16", always_2d=True)
+    return samples, rate
 
 
 SOUNDFONT = SoundSource(".sf2", list_presets, play)
