@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,8 @@ from scoresep.cli.options import Jobs, by_comma
 from scoresep.console import console, meter, one_line
 from scoresep.errors import ScoresepError
 from scoresep.machine import available_cores
+
+Levels = Literal["equal", "record"]
 
 
 def render(
@@ -44,6 +46,20 @@ def render(
     weak_packs: Annotated[
         bool, typer.Option("--weak-packs", help="Use packs whose pack.json says that their provenance is weak, too.")
     ] = False,
+    bands: Annotated[
+        bool, typer.Option("--bands", help="Compose for whole bands with singers, in styles from rock to bossa nova.")
+    ] = False,
+    charts: Annotated[Path | None, typer.Option(help="Folder of Billboard chord charts that bands play from.")] = None,
+    grooves: Annotated[
+        Path | None, typer.Option(help="Folder of the Groove MIDI Dataset: the drummers of the bands.")
+    ] = None,
+    voices: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder with a folder of recordings for each singer; repeatable; default: formants sing."),
+    ] = None,
+    levels: Annotated[
+        Levels | None, typer.Option(help="How loud stems are; default: record for --bands, else equal.")
+    ] = None,
     groups: Annotated[
         str, typer.Option(help="Instruments to render, by comma, such as piano,guitar,bass; default: all.")
     ] = "",
@@ -75,6 +91,11 @@ def render(
         impulses=impulses,
         chains=chains,
         weak_packs=weak_packs,
+        voices=tuple(voices or ()),
+        bands=bands,
+        charts=charts,
+        grooves=grooves,
+        levels=levels,
         **banks,
         **share,
     )

@@ -14,6 +14,7 @@ import numpy as np
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS
 from scoresep.rendering.effects.chain import Chain, draw_chains
 from scoresep.rendering.effects.mixing_desk import Tone, draw_tone
+from scoresep.rendering.levels import draw_level
 from scoresep.rendering.pools import PresetPool, preset_of_program
 from scoresep.rendering.settings import RenderSettings
 from scoresep.rendering.song import Song, group_name
@@ -22,8 +23,8 @@ from scoresep.rendering.sources.base import Patch
 from scoresep.score.parts import Part
 
 _REVERB = (0, 64)
-_PACKS, _CHAINS = 1, 2
-"""Set off the generators that draw packs and chains from the one that draws presets."""
+_PACKS, _CHAINS, _LEVELS = 1, 2, 3
+"""Set off the generators that draw packs, chains and levels from the one that draws presets."""
 OWN_PROGRAM = 0.5
 """Probability that only packs made for a part's own program are asked, where there are any."""
 DRIVEN_PROGRAMS = (29, 30)
@@ -59,7 +60,7 @@ SUBSTITUTES: dict[int, tuple[int, ...]] = {
 
 @dataclass(frozen=True)
 class CastPart:
-    """A part with the patch that plays it, the strength of its reverberation (controller 91) and its tone control.
+    """A part with its patch, the strength of its reverberation (controller 91), its tone control and its level (LU).
 
     A chain takes the place of both, where there is one.
     """
@@ -69,6 +70,7 @@ class CastPart:
     reverb: int
     tone: Tone
     chain: Chain = ()
+    level: float = 0.0
 
     @property
     def program(self) -> int:
@@ -94,9 +96,11 @@ def cast_song(song: Song, split: str, settings: RenderSettings, sounds: Sounds) 
     chains: list[Chain] = [()] * len(draws)
     if sounds.impulses is not None:
         chains = draw_chains(song.parts, patches, sounds.impulses.by_kind, _generator(settings, song, _CHAINS))
+    rng = _generator(settings, song, _LEVELS)
+    levels = [draw_level(settings.with_levels, group_name(part) or "", rng) for part in song.parts]
     return [
-        CastPart(kept, draw.patch, draw.reverb, draw.tone, chain)
-        for part, draw, chain in zip(song.parts, draws, chains, strict=True)
+        CastPart(kept, draw.patch, draw.reverb, draw.tone, chain, level)
+        for part, draw, chain, level in zip(song.parts, draws, chains, levels, strict=True)
         if draw.patch is not None and wanted(part, settings) and len(kept := playable(part, draw.patch))
     ]
 
@@ -110,7 +114,7 @@ def draw_patches(song: Song, split: str, settings: RenderSettings, sounds: Sound
 
 def wanted(part: Part, settings: RenderSettings) -> bool:
     """Whether the part's group is among those that are rendered."""
-    return not settings.groups or group_name(part) in settings.groups
+    return settings.wants(group_name(part))
 
 
 def _generator(settings: RenderSettings, song: Song, *number: int) -> np.random.Generator:
@@ -162,7 +166,8 @@ def draw_packs(song: Song, packs: Sequence[Patch], share: float, rng: np.random.
 def _draw(
     parts: Sequence[Part], packs: Sequence[Patch], share: float, taken: Sequence[Patch], rng: np.random.Generator
 ) -> Patch | None:
-    wanted, own = rng.uniform() < share, rng.uniform() < OWN_PROGRAM
+    sung = group_name(parts[0]) == "vocals"
+    wanted, own = rng.uniform() < share or sung, rng.uniform() < OWN_PROGRAM
     place = rng.uniform()
     choices = [pack for pack in packs if suits(pack, parts)]
     program = _program(parts[0])

@@ -25,9 +25,11 @@ from scoresep.files import write_json
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, Instrument
 from scoresep.rendering.probing import preset_fault, proved
 from scoresep.rendering.settings import Progress
+from scoresep.rendering.singing import check_vocoder
 from scoresep.rendering.sources.base import Patch
 from scoresep.rendering.sources.folders import read_collections
 from scoresep.rendering.sources.soundfont import presets
+from scoresep.rendering.sources.voice import list_voices, synthetic_voices
 
 HELD_OUT_SHARE = 0.125
 FEWEST_TO_HOLD_OUT = 3
@@ -162,6 +164,9 @@ class PackPool:
     def of(self, split: str) -> tuple[Patch, ...]:
         return self.test if split == "test" else self.training
 
+    def joined(self, other: PackPool) -> PackPool:
+        return PackPool(self.training + other.training, self.test + other.test, self.left_out + other.left_out)
+
     @property
     def all(self) -> tuple[Patch, ...]:
         return self.training + self.test
@@ -212,6 +217,28 @@ def pack_pool(
         raise NothingToDo(problem, remedy="see docs/data.md")
     training, test = hold_out_makers(usable, seed)
     return PackPool(training, test, tuple(sorted(left_out.items()))), probes
+
+
+def voice_pool(folders: Sequence[Path], store: Path, seed: int) -> PackPool:
+    """The voices of `folders`, of formants where none is named; one of eight sings in the test split alone.
+
+    Raises:
+        NotFound: a folder has no recording.
+        Unavailable: pyworld is not installed.
+    """
+    check_vocoder()
+    voices: list[Patch] = list(synthetic_voices()) if not folders else []
+    left_out: dict[str, str] = {}
+    for folder in folders:
+        found, reasons = list_voices(folder, store)
+        voices += found
+        left_out |= reasons
+    recordings = {voice.label: voice.material for voice in voices}
+    training, test = hold_out_makers(voices, seed)
+    training, test = (
+        tuple(replace(voice, material=recordings[voice.label]) for voice in split) for split in (training, test)
+    )
+    return PackPool(training, test, tuple(sorted(left_out.items())))
 
 
 def _probed(patches: Sequence[Patch], jobs: int, progress: Progress, known: dict[str, Any]) -> dict[str, Any]:

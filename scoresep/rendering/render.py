@@ -21,6 +21,7 @@ import numpy as np
 from scoresep.errors import InvalidValue
 from scoresep.executor import Engine
 from scoresep.machine import available_cores
+from scoresep.rendering.bands import BAND_GROUPS, band_material, compose_band
 from scoresep.rendering.casting import cast_song, draw_patches, playable, wanted
 from scoresep.rendering.composer import GROUPS, compose
 from scoresep.rendering.left_out import (
@@ -122,7 +123,7 @@ def render_corpus(
         raise InvalidValue(f"cannot render with {jobs} jobs", remedy="use at least 1")
     check_soundfonts(settings.soundfonts)
     songs, beyond, skipped = _songs(settings, jobs, progress)
-    sounds, probes = gather_sounds(out, settings, _groups(songs), jobs, progress)
+    sounds, probes = gather_sounds(out, settings, _groups(songs, settings), jobs, progress)
     claim(out, settings, songs, sounds.described())
     if probes:
         write_probes(out, probes)
@@ -181,11 +182,12 @@ def _songs(
     return list(order[:count]), sorted(song.source for song in order[count:]), sorted(skipped)
 
 
-def _groups(songs: Iterable[Song | None]) -> set[str]:
+def _groups(songs: Iterable[Song | None], settings: RenderSettings) -> set[str]:
     """Groups that need patches."""
+    composed = set(BAND_GROUPS) if settings.bands else set(GROUPS)
     groups: set[str] = set()
     for song in songs:
-        groups |= set(GROUPS) if song is None else {name for part in song.parts if (name := group_name(part))}
+        groups |= composed if song is None else {name for part in song.parts if (name := group_name(part))}
     return groups
 
 
@@ -210,7 +212,7 @@ def _render_all(
 
 def _render_one(task: _Task, settings: RenderSettings, sounds: Sounds) -> tuple[int, str | None]:
     """Make one track: (its number, None or why it has no sound)."""
-    song = task.song or _composed(settings, task.number)
+    song = task.song or _composed(settings, task.number, task.split)
     try:
         write_track(task.folder, song, cast_song(song, task.split, settings, sounds), settings.sample_rate)
     except SilentSong as fault:
@@ -220,8 +222,13 @@ def _render_one(task: _Task, settings: RenderSettings, sounds: Sounds) -> tuple[
     return task.number, None
 
 
-def _composed(settings: RenderSettings, number: int) -> Song:
-    song = compose(np.random.default_rng([settings.seed, number]), settings.seconds)
+def _composed(settings: RenderSettings, number: int, split: str) -> Song:
+    rng = np.random.default_rng([settings.seed, number])
+    if settings.bands:
+        charts, grooves = band_material(settings.charts, settings.grooves, split == "test")
+        song = compose_band(rng, settings.seconds, charts, grooves)
+    else:
+        song = compose(rng, settings.seconds)
     return replace(song, source=f"composed/{settings.seed}/{song.uuid}.mid")
 
 
@@ -242,7 +249,7 @@ def _left_out(task: _Task, settings: RenderSettings, sounds: Sounds) -> list[Lef
     silent = silent_stems(task.folder)
     if task.song is None and not silent:
         return []
-    song = task.song or _composed(settings, task.number)
+    song = task.song or _composed(settings, task.number, task.split)
     patches = [draw.patch for draw in draw_patches(song, task.split, settings, sounds)]
     reasons = [_reason(part, patch, settings) for part, patch in zip(song.parts, patches, strict=True)]
     cast = [

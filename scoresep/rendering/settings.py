@@ -15,6 +15,7 @@ from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch
 from scoresep.files import read_text, write_json, writing
 from scoresep.instruments import INSTRUMENTS, nearest
 from scoresep.rendering.composer import COMPOSER_VERSION
+from scoresep.rendering.levels import LEVELS
 from scoresep.rendering.song import Song
 from scoresep.rendering.sources.soundfont import default_soundfont, soundfont_digest
 
@@ -27,8 +28,13 @@ MIDI_VERSION = 2
 """The same of songs from MIDI files: raise it when the same file gives other music."""
 CHAIN_VERSION = 1
 """The same for corpora with chains alone: raise it when the same music gives other audio there."""
-_CHAIN_SETTINGS = ("packs", "pack_share", "weak_packs", "impulses", "chains")
-"""What only a corpus with packs or chains remembers."""
+BAND_VERSION = 1
+"""The same for songs of bands alone: raise it when the same seed gives other music."""
+_CHAIN_SETTINGS = (
+    *("packs", "pack_share", "weak_packs", "impulses", "chains"),
+    *("voices", "bands", "charts", "grooves", "levels"),
+)
+"""What a corpus remembers only if it was asked for."""
 DEFAULT_SONGS = 60
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what is being done)."""
@@ -52,6 +58,10 @@ class RenderSettings:
         pack_share: share of the parts that those sounds play, where they can.
         impulses: folder of impulse responses; None: where there are chains, synthesised ones.
         chains: whether stems go through amplifiers, effects and rooms; None: with `sounds` or `impulses`.
+        voices: folders of recorded voices that sing the parts of `vocals`; formants do where there is none.
+        bands: whether songs are composed for whole bands, in styles (`bands`).
+        charts, grooves: folders of chord charts and of drummers' takes that bands play from.
+        levels: how loud stems are, a row of `levels.LEVELS`; None: as on records for bands, else equal.
     """
 
     songs: int | None = None
@@ -67,6 +77,19 @@ class RenderSettings:
     pack_share: float = 0.7
     impulses: Path | None = None
     chains: bool | None = None
+    voices: tuple[Path, ...] = ()
+    bands: bool = False
+    charts: Path | None = None
+    grooves: Path | None = None
+    levels: str | None = None
+
+    def wants(self, group: str | None) -> bool:
+        """Whether parts of a group are rendered."""
+        return not self.groups or group in self.groups
+
+    @property
+    def with_levels(self) -> str:
+        return self.levels or ("record" if self.bands else "equal")
 
     @property
     def with_chains(self) -> bool:
@@ -92,6 +115,12 @@ class RenderSettings:
             faults.append(f"the share of packs must be from 0 to 1, not {self.pack_share}")
         if self.impulses is not None and self.chains is False:
             faults.append("impulse responses are for chains; leave one of the two settings out")
+        if self.bands and self.midi_dir is not None:
+            faults.append("bands are composed; leave out either the MIDI files or the bands")
+        if (self.charts or self.grooves) and not self.bands:
+            faults.append("charts and grooves are for bands; ask for bands, too")
+        if self.with_levels not in LEVELS:
+            faults.append(f"unknown levels '{self.levels}'{nearest(self.with_levels, LEVELS)}")
         for name in self.groups:
             if name not in INSTRUMENTS:
                 faults.append(f"unknown group '{name}'{nearest(name, INSTRUMENTS)}")
@@ -190,7 +219,18 @@ def _described(settings: RenderSettings, songs: Sequence[Song | None]) -> dict[s
         described |= {"pack_share": settings.pack_share, "weak_packs": settings.weak_packs}
     if settings.with_chains:
         described["chains"] = CHAIN_VERSION
+    if settings.bands:
+        described["bands"] = BAND_VERSION
+        described |= {name: _folder(path) for name in ("charts", "grooves") if (path := getattr(settings, name))}
+    if settings.with_levels != "equal":
+        described["levels"] = settings.with_levels
     return described
+
+
+def _folder(path: Path) -> str:
+    """Digest of what lies in a folder, whatever it is called."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest("\n".join(f"{file.relative_to(path)} {file.stat().st_size}" for file in files).encode())
 
 
 def digest(data: bytes) -> str:

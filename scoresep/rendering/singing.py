@@ -146,7 +146,7 @@ def median_f0(samples: np.ndarray, rate: int) -> float:
 
 def to_arrays(voice: Voice) -> dict[str, np.ndarray]:
     """A voice in a fortieth of its room: cepstra of its envelope and bands of its aperiodicity."""
-    envelope, aperiodicity = voice.envelope.astype(np.float64), voice.aperiodicity.astype(np.float64)
+    envelope, aperiodicity = (np.ascontiguousarray(a, np.float64) for a in (voice.envelope, voice.aperiodicity))
     return {
         "envelope": _world().code_spectral_envelope(envelope, RATE, CEPSTRUM).astype(np.float32),
         "aperiodicity": _world().code_aperiodicity(aperiodicity, RATE).astype(np.float32),
@@ -309,7 +309,9 @@ def _synthesise(voice: Voice, score: _Score, tract: float, length: int) -> np.nd
         power, noise = (_at_bins(values, bins) for values in (power, noise))
     power = power * score.gain[:, None] ** 2 + EMPTY
     f0 = np.where(score.pitch > 0, 440 * 2 ** ((score.pitch - 69) / 12), 0.0)
-    sound = _world().synthesize(f0, power.astype(np.float64), noise.astype(np.float64), RATE, 1000 * FRAME)
+    sound = _world().synthesize(
+        f0, np.ascontiguousarray(power, np.float64), np.ascontiguousarray(noise, np.float64), RATE, 1000 * FRAME
+    )
     sound = np.pad(sound[:length], (0, max(0, length - len(sound))))
     return (0.8 * sound / max(np.abs(sound).max(), 1e-9)).astype(np.float32)
 
@@ -328,6 +330,15 @@ def _continue_band(envelope: np.ndarray, aperiodicity: np.ndarray, band: float) 
     above = np.arange(len(hertz)) >= edge
     envelope[:, above] = level[:, None] * 10 ** (-FALL / 10 * np.log2(hertz[above] / hertz[edge]))
     aperiodicity[:, above] = np.maximum(aperiodicity[:, edge - 1 : edge], 0.85)
+
+
+def check_vocoder() -> None:
+    """See that voices can be made to sing, before any work.
+
+    Raises:
+        Unavailable: pyworld is not installed.
+    """
+    _world()
 
 
 def _world():  # type: ignore[no-untyped-def]  # pyworld has no types

@@ -12,11 +12,13 @@ import yaml
 
 from scoresep.files import write_text
 from scoresep.rendering.effects.impulses import Impulse, ImpulseSet, read_impulses
-from scoresep.rendering.pools import PackPool, PresetPool, pack_pool, preset_pool, read_probes
+from scoresep.rendering.pools import PackPool, PresetPool, pack_pool, preset_pool, read_probes, voice_pool
 from scoresep.rendering.settings import Progress, RenderSettings, digest
 from scoresep.rendering.sources.base import Credit
 from scoresep.rendering.sources.soundfont import soundfont_credit, soundfont_digest
 
+VOICES_FOLDER = ".voices"
+"""Of a corpus: what was learnt of the voices that sing in it."""
 ATTRIBUTIONS_FILE = "attributions.txt"
 _PRESET = re.compile(r":(drums:)?\d{3}$")
 _UNKNOWN = "not stated"
@@ -49,13 +51,11 @@ class Sounds:
 
     def described(self) -> dict[str, str]:
         """What the corpus's settings remember of the folders: how many, and a digest."""
-        packs = sorted(f"{pack.label} {pack.config}" for pack in self.packs.all)
-        impulses = sorted(f"{i.label} {_content(i)}" for i in self.impulses.all) if self.impulses else []
-        return {
-            name: f"{len(lines)}, md5 {digest(chr(10).join(lines).encode())}"
-            for name, lines in (("packs", packs), ("impulses", impulses))
-            if lines
-        }
+        sounds = {"packs": [p for p in self.packs.all if p.source != "voice"]}
+        sounds["voices"] = [p for p in self.packs.all if p.source == "voice"]
+        lines = {name: sorted(f"{patch.label} {patch.config}" for patch in patches) for name, patches in sounds.items()}
+        lines["impulses"] = sorted(f"{i.label} {_content(i)}" for i in self.impulses.all) if self.impulses else []
+        return {name: f"{len(rows)}, md5 {digest(chr(10).join(rows).encode())}" for name, rows in lines.items() if rows}
 
 
 def gather_sounds(
@@ -70,8 +70,10 @@ def gather_sounds(
     known = read_probes(out) if settings.sounds else {}
     banks = {soundfont_digest(path) for path in settings.soundfonts}
     packs, probes = pack_pool(settings.sounds, settings.weak_packs, settings.seed, jobs, progress, known, banks)
+    sung = settings.voices or (settings.bands and settings.wants("vocals"))
+    voices = voice_pool(settings.voices, out / VOICES_FOLDER, settings.seed) if sung else PackPool()
     impulses = read_impulses(settings.impulses) if settings.with_chains else None
-    return Sounds(presets, packs, impulses), probes
+    return Sounds(presets, packs.joined(voices), impulses), probes
 
 
 def write_attributions(out: Path, settings: RenderSettings, sounds: Sounds) -> None:
@@ -79,7 +81,7 @@ def write_attributions(out: Path, settings: RenderSettings, sounds: Sounds) -> N
 
     Nothing is written of a corpus that SoundFonts alone play.
     """
-    if not settings.sounds and not sounds.impulses:
+    if not sounds.packs.all and not sounds.impulses:
         return
     stems = [stem for path in sorted(out.glob("*/Track*/metadata.yaml")) for stem in _stems(path)]
     labels = {str(stem.get("plugin_name")) for stem in stems}

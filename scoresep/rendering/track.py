@@ -66,7 +66,7 @@ def _write(folder: Path, track: str, song: Song, cast: Sequence[CastPart], sampl
     sounding = [n for n, lufs in enumerate(loudness) if lufs > QUIETEST_LUFS]
     if not sounding:
         raise SilentSong("none of its parts sounds with these SoundFonts", remedy="name others")
-    samples, mix, gain = mix_stems([sounds[n] for n in sounding], [loudness[n] for n in sounding])
+    samples, mix, gain = mix_stems([sounds[n] for n in sounding], [loudness[n] - cast[n].level for n in sounding])
     written = [_written_part(part) for part in cast]
     for n, stem_samples in zip(sounding, samples, strict=True):
         _write_flac(folder / "stems" / f"S{n:02d}.flac", stem_samples, sample_rate)
@@ -123,6 +123,8 @@ def _describe(cast: CastPart, lufs: float) -> dict[str, object]:
     }
     if lufs > QUIETEST_LUFS and math.isfinite(lufs):
         about["integrated_loudness"] = lufs
+    if cast.level:
+        about["level"] = round(cast.level, 2)
     if cast.chain:
         about["chain"] = described(cast.chain)
     return about
@@ -144,7 +146,7 @@ def integrated_loudness(samples: np.ndarray, sample_rate: int) -> float:
 
 
 def mix_stems(stems: Sequence[np.ndarray], loudness: Sequence[float]) -> tuple[list[np.ndarray], np.ndarray, float]:
-    """Bring stems (L,) of the given loudness to -13 LUFS each, then all by one gain below the target peak.
+    """Bring stems (L,) that count as so loud to -13 LUFS each, then all by one gain below the target peak.
 
     Returns:
         Stems and mix as int16 (L,), the mix exactly the sum of the stems, and the overall gain (linear, at most 1).

@@ -11,8 +11,8 @@ from scoresep.rendering.bands.charts import Chart, ChartSection
 from scoresep.rendering.bands.grooves import Groove, drawn
 from scoresep.rendering.bands.playing import in_harmony, sung
 from scoresep.rendering.bands.styles import STYLES, Choice, Role, Style
-from scoresep.rendering.harmony import Chord, Key, draw_key, draw_progression
-from scoresep.rendering.patterns import Bar, Event, Hand, Pattern, draw_hand
+from scoresep.rendering.composer.harmony import Chord, Key, draw_key, draw_progression
+from scoresep.rendering.composer.patterns import Bar, Event, Hand, Pattern, draw_hand
 from scoresep.rendering.song import Song, fingerprint, tidied
 from scoresep.score.parts import Part, part_from_notes
 
@@ -22,6 +22,8 @@ SINGER = Role("vocals", (VOCALS_PROGRAM,), ((sung, 1.0),))
 REGISTERS = ((45, 64, 55), (48, 67, 59), (53, 72, 63), (55, 76, 66))
 """Of singers, low to high: lowest and highest key, and the one about which they sing."""
 DRUMS = Role("drums", (0,), ())
+BAND_GROUPS = tuple(sorted({role.group for style in STYLES.values() for role in style.roles} | {"drums", "vocals"}))
+"""Every group that a song may have parts of."""
 TENSION = {"intro": 0.8, "verse": 0.85, "pre-chorus": 0.93, "chorus": 1.0, "solo": 1.0, "bridge": 0.9, "outro": 0.85}
 """Loudness of a section against the loudest."""
 UNSUNG = ("intro", "solo", "instrumental", "interlude", "outro", "fadeout", "coda", "trans")

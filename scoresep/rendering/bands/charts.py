@@ -16,7 +16,7 @@ import numpy as np
 
 from scoresep.errors import Damaged, NotFound
 from scoresep.files import read_text
-from scoresep.rendering.harmony import Chord, Key
+from scoresep.rendering.composer.harmony import Chord, Key
 
 
 @dataclass(frozen=True)

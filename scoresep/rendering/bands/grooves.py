@@ -11,7 +11,7 @@ import numpy as np
 
 from scoresep.errors import NotFound
 from scoresep.files import read_text
-from scoresep.rendering.patterns import Event
+from scoresep.rendering.composer.patterns import Event
 from scoresep.score.parts import read_midi
 
 TO_GENERAL_MIDI = {22: 42, 26: 46, 58: 43}

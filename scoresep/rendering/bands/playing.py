@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from scoresep.rendering.harmony import near, scale_step
-from scoresep.rendering.patterns import Bar, Event, Hand, Pattern, accent
+from scoresep.rendering.composer.harmony import near, scale_step
+from scoresep.rendering.composer.patterns import Bar, Event, Hand, Pattern, accent
 
 # Guitar: the strings of an open chord, lowest first
 OPEN_STRINGS = (40, 45, 50, 55, 59, 64)

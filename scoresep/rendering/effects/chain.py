@@ -63,6 +63,14 @@ ROUTES: dict[str, Route] = {
         ("room", 0.2),
     ),
     "organ": (("amplifier", 0.15), ("rotary", 0.5), ("compressor", 0.2), *_DESK),
+    "vocals": (
+        ("compressor", 0.9),
+        ("saturation", 0.15),
+        ("equaliser", 1.0),
+        ("equaliser", 0.5),
+        ("delay", 0.25),
+        ("room", 0.9),
+    ),
     "other": (("compressor", 0.25), ("saturation", 0.1), ("chorus", 0.06), *_DESK),
 }
 """Instrument group, "direct" for the direct signal of an electric instrument, to what it goes through."""

@@ -133,7 +133,7 @@ def _patch(place: Path, files: Sequence[Path], label: str, store: Path) -> Patch
     credit = Credit(
         licence=str(stated.get("licence") or ""),
         attribution=str(stated.get("attribution") or ""),
-        maker=label,
+        maker=place.name,
         weak=str(stated.get("provenance") or "").lower().startswith("weak"),
     )
     config = digest("\n".join(f"{path.name} {path.stat().st_size}" for path in files).encode())

@@ -12,8 +12,8 @@ from scoresep.rendering.bands.charts import Chart, ChartSection
 from scoresep.rendering.bands.grooves import Groove
 from scoresep.rendering.bands.playing import OPEN_STRINGS, grip
 from scoresep.rendering.bands.styles import STYLES
-from scoresep.rendering.harmony import Chord, Key
-from scoresep.rendering.patterns import Event
+from scoresep.rendering.composer.harmony import Chord, Key
+from scoresep.rendering.composer.patterns import Event
 
 SECONDS = 24.0
 C, F = Chord(0, (0, 4, 7), 0), Chord(5, (0, 4, 7), 5)
