@@ -59,7 +59,7 @@ for command in (train, evaluate, report, separate, transcribe, info, doctor):
 def main() -> None:
     """Run the command line; what a user can put right is one line on standard error and exit status 2."""
     take_any_name()
-    threading.excepthook = tell_of_thread
+    threading.excepthook = thread_fault
     try:
         check_working_folder()
         app()
@@ -80,7 +80,7 @@ def check_working_folder() -> None:
         raise NotFound(problem, remedy="go to another one") from fault
 
 
-def tell_of_thread(fault: threading.ExceptHookArgs) -> None:
+def thread_fault(fault: threading.ExceptHookArgs) -> None:
     """Leave what a disk says against TensorBoard's thread to the main one, which is told by the next call."""
     if fault.exc_value is None or unwritable(fault.exc_value) is None:
         threading.__excepthook__(fault)

@@ -38,7 +38,7 @@ class Recording:
     Attributes:
         path: the file.
         name: its name without suffix; for one found in a folder, with the folders below that one: `album/song`.
-            Two that would be called alike are told apart (`told_apart`).
+            Two that would be called alike are told apart (`distinct_names`).
         alone: whether the user named it, and nothing else.
         root: the folder given that it was found in; None for a file that was named.
     """
@@ -49,7 +49,7 @@ class Recording:
     root: Path | None = None
 
 
-def find_recordings(given: Sequence[str | Path], out: str | Path) -> list[Recording]:
+def find_recordings(paths: Sequence[str | Path], out: str | Path) -> list[Recording]:
     """The recordings meant by files and folders, in the order given, those of a folder by name.
 
     Of a folder, whatever ends like audio counts, also in folders below it and those that are linked; hidden ones do
@@ -61,9 +61,9 @@ def find_recordings(given: Sequence[str | Path], out: str | Path) -> list[Record
         ScoresepError: a folder that cannot be read.
     """
     recordings: list[Recording] = []
-    for path in map(Path, given):
+    for path in map(Path, paths):
         if not is_folder(path):
-            recordings.append(Recording(path, result_name(path), alone=len(given) == 1))
+            recordings.append(Recording(path, result_name(path), alone=len(paths) == 1))
             continue
         inside = [
             Recording(file, (file.parent.relative_to(path) / result_name(file)).as_posix(), root=path)
@@ -73,27 +73,27 @@ def find_recordings(given: Sequence[str | Path], out: str | Path) -> list[Record
             remedy = unread_note([path]) or f"give a folder with {FORMATS} files"
             raise NothingToDo("no audio", file=path, remedy=remedy)
         recordings += inside
-    return told_apart(without_repeats(recordings))
+    return distinct_names(without_duplicates(recordings))
 
 
-def notes(given: Sequence[Path], out: Path) -> list[str]:
+def notes(paths: Sequence[Path], out: Path) -> list[str]:
     """Lines on the audio in folders that is passed over: taken for results, or of a format that is not read."""
-    folders = [path for path in given if is_folder(path)]
+    folders = [path for path in paths if is_folder(path)]
     audio = [path for folder in folders for path in files_below(folder) if path.suffix.lower() in AUDIO_SUFFIXES]
     inside = len(audio) - sum(1 for folder in folders for _ in _audio_below(folder, out))
     results = f"{inside} audio file{'s' * (inside > 1)} in folders of {out} taken for results" if inside else ""
-    return [note for note in (results, unread_note(given)) if note]
+    return [note for note in (results, unread_note(paths)) if note]
 
 
-def unread_note(given: Sequence[str | Path]) -> str:
+def unread_note(paths: Sequence[str | Path]) -> str:
     """A line on the audio in the folders given that is not read, and what to do; '' if there is none."""
-    inside = (path for folder in given if is_folder(folder) for path in files_below(folder))
-    paths = [path for path in inside if path.suffix.lower() in UNREAD_SUFFIXES]
-    if not paths:
+    inside = (path for folder in paths if is_folder(folder) for path in files_below(folder))
+    unread = [path for path in inside if path.suffix.lower() in UNREAD_SUFFIXES]
+    if not unread:
         return ""
-    named = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
-    count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-    return f"{count} of a format that is not read passed over ({named}); {format_remedy(paths[0].name)}"
+    named = ", ".join(map(str, unread[:3])) + (", ..." if len(unread) > 3 else "")
+    count = "1 file" if len(unread) == 1 else f"{len(unread)} files"
+    return f"{count} of a format that is not read passed over ({named}); {format_remedy(unread[0].name)}"
 
 
 def _audio_below(folder: Path, out: Path) -> Iterator[Path]:
@@ -125,7 +125,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
 
 
-def without_repeats(recordings: Sequence[Recording]) -> list[Recording]:
+def without_duplicates(recordings: Sequence[Recording]) -> list[Recording]:
     """The recordings without those of the same file, by a link perhaps, that would be called alike."""
     kept: list[Recording] = []
     by_name: dict[str, list[Path]] = {}
@@ -137,7 +137,7 @@ def without_repeats(recordings: Sequence[Recording]) -> list[Recording]:
     return kept
 
 
-def told_apart(recordings: Sequence[Recording]) -> list[Recording]:
+def distinct_names(recordings: Sequence[Recording]) -> list[Recording]:
     """The recordings with names that differ on every file system, whatever letters' case and composition.
 
     All that share a name get the first of these that tells them apart, whatever their order: `song-wav`, by the
@@ -216,22 +216,22 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def find_score(given: str | Path, recording: Recording) -> Path:
+def find_score(score: str | Path, recording: Recording) -> Path:
     """The score of a recording: the file given, or in the folder given the one with the recording's name.
 
     Raises:
         NotFound: the folder has none.
     """
-    given = Path(given)
-    if not is_folder(given):
-        return given
+    place = Path(score)
+    if not is_folder(place):
+        return place
     beside = (Path(recording.name).parent / recording.path.stem).as_posix()  # of `song-wav` and `song-mp3`, say
     for name in (unicodedata.normalize(form, name) for name in (recording.name, beside) for form in ("NFC", "NFD")):
         for suffix in SCORE_SUFFIXES:
-            if (score := given / f"{name}{suffix}").exists():
-                return score
+            if (file := place / f"{name}{suffix}").exists():
+                return file
     problem = f"no {recording.name}{SCORE_SUFFIXES[0]}, the score of {recording.path}"
-    raise NotFound(problem, file=given, remedy="add it")
+    raise NotFound(problem, file=place, remedy="add it")
 
 
 def each_recording(

@@ -209,7 +209,7 @@ def test_the_score_of_a_song(tmp_path: Path, refused) -> None:
     assert find_score(tmp_path, song) == tmp_path / "album" / "a.midi"
 
 
-def test_the_score_of_songs_that_had_to_be_told_apart(tmp_path: Path) -> None:
+def test_the_score_of_songs_that_had_to_be_distinct_names(tmp_path: Path) -> None:
     scores = touched(tmp_path / "scores", "x.mid", "e\u0301.mid")
     for song in find_recordings([tmp_path / "x.wav", tmp_path / "x.mp3"], tmp_path / "out"):
         assert find_score(scores, song) == scores / "x.mid"
