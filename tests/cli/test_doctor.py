@@ -103,6 +103,7 @@ def test_missing_packages_and_banks_are_told(monkeypatch):
     assert checks.soundfonts().state == "bad" and checks.soundfonts().remedy
 
 
+@pytest.mark.integration
 def test_the_command_ends_with_1_when_something_is_bad(scoresep, tmp_path, cache_copy):
     ended = scoresep(f"scoresep doctor --cache {cache_copy}")
     assert ended.returncode == 0, ended.stderr

@@ -28,6 +28,7 @@ def test_a_span_that_is_none(command, refuses, prepared, span):
     refuses(command(f"scoresep info {prepared} --plot Track00001 --span={span}"), span)
 
 
+@pytest.mark.integration
 def test_a_track_is_drawn_of_a_cache(command, refuses, here, prepared):
     refuses(command("scoresep info --plot Track00001"), "--plot")
     assert command(f"scoresep info {prepared} --plot Track00001 --out a.png").status == 0

@@ -14,6 +14,7 @@ TINY = (
 )
 
 
+@pytest.mark.integration
 def test_train_says_what_it_does_and_what_comes_next(command, prepared):
     ended = command(f"scoresep train --stage 2 --cache {prepared} --steps 2,3,4 --out x.pt {TINY}")
     assert ended.status == 0 and ended.err == ""
