@@ -53,7 +53,7 @@ class Registry(UserDict[str, Row]):
                 raise fault_of(InvalidValue, point, "has a name of other characters than letters, digits and _")
             if point.name in known or point.name in {*self._rows, *self._reserved}:
                 other = origin(known[point.name]) if point.name in known else "scoresep"
-                raise fault_of(AlreadyExists, point, f"has a name that {other} uses")
+                raise fault_of(AlreadyExists, point, f"has a name that {other} uses; rename one of the two")
             known[point.name] = point
         return known
 
