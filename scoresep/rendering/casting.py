@@ -167,15 +167,15 @@ def _draw(
     parts: Sequence[Part], packs: Sequence[Patch], share: float, taken: Sequence[Patch], rng: np.random.Generator
 ) -> Patch | None:
     sung = group_name(parts[0]) == "vocals"
-    wanted, own = rng.uniform() < share or sung, rng.uniform() < OWN_PROGRAM
+    by_pack, own_program = rng.uniform() < share or sung, rng.uniform() < OWN_PROGRAM
     place = rng.uniform()
     choices = [pack for pack in packs if suits(pack, parts)]
     program = _program(parts[0])
     made_for_it = [pack for pack in choices if program in pack.programs]
-    if own and made_for_it:
+    if own_program and made_for_it:
         choices = made_for_it
     choices = [pack for pack in choices if pack not in taken] or choices
-    return choices[int(place * len(choices))] if wanted and choices else None
+    return choices[int(place * len(choices))] if by_pack and choices else None
 
 
 def suits(pack: Patch, parts: Sequence[Part]) -> bool:

@@ -23,7 +23,7 @@ from scoresep.errors import AlreadyExists, InvalidValue, NothingToDo
 from scoresep.executor import Engine
 from scoresep.files import write_json
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, Instrument
-from scoresep.rendering.probing import preset_fault, proved
+from scoresep.rendering.probing import preset_fault, probe_patch
 from scoresep.rendering.settings import Progress
 from scoresep.rendering.singing import check_vocoder
 from scoresep.rendering.sources.base import Patch
@@ -251,7 +251,7 @@ def _probed(patches: Sequence[Patch], jobs: int, progress: Progress, known: dict
 
 
 def _probe(patch: Patch) -> tuple[str, dict[str, Any] | str]:
-    result = proved(patch)
+    result = probe_patch(patch)
     if isinstance(result, str):
         return patch.config, result
     return patch.config, {"keys": sorted(result.keys), "sustain": min(result.sustain, 1e9)}

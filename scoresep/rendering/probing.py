@@ -37,7 +37,7 @@ _LOWEST_HZ, _PERIODIC = 25.0, 0.2
 _UNSUITED = {47: "timpani do not sustain a chord", 55: "an orchestra hit is no pitch"}
 
 
-def probes_of(patch: Patch) -> list[int]:
+def probe_keys(patch: Patch) -> list[int]:
     """The keys to be heard: every fourth of the group's register, or of its own where it lacks that; all of a kit."""
     if patch.is_drum:
         return sorted(patch.keys.intersection(_KIT))
@@ -48,12 +48,12 @@ def probes_of(patch: Patch) -> list[int]:
 def preset_fault(patch: Patch, group: str) -> str | None:
     """Why a SoundFont's preset is of no use in `group`, heard on a few notes of its register; None if it is fit.
 
-    Drum kits always are. Milder than `proved`: bits of a bank's own tuning and slow attacks are let pass.
+    A drum kit always is. Less strict than `probe_patch`: late onsets and small detunings pass.
     """
     if patch.is_drum or patch.program in _UNSUITED:
         return None if patch.is_drum else _UNSUITED[patch.program]
     pitches = PROBES.get(group, OTHER_PROBES)
-    clips = heard(patch, pitches)
+    clips = play_keys(patch, pitches)
     loudest = np.abs(clips).max(axis=1)
     if loudest.min() < SILENT * max(loudest.max(), 1e-6):
         return f"silent at pitch {pitches[int(loudest.argmin())]}"
@@ -61,13 +61,13 @@ def preset_fault(patch: Patch, group: str) -> str | None:
     return "sounds above its written pitch" if sum(octave_off) > len(pitches) / 2 else None
 
 
-def proved(patch: Patch) -> Patch | str:
+def probe_patch(patch: Patch) -> Patch | str:
     """The patch with the keys that sound and its `sustain`, or why it does not play its notes."""
-    keys = probes_of(patch)
+    keys = probe_keys(patch)
     if not keys:
         return "none of its keys is one of a drum kit" if patch.is_drum else "it has no keys"
     try:
-        clips = heard(patch, keys)
+        clips = play_keys(patch, keys)
         loudest = np.abs(clips).max(axis=1)
         mute = loudest < SILENT * max(loudest.max(), 1e-4)
         if patch.is_drum:
@@ -80,7 +80,7 @@ def proved(patch: Patch) -> Patch | str:
         return str(fault)
 
 
-def heard(patch: Patch, keys: Sequence[int], seconds: float = PROBE_SECONDS) -> np.ndarray:
+def play_keys(patch: Patch, keys: Sequence[int], seconds: float = PROBE_SECONDS) -> np.ndarray:
     """Each key alone, held for `HELD` of `seconds`: float32 (keys, samples) at `PROBE_RATE`, as long as it is held."""
     notes = [(n * seconds, (n + HELD) * seconds, key, 100) for n, key in enumerate(keys)]
     part = part_from_notes(notes, program=patch.program, is_drum=patch.is_drum)
@@ -150,7 +150,7 @@ def _vertex(values: np.ndarray, n: int) -> float:
 
 def _sustain(patch: Patch, key: int) -> float:
     """Seconds until a held note is 30 dB below its loudest, `HELD` * 2.5 at most."""
-    (clip,) = heard(patch, [key], _SUSTAIN_SECONDS)
+    (clip,) = play_keys(patch, [key], _SUSTAIN_SECONDS)
     frame = PROBE_RATE // 20
     level = np.sqrt(np.square(clip[: len(clip) // frame * frame]).reshape(-1, frame).mean(axis=1))
     above = np.flatnonzero(level > _SUSTAIN_FLOOR * level.max())

@@ -20,7 +20,7 @@ from scoresep.errors import NothingToDo
 from scoresep.files import writing
 from scoresep.instruments import DRUM_PROGRAM
 from scoresep.rendering.casting import CastPart, as_played
-from scoresep.rendering.effects.chain import apply_chain, described
+from scoresep.rendering.effects.chain import apply_chain, chain_text
 from scoresep.rendering.effects.mixing_desk import apply_tone
 from scoresep.rendering.settings import temporary_name
 from scoresep.rendering.song import Song
@@ -126,7 +126,7 @@ def _describe(cast: CastPart, lufs: float) -> dict[str, object]:
     if cast.level:
         about["level"] = round(cast.level, 2)
     if cast.chain:
-        about["chain"] = described(cast.chain)
+        about["chain"] = chain_text(cast.chain)
     return about
 
 

@@ -60,8 +60,8 @@ def _track(
     track = mido.MidiTrack([mido.MetaMessage("track_name", name=name, time=0)])
     now = 0
     for time, _, message in events:
-        track.append(message.copy(time=time - now))
-        now = time
+        message.time, now = time - now, time
+        track.append(message)
     track.append(mido.MetaMessage("end_of_track", time=max(0, tick(seconds) - now)))
     return track
 

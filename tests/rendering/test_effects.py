@@ -10,7 +10,7 @@ from scipy.signal import hilbert
 from scoresep.errors import NotFound, NothingToDo
 from scoresep.rendering.effects import EFFECTS
 from scoresep.rendering.effects.base import Scene
-from scoresep.rendering.effects.chain import ROUTES, Step, apply_chain, described, draw_chains, impulses_of
+from scoresep.rendering.effects.chain import ROUTES, Step, apply_chain, chain_text, draw_chains, impulses_of
 from scoresep.rendering.effects.drive import AMPLIFIERS, bend
 from scoresep.rendering.effects.impulses import Impulse, minimum_phase, read_impulses, response
 from scoresep.rendering.effects.mixing_desk import Tone, apply_tone, compress, draw_tone
@@ -316,7 +316,7 @@ def test_a_chain_is_the_seed_s_and_reads_well(tmp_path):
     kit = Patch(tmp_path, 0, True, "kit", "kit", "sfz", stands_for=(128,))
     assert _chains(3, kit, 0, True) == _chains(3, kit, 0, True) != _chains(4, kit, 0, True)
     chain = (Step("tremolo", {"rate": 5.0, "depth": 0.25}), Step("device", {"impulse": SYNTHESISED["cabinet"][0]}))
-    assert described(chain) == "tremolo(rate 5, depth 0.25) > device(impulse [synthesised cabinet 0])"
+    assert chain_text(chain) == "tremolo(rate 5, depth 0.25) > device(impulse [synthesised cabinet 0])"
 
 
 def test_a_device_is_everybody_s(impulses):

@@ -14,7 +14,7 @@ import soundfile
 from scoresep.errors import Damaged, InvalidValue, NotFound, NothingToDo
 from scoresep.rendering.casting import SUBSTITUTES, as_played, draw_packs, suits
 from scoresep.rendering.pools import hold_out_makers, pack_pool, read_probes, write_probes
-from scoresep.rendering.probing import PROBE_RATE, heard, probes_of, proved, semitones_off
+from scoresep.rendering.probing import PROBE_RATE, play_keys, probe_keys, probe_patch, semitones_off
 from scoresep.rendering.song import Song
 from scoresep.rendering.sources.base import Credit, Patch
 from scoresep.rendering.sources.folders import programs_by_name, read_collections
@@ -160,8 +160,8 @@ def test_every_source_plays_its_written_pitch(sounds):
     assert len(pool.all) == 11
     for pack in pool.all:
         if not pack.is_drum:
-            keys = probes_of(pack)
-            off = [semitones_off(clip, key) for clip, key in zip(heard(pack, keys), keys, strict=True)]
+            keys = probe_keys(pack)
+            off = [semitones_off(clip, key) for clip, key in zip(play_keys(pack, keys), keys, strict=True)]
             np.testing.assert_allclose(off, 0, atol=0.3)
 
 
@@ -260,5 +260,5 @@ def test_a_patch_that_no_longer_loads_is_a_reason_and_no_crash(sounds, tmp_path)
     shutil.copytree(sounds / "guitar" / "guitar0", tmp_path / "guitar")
     (patch,) = read_collections([tmp_path], False).patches
     shutil.rmtree(tmp_path / "guitar" / "samples")
-    assert "guitar0.sfz" in str(proved(patch))
+    assert "guitar0.sfz" in str(probe_patch(patch))
     assert json.loads((tmp_path / "guitar" / "pack.json").read_text())["maker"] == "Anna"

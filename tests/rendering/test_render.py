@@ -17,7 +17,6 @@ import yaml
 from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch, NotFound, NothingToDo, ScoresepError
 from scoresep.grid import Grid
 from scoresep.rendering import render
-from scoresep.rendering import track as track_module
 from scoresep.rendering.left_out import BEYOND, CUT, NO_KEY, SILENT, UNWANTED, summary
 from scoresep.rendering.midi_songs import read_song
 from scoresep.rendering.render import RenderSettings, render_corpus, split_sequence
@@ -27,6 +26,7 @@ from scoresep.rendering.track import integrated_loudness
 from scoresep.score.parts import SHORTEST_NOTE, part_from_notes, read_midi
 from scoresep.score.piano_roll import rasterise
 
+pytestmark = pytest.mark.integration
 SMALL = RenderSettings(songs=4, seconds=6.0, sample_rate=16000, seed=5)
 REAL = Path(__file__).parents[3] / "shared" / "data" / "slakh-clip" / "slakh2100_flac_redux" / "train" / "Track00001"
 
@@ -121,16 +121,16 @@ def test_a_corpus_grows_and_what_is_there_is_reused(corpus, tmp_path):
 
 
 def test_an_interruption_leaves_only_whole_tracks(corpus, tmp_path, monkeypatch):
-    out, real, written = tmp_path / "cut", track_module._write_flac, []
+    out, real, written = tmp_path / "cut", soundfile.write, []
 
-    def interrupted(path, samples, rate):
-        written.append(path)
+    def interrupted(file, *arguments, **options):
+        written.append(file)
         if len(written) == 8:
             raise KeyboardInterrupt
-        real(path, samples, rate)
+        real(file, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(track_module, "_write_flac", interrupted)
+        patch.setattr(soundfile, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             render_corpus(out, SMALL, jobs=1)
     assert len(_tracks(out)) == 1 and not list(out.glob("*/.*"))

@@ -18,6 +18,7 @@ from scoresep.rendering.render import RenderSettings, render_corpus
 from scoresep.score.parts import read_midi
 from scoresep.score_check import check_stem
 
+pytestmark = pytest.mark.integration
 SIZE = {"songs": 4, "seconds": 5.0, "sample_rate": 16000, "seed": 2}
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
+import midirenderer
 import numpy as np
 import pytest
+import soundfile
 
 from scoresep.errors import AlreadyExists, Damaged, Failed, InvalidValue, ScoresepError
 from scoresep.rendering.pools import FEWEST_TO_HOLD_OUT, check_soundfonts, preset_of_program, preset_pool
@@ -56,14 +60,15 @@ def test_drums_sound_and_the_end_is_padded():
 
 def test_loud_polyphony_does_not_clip(monkeypatch):
     loudest = []
-    real = soundfont._synthesize
+    real = midirenderer.render_wave_from
 
-    def spy(path, midi):
-        samples, rate = real(path, midi)
+    def spy(bank, midi):
+        wave = real(bank, midi)
+        samples, _ = soundfile.read(io.BytesIO(wave), dtype="int16")
         loudest.append(int(np.abs(samples.astype(int)).max()))
-        return samples, rate
+        return wave
 
-    monkeypatch.setattr(soundfont, "_synthesize", spy)
+    monkeypatch.setattr(midirenderer, "render_wave_from", spy)
     _play([(0.0, 1.5, pitch, 127) for pitch in range(36, 84)], 62, seconds=2.0)
     assert loudest[0] >= soundfont.CLIPPED > loudest[-1]
 

@@ -89,7 +89,7 @@ class Step:
     settings: Settings
 
     def __str__(self) -> str:
-        return f"{self.effect}({', '.join(f'{name} {_said(value)}' for name, value in self.settings.items())})"
+        return f"{self.effect}({', '.join(f'{name} {_value_text(value)}' for name, value in self.settings.items())})"
 
 
 Chain = tuple[Step, ...]
@@ -137,7 +137,7 @@ def apply_chain(samples: np.ndarray, chain: Chain, sample_rate: int) -> np.ndarr
     return samples
 
 
-def described(chain: Chain) -> str:
+def chain_text(chain: Chain) -> str:
     """The chain in words, for metadata."""
     return " > ".join(str(step) for step in chain)
 
@@ -146,7 +146,7 @@ def impulses_of(chain: Chain) -> list[Impulse]:
     return [value for step in chain for value in step.settings.values() if isinstance(value, Impulse)]
 
 
-def _said(value: float | str | Impulse | Tone) -> str:
+def _value_text(value: float | str | Impulse | Tone) -> str:
     if isinstance(value, Impulse):
         return f"[{value.label}]"
     if isinstance(value, Tone):

@@ -106,9 +106,9 @@ def _listed(folder: Path, left_out: dict[str, str]) -> list[Impulse]:
     return impulses
 
 
-def _kind(label: str, said: str) -> str | None:
-    place = next((kind for word, kind in _WORDS if word in label.lower()), None)
-    return "bass cabinet" if place == "cabinet" and "bass" in f"{label} {said}".lower() else place
+def _kind(label: str, kind: str) -> str | None:
+    from_path = next((name for word, name in _WORDS if word in label.lower()), None)
+    return "bass cabinet" if from_path == "cabinet" and "bass" in f"{label} {kind}".lower() else from_path
 
 
 def _fault(path: Path, kind: str | None, names: set[str]) -> str | None:

@@ -100,7 +100,7 @@ _WORDS: tuple[tuple[str, tuple[int, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Collection:
-    """What folders of sounds hold: patches, unproved (`probing`), and label to the reason of what is left out."""
+    """What folders of sounds hold: patches, not yet probed (`probing`), and label to the reason of what is left out."""
 
     patches: tuple[Patch, ...]
     left_out: dict[str, str]

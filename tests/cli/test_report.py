@@ -42,19 +42,19 @@ def test_what_a_reader_should_know_is_said(command, here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "named"),
     [
-        ("scoresep report nowhere", "nowhere does not exist"),
-        ("scoresep report metrics.json --audio wav", "unknown audio format 'wav'"),
-        ("scoresep report metrics.json --tracks ,", "neither a number nor names"),
-        ("scoresep report metrics.json --tracks Track00009", "no track 'Track00009'"),
-        ("scoresep report metrics.json --split tset", "no track in the split 'tset'"),
-        ("scoresep report metrics.json --seconds inf", "excerpts cannot last inf s"),
-        ("scoresep report old.json", "lacks figures"),
+        ("scoresep report nowhere", "nowhere"),
+        ("scoresep report metrics.json --audio wav", "wav"),
+        ("scoresep report metrics.json --tracks ,", "','"),
+        ("scoresep report metrics.json --tracks Track00009", "Track00009"),
+        ("scoresep report metrics.json --split tset", "tset"),
+        ("scoresep report metrics.json --seconds inf", "inf"),
+        ("scoresep report old.json", "old.json"),
     ],
 )
-def test_faults_are_one_line(command, here: Path, line: str, words: str) -> None:
+def test_faults_are_named(command, here: Path, line: str, named: str) -> None:
     (here / "old.json").write_text('{"about": {}, "notes": [], "summary": {"counts": {}}, "tracks": []}')
     status, _, err = command(line)
-    assert status == 2 and len(err.splitlines()) == 1 and words in err, err
+    assert status == 2 and named in err and "Traceback" not in err, err
     assert not (here / "report.html").exists()

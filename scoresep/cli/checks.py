@@ -1,4 +1,4 @@
-"""What works on this machine and what does not, each with its remedy."""
+"""What `scoresep doctor` looks at: what works on this machine and what does not, each with its remedy."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 from scoresep import __version__
 from scoresep.audio.decoding.formats import FORMATS
@@ -29,8 +30,11 @@ SLOW_MIB_PER_S = 30.0
 LEAST_FREE_GIB = 5.0
 
 
+State = Literal["good", "note", "bad"]
+
+
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One thing looked at.
 
     Attributes:
@@ -41,15 +45,15 @@ class Finding:
     """
 
     about: str
-    state: str
+    state: State
     detail: str
     remedy: str = ""
 
 
 def examine(
     folder: Path, cache: Path | None, ckpt: Path | None, progress: Callable[[int, int], None] | None = None
-) -> Iterator[Finding]:
-    """All findings, one by one; the costly ones, the disk and the cache, last.
+) -> Iterator[Check]:
+    """All checks, one by one; the costly ones, of the disk and the cache, last.
 
     Args:
         folder: where the user works, whose disk is measured.
@@ -70,108 +74,107 @@ def examine(
         yield cached(cache, progress)
 
 
-def versions() -> Finding:
+def versions() -> Check:
     """Versions of what the figures depend on."""
-    found, missing = [], []
+    installed, missing = [], []
     for name in PACKAGES:
         try:
-            found.append(f"{name} {metadata.version(name)}")
+            installed.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             missing.append(name)
-    text = f"scoresep {__version__}, Python {platform.python_version()}, {', '.join(found)}"
+    text = f"scoresep {__version__}, Python {platform.python_version()}, {', '.join(installed)}"
     if missing:
-        return Finding("versions", "bad", f"{text}; missing: {', '.join(missing)}", "install scoresep again with pip")
-    return Finding("versions", "good", text)
+        return Check("versions", "bad", f"{text}; missing: {', '.join(missing)}", "install scoresep again with pip")
+    return Check("versions", "good", text)
 
 
-def processor() -> Finding:
+def processor() -> Check:
     """Cores, and whether they multiply bfloat16."""
     from scoresep.training.precision import cpu_multiplies_bfloat16
 
     speed = "multiplies bfloat16" if cpu_multiplies_bfloat16() else "no bfloat16, training uses float32"
-    return Finding("CPU", "good", f"{available_cores()} of {os.cpu_count()} cores may be used; {speed}")
+    return Check("CPU", "good", f"{available_cores()} of {os.cpu_count()} cores may be used; {speed}")
 
 
-def graphics() -> Finding:
+def graphics() -> Check:
     """GPUs that torch sees."""
     import torch
 
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     if names:
-        return Finding("GPU", "good", ", ".join(names))
+        return Check("GPU", "good", ", ".join(names))
     if torch.version.cuda is None:
         remedy = "if there is one, install a CUDA build of torch"
-        return Finding("GPU", "note", "this torch is built for CPUs alone", remedy)
-    return Finding("GPU", "note", "torch sees none", "if there is one, check its driver with nvidia-smi")
+        return Check("GPU", "note", "this torch is built for CPUs alone", remedy)
+    return Check("GPU", "note", "torch sees none", "if there is one, check its driver with nvidia-smi")
 
 
-def compiled_code() -> Finding:
+def compiled_code() -> Check:
     """Where numba keeps what it compiles."""
     place = cache_place(set_bits)
     if place:
-        return Finding("numba", "good", f"what it compiles is kept in {place}")
-    return Finding(
+        return Check("numba", "good", f"what it compiles is kept in {place}")
+    return Check(
         "numba",
         "note",
-        "finds no place to keep what it compiles: every process compiles anew, for some seconds",
+        "has nowhere to keep what it compiles: every process compiles anew, for some seconds",
         "set NUMBA_CACHE_DIR to a folder that you may write to",
     )
 
 
-def ffmpeg() -> Finding:
+def ffmpeg() -> Check:
     """ffmpeg, which nothing here needs: it turns other audio into audio that is read."""
-    found = shutil.which("ffmpeg")
-    if found:
-        return Finding("ffmpeg", "good", found)
-    return Finding("ffmpeg", "good", f"not there, and not needed: {FORMATS} is read without it, M4A and WMA are not")
+    if path := shutil.which("ffmpeg"):
+        return Check("ffmpeg", "good", path)
+    return Check("ffmpeg", "good", f"not installed, and not needed: {FORMATS} is read without it, M4A and WMA are not")
 
 
-def soundfonts() -> Finding:
+def soundfonts() -> Check:
     """The bank that `scoresep render` uses by default."""
     from scoresep.rendering.pools import check_soundfonts
-    from scoresep.rendering.render import RenderSettings
+    from scoresep.rendering.settings import RenderSettings
 
     banks = RenderSettings().soundfonts
     try:
         check_soundfonts(banks)
     except ScoresepError as fault:
-        return Finding("SoundFonts", "bad", str(fault), "install pretty_midi again, or name one with --soundfont")
+        return Check("SoundFonts", "bad", str(fault), "install pretty_midi again, or name one with --soundfont")
     names = ", ".join(path.name for path in banks)
-    return Finding(
-        "SoundFonts", "good", f"{names}; larger ones sound more varied: scoresep render --soundfont FILE.sf2"
-    )
+    return Check("SoundFonts", "good", f"{names}; larger ones sound more varied: scoresep render --soundfont FILE.sf2")
 
 
-def checkpoint(path: Path) -> Finding:
+def checkpoint(path: Path) -> Check:
     """Whether a checkpoint can be read and is whole."""
     from scoresep.models.checkpoint import load_checkpoint
 
     try:
-        found = load_checkpoint(path)
+        loaded = load_checkpoint(path)
     except ScoresepError as fault:
-        return Finding("checkpoint", "bad", str(fault))
-    text = f"{path}: stage {found.stage}, {found.steps} steps, for {', '.join(found.model.names)}"
-    if not found.complete:
-        return Finding("checkpoint", "note", f"{text}, not finished", "scoresep train with its --run goes on")
-    return Finding("checkpoint", "good", text)
+        return Check("checkpoint", "bad", str(fault))
+    text = f"{path}: stage {loaded.stage}, {loaded.steps} steps, for {', '.join(loaded.model.names)}"
+    if not loaded.complete:
+        return Check("checkpoint", "note", f"{text}, not finished", "scoresep train with its --run goes on")
+    return Check("checkpoint", "good", text)
 
 
-def disk(folder: Path) -> Iterator[Finding]:
+def disk(folder: Path) -> Iterator[Check]:
     """Room and speed of the disk that `folder` is on."""
     free = shutil.disk_usage(folder).free / 2**30
-    state = "good" if free >= LEAST_FREE_GIB else "note"
-    remedy = "" if state == "good" else "a cache takes about 0.7 GiB for each hour of three instruments"
-    yield Finding("disk", state, f"{free:.0f} GiB free", remedy)
+    text = f"{free:.0f} GiB free"
+    if free >= LEAST_FREE_GIB:
+        yield Check("disk", "good", text)
+    else:
+        yield Check("disk", "note", text, "a cache takes about 0.7 GiB for each hour of three instruments")
     try:
         written, read = disk_speed(folder)
     except OSError as fault:
-        yield Finding("disk speed", "bad", f"cannot write here: {first_line(fault)}", "work in another folder")
+        yield Check("disk speed", "bad", f"cannot write here: {first_line(fault)}", "work in another folder")
         return
     text = f"{written:.0f} MiB/s written, {read:.0f} MiB/s read back"
     if min(written, read) < SLOW_MIB_PER_S:
-        yield Finding("disk speed", "note", text, "train with --resident host, or keep the cache on a faster disk")
+        yield Check("disk speed", "note", text, "train with --resident host, or keep the cache on a faster disk")
     else:
-        yield Finding("disk speed", "good", text)
+        yield Check("disk speed", "good", text)
 
 
 def disk_speed(folder: Path) -> tuple[float, float]:
@@ -193,17 +196,17 @@ def disk_speed(folder: Path) -> tuple[float, float]:
         return PROBE_MIB / written, PROBE_MIB / max(time.perf_counter() - began, 1e-9)
 
 
-def cached(path: Path, progress: Callable[[int, int], None] | None) -> Finding:
+def cached(path: Path, progress: Callable[[int, int], None] | None) -> Check:
     """Whether a cache is whole: all shards there, every byte as it was written."""
     try:
         cache = Cache(path)
     except ScoresepError as fault:
-        return Finding("cache", "bad", str(fault))
+        return Check("cache", "bad", str(fault))
     wrong = check_cache(cache, progress)
     shards = len(set(cache.tracks["shard"].tolist()))
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        return Finding("cache", "bad", f"{path}: {wrong[0]}{more}")
+        return Check("cache", "bad", f"{path}: {wrong[0]}{more}")
     if not len(cache.tracks):
-        return Finding("cache", "bad", f"{path} holds no track", f"scoresep info {path} says what was left out")
-    return Finding("cache", "good", f"{path}: {len(cache.tracks)} tracks, checksums of {shards} shards agree")
+        return Check("cache", "bad", f"{path} holds no track", f"scoresep info {path} says what was left out")
+    return Check("cache", "good", f"{path}: {len(cache.tracks)} tracks, checksums of {shards} shards agree")

@@ -1,33 +1,90 @@
-"""What a file is, for people."""
+"""The command `scoresep info`: what a file is, for people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import h5py
+import typer
 
-from scoresep.cache.reader import Cache
-from scoresep.errors import ScoresepError
+from scoresep.console import console, one_line
+from scoresep.errors import InvalidValue, WrongFormat
 from scoresep.files import existing_file
 
+if TYPE_CHECKING:
+    from scoresep.cache.reader import Cache
+
 Lines = list[tuple[str, str]]
+
+
+def info(
+    file: Annotated[
+        Path | None, typer.Argument(help="A cache or a checkpoint; default: the model that comes with scoresep.")
+    ] = None,
+    plot: Annotated[
+        str | None, typer.Option(metavar="TRACK", help="Draw this track of a cache: mixture, rolls and masks.")
+    ] = None,
+    span: Annotated[
+        str | None, typer.Option(metavar="FROM-TO", help="Seconds to draw, such as 60-75; default: where most happens.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the picture goes; default: TRACK.png.")] = None,
+) -> None:
+    """Say what a cache or a checkpoint is, or draw a track of a cache, to see whether score and audio agree.
+
+    Example: scoresep info cache.h5 --plot Track00001
+    """
+    from scoresep.pretrained import CARD, MODEL
+
+    if plot is not None:
+        from scoresep.cache.reader import Cache
+        from scoresep.plots.cache_track import draw_track
+
+        if file is None:
+            raise InvalidValue("no cache is named", remedy="name it: scoresep info cache.h5 --plot TRACK")
+        target = out or Path(f"{Path(plot).name}.png")
+        draw_track(target, Cache(file), plot, read_span(span))
+        console.print(f"picture: {target}", markup=False)
+        return
+    for name, value in describe(file or MODEL):
+        console.print(f"[bold]{name:>12}[/]  ", end="")
+        console.print(one_line(value), markup=False)
+    if file is None:
+        console.print(CARD.read_text("utf-8"), markup=False)
+
+
+def read_span(text: str | None) -> tuple[float, float] | None:
+    """The seconds of '60-75'."""
+    if text is None:
+        return None
+    first, _, last = text.partition("-")
+    try:
+        span = float(first), float(last)
+    except ValueError:
+        span = (0.0, 0.0)
+    if not 0 <= span[0] < span[1]:
+        raise InvalidValue(f"--span '{text}' is not FROM-TO in seconds", remedy="give them as in 60-75")
+    return span
 
 
 def describe(path: Path) -> Lines:
     """(name, value) lines about a cache or a checkpoint.
 
     Raises:
-        ScoresepError: it is neither, or damaged.
+        WrongFormat: it is neither.
+        ScoresepError: it is missing or damaged.
     """
+    import h5py
+
+    from scoresep.cache.reader import Cache
+    from scoresep.models.checkpoint import is_checkpoint
+
     existing_file(path, "file", "give a cache or a checkpoint")
     if h5py.is_hdf5(path):
         return describe_cache(Cache(path))
-    from scoresep.models.checkpoint import is_checkpoint
-
     if is_checkpoint(path):
         return describe_checkpoint(path)
-    raise ScoresepError(f"{path} is neither a cache nor a checkpoint of scoresep")
+    raise WrongFormat("neither a cache nor a checkpoint of scoresep", file=path, remedy="give one of the two")
 
 
 def describe_cache(cache: Cache) -> Lines:
@@ -63,7 +120,7 @@ def describe_cache(cache: Cache) -> Lines:
 
 def describe_checkpoint(path: Path) -> Lines:
     """Stage, networks, instruments, grid, thresholds and where the data lay."""
-    from scoresep.models.checkpoint import load_checkpoint  # torch takes a second to import
+    from scoresep.models.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(path)
     model, grid = checkpoint.model, checkpoint.model.grid
