@@ -18,16 +18,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import joblib
 import numpy as np
 
 from scoresep.audio.loading import fit, read_audio
 from scoresep.datasets.base import Stem, Track
 from scoresep.datasets.slakh import open_slakh
 from scoresep.errors import ScoresepError
+from scoresep.executor import Engine
 from scoresep.instruments import INSTRUMENTS, group_of
 from scoresep.machine import available_cores
-from scoresep.rendering.parallel import in_parallel
 from scoresep.rendering.render import RenderSettings, render_corpus
 from scoresep.score.parts import Part, read_midi
 from scoresep.score_check import Disagreement, check_stem, warm_up
@@ -116,13 +115,10 @@ def report(corpus: Path, options: argparse.Namespace) -> None:
     tracks = [track for track in open_slakh(corpus).tracks if track.stems]
     warm_up()
     strangers = [tracks[(n + 1) % len(tracks)] if len(tracks) > 1 else None for n in range(len(tracks))]
-    calls = [
-        joblib.delayed(check_track)(track, stranger, [options.seed, n])
-        for n, (track, stranger) in enumerate(zip(tracks, strangers, strict=True))
-    ]
+    checks = [(*pair, [options.seed, n]) for n, pair in enumerate(zip(tracks, strangers, strict=True))]
     results: list[Result] = []
     costs: list[Cost] = []
-    for done, (found, spent) in enumerate(in_parallel(calls, options.jobs), start=1):
+    for done, (found, spent) in enumerate(Engine(options.jobs).map(check_one, checks), start=1):
         results += found
         costs += spent
         print(f"{done}/{len(tracks)} tracks", file=sys.stderr, flush=True)
@@ -130,6 +126,10 @@ def report(corpus: Path, options: argparse.Namespace) -> None:
 
 
 # Injecting and checking
+
+
+def check_one(check: tuple[Track, Track | None, Sequence[int]]) -> tuple[list[Result], list[Cost]]:
+    return check_track(*check)
 
 
 def check_track(track: Track, stranger: Track | None, seed: Sequence[int]) -> tuple[list[Result], list[Cost]]:

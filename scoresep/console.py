@@ -61,27 +61,28 @@ class Meter:
         self._began = self._line = 0.0
         self._first = 0.0
 
-    def __call__(self, title: str, done: float, total: float, detail: str = "") -> None:
-        """Show that `done` of `total` units of `title` are done."""
+    def __call__(self, title: str, done: float, total: float, detail: str = "", unit: str = "") -> None:
+        """Show that `done` of `total` units of `title` are done; `unit` where it is not the meter's own."""
+        unit = unit or self._unit
         title = one_line(title)
         if title != self._title:
             self._begin(title, done, total)
         elapsed = time.monotonic() - self._began
         rate = (done - self._first) / elapsed if elapsed > SHORTEST else 0.0
-        speed = f", {rate:.1f} {self._unit}/s" if rate > 0 else ""
+        speed = f", {rate:.1f} {unit}/s" if rate > 0 else ""
         if self._bar:
             self._bar.update(self._task, completed=done, total=total, detail=f"{speed[2:]}  {detail}")
         elif done >= total or time.monotonic() - self._line >= LINE_EVERY:
             self._line = time.monotonic()
             remaining = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
-            line = f"{title}: {done:g}/{total:g} {self._unit}{speed}{remaining}  {detail}".rstrip()
+            line = f"{title}: {done:g}/{total:g} {unit}{speed}{remaining}  {detail}".rstrip()
             console.print(line, markup=False)
 
     def _begin(self, title: str, done: float, total: float) -> None:
         self._title, self._first = title, done if done > 1 else 0.0
         self._began = self._line = time.monotonic()
         if self._bar:
-            self._task = self._bar.add_task(title, total=total, completed=done, detail="")
+            self._task = self._bar.add_task(title, total=total, completed=int(done), detail="")
 
 
 @contextmanager

@@ -95,12 +95,13 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument("organ", tuple(range(16, 24)), 16),
         Instrument("guitar", tuple(range(24, 32)), 25),
         Instrument("bass", tuple(range(32, 40)), 33),
-        Instrument("strings", tuple(range(40, 56)), 48),
+        Instrument("strings", (*range(40, 52), 55), 48),
         Instrument("brass", tuple(range(56, 64)), 61),
         Instrument("reed", tuple(range(64, 72)), 65),
         Instrument("pipe", tuple(range(72, 80)), 73),
-        Instrument("synth_lead", tuple(range(80, 88)), 80),
+        Instrument("synth_lead", (*range(80, 85), 86, 87), 80),
         Instrument("synth_pad", tuple(range(88, 96)), 88),
+        Instrument("vocals", (52, 53, 54, 85), 53),
         Instrument("drums", (DRUM_PROGRAM,), 0, "percussive"),
     )
 }

@@ -17,7 +17,7 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
-from scoresep.errors import AlreadyExists, InvalidValue, ScoresepError, first_line
+from scoresep.errors import AlreadyExists, Failed, InvalidValue, ScoresepError, Unavailable, WrongFormat, first_line
 
 Row = TypeVar("Row")
 
@@ -31,9 +31,10 @@ class Registry(UserDict[str, Row]):
         rows: our own.
         reserved: names that no row may have.
 
-    Raises:
-        ScoresepError: when it is looked at: an entry point cannot be loaded, is no `kind`, or has the name of another
-            row.
+    Raises (when it is looked at):
+        Unavailable: an entry point cannot be loaded.
+        WrongFormat: it is no `kind`.
+        AlreadyExists, InvalidValue: its name is that of another row, or not an identifier.
     """
 
     def __init__(self, group: str, kind: type[Row], rows: Mapping[str, Row], reserved: Collection[str] = ()) -> None:
@@ -49,10 +50,10 @@ class Registry(UserDict[str, Row]):
         known: dict[str, EntryPoint] = {}
         for point in sorted(entry_points(group=self._group), key=lambda point: (point.name, origin(point))):
             if not point.name.isidentifier():
-                raise fault_of(point, "has a name of other characters than letters, digits and _")
+                raise fault_of(InvalidValue, point, "has a name of other characters than letters, digits and _")
             if point.name in known or point.name in {*self._rows, *self._reserved}:
                 other = origin(known[point.name]) if point.name in known else "scoresep"
-                raise fault_of(point, f"has a name that {other} uses; rename one of the two")
+                raise fault_of(AlreadyExists, point, f"has a name that {other} uses; rename one of the two")
             known[point.name] = point
         return known
 
@@ -85,23 +86,23 @@ class Registry(UserDict[str, Row]):
         except Exception as fault:
             if name not in self.outside:
                 raise
-            raise fault_of(
-                self.outside[name], f"failed on {of} ({type(fault).__name__}: {first_line(fault)})"
-            ) from fault
+            what = f"failed on {of} ({type(fault).__name__}: {first_line(fault)})"
+            raise fault_of(Failed, self.outside[name], what) from fault
 
 
 def load(point: EntryPoint, kind: type[Row]) -> Row:
     """The row that an entry point names.
 
     Raises:
-        ScoresepError: it cannot be loaded, or is no `kind`.
+        Unavailable: it cannot be loaded.
+        WrongFormat: it is no `kind`.
     """
     try:
         row = point.load()
     except (Exception, SystemExit) as fault:  # whatever a module of others does when it is imported
-        raise fault_of(point, f"cannot be loaded ({type(fault).__name__}: {first_line(fault)})") from fault
+        raise fault_of(Unavailable, point, f"cannot be loaded ({type(fault).__name__}: {first_line(fault)})") from fault
     if not isinstance(row, kind):
-        raise fault_of(point, f"is a {type(row).__name__}, not a {kind.__module__}.{kind.__name__}")
+        raise fault_of(WrongFormat, point, f"is a {type(row).__name__}, not a {kind.__module__}.{kind.__name__}")
     return row
 
 
@@ -110,9 +111,8 @@ def origin(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else "an unnamed package"
 
 
-def fault_of(point: EntryPoint, what: str) -> ScoresepError:
+def fault_of(kind: type[ScoresepError], point: EntryPoint, what: str) -> ScoresepError:
+    """The error that names an entry point and its package."""
     package = point.dist.name if point.dist else "the package"
-    return ScoresepError(
-        f"'{point.name}' of {point.group} ({point.value}, from {origin(point)}) {what}; "
-        f"mend {package}, or pip uninstall {package}"
-    )
+    problem = f"'{point.name}' of {point.group} ({point.value}, from {origin(point)}) {what}"
+    return kind(problem, remedy=f"mend {package}, or pip uninstall {package}")

@@ -46,6 +46,7 @@ def outside(tmp_path):
     return run
 
 
+@pytest.mark.integration
 def test_they_train_and_are_used_by_name(outside, cache, tmp_path):
     tiny = [word for setting in TINY for word in ("--set", setting)]
     line = ["train", "--stage", "2", "--cache", cache.path, "--config", "site/small.toml", "--steps", "2", *tiny]

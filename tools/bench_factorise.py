@@ -34,7 +34,7 @@ from scoresep.nmf import FactoriseSettings, Factors, Song, factorise, masks
 from scoresep.nmf.batched import factorise_together
 from scoresep.nmf.components import Components, combs, components_of
 from scoresep.nmf.kernels import BACKGROUND, warm_up
-from scoresep.rendering.compose import compose
+from scoresep.rendering.composer import compose
 from scoresep.score.piano_roll import rasterise
 
 GRID, USUAL = Grid(), FactoriseSettings()

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.rendering.compose import GROUPS, compose
-from scoresep.rendering.render import draw_stems
+from scoresep.rendering.casting import cast_song
+from scoresep.rendering.composer import GROUPS, compose
 from scoresep.rendering.settings import RenderSettings
 from scoresep.rendering.song import Song, fingerprint
 from scoresep.rendering.sounds import gather_sounds
@@ -28,16 +28,16 @@ from scoresep.rendering.track import write_track
 PARTS = {
     "SFZ: loading": [("sfz.py", "_loaded")],
     "SFZ: playing": [("sfz.py", "_played")],
-    "SoundFont": [("synth.py", "render_part")],
+    "SoundFont": [("soundfont.py", "render_part")],
     "amplifiers": [("drive.py", "_amplify"), ("drive.py", "_saturate")],
-    "compressors": [("dynamics.py", "_apply")],
-    "equalisers": [("tone.py", "apply_tone")],
+    "compressors": [("mixing_desk.py", "_compress")],
+    "equalisers": [("mixing_desk.py", "apply_tone")],
     "rooms, devices": [("space.py", "_reverberate"), ("space.py", "_through")],
     "other effects": [("modulation.py", f"_{name}") for name in ("chorus", "tremolo", "phaser", "wah", "rotary")],
-    "loudness": [("loudness.py", "integrated_loudness")],
-    "mixing": [("loudness.py", "mix_stems")],
+    "loudness": [("track.py", "integrated_loudness")],
+    "mixing": [("track.py", "mix_stems")],
     "FLAC": [("track.py", "_write_flac")],
-    "MIDI": [("track.py", "midi_bytes"), ("song.py", "midi_bytes")],
+    "MIDI": [("midi_writing.py", "midi_bytes")],
 }
 """Functions (file, name) that the time is divided by."""
 
@@ -67,7 +67,7 @@ def bench(folder: Path, settings: RenderSettings, count: int, parts: int) -> Non
 
     def render() -> None:
         for number, song in enumerate(songs):
-            write_track(folder / f"{number}", song, draw_stems(song, "train", settings, sounds), settings.sample_rate)
+            write_track(folder / f"{number}", song, cast_song(song, "train", settings, sounds), settings.sample_rate)
 
     profile = cProfile.Profile(time.process_time)
     started = time.process_time()

@@ -68,7 +68,7 @@ def corpus(findings: Findings, given: argparse.Namespace) -> None:
 
 def soundfonts(pack: Path) -> list[Path]:
     """Those that travelled, with the one of pretty_midi, if any travelled."""
-    from scoresep.rendering.synth import default_soundfont
+    from scoresep.rendering.sources.soundfont import default_soundfont
 
     found = sorted((pack / "soundfonts").glob("*.sf*"))
     return [default_soundfont(), *found] if found else []

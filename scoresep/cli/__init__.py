@@ -6,7 +6,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import typer.core
@@ -14,13 +14,15 @@ import typer.core
 from scoresep import __version__
 from scoresep.cli.doctor import doctor
 from scoresep.cli.evaluate import evaluate
+from scoresep.cli.info import info
 from scoresep.cli.prepare import prepare_app
-from scoresep.cli.render import info, render
+from scoresep.cli.render import render
 from scoresep.cli.report import report
+from scoresep.cli.separate import separate
 from scoresep.cli.train import train
-from scoresep.cli.use import separate, transcribe
+from scoresep.cli.transcribe import transcribe
 from scoresep.console import console, errors, one_line, take_any_name
-from scoresep.errors import ScoresepError, unwritable
+from scoresep.errors import NotFound, ScoresepError, unwritable
 
 ORDER = ("render", "prepare", "train", "evaluate", "report", "separate", "transcribe", "info", "doctor")
 """The order of work, in which help lists the commands."""
@@ -29,10 +31,10 @@ ORDER = ("render", "prepare", "train", "evaluate", "report", "separate", "transc
 class Commands(typer.core.TyperGroup):
     """Lists commands in the order of work, and says a word when one is stopped, which Typer would end in silence."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=ORDER.index)
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: Any) -> object:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -57,7 +59,7 @@ for command in (train, evaluate, report, separate, transcribe, info, doctor):
 def main() -> None:
     """Run the command line; what a user can put right is one line on standard error and exit status 2."""
     take_any_name()
-    threading.excepthook = tell_of_thread
+    threading.excepthook = thread_fault
     try:
         check_working_folder()
         app()
@@ -74,10 +76,11 @@ def check_working_folder() -> None:
     try:
         Path.cwd()
     except OSError as fault:
-        raise ScoresepError(f"the working folder cannot be used ({fault.strerror}); go to another one") from fault
+        problem = f"the working folder cannot be used ({fault.strerror})"
+        raise NotFound(problem, remedy="go to another one") from fault
 
 
-def tell_of_thread(fault: threading.ExceptHookArgs) -> None:
+def thread_fault(fault: threading.ExceptHookArgs) -> None:
     """Leave what a disk says against TensorBoard's thread to the main one, which is told by the next call."""
     if fault.exc_value is None or unwritable(fault.exc_value) is None:
         threading.__excepthook__(fault)

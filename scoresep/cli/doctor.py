@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from scoresep.cli.options import DEFAULT_CACHE, DEFAULT_CHECKPOINT
 from scoresep.console import console, meter, one_line
 
 SIGNS = {"good": "[green]good[/]", "note": "[yellow]note[/]", "bad": "[red]bad [/]"}
@@ -25,21 +26,21 @@ def doctor(
 
     Example: scoresep doctor --cache cache.h5
     """
-    from scoresep.doctor import examine
+    from scoresep.cli.checks import examine
 
-    cache = cache or present(Path("cache.h5"))
-    ckpt = ckpt or present(Path("ckpt.pt"))
-    states = set()
+    cache = cache or existing(DEFAULT_CACHE)
+    ckpt = ckpt or existing(DEFAULT_CHECKPOINT)
+    states: set[str] = set()
     with meter("shards") as progress:
-        for finding in examine(Path(), cache, ckpt, partial(progress, "checking the cache")):
-            states.add(finding.state)
-            console.print(f"{SIGNS[finding.state]}  [bold]{finding.about:<11}[/] ", end="")
-            console.print(one_line(finding.detail), markup=False)
-            if finding.remedy:
-                console.print(f"{'':>18}-> {finding.remedy}", markup=False)
+        for check in examine(Path(), cache, ckpt, partial(progress, "checking the cache")):
+            states.add(check.state)
+            console.print(f"{SIGNS[check.state]}  [bold]{check.about:<11}[/] ", end="")
+            console.print(one_line(check.detail), markup=False)
+            if check.remedy:
+                console.print(f"{'':>18}-> {check.remedy}", markup=False)
     raise typer.Exit(int("bad" in states))
 
 
-def present(path: Path) -> Path | None:
+def existing(path: Path) -> Path | None:
     """The path if there is such a file."""
     return path if path.exists() else None

@@ -1,4 +1,4 @@
-"""What a user wants separated or transcribed: files and folders to songs with names."""
+"""What a user wants separated or transcribed: files and folders to recordings with names, done one by one."""
 
 from __future__ import annotations
 
@@ -6,27 +6,38 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
 
 from scoresep.audio.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, conversion
-from scoresep.errors import ScoresepError
+from scoresep.cli.options import DEFAULT_CHECKPOINT
+from scoresep.console import Meter, console, errors, meter, one_line
+from scoresep.errors import AlreadyExists, NotFound, NothingToDo, ScoresepError, Unwritable
 from scoresep.files import files_below, is_folder, same_file
+from scoresep.machine import use_threads
 from scoresep.score.parts import SCORE_SUFFIXES
+
+if TYPE_CHECKING:
+    from scoresep.audio.source import Progress
+    from scoresep.models.model import Model
 
 LONGEST_NAME = 250
 """Bytes of a result's name, to which `.mid` is added; file systems take 255."""
 
 
 @dataclass(frozen=True)
-class Song:
+class Recording:
     """An audio file and the name of its results.
 
     Attributes:
         path: the file.
         name: its name without suffix; for one found in a folder, with the folders below that one: `album/song`.
-            Two that would be called alike are told apart (`told_apart`).
+            Two that would be called alike are told apart (`distinct_names`).
         alone: whether the user named it, and nothing else.
         root: the folder given that it was found in; None for a file that was named.
     """
@@ -37,42 +48,51 @@ class Song:
     root: Path | None = None
 
 
-def find_songs(given: Sequence[str | Path], out: str | Path) -> list[Song]:
-    """The songs meant by files and folders, in the order given, those of a folder by name.
+def find_recordings(paths: Sequence[str | Path], out: str | Path) -> list[Recording]:
+    """The recordings meant by files and folders, in the order given, those of a folder by name.
 
     Of a folder, whatever ends like audio counts, also in folders below it and those that are linked; hidden ones do
-    not, nor do those within `out`, where the results go, if that is below. A file that was given twice counts once.
-    A file that is not there or no audio is found out when it is read.
+    not, nor do those in folders of `out`, where the results go, if that is below. A file that was given twice counts
+    once. A file that is missing or no audio is found out when it is read.
 
     Raises:
-        ScoresepError: a folder without audio or that cannot be read.
+        NothingToDo: a folder without audio.
+        ScoresepError: a folder that cannot be read.
     """
-    songs: list[Song] = []
-    for path in map(Path, given):
+    recordings: list[Recording] = []
+    for path in map(Path, paths):
         if not is_folder(path):
-            songs.append(Song(path, result_name(path), alone=len(given) == 1))
+            recordings.append(Recording(path, result_name(path), alone=len(paths) == 1))
             continue
-        found = [
-            Song(file, (file.parent.relative_to(path) / result_name(file)).as_posix(), root=path)
+        inside = [
+            Recording(file, (file.parent.relative_to(path) / result_name(file)).as_posix(), root=path)
             for file in _audio_below(path, Path(out))
         ]
-        if not found:
-            raise ScoresepError(
-                f"{path} holds no audio; {unread_note([path]) or f'give a folder with {FORMATS} files'}"
-            )
-        songs += found
-    return told_apart(without_repeats(songs))
+        if not inside:
+            remedy = unread_note([path]) or f"give a folder with {FORMATS} files"
+            raise NothingToDo("no audio", file=path, remedy=remedy)
+        recordings += inside
+    return distinct_names(without_duplicates(recordings))
 
 
-def unread_note(given: Sequence[str | Path]) -> str:
+def notes(paths: Sequence[Path], out: Path) -> list[str]:
+    """Lines on the audio in folders that is passed over: taken for results, or of a format that is not read."""
+    folders = [path for path in paths if is_folder(path)]
+    audio = [path for folder in folders for path in files_below(folder) if path.suffix.lower() in AUDIO_SUFFIXES]
+    inside = len(audio) - sum(1 for folder in folders for _ in _audio_below(folder, out))
+    results = f"{inside} audio file{'s' * (inside > 1)} in folders of {out} taken for results" if inside else ""
+    return [note for note in (results, unread_note(paths)) if note]
+
+
+def unread_note(paths: Sequence[str | Path]) -> str:
     """A line on the audio in the folders given that is not read, and what to do; '' if there is none."""
-    inside = (path for folder in given if is_folder(folder) for path in files_below(folder))
-    paths = [path for path in inside if path.suffix.lower() in UNREAD_SUFFIXES]
-    if not paths:
+    inside = (path for folder in paths if is_folder(folder) for path in files_below(folder))
+    unread = [path for path in inside if path.suffix.lower() in UNREAD_SUFFIXES]
+    if not unread:
         return ""
-    named = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
-    count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-    return f"{count} of a format that is not read passed over ({named}); {conversion(paths[0])}"
+    named = ", ".join(map(str, unread[:3])) + (", ..." if len(unread) > 3 else "")
+    count = "1 file" if len(unread) == 1 else f"{len(unread)} files"
+    return f"{count} of a format that is not read passed over ({named}); {conversion(unread[0])}"
 
 
 def _audio_below(folder: Path, out: Path) -> Iterator[Path]:
@@ -104,81 +124,87 @@ def _digest(text: str) -> str:
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
 
 
-def without_repeats(songs: Sequence[Song]) -> list[Song]:
-    """The songs without those of the same file, by a link perhaps, that would be called alike."""
-    kept: dict[str, list[Song]] = {}
-    for song in songs:
-        known = kept.setdefault(song.name, [])
-        if not any(other.path == song.path or same_file(other.path, song.path) for other in known):
-            known.append(song)
-    there = {id(song) for known in kept.values() for song in known}
-    return [song for song in songs if id(song) in there]
+def without_duplicates(recordings: Sequence[Recording]) -> list[Recording]:
+    """The recordings without those of the same file, by a link perhaps, that would be called alike."""
+    kept: list[Recording] = []
+    by_name: dict[str, list[Path]] = {}
+    for recording in recordings:
+        known = by_name.setdefault(recording.name, [])
+        if not any(path == recording.path or same_file(path, recording.path) for path in known):
+            known.append(recording.path)
+            kept.append(recording)
+    return kept
 
 
-def told_apart(songs: Sequence[Song]) -> list[Song]:
-    """The songs with names that no file system takes for the same: letters' case and composition make no difference.
+def distinct_names(recordings: Sequence[Recording]) -> list[Recording]:
+    """The recordings with names that differ on every file system, whatever letters' case and composition.
 
     All that share a name get the first of these that tells them apart, whatever their order: `song-wav`, by the
     suffix; `album/song`, by the folder; `album/song~1a2b3c4d`, by a digest of the file's whole name.
     """
-    names = [song.name for song in songs]
+    names = [recording.name for recording in recordings]
     for way in (_by_suffix, _by_folder, _by_digest):
         shared = Counter(map(_key, names))
-        names = [way(song) if shared[_key(name)] > 1 else name for song, name in zip(songs, names, strict=True)]
-    return [replace(song, name=name) for song, name in zip(songs, names, strict=True)]
+        names = [
+            way(recording) if shared[_key(name)] > 1 else name
+            for recording, name in zip(recordings, names, strict=True)
+        ]
+    return [replace(recording, name=name) for recording, name in zip(recordings, names, strict=True)]
 
 
 def _key(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _by_suffix(song: Song) -> str:
-    folder, _, name = song.name.rpartition("/")
-    return (Path(folder) / _shortened("-".join(filter(None, (name, song.path.suffix.strip(".")))))).as_posix()
+def _by_suffix(recording: Recording) -> str:
+    folder, _, name = recording.name.rpartition("/")
+    return (Path(folder) / _shortened("-".join(filter(None, (name, recording.path.suffix.strip(".")))))).as_posix()
 
 
-def _by_folder(song: Song) -> str:
-    folder = song.path.parent if song.root is None else song.root
-    return (Path(folder.resolve().name) / song.name).as_posix()
+def _by_folder(recording: Recording) -> str:
+    folder = recording.path.parent if recording.root is None else recording.root
+    return (Path(folder.resolve().name) / recording.name).as_posix()
 
 
-def _by_digest(song: Song) -> str:
-    folder, _, name = _by_folder(song).rpartition("/")
-    return (Path(folder) / _shortened(f"{name}~{_digest(str(song.path.parent.resolve() / song.path.name))}")).as_posix()
+def _by_digest(recording: Recording) -> str:
+    folder, _, name = _by_folder(recording).rpartition("/")
+    return (
+        Path(folder) / _shortened(f"{name}~{_digest(str(recording.path.parent.resolve() / recording.path.name))}")
+    ).as_posix()
 
 
-def without_results(songs: Sequence[Song], folder_of: Callable[[Song], Path], names: Collection[str]) -> list[Song]:
-    """The songs without what an earlier run has written among them, where `--out` is the folder that they lie in.
+def without_results(
+    recordings: Sequence[Recording], folder_of: Callable[[Recording], Path], names: Collection[str]
+) -> list[Recording]:
+    """The recordings without what an earlier run has written among them, where `--out` is the folder that they lie in.
 
     Args:
-        folder_of: where the results of a song go.
+        folder_of: where the results of a recording go.
         names: what they are called there, without suffix.
     """
-    results = {identity for song in songs if (identity := _identity(folder_of(song)))}
+    results = {identity for recording in recordings if (identity := _identity(folder_of(recording)))}
     return [
-        song
-        for song in songs
-        if song.root is None or song.path.stem not in names or _identity(song.path.parent) not in results
+        recording
+        for recording in recordings
+        if recording.root is None or recording.path.stem not in names or _identity(recording.path.parent) not in results
     ]
 
 
-def check_no_loss(songs: Sequence[Song], results_of: Callable[[Song], Collection[Path]]) -> None:
-    """Refuse songs whose results would take the place of one of the recordings.
+def check_no_loss(recordings: Sequence[Recording], results_of: Callable[[Recording], Collection[Path]]) -> None:
+    """Refuse recordings whose results would take the place of one of the recordings.
 
     Args:
-        results_of: the files that the results of a song may replace.
+        results_of: the files that the results of a recording may replace.
 
     Raises:
-        ScoresepError: names the recording, and the song whose results would.
+        AlreadyExists: it names the recording, and the one whose results would.
     """
-    recordings = {_identity(song.path): song.path for song in songs}
-    for song in songs:
-        for path in results_of(song):
-            if (identity := _identity(path)) and identity in recordings:
-                raise ScoresepError(
-                    f"a stem of {song.path} would take the place of the recording {recordings[identity]} itself; "
-                    "give another --out"
-                )
+    originals = {_identity(recording.path): recording.path for recording in recordings}
+    for recording in recordings:
+        for path in results_of(recording):
+            if (identity := _identity(path)) and identity in originals:
+                problem = f"a stem of {recording.path} would take the place of this recording"
+                raise AlreadyExists(problem, file=originals[identity], remedy="give another --out")
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -189,18 +215,79 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def find_score(given: str | Path, song: Song) -> Path:
-    """The score of a song: the file given, or in the folder given the one with the song's name.
+def find_score(score: str | Path, recording: Recording) -> Path:
+    """The score of a recording: the file given, or in the folder given the one with the recording's name.
 
     Raises:
-        ScoresepError: the folder has none.
+        NotFound: the folder has none.
     """
-    given = Path(given)
-    if not is_folder(given):
-        return given
-    beside = (Path(song.name).parent / song.path.stem).as_posix()  # of `song-wav` and `song-mp3`, say
-    for name in (unicodedata.normalize(form, name) for name in (song.name, beside) for form in ("NFC", "NFD")):
+    place = Path(score)
+    if not is_folder(place):
+        return place
+    beside = (Path(recording.name).parent / recording.path.stem).as_posix()  # of `song-wav` and `song-mp3`, say
+    for name in (unicodedata.normalize(form, name) for name in (recording.name, beside) for form in ("NFC", "NFD")):
         for suffix in SCORE_SUFFIXES:
-            if (score := given / f"{name}{suffix}").exists():
-                return score
-    raise ScoresepError(f"{given} has no {song.name}{SCORE_SUFFIXES[0]}, the score of {song.path}; add it")
+            if (file := place / f"{name}{suffix}").exists():
+                return file
+    problem = f"no {recording.name}{SCORE_SUFFIXES[0]}, the score of {recording.path}"
+    raise NotFound(problem, file=place, remedy="add it")
+
+
+def each_recording(
+    recordings: Sequence[Recording],
+    work: Callable[[Recording, Progress], Iterable[str]],
+    results_of: Callable[[Recording], Iterable[Path]],
+    force: bool,
+) -> None:
+    """Do `work` for every recording and print the lines that it returns; one that fails gets a line and is passed over.
+
+    Of several recordings those whose results are all there are passed over, so that the same command goes on after a
+    stop. One that was named alone goes to `work`, which refuses it.
+
+    Args:
+        results_of: the files that are made of a recording.
+        force: whether all are done anew.
+
+    Raises:
+        ScoresepError: the only recording failed, or the disk is full.
+        typer.Exit: some of several recordings failed (status 2).
+    """
+    left = [r for r in recordings if force or r.alone or not all(path.exists() for path in results_of(r))]
+    if done := len(recordings) - len(left):
+        console.print(
+            f"{done} of {len(recordings)} files have results of their names already and are passed over; "
+            "--force makes them anew, another --out keeps both"
+        )
+    failed = 0
+    for recording in left:
+        try:
+            with meter("s of audio") as shown:
+                lines = work(recording, partial(_show, shown, recording.name))
+        except ScoresepError as fault:
+            if len(recordings) == 1 or (isinstance(fault, Unwritable) and fault.no_room):
+                raise
+            failed += 1
+            errors.print(f"error: {one_line(str(fault))}", markup=False)
+            continue
+        for line in lines:
+            console.print(one_line(line), markup=False)
+    if failed:
+        console.print(f"{len(recordings) - failed} of {len(recordings)} files are done")
+        raise typer.Exit(2)
+
+
+def _show(shown: Meter, name: str, what: str, done: float, total: float) -> None:
+    shown(f"{what} {name}", done, total)
+
+
+def load_model(ckpt: Path | None, device: str) -> Model:
+    """The networks of a checkpoint on a device, with all cores at work; None: this folder's, or the pretrained one."""
+    from scoresep import load
+
+    use_threads()
+    if ckpt is None and DEFAULT_CHECKPOINT.exists():
+        ckpt = DEFAULT_CHECKPOINT
+        console.print(f"with {ckpt} of this folder", markup=False)
+    elif ckpt is None:
+        console.print("with the model that comes with scoresep: see `scoresep info`", markup=False)
+    return load(ckpt, device).model

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from scoresep.audio.decoding.formats import FORMATS
 
 DEFAULT_CACHE, DEFAULT_CHECKPOINT, DEFAULT_RUN = Path("cache.h5"), Path("ckpt.pt"), Path("run")
 DEFAULT_METRICS, DEFAULT_STEMS, DEFAULT_SCORES = Path("metrics.json"), Path("stems"), Path("scores")
@@ -18,6 +20,21 @@ CheckpointOption = Annotated[
         "--ckpt", help="Checkpoint made by `scoresep train`; default: ckpt.pt, or the one that comes with scoresep."
     ),
 ]
+Audio = Annotated[
+    list[Path],
+    typer.Argument(help=f"{FORMATS} files, any rate, length and channels, or folders of them."),
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Replace results that are there; else, of several files, those done are passed over."),
+]
+StemFormat = Literal["wav", "flac", "ogg", "mp3"]
+StemBits = Literal["float", "16", "24"]
+"""As `separation.writing.SUBTYPES` has them."""
+Listen = Literal["mixture", "separated", "refined"]
+"""As `transcription.transcribe.LISTEN` has them."""
+Resident = Literal["host", "device"]
+"""As `training.loader.RESIDENT` has them."""
 
 
 def by_comma(text: str) -> tuple[str, ...]:

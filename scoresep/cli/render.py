@@ -1,17 +1,23 @@
-"""The commands that make a corpus and look into files: `scoresep render` and `scoresep info`."""
+"""The command `scoresep render`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from scoresep.cli.options import Jobs, by_comma
-from scoresep.console import console, meter, one_line
-from scoresep.errors import ScoresepError
+from scoresep.console import console, meter
 from scoresep.machine import available_cores
+
+if TYPE_CHECKING:
+    from scoresep.rendering.render import RenderReport
+
+UNITS = {"reading MIDI": "files", "probing sounds": "sounds"}
+"""What is counted while something else than songs is."""
+Levels = Literal["equal", "record"]
 
 
 def render(
@@ -44,6 +50,20 @@ def render(
     weak_packs: Annotated[
         bool, typer.Option("--weak-packs", help="Use packs whose pack.json says that their provenance is weak, too.")
     ] = False,
+    bands: Annotated[
+        bool, typer.Option("--bands", help="Compose for whole bands with singers, in styles from rock to bossa nova.")
+    ] = False,
+    charts: Annotated[Path | None, typer.Option(help="Folder of Billboard chord charts that bands play from.")] = None,
+    grooves: Annotated[
+        Path | None, typer.Option(help="Folder of the Groove MIDI Dataset: the drummers of the bands.")
+    ] = None,
+    voices: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder with a folder of recordings for each singer; repeatable; default: formants sing."),
+    ] = None,
+    levels: Annotated[
+        Levels | None, typer.Option(help="How loud stems are; default: record for --bands, else equal.")
+    ] = None,
     groups: Annotated[
         str, typer.Option(help="Instruments to render, by comma, such as piano,guitar,bass; default: all.")
     ] = "",
@@ -58,12 +78,12 @@ def render(
 
     Example: scoresep render corpus --songs 60 --seed 1 --sounds my_packs --impulses my_impulses
     """
-    from scoresep.cli.prepare import SHOWN
-    from scoresep.rendering.left_out import summary
-    from scoresep.rendering.render import RenderSettings, render_corpus
+    from scoresep.rendering.render import render_corpus
+    from scoresep.rendering.settings import RenderSettings
 
-    banks = {"soundfonts": tuple(soundfont)} if soundfont else {}
-    share = {} if pack_share is None else {"pack_share": pack_share}
+    given: dict[str, Any] = {"soundfonts": tuple(soundfont)} if soundfont else {}
+    if pack_share is not None:
+        given["pack_share"] = pack_share
     settings = RenderSettings(
         songs=songs,
         midi_dir=midi,
@@ -75,22 +95,32 @@ def render(
         impulses=impulses,
         chains=chains,
         weak_packs=weak_packs,
-        **banks,
-        **share,
+        voices=tuple(voices or ()),
+        bands=bands,
+        charts=charts,
+        grooves=grooves,
+        levels=levels,
+        **given,
     )
     with meter("songs") as progress:
         report = render_corpus(
             out,
             settings,
             jobs=jobs or available_cores(),
-            progress=lambda done, total, what: progress(what, done, total),
+            progress=lambda done, total, what: progress(what, done, total, unit=UNITS.get(what, "songs")),
         )
-    told = [f"skipped {file}: {reason}" for file, reason in report.skipped]
-    for line in [
-        *told[:SHOWN],
-        *[f"skipped {len(told) - SHOWN} more"] * (len(told) > SHOWN),
-        *summary(report.left_out),
-    ]:
+    print_report(report)
+    console.print(f"next: scoresep prepare slakh {out}", markup=False)
+
+
+def print_report(report: RenderReport) -> None:
+    """Print what was left out, what only test songs use, and what was made."""
+    from scoresep.cli.prepare import SHOWN
+    from scoresep.rendering.left_out import summary
+
+    skipped = [f"skipped {file}: {reason}" for file, reason in report.skipped]
+    more = [f"skipped {len(skipped) - SHOWN} more"] * (len(skipped) > SHOWN)
+    for line in (*skipped[:SHOWN], *more, *summary(report.left_out)):
         console.print(f"  {line}", markup=False)
     if report.left_out:
         console.print(f"  all of it: {report.table}", markup=False)
@@ -100,8 +130,8 @@ def render(
         console.print(f"  {group}: only test songs use {', '.join(patches)}", markup=False)
     counts = ", ".join(f"{count} {split}" for split, count in report.tracks.items())
     console.print(
-        f"{out}: {counts} songs, {report.seconds / 60:.0f} minutes; {report.made} made, {report.reused} were there; "
-        f"next: scoresep prepare slakh {out}",
+        f"{report.out}: {counts} songs, {report.seconds / 60:.0f} minutes; "
+        f"{report.made} made, {report.reused} were there already",
         markup=False,
     )
 
@@ -112,53 +142,3 @@ def by_reason(unused: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     for label, reason in unused:
         reasons.setdefault(reason, []).append(label)
     return reasons
-
-
-def info(
-    file: Annotated[
-        Path | None, typer.Argument(help="A cache or a checkpoint; default: the model that comes with scoresep.")
-    ] = None,
-    plot: Annotated[
-        str | None, typer.Option(metavar="TRACK", help="Draw this track of a cache: mixture, rolls and masks.")
-    ] = None,
-    span: Annotated[
-        str | None, typer.Option(metavar="FROM-TO", help="Seconds to draw, such as 60-75; default: where most happens.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the picture goes; default: TRACK.png.")] = None,
-) -> None:
-    """Say what a cache or a checkpoint is, or draw a track of a cache, to see whether score and audio agree.
-
-    Example: scoresep info cache.h5 --plot Track00001
-    """
-    from scoresep.info import describe
-    from scoresep.pretrained import CARD, MODEL
-
-    if plot is not None:
-        from scoresep.cache.reader import Cache
-        from scoresep.plots.cache_track import draw_track
-
-        if file is None:
-            raise ScoresepError("name the cache whose track is to be drawn: scoresep info cache.h5 --plot TRACK")
-        target = out or Path(f"{Path(plot).name}.png")
-        draw_track(target, Cache(file), plot, read_span(span))
-        console.print(f"picture: {target}", markup=False)
-        return
-    for name, value in describe(file or MODEL):
-        console.print(f"[bold]{name:>12}[/]  ", end="")
-        console.print(one_line(value), markup=False)
-    if file is None:
-        console.print(CARD.read_text("utf-8"), markup=False)
-
-
-def read_span(text: str | None) -> tuple[float, float] | None:
-    """The seconds of '60-75'."""
-    if text is None:
-        return None
-    first, _, last = text.partition("-")
-    try:
-        span = float(first), float(last)
-    except ValueError:
-        span = (0.0, 0.0)
-    if not 0 <= span[0] < span[1]:
-        raise ScoresepError(f"--span '{text}' is not FROM-TO in seconds, such as 60-75")
-    return span

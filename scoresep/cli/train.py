@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scoresep.cli.options import DEFAULT_CACHE, DEFAULT_CHECKPOINT, DEFAULT_RUN, Device
+from scoresep.cli.options import DEFAULT_CACHE, DEFAULT_CHECKPOINT, DEFAULT_RUN, Device, Resident
 from scoresep.console import console, errors, losses_line, meter
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue
 
 
 def train(
@@ -34,8 +35,8 @@ def train(
     ] = None,
     device: Device = "auto",
     resident: Annotated[
-        str, typer.Option(help="Hold the training split in memory: host or device; default: read it as it is needed.")
-    ] = "",
+        Resident | None, typer.Option(help="Hold the training split in memory; default: read it as it is needed.")
+    ] = None,
     run: Annotated[Path, typer.Option(help="Folder of logs and stage checkpoints.")] = DEFAULT_RUN,
     out: Annotated[Path, typer.Option(help="Where the last stage's checkpoint is copied to.")] = DEFAULT_CHECKPOINT,
     force: Annotated[bool, typer.Option("--force", help="Train the last stage anew even if it is there.")] = False,
@@ -53,14 +54,11 @@ def train(
     from scoresep.machine import choose_device, keep_freed_memory, use_threads
     from scoresep.training.config_files import load_config
     from scoresep.training.distributed import joined
-    from scoresep.training.loader import RESIDENT
     from scoresep.training.log import RunLog
     from scoresep.training.run import Run, Stopped, default_config
 
     if minutes is not None and not 0 < minutes < math.inf:
-        raise ScoresepError(f"--minutes {minutes:g} is no length of time; give a number above 0, such as 10")
-    if resident not in RESIDENT:
-        raise ScoresepError(f"--resident '{resident}' is neither host nor device")
+        raise InvalidValue(f"--minutes {minutes:g} is not a length of time", remedy="give a number above 0, such as 10")
     chosen = choose_device(device)
     keep_freed_memory()
     name = config or default_config(chosen)
@@ -70,6 +68,7 @@ def train(
         use_threads(world.local_size)
         console.quiet = not world.is_first
         console.print(f"{cache}: {data.corpus}, {', '.join(data.names)}; config {name}; device {chosen}", markup=False)
+        new = not run.exists()
         show = lambda title, done, total, losses: progress(title, done, total, losses_line(losses))  # noqa: E731
         log = RunLog(run if world.is_first else None, show, lambda text: console.print(text, markup=False))
         try:
@@ -82,7 +81,7 @@ def train(
                 last=stage,
                 device=chosen,
                 force=force,
-                resident=resident,
+                resident=resident or "",
                 minutes=minutes,
                 began=began,
                 world=world,
@@ -93,7 +92,15 @@ def train(
             raise typer.Exit(130) from None
         finally:
             log.close()
+            if new and world.is_first:
+                remove_if_empty(run)
     console.print(f"{out}: stage {stage}; next: scoresep evaluate {out}", markup=False)
+
+
+def remove_if_empty(run: Path) -> None:
+    """Remove the folder of a run that was refused before its first step: it has empty logs alone."""
+    if not any(path.stat().st_size for path in run.glob("*") if path.is_file()):
+        shutil.rmtree(run, ignore_errors=True)
 
 
 def step_settings(steps: str | None) -> list[str]:
@@ -102,5 +109,6 @@ def step_settings(steps: str | None) -> list[str]:
         return []
     counts = steps.split(",")
     if len(counts) not in (1, 3) or not all(count.strip().isdecimal() for count in counts):
-        raise ScoresepError(f"--steps '{steps}' is neither a number nor three by comma, such as 300,200,100")
+        problem = f"--steps '{steps}' is neither a number nor three by comma"
+        raise InvalidValue(problem, remedy="give them as in 300,200,100")
     return [f"stage{n}.steps={int(count)}" for n, count in enumerate(counts * (3 // len(counts)), start=1)]

@@ -1,6 +1,10 @@
-"""Making a corpus in Slakh's layout: `compose` or `excerpt` (users' MIDI) give songs, `render` gives them sound.
+"""Making a corpus in Slakh's layout.
 
-A song (`song`) is parts without sound; `sources` play them, by presets (`patches`) or packs (`packs`, `casting`);
-`chain` or `tone`, and `loudness` treat the stems, `track` writes one song's folder, `settings` decides and remembers
-what a corpus is. A new kind of source is a file and a row of `sources.SOURCES`; of effect, of `effects.EFFECTS`.
+`composer` or `midi_songs` (users' MIDI files) give songs: parts without sound. `sounds` gathers what can play them:
+patches of the `sources` (SoundFonts, SFZ files in folders), from `pools` that keep some of them for test songs, and
+impulse responses. `casting` draws who plays what; `effects` treat the stems; `track` writes one song's folder;
+`render` does all of it, as `settings` say, and `left_out` tells what of the songs is not in the corpus.
+
+A new kind of source is a file and a row of `sources.SOURCES`; an effect, of `effects.EFFECTS`; an instrument or a style
+of playing, of `composer.roles`.
 """

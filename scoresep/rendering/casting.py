@@ -1,20 +1,30 @@
-"""Which part is played by which pack: drawn from the song's seed, among the packs that have its notes.
+"""Who plays what: the patch of every part of a song, and what its sound goes through, drawn from the song's seed.
 
-A part that no pack suits stays with its SoundFont.
+A part is played by a preset of its group, or by a pack that has its notes. Test songs draw from patches of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS
-from scoresep.rendering.patch import Patch
+from scoresep.rendering.effects.chain import Chain, draw_chains
+from scoresep.rendering.effects.mixing_desk import Tone, draw_tone
+from scoresep.rendering.levels import draw_level
+from scoresep.rendering.pools import PresetPool, preset_of_program
+from scoresep.rendering.settings import RenderSettings
 from scoresep.rendering.song import Song, group_name
+from scoresep.rendering.sounds import Sounds
+from scoresep.rendering.sources.base import Patch
 from scoresep.score.parts import Part
 
+_REVERB = (0, 64)
+_PACKS, _CHAINS, _LEVELS = 1, 2, 3
+"""Set off the generators that draw packs, chains and levels from the one that draws presets."""
 OWN_PROGRAM = 0.5
 """Probability that only packs made for a part's own program are asked, where there are any."""
 DRIVEN_PROGRAMS = (29, 30)
@@ -48,6 +58,93 @@ SUBSTITUTES: dict[int, tuple[int, ...]] = {
 """Drum keys (General MIDI) to the nearest instruments of a kit that lacks them."""
 
 
+@dataclass(frozen=True)
+class CastPart:
+    """A part with its patch, the strength of its reverberation (controller 91), its tone control and its level (LU).
+
+    A chain takes the place of both, where there is one.
+    """
+
+    part: Part
+    patch: Patch
+    reverb: int
+    tone: Tone
+    chain: Chain = ()
+    level: float = 0.0
+
+    @property
+    def program(self) -> int:
+        """The program that metadata name: the part's own where the patch stands for it, else the patch's first."""
+        return self.part.program if self.part.program in self.patch.programs else self.patch.programs[0]
+
+
+class Draw(NamedTuple):
+    """What is drawn for a part: its patch (None: no bank has its program), its reverberation and tone."""
+
+    patch: Patch | None
+    reverb: int
+    tone: Tone
+
+
+def cast_song(song: Song, split: str, settings: RenderSettings, sounds: Sounds) -> list[CastPart]:
+    """Give every part a patch of its group, drawn from those of the split, and a reverberation and a tone, or a chain.
+
+    Parts of groups that are not wanted are left out after the draw, so the others sound the same without them.
+    """
+    draws = draw_patches(song, split, settings, sounds)
+    patches = [draw.patch for draw in draws]
+    chains: list[Chain] = [()] * len(draws)
+    if sounds.impulses is not None:
+        chains = draw_chains(song.parts, patches, sounds.impulses.by_kind, _generator(settings, song, _CHAINS))
+    rng = _generator(settings, song, _LEVELS)
+    levels = [draw_level(settings.with_levels, group_name(part) or "", rng) for part in song.parts]
+    return [
+        CastPart(kept, draw.patch, draw.reverb, draw.tone, chain, level)
+        for part, draw, chain, level in zip(song.parts, draws, chains, levels, strict=True)
+        if draw.patch is not None and wanted(part, settings) and len(kept := playable(part, draw.patch))
+    ]
+
+
+def draw_patches(song: Song, split: str, settings: RenderSettings, sounds: Sounds) -> list[Draw]:
+    """A patch, a reverberation and a tone for every part: its pack, if it has one, else its preset."""
+    draws = _draw_presets(song, split, settings, sounds.presets)
+    packs = draw_packs(song, sounds.packs.of(split), settings.pack_share, _generator(settings, song, _PACKS))
+    return [draw._replace(patch=pack or draw.patch) for draw, pack in zip(draws, packs, strict=True)]
+
+
+def wanted(part: Part, settings: RenderSettings) -> bool:
+    """Whether the part's group is among those that are rendered."""
+    return settings.wants(group_name(part))
+
+
+def _generator(settings: RenderSettings, song: Song, *number: int) -> np.random.Generator:
+    return np.random.default_rng([settings.seed, int(song.uuid[:12], 16), *number])
+
+
+def _draw_presets(song: Song, split: str, settings: RenderSettings, pool: PresetPool) -> list[Draw]:
+    """A preset, a reverberation and a tone for every part.
+
+    Parts of one song with one program share a preset. A user's own program is not kept: its group is what is learnt,
+    and variety of sounds is worth more. Programs outside all groups (effects, ethnic instruments) keep theirs.
+    """
+    rng = _generator(settings, song)
+    shared: dict[tuple[str, int], Patch] = {}
+    draws = []
+    for part in song.parts:
+        group = group_name(part)
+        reverb, tone = int(rng.integers(*_REVERB)), draw_tone(rng)
+        if group is None:
+            patch = preset_of_program(settings.soundfonts, part.program)
+        else:
+            key = (group, part.program)
+            choices = pool.of(split)[group]
+            fresh = [patch for patch in choices if patch not in shared.values()] or list(choices)
+            shared.setdefault(key, fresh[int(rng.integers(len(fresh)))])
+            patch = shared[key]
+        draws.append(Draw(patch, reverb, tone))
+    return draws
+
+
 def draw_packs(song: Song, packs: Sequence[Patch], share: float, rng: np.random.Generator) -> list[Patch | None]:
     """For every part the pack that plays it; None where a SoundFont does.
 
@@ -69,15 +166,16 @@ def draw_packs(song: Song, packs: Sequence[Patch], share: float, rng: np.random.
 def _draw(
     parts: Sequence[Part], packs: Sequence[Patch], share: float, taken: Sequence[Patch], rng: np.random.Generator
 ) -> Patch | None:
-    wanted, own = rng.uniform() < share, rng.uniform() < OWN_PROGRAM
+    sung = group_name(parts[0]) == "vocals"
+    by_pack, own_program = rng.uniform() < share or sung, rng.uniform() < OWN_PROGRAM
     place = rng.uniform()
     choices = [pack for pack in packs if suits(pack, parts)]
     program = _program(parts[0])
     made_for_it = [pack for pack in choices if program in pack.programs]
-    if own and made_for_it:
+    if own_program and made_for_it:
         choices = made_for_it
     choices = [pack for pack in choices if pack not in taken] or choices
-    return choices[int(place * len(choices))] if wanted and choices else None
+    return choices[int(place * len(choices))] if by_pack and choices else None
 
 
 def suits(pack: Patch, parts: Sequence[Part]) -> bool:
@@ -98,7 +196,7 @@ def sounding_key(kit: Patch, key: int) -> int | None:
     return next((k for k in (key, *SUBSTITUTES.get(key, ())) if k in kit.keys), None)
 
 
-def heard(part: Part, patch: Patch) -> Part:
+def playable(part: Part, patch: Patch) -> Part:
     """The notes of a part that `patch` can play: on a key that it has, or of a kit the nearest instrument's."""
     plays = {key: sounding_key(patch, key) is not None if patch.is_drum else key in patch.keys for key in part.pitch}
     kept = np.array([plays[key] for key in part.pitch], dtype=bool)
@@ -112,11 +210,6 @@ def as_played(part: Part, patch: Patch) -> Part:
         return part
     keys = {key: sounding_key(patch, key) for key in set(part.pitch.tolist())}
     return replace(part, pitch=np.array([keys[k] if keys[k] is not None else k for k in part.pitch.tolist()]))
-
-
-def written_program(part: Part, patch: Patch) -> int:
-    """The program that metadata name: the part's own where the patch stands for it, else the first that it does."""
-    return part.program if part.program in patch.programs else patch.programs[0]
 
 
 def _program(part: Part) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scoresep.datasets.metadata import read_metadata
-from scoresep.errors import ScoresepError
+from scoresep.errors import Damaged
 from scoresep.files import write_rows
 from scoresep.score.parts import SHORTEST_NOTE, Part
 
@@ -25,7 +25,7 @@ NO_KEY = "keys that the sound lacks"
 BEYOND = "more songs than asked for (--songs)"
 
 
-class Row(NamedTuple):
+class LeftOut(NamedTuple):
     """What of one part, or of a whole song, was left out.
 
     Attributes:
@@ -47,40 +47,40 @@ def part_name(part: Part) -> str:
     return f"{part.name} ({kind})" if part.name else kind
 
 
-def lost(song: str, before: Iterable[Part], after: Iterable[Part], reason: str) -> list[Row]:
+def lost(song: str, before: Iterable[Part], after: Iterable[Part], reason: str) -> list[LeftOut]:
     """The rows of parts that have fewer notes after something than before."""
     pairs = zip(before, after, strict=True)
-    return [Row(song, part_name(a), len(a) - len(b), reason) for a, b in pairs if len(b) < len(a)]
+    return [LeftOut(song, part_name(a), len(a) - len(b), reason) for a, b in pairs if len(b) < len(a)]
 
 
 def silent_stems(folder: Path) -> list[int]:
     """Numbers of the stems of a finished track that have no audio, as its metadata say.
 
     Raises:
-        ScoresepError: they are missing or damaged.
+        Damaged: they are missing or unreadable.
     """
     try:
         stems = read_metadata(folder / "metadata.yaml").stems
-        return [int(name[1:]) for name, about in stems.items() if not about["audio_rendered"]]
+        return [int(name[1:]) for name, stem in stems.items() if not stem["audio_rendered"]]
     except (OSError, ValueError, LookupError, TypeError) as fault:
-        raise ScoresepError(f"{folder} is no whole track ({fault}); remove it and render again") from fault
+        raise Damaged(f"not a whole track ({fault})", file=folder, remedy="remove it and render again") from fault
 
 
-def summary(rows: Sequence[Row]) -> list[str]:
+def summary(rows: Sequence[LeftOut]) -> list[str]:
     """A line a reason, the most notes first; of songs as wholes only those that were not asked for."""
     notes, songs = Counter[str](), defaultdict[str, set[str]](set)
-    for found in rows:
-        songs[found.reason].add(found.song)
-        notes[found.reason] += int(found.notes or 0)
+    for row in rows:
+        songs[row.reason].add(row.song)
+        notes[row.reason] += int(row.notes or 0)
     order = sorted((reason for reason in songs if notes[reason]), key=lambda reason: (-notes[reason], reason))
     lines = [f"left out {notes[reason]:,} notes of {len(songs[reason]):,} songs: {reason}" for reason in order]
     beyond = len(songs.get(BEYOND, ()))
     return lines + [f"left out {beyond:,} songs: {BEYOND}"] * (beyond > 0)
 
 
-def write_table(out: Path, rows: Sequence[Row]) -> None:
+def write_table(out: Path, rows: Sequence[LeftOut]) -> None:
     """Write the table, or remove one of before if nothing is left out."""
     if rows:
-        write_rows(out / TABLE, Row._fields, rows)
+        write_rows(out / TABLE, LeftOut._fields, rows)
     else:
         (out / TABLE).unlink(missing_ok=True)

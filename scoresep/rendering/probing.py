@@ -11,11 +11,10 @@ from dataclasses import replace
 import numpy as np
 
 from scoresep.errors import ScoresepError
-from scoresep.instruments import INSTRUMENTS
-from scoresep.rendering.patch import Patch
 from scoresep.rendering.song import Song
 from scoresep.rendering.sources import SOURCES
-from scoresep.score.parts import Part, part_from_notes
+from scoresep.rendering.sources.base import Patch
+from scoresep.score.parts import part_from_notes
 
 PROBES = {"piano": range(38, 88, 4), "guitar": range(41, 76, 4), "bass": range(29, 55, 4)}
 OTHER_PROBES = range(50, 75, 4)
@@ -35,29 +34,40 @@ _LATEST = 0.06
 _SUSTAIN_SECONDS = 2.5
 _SUSTAIN_FLOOR = 10 ** (-30 / 20)
 _LOWEST_HZ, _PERIODIC = 25.0, 0.2
+_UNSUITED = {47: "timpani do not sustain a chord", 55: "an orchestra hit is no pitch"}
 
 
-def probes_of(patch: Patch) -> list[int]:
+def probe_keys(patch: Patch) -> list[int]:
     """The keys to be heard: every fourth of the group's register, or of its own where it lacks that; all of a kit."""
     if patch.is_drum:
         return sorted(patch.keys.intersection(_KIT))
-    usual = [key for key in PROBES.get(group_of_patch(patch), OTHER_PROBES) if key in patch.keys]
+    usual = [key for key in PROBES.get(patch.group, OTHER_PROBES) if key in patch.keys]
     return usual if len(usual) >= _FEWEST_PROBES else sorted(patch.keys)[::4]
 
 
-def group_of_patch(patch: Patch) -> str:
-    """Name of the instrument group of its first program; the program itself where no group has it."""
-    first = patch.programs[0]
-    return next((i.name for i in INSTRUMENTS.values() if first in i.programs), f"program {first}")
+def preset_fault(patch: Patch, group: str) -> str | None:
+    """Why a SoundFont's preset is of no use in `group`, heard on a few notes of its register; None if it is fit.
+
+    A drum kit always is. Less strict than `probe_patch`: late onsets and small detunings pass.
+    """
+    if patch.is_drum or patch.program in _UNSUITED:
+        return None if patch.is_drum else _UNSUITED[patch.program]
+    pitches = PROBES.get(group, OTHER_PROBES)
+    clips = play_keys(patch, pitches)
+    loudest = np.abs(clips).max(axis=1)
+    if loudest.min() < SILENT * max(loudest.max(), 1e-6):
+        return f"silent at pitch {pitches[int(loudest.argmin())]}"
+    octave_off = [sounds_above(clip, pitch) for clip, pitch in zip(clips, pitches, strict=True)]
+    return "sounds above its written pitch" if sum(octave_off) > len(pitches) / 2 else None
 
 
-def proved(patch: Patch) -> Patch | str:
+def probe_patch(patch: Patch) -> Patch | str:
     """The patch with the keys that sound and its `sustain`, or why it does not play its notes."""
-    keys = probes_of(patch)
+    keys = probe_keys(patch)
     if not keys:
         return "none of its keys is one of a drum kit" if patch.is_drum else "it has no keys"
     try:
-        clips = heard(patch, keys)
+        clips = play_keys(patch, keys)
         loudest = np.abs(clips).max(axis=1)
         mute = loudest < SILENT * max(loudest.max(), 1e-4)
         if patch.is_drum:
@@ -70,16 +80,12 @@ def proved(patch: Patch) -> Patch | str:
         return str(fault)
 
 
-def heard(patch: Patch, keys: Sequence[int], seconds: float = PROBE_SECONDS) -> np.ndarray:
+def play_keys(patch: Patch, keys: Sequence[int], seconds: float = PROBE_SECONDS) -> np.ndarray:
     """Each key alone, held for `HELD` of `seconds`: float32 (keys, samples) at `PROBE_RATE`, as long as it is held."""
     notes = [(n * seconds, (n + HELD) * seconds, key, 100) for n, key in enumerate(keys)]
     part = part_from_notes(notes, program=patch.program, is_drum=patch.is_drum)
-    sound = _play(patch, Song((), len(keys) * seconds), part)
+    sound = SOURCES[patch.source].play(patch, Song((), len(keys) * seconds), part, PROBE_RATE, 0)
     return sound.reshape(len(keys), -1)[:, : int(HELD * seconds * PROBE_RATE)]
-
-
-def _play(patch: Patch, song: Song, part: Part) -> np.ndarray:
-    return SOURCES[patch.source].play(patch, song, part, PROBE_RATE, 0)
 
 
 def _fault(clips: np.ndarray, keys: Sequence[int]) -> str | None:
@@ -144,7 +150,7 @@ def _vertex(values: np.ndarray, n: int) -> float:
 
 def _sustain(patch: Patch, key: int) -> float:
     """Seconds until a held note is 30 dB below its loudest, `HELD` * 2.5 at most."""
-    (clip,) = heard(patch, [key], _SUSTAIN_SECONDS)
+    (clip,) = play_keys(patch, [key], _SUSTAIN_SECONDS)
     frame = PROBE_RATE // 20
     level = np.sqrt(np.square(clip[: len(clip) // frame * frame]).reshape(-1, frame).mean(axis=1))
     above = np.flatnonzero(level > _SUSTAIN_FLOOR * level.max())

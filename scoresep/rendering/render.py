@@ -13,16 +13,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue
+from scoresep.executor import Engine
 from scoresep.machine import available_cores
-from scoresep.rendering.casting import heard
-from scoresep.rendering.compose import GROUPS, compose
-from scoresep.rendering.excerpt import read_folder
+from scoresep.rendering.bands import BAND_GROUPS, band_material, compose_band
+from scoresep.rendering.casting import cast_song, draw_patches, playable, wanted
+from scoresep.rendering.composer import GROUPS, compose
 from scoresep.rendering.left_out import (
     BEYOND,
     NO_KEY,
@@ -30,32 +31,28 @@ from scoresep.rendering.left_out import (
     SILENT,
     TABLE,
     UNWANTED,
-    Row,
+    LeftOut,
     lost,
     part_name,
     silent_stems,
     write_table,
 )
-from scoresep.rendering.parallel import Progress, in_parallel
-from scoresep.rendering.patch import Patch
-from scoresep.rendering.patches import PatchPool, check_soundfonts, own_patch
+from scoresep.rendering.midi_songs import read_folder
+from scoresep.rendering.pools import check_soundfonts, write_probes
 from scoresep.rendering.settings import (
     DEFAULT_SONGS,
     SPLITS,
+    Progress,
     RenderSettings,
     claim,
     digest,
     split_sequence,
 )
 from scoresep.rendering.song import Song, group_name
-from scoresep.rendering.sounds import Sounds, attribute, gather_sounds, keep_probes
-from scoresep.rendering.tone import Tone, draw_tone
-from scoresep.rendering.track import SilentSong, Stem, write_track
+from scoresep.rendering.sounds import Sounds, gather_sounds, write_attributions
+from scoresep.rendering.sources.base import Patch
+from scoresep.rendering.track import SilentSong, write_track
 from scoresep.score.parts import Part
-
-__all__ = ["DEFAULT_SONGS", "SPLITS", "RenderReport", "RenderSettings", "draw_stems", "render_corpus", "split_sequence"]
-
-_REVERB = (0, 64)
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ class RenderReport:
     skipped: tuple[tuple[str, str], ...]
     held_out: dict[str, tuple[str, ...]]
     rejected: dict[str, str]
-    left_out: tuple[Row, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     unused: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -123,30 +120,28 @@ def render_corpus(
     out, settings, progress = Path(out), settings or RenderSettings(), progress or (lambda done, total, what: None)
     jobs = available_cores() if jobs is None else jobs
     if jobs < 1:
-        raise ScoresepError(f"cannot render with {jobs} jobs; use at least 1")
+        raise InvalidValue(f"cannot render with {jobs} jobs", remedy="use at least 1")
     check_soundfonts(settings.soundfonts)
     songs, beyond, skipped = _songs(settings, jobs, progress)
-    sounds, probes = gather_sounds(out, settings, _groups(songs), jobs, progress)
+    sounds, probes = gather_sounds(out, settings, _groups(songs, settings), jobs, progress)
     claim(out, settings, songs, sounds.described())
-    keep_probes(out, probes)
-    tasks = [
-        _Task(number, split, out / split / f"Track{number + 1:05d}", song)
-        for number, (split, song) in enumerate(zip(split_sequence(len(songs), settings.splits), songs, strict=True))
-    ]
+    if probes:
+        write_probes(out, probes)
+    tasks = _tasks(out, settings, songs)
     missing = [task for task in tasks if not task.folder.is_dir()]
     silent = _render_all(missing, settings, sounds, jobs, progress, len(tasks))
-    attribute(out, settings, sounds)
+    write_attributions(out, settings, sounds)
     skipped += [
         (song.source, reason) for task in missing if (reason := silent.get(task.number)) and (song := task.song)
     ]
-    there = [task for task in tasks if task.number not in silent]
-    left_out = [row for task in there for row in _left_out(task, settings, sounds)]
-    left_out += [Row(song, "", "", reason) for song, reason in (*skipped, *((song, BEYOND) for song in beyond))]
+    whole = [task for task in tasks if task.number not in silent]
+    left_out = [row for task in whole for row in _left_out(task, settings, sounds)]
+    left_out += [LeftOut(song, "", "", reason) for song, reason in (*skipped, *((song, BEYOND) for song in beyond))]
     write_table(out, left_out)
     return RenderReport(
         out=out,
-        tracks={split: Counter(task.split for task in there)[split] for split in SPLITS},
-        seconds=sum(task.song.seconds if task.song else settings.seconds for task in there),
+        tracks={split: Counter(task.split for task in whole)[split] for split in SPLITS},
+        seconds=sum(task.song.seconds if task.song else settings.seconds for task in whole),
         made=len(missing) - len(silent),
         reused=len(tasks) - len(missing),
         skipped=tuple(skipped),
@@ -155,6 +150,14 @@ def render_corpus(
         unused=sounds.unused,
         left_out=tuple(left_out),
     )
+
+
+def _tasks(out: Path, settings: RenderSettings, songs: Sequence[Song | None]) -> list[_Task]:
+    splits = split_sequence(len(songs), settings.splits)
+    return [
+        _Task(number, split, out / split / f"Track{number + 1:05d}", song)
+        for number, (split, song) in enumerate(zip(splits, songs, strict=True))
+    ]
 
 
 # Songs
@@ -179,11 +182,12 @@ def _songs(
     return list(order[:count]), sorted(song.source for song in order[count:]), sorted(skipped)
 
 
-def _groups(songs: Iterable[Song | None]) -> set[str]:
+def _groups(songs: Iterable[Song | None], settings: RenderSettings) -> set[str]:
     """Groups that need patches."""
+    composed = set(BAND_GROUPS) if settings.bands else set(GROUPS)
     groups: set[str] = set()
     for song in songs:
-        groups |= set(GROUPS) if song is None else {name for part in song.parts if (name := group_name(part))}
+        groups |= composed if song is None else {name for part in song.parts if (name := group_name(part))}
     return groups
 
 
@@ -197,98 +201,64 @@ def _render_all(
     done = total - len(tasks)
     progress(done, total, "rendering")
     silent = {}
-    for number, fault in in_parallel([joblib.delayed(_render_one)(task, settings, sounds) for task in tasks], jobs):
+    render_one = partial(_render_one, settings=settings, sounds=sounds)
+    for number, reason in Engine(min(jobs, len(tasks))).map(render_one, tasks):
         done += 1
-        if fault:
-            silent[number] = fault
+        if reason:
+            silent[number] = reason
         progress(done, total, "rendering")
     return silent
 
 
 def _render_one(task: _Task, settings: RenderSettings, sounds: Sounds) -> tuple[int, str | None]:
     """Make one track: (its number, None or why it has no sound)."""
-    song = task.song or _composed(settings, task.number)
+    song = task.song or _composed(settings, task.number, task.split)
     try:
-        write_track(task.folder, song, draw_stems(song, task.split, settings, sounds), settings.sample_rate)
+        write_track(task.folder, song, cast_song(song, task.split, settings, sounds), settings.sample_rate)
     except SilentSong as fault:
         if task.song is None:
             raise
-        return task.number, str(fault)
+        return task.number, fault.problem
     return task.number, None
 
 
-def _composed(settings: RenderSettings, number: int) -> Song:
-    song = compose(np.random.default_rng([settings.seed, number]), settings.seconds)
+def _composed(settings: RenderSettings, number: int, split: str) -> Song:
+    rng = np.random.default_rng([settings.seed, number])
+    if settings.bands:
+        charts, grooves = band_material(settings.charts, settings.grooves, split == "test")
+        song = compose_band(rng, settings.seconds, charts, grooves)
+    else:
+        song = compose(rng, settings.seconds)
     return replace(song, source=f"composed/{settings.seed}/{song.uuid}.mid")
-
-
-def draw_stems(song: Song, split: str, settings: RenderSettings, sounds: Sounds) -> list[Stem]:
-    """Give every part a patch of its group, drawn from those of the split, a reverberation and a tone, or a chain.
-
-    Parts of one song with one program share a patch. A user's own program is not kept: its group is what is learnt,
-    and variety of sounds is worth more. Programs outside all groups (effects, ethnic instruments) keep theirs; such a
-    part is left out where no SoundFont has it. Parts of groups that are not wanted are left out after the draw, so the
-    others sound the same without them.
-    """
-    drawn = _draw_presets(song, split, settings, sounds.presets)
-    patches = sounds.cast(song, split, settings, [patch for patch, _, _ in drawn])
-    chains = sounds.chains(song, settings, patches)
-    return [
-        Stem(heard(part, patch), patch, reverb, tone, chain)
-        for part, patch, (_, reverb, tone), chain in zip(song.parts, patches, drawn, chains, strict=True)
-        if patch is not None and not _against(part, patch, settings)
-    ]
-
-
-def _draw_presets(
-    song: Song, split: str, settings: RenderSettings, pool: PatchPool
-) -> list[tuple[Patch | None, int, Tone]]:
-    """A preset, a reverberation and a tone for every part."""
-    rng = np.random.default_rng([settings.seed, int(song.uuid[:12], 16)])
-    shared: dict[tuple[str, int], Patch] = {}
-    drawn = []
-    for part in song.parts:
-        group = group_name(part)
-        reverb, tone = int(rng.integers(*_REVERB)), draw_tone(rng)
-        if group is None:
-            patch = own_patch(settings.soundfonts, part.program)
-        else:
-            key = (group, part.program)
-            choices = pool.of(split)[group]
-            fresh = [patch for patch in choices if patch not in shared.values()] or list(choices)
-            shared.setdefault(key, fresh[int(rng.integers(len(fresh)))])
-            patch = shared[key]
-        drawn.append((patch, reverb, tone))
-    return drawn
 
 
 # What is left out
 
 
-def _against(part: Part, patch: Patch | None, settings: RenderSettings) -> str:
+def _reason(part: Part, patch: Patch | None, settings: RenderSettings) -> str:
     """Why a part is not rendered, or ''."""
-    if settings.groups and group_name(part) not in settings.groups:
+    if not wanted(part, settings):
         return UNWANTED
     if patch is None:
         return NO_PATCH
-    return "" if len(heard(part, patch)) else NO_KEY
+    return "" if len(playable(part, patch)) else NO_KEY
 
 
-def _left_out(task: _Task, settings: RenderSettings, sounds: Sounds) -> list[Row]:
+def _left_out(task: _Task, settings: RenderSettings, sounds: Sounds) -> list[LeftOut]:
     """What a finished track has not of its song. Of composed songs only silent parts count: nobody wrote the others."""
     silent = silent_stems(task.folder)
     if task.song is None and not silent:
         return []
-    song = task.song or _composed(settings, task.number)
-    presets = [patch for patch, _, _ in _draw_presets(song, task.split, settings, sounds.presets)]
-    patches = sounds.cast(song, task.split, settings, presets)
-    reasons = [_against(part, patch, settings) for part, patch in zip(song.parts, patches, strict=True)]
-    drawn = [
-        (part, heard(part, patch))
+    song = task.song or _composed(settings, task.number, task.split)
+    patches = [draw.patch for draw in draw_patches(song, task.split, settings, sounds)]
+    reasons = [_reason(part, patch, settings) for part, patch in zip(song.parts, patches, strict=True)]
+    cast = [
+        (part, playable(part, patch))
         for part, patch, reason in zip(song.parts, patches, reasons, strict=True)
-        if not reason
+        if patch is not None and not reason
     ]
-    found = [(part, reason) for part, reason in zip(song.parts, reasons, strict=True) if reason and task.song]
-    found += [(drawn[number][1], SILENT) for number in silent]
-    rows = [Row(song.source, part_name(part), len(part), reason) for part, reason in found]
-    return [*song.left_out, *rows, *(lost(song.source, *zip(*drawn, strict=True), NO_KEY) if drawn else ())]
+    whole = [(part, reason) for part, reason in zip(song.parts, reasons, strict=True) if reason and task.song]
+    whole += [(cast[number][1], SILENT) for number in silent]
+    rows = [LeftOut(song.source, part_name(part), len(part), reason) for part, reason in whole]
+    written, kept = zip(*cast, strict=True) if cast else ((), ())
+    return [*song.left_out, *rows, *lost(song.source, written, kept, NO_KEY)]

@@ -6,18 +6,20 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch
 from scoresep.files import read_text, write_json, writing
 from scoresep.instruments import INSTRUMENTS, nearest
-from scoresep.rendering.compose import COMPOSER_VERSION
+from scoresep.rendering.composer import COMPOSER_VERSION
+from scoresep.rendering.levels import LEVELS
 from scoresep.rendering.song import Song
-from scoresep.rendering.synth import default_soundfont, soundfont_bytes
-from scoresep.rendering.track import temporary_name
+from scoresep.rendering.sources.soundfont import default_soundfont, soundfont_digest
 
+_REMEDY = "choose another folder or remove this one"
 SPLITS = ("train", "validation", "test")
 SETTINGS_FILE = "render.json"
 RENDER_VERSION = 2
@@ -26,9 +28,16 @@ MIDI_VERSION = 2
 """The same of songs from MIDI files: raise it when the same file gives other music."""
 CHAIN_VERSION = 1
 """The same for corpora with chains alone: raise it when the same music gives other audio there."""
-_CHAIN_SETTINGS = ("packs", "pack_share", "weak_packs", "impulses", "chains")
-"""What only a corpus with packs or chains remembers."""
+BAND_VERSION = 1
+"""The same for songs of bands alone: raise it when the same seed gives other music."""
+_CHAIN_SETTINGS = (
+    *("packs", "pack_share", "weak_packs", "impulses", "chains"),
+    *("voices", "bands", "charts", "grooves", "levels"),
+)
+"""What a corpus remembers only if it was asked for."""
 DEFAULT_SONGS = 60
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, what is being done)."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,10 @@ class RenderSettings:
         pack_share: share of the parts that those sounds play, where they can.
         impulses: folder of impulse responses; None: where there are chains, synthesised ones.
         chains: whether stems go through amplifiers, effects and rooms; None: with `sounds` or `impulses`.
+        voices: folders of recorded voices that sing the parts of `vocals`; formants do where there is none.
+        bands: whether songs are composed for whole bands, in styles (`bands`).
+        charts, grooves: folders of chord charts and of drummers' takes that bands play from.
+        levels: how loud stems are, a row of `levels.LEVELS`; None: as on records for bands, else equal.
     """
 
     songs: int | None = None
@@ -64,6 +77,19 @@ class RenderSettings:
     pack_share: float = 0.7
     impulses: Path | None = None
     chains: bool | None = None
+    voices: tuple[Path, ...] = ()
+    bands: bool = False
+    charts: Path | None = None
+    grooves: Path | None = None
+    levels: str | None = None
+
+    def wants(self, group: str | None) -> bool:
+        """Whether parts of a group are rendered."""
+        return not self.groups or group in self.groups
+
+    @property
+    def with_levels(self) -> str:
+        return self.levels or ("record" if self.bands else "equal")
 
     @property
     def with_chains(self) -> bool:
@@ -89,11 +115,17 @@ class RenderSettings:
             faults.append(f"the share of packs must be from 0 to 1, not {self.pack_share}")
         if self.impulses is not None and self.chains is False:
             faults.append("impulse responses are for chains; leave one of the two settings out")
+        if self.bands and self.midi_dir is not None:
+            faults.append("bands are composed; leave out either the MIDI files or the bands")
+        if (self.charts or self.grooves) and not self.bands:
+            faults.append("charts and grooves are for bands; ask for bands, too")
+        if self.with_levels not in LEVELS:
+            faults.append(f"unknown levels '{self.levels}'{nearest(self.with_levels, LEVELS)}")
         for name in self.groups:
             if name not in INSTRUMENTS:
                 faults.append(f"unknown group '{name}'{nearest(name, INSTRUMENTS)}")
         if faults:
-            raise ScoresepError("cannot render: " + "; ".join(faults))
+            raise InvalidValue("cannot render: " + "; ".join(faults))
 
 
 def split_sequence(count: int, shares: Sequence[float]) -> list[str]:
@@ -104,11 +136,16 @@ def split_sequence(count: int, shares: Sequence[float]) -> list[str]:
     counts = [0] * len(SPLITS)
     sequence = []
     for number in range(count):
-        due = [share * (number + 1) - there for share, there in zip(shares, counts, strict=True)]
+        due = [share * (number + 1) - count for share, count in zip(shares, counts, strict=True)]
         chosen = number if number < len(SPLITS) else due.index(max(due))
         counts[chosen] += 1
         sequence.append(SPLITS[chosen])
     return sequence
+
+
+def temporary_name(folder: Path) -> Path:
+    """Where a track is written until it is whole; no reader looks for names that start with a dot."""
+    return folder.with_name(f".{folder.name}.tmp")
 
 
 def claim(
@@ -119,18 +156,19 @@ def claim(
     `sounds` are what is remembered of folders of sounds and impulse responses.
 
     Raises:
-        ScoresepError: `out` is a file, holds something else, was made with another setting, or has more songs.
+        AlreadyExists: `out` is a file, or holds something else.
+        Mismatch: it was rendered with another setting, or with more songs.
+        Damaged: its settings cannot be read.
         Unwritable: the disk refuses.
     """
     described = {**_described(settings, songs), **(sounds or {})}
     path = out / SETTINGS_FILE
-    remedy = "choose another folder or remove this one"
     if out.exists() and not out.is_dir():
-        raise ScoresepError(f"{out} is not a folder; {remedy}")
+        raise AlreadyExists("not a folder", file=out, remedy=_REMEDY)
     if path.is_file():
-        _compare(out, _read_settings(path, remedy), described, remedy)
+        _compare(out, _read_settings(path), described)
     elif out.is_dir() and any(out.iterdir()):
-        raise ScoresepError(f"{out} is not empty and holds no rendered corpus; {remedy}")
+        raise AlreadyExists("not empty, and not a rendered corpus", file=out, remedy=_REMEDY)
     with writing(out):
         write_json(path, described)
         for split in SPLITS:
@@ -138,30 +176,32 @@ def claim(
                 shutil.rmtree(stale)
 
 
-def _read_settings(path: Path, remedy: str) -> dict[str, object]:
+def _read_settings(path: Path) -> dict[str, Any]:
     try:
         settings = json.loads(read_text(path))
     except (OSError, ValueError) as fault:
-        raise ScoresepError(f"{path} is not readable ({fault}); {remedy}") from fault
+        raise Damaged(f"not readable ({fault})", file=path, remedy=_REMEDY) from fault
     if not isinstance(settings, dict) or not isinstance(settings.get("songs"), int):
-        raise ScoresepError(f"{path} does not describe a rendered corpus; {remedy}")
+        raise Damaged("does not describe a rendered corpus", file=path, remedy=_REMEDY)
     return settings
 
 
-def _compare(out: Path, there: dict[str, object], wanted: dict[str, object], remedy: str) -> None:
+def _compare(out: Path, kept: dict[str, Any], wanted: dict[str, Any]) -> None:
     for name in (*wanted, *(name for name in _CHAIN_SETTINGS if name not in wanted)):
-        if name not in ("songs", "music") and there.get(name) != wanted.get(name):
-            raise ScoresepError(f"{out} was rendered with {name} = {there.get(name)}, not {wanted.get(name)}; {remedy}")
-    if int(str(there["songs"])) > int(str(wanted["songs"])):
-        raise ScoresepError(f"{out} was rendered with songs = {there['songs']}, more than {wanted['songs']}; {remedy}")
-    music, new = there.get("music"), wanted["music"]
-    if not isinstance(music, list) or not isinstance(new, list) or new[: len(music)] != music:
-        raise ScoresepError(f"{out} was rendered from other MIDI files; {remedy}")
+        if name not in ("songs", "music") and kept.get(name) != wanted.get(name):
+            problem = f"rendered with {name} = {kept.get(name)}, not {wanted.get(name)}"
+            raise Mismatch(problem, file=out, remedy=_REMEDY)
+    if kept["songs"] > wanted["songs"]:
+        problem = f"rendered with songs = {kept['songs']}, more than {wanted['songs']}"
+        raise Mismatch(problem, file=out, remedy=_REMEDY)
+    music = kept.get("music")
+    if not isinstance(music, list) or wanted["music"][: len(music)] != music:
+        raise Mismatch("rendered from other MIDI files", file=out, remedy=_REMEDY)
 
 
-def _described(settings: RenderSettings, songs: Sequence[Song | None]) -> dict[str, object]:
+def _described(settings: RenderSettings, songs: Sequence[Song | None]) -> dict[str, Any]:
     """Settings as JSON: SoundFonts by name and md5, MIDI songs by their fingerprints, no paths (a corpus may move)."""
-    described: dict[str, object] = {
+    described: dict[str, Any] = {
         "render_version": RENDER_VERSION,
         "composer_version": COMPOSER_VERSION,
         "source": "composer" if settings.midi_dir is None else "midi",
@@ -171,7 +211,7 @@ def _described(settings: RenderSettings, songs: Sequence[Song | None]) -> dict[s
         "seconds": settings.seconds,
         "sample_rate": settings.sample_rate,
         "splits": list(settings.splits),
-        "soundfonts": {path.name: digest(soundfont_bytes(path)) for path in settings.soundfonts},
+        "soundfonts": {path.name: soundfont_digest(path) for path in settings.soundfonts},
         "songs": len(songs),
         "music": [song.uuid for song in songs if song],
     }
@@ -179,7 +219,18 @@ def _described(settings: RenderSettings, songs: Sequence[Song | None]) -> dict[s
         described |= {"pack_share": settings.pack_share, "weak_packs": settings.weak_packs}
     if settings.with_chains:
         described["chains"] = CHAIN_VERSION
+    if settings.bands:
+        described["bands"] = BAND_VERSION
+        described |= {name: _folder(path) for name in ("charts", "grooves") if (path := getattr(settings, name))}
+    if settings.with_levels != "equal":
+        described["levels"] = settings.with_levels
     return described
+
+
+def _folder(path: Path) -> str:
+    """Digest of what lies in a folder, whatever it is called."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest("\n".join(f"{file.relative_to(path)} {file.stat().st_size}" for file in files).encode())
 
 
 def digest(data: bytes) -> str:

@@ -1,27 +1,27 @@
-"""All that the songs of a corpus can be played with: presets, packs and the impulse responses of their chains."""
+"""All that the songs of a corpus can be played with, and whose it is: presets, packs and impulse responses."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import yaml
 
-from scoresep.rendering.attributions import write_attributions
-from scoresep.rendering.casting import draw_packs
-from scoresep.rendering.chain import Chain, draw_chains
-from scoresep.rendering.impulses import Impulse, ImpulseSet, read_impulses
-from scoresep.rendering.packs import PackPool, pack_pool, read_probes, write_probes
-from scoresep.rendering.parallel import Progress
-from scoresep.rendering.patch import Patch
-from scoresep.rendering.patches import PatchPool, patch_pool
-from scoresep.rendering.settings import RenderSettings, digest
-from scoresep.rendering.song import Song
-from scoresep.rendering.synth import soundfont_bytes
+from scoresep.files import write_text
+from scoresep.rendering.effects.impulses import Impulse, ImpulseSet, read_impulses
+from scoresep.rendering.pools import PackPool, PresetPool, pack_pool, preset_pool, read_probes, voice_pool
+from scoresep.rendering.settings import Progress, RenderSettings, digest
+from scoresep.rendering.sources.base import Credit
+from scoresep.rendering.sources.soundfont import soundfont_credit, soundfont_digest
 
-_PACKS, _CHAINS = 1, 2
-"""Set off the generators that draw packs and chains from the one that draws presets."""
+VOICES_FOLDER = ".voices"
+"""Of a corpus: what was learnt of the voices that sing in it."""
+ATTRIBUTIONS_FILE = "attributions.txt"
+_PRESET = re.compile(r":(drums:)?\d{3}$")
+_UNKNOWN = "not stated"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Sounds:
         impulses: impulse responses; None: stems have no chain.
     """
 
-    presets: PatchPool
+    presets: PresetPool
     packs: PackPool
     impulses: ImpulseSet | None
 
@@ -51,56 +51,63 @@ class Sounds:
 
     def described(self) -> dict[str, str]:
         """What the corpus's settings remember of the folders: how many, and a digest."""
-        packs = sorted(f"{pack.label} {pack.config}" for pack in self.packs.all)
-        impulses = sorted(f"{i.label} {_content(i)}" for i in self.impulses.all) if self.impulses else []
-        return {
-            name: f"{len(lines)}, md5 {digest(chr(10).join(lines).encode())}"
-            for name, lines in (("packs", packs), ("impulses", impulses))
-            if lines
-        }
-
-    def cast(self, song: Song, split: str, settings: RenderSettings, presets: list[Patch | None]) -> list[Patch | None]:
-        """The patch of every part: its pack, if it has one, else its preset."""
-        rng = _generator(settings, song, _PACKS)
-        packs = draw_packs(song, self.packs.of(split), settings.pack_share, rng)
-        return [pack or preset for pack, preset in zip(packs, presets, strict=True)]
-
-    def chains(self, song: Song, settings: RenderSettings, patches: list[Patch | None]) -> list[Chain]:
-        if self.impulses is None:
-            return [()] * len(song.parts)
-        return draw_chains(song.parts, patches, self.impulses.by_kind, _generator(settings, song, _CHAINS))
+        sounds = {"packs": [p for p in self.packs.all if p.source != "voice"]}
+        sounds["voices"] = [p for p in self.packs.all if p.source == "voice"]
+        lines = {name: sorted(f"{patch.label} {patch.config}" for patch in patches) for name, patches in sounds.items()}
+        lines["impulses"] = sorted(f"{i.label} {_content(i)}" for i in self.impulses.all) if self.impulses else []
+        return {name: f"{len(rows)}, md5 {digest(chr(10).join(rows).encode())}" for name, rows in lines.items() if rows}
 
 
 def gather_sounds(
     out: Path, settings: RenderSettings, groups: Iterable[str], jobs: int, progress: Progress
-) -> tuple[Sounds, dict[str, object]]:
-    """The sounds that `settings` name, and what probing them found, to be kept beside the corpus `out`.
+) -> tuple[Sounds, dict[str, Any]]:
+    """The sounds that `settings` name, and the probes of the packs, to be kept beside the corpus `out`.
 
     Raises:
-        ScoresepError: see `patch_pool`, `pack_pool`, `read_impulses`.
+        ScoresepError: see `preset_pool`, `pack_pool`, `read_impulses`.
     """
-    presets = patch_pool(settings.soundfonts, groups, settings.seed)
+    presets = preset_pool(settings.soundfonts, groups, settings.seed)
     known = read_probes(out) if settings.sounds else {}
-    banks = {digest(soundfont_bytes(path)) for path in settings.soundfonts}
-    packs, found = pack_pool(settings.sounds, settings.weak_packs, settings.seed, jobs, progress, known, banks)
+    banks = {soundfont_digest(path) for path in settings.soundfonts}
+    packs, probes = pack_pool(settings.sounds, settings.weak_packs, settings.seed, jobs, progress, known, banks)
+    sung = settings.voices or (settings.bands and settings.wants("vocals"))
+    voices = voice_pool(settings.voices, out / VOICES_FOLDER, settings.seed) if sung else PackPool()
     impulses = read_impulses(settings.impulses) if settings.with_chains else None
-    return Sounds(presets, packs, impulses), found
+    return Sounds(presets, packs.joined(voices), impulses), probes
 
 
-def keep_probes(out: Path, found: dict[str, object]) -> None:
-    if found:
-        write_probes(out, found)
+def write_attributions(out: Path, settings: RenderSettings, sounds: Sounds) -> None:
+    """List what the tracks of the corpus `out` name, with licence and attribution, one paragraph each.
+
+    Nothing is written of a corpus that SoundFonts alone play.
+    """
+    if not sounds.packs.all and not sounds.impulses:
+        return
+    stems = [stem for path in sorted(out.glob("*/Track*/metadata.yaml")) for stem in _stems(path)]
+    labels = {str(stem.get("plugin_name")) for stem in stems}
+    chains = "\n".join(str(stem.get("chain", "")) for stem in stems)
+    banks = {_PRESET.sub("", label) for label in labels}
+    impulses = sounds.impulses.all if sounds.impulses else ()
+    used = [(path.name, soundfont_credit(path), "SoundFont") for path in settings.soundfonts if path.name in banks]
+    used += [(pack.label, pack.credit, pack.name) for pack in sounds.packs.all if pack.label in labels]
+    used += [(i.label, i.credit, i.kind) for i in impulses if i.path and f"[{i.label}]" in chains]
+    head = "Sounds and impulse responses that this corpus was rendered with. What is trained from it owes these names."
+    write_text(out / ATTRIBUTIONS_FILE, "\n\n".join([head, *(_paragraph(*entry) for entry in used)]) + "\n")
 
 
-def attribute(out: Path, settings: RenderSettings, sounds: Sounds) -> None:
-    """List whose sounds the corpus is made of, where it is of more than SoundFonts."""
-    if settings.sounds or sounds.impulses:
-        impulses = sounds.impulses.all if sounds.impulses else ()
-        write_attributions(out, settings.soundfonts, sounds.packs.all, impulses)
+def _stems(path: Path) -> list[dict[str, Any]]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time
+    return list(yaml.load(path.read_text(encoding="utf-8"), Loader=loader)["stems"].values())
 
 
-def _generator(settings: RenderSettings, song: Song, number: int) -> np.random.Generator:
-    return np.random.default_rng([settings.seed, int(song.uuid[:12], 16), number])
+def _paragraph(label: str, credit: Credit, what: str) -> str:
+    lines = [label if what == label else f"{label}: {what}", f"    licence: {credit.licence or _UNKNOWN}"]
+    lines.append(f"    attribution: {credit.attribution or _UNKNOWN}")
+    if credit.maker and credit.maker != credit.attribution:
+        lines.append(f"    maker: {credit.maker}")
+    if credit.weak:
+        lines.append("    provenance: weak (the licence is stated by a collector only, or has conditions)")
+    return "\n".join(lines)
 
 
 def _content(impulse: Impulse) -> str:

@@ -5,8 +5,16 @@ from pathlib import Path
 import pytest
 
 from scoresep.audio.decoding.formats import AUDIO_SUFFIXES, UNREAD_SUFFIXES
-from scoresep.cli.inputs import Song, check_no_loss, find_score, find_songs, unread_note, without_results
-from scoresep.errors import ScoresepError
+from scoresep.cli.inputs import (
+    Recording,
+    check_no_loss,
+    find_recordings,
+    find_score,
+    notes,
+    unread_note,
+    without_results,
+)
+from scoresep.errors import AlreadyExists, NotFound, NothingToDo
 from scoresep.files import write_text
 
 
@@ -19,20 +27,26 @@ def music(tmp_path: Path) -> Path:
 
 
 def test_files_and_folders(music: Path) -> None:
-    songs = find_songs([music / "deep", music / "b.wav", music / "none.wav"], music / "out")
+    songs = find_recordings([music / "deep", music / "b.wav", music / "none.wav"], music / "out")
     assert [song.name for song in songs] == ["a", "er/c", "b", "none"]
     assert songs[1].path == music / "deep" / "er" / "c.ogg"
 
 
 def test_what_lies_in_the_folder_of_results_is_left_out(music: Path) -> None:
-    names = [song.name for song in find_songs([music], music / "deep" / ".." / "out")]
+    names = [song.name for song in find_recordings([music], music / "deep" / ".." / "out")]
     assert names == ["a", "b", "deep/a", "deep/er/c"]
-    assert "out/a/bass" in [song.name for song in find_songs([music], music / "elsewhere")]
+    assert "out/a/bass" in [song.name for song in find_recordings([music], music / "elsewhere")]
+
+
+def test_what_is_passed_over_is_counted(music: Path) -> None:
+    (note,) = notes([music], music / "out")
+    assert "1 audio file" in note and str(music / "out") in note
+    assert notes([music], music / "elsewhere") == []
 
 
 def named(given: list[Path], out: Path) -> dict[str, str]:
-    """Result's name -> file, as find_songs has them; names that a file system may take for one are refused."""
-    songs = find_songs(given, out)
+    """Result's name -> file, as find_recordings has them; names that a file system may take for one are refused."""
+    songs = find_recordings(given, out)
     keys = {unicodedata.normalize("NFC", song.name).casefold() for song in songs}
     assert len(keys) == len(songs)
     return {song.name: song.path.name for song in songs}
@@ -78,9 +92,9 @@ def test_names_that_some_file_systems_take_for_one(tmp_path: Path, pair: tuple[s
 def test_a_file_that_is_given_twice_counts_once(tmp_path: Path) -> None:
     album = touched(tmp_path / "album", "x.wav")
     (tmp_path / "linked").symlink_to(album)
-    assert [song.path for song in find_songs([album, tmp_path / "linked"], tmp_path / "out")] == [album / "x.wav"]
+    assert [song.path for song in find_recordings([album, tmp_path / "linked"], tmp_path / "out")] == [album / "x.wav"]
     again = [album / "x.wav", album / ".." / "album" / "x.wav", album]
-    assert [song.name for song in find_songs(again, tmp_path / "out")] == ["x"]
+    assert [song.name for song in find_recordings(again, tmp_path / "out")] == ["x"]
 
 
 def test_linked_folders_are_searched_and_loops_end(tmp_path: Path) -> None:
@@ -109,7 +123,7 @@ def test_linked_folders_are_searched_and_loops_end(tmp_path: Path) -> None:
     ],
 )
 def test_a_result_can_be_called_so(tmp_path: Path, file: str, name: str) -> None:
-    assert find_songs([tmp_path / file], tmp_path / "out")[0].name == name
+    assert find_recordings([tmp_path / file], tmp_path / "out")[0].name == name
 
 
 @pytest.mark.parametrize("letter", ["x", "\u00e9", "\u7d46", "\U0001f3b5"])
@@ -129,9 +143,9 @@ STEMS = ("bass", "residual")
 
 def second_run(given: Path, out: Path) -> list[str]:
     """Names of the songs that a second run has, after one whose stems are `STEMS`."""
-    for song in find_songs([given], out):
+    for song in find_recordings([given], out):
         touched(out / song.name, *(f"{stem}.wav" for stem in STEMS))
-    songs = find_songs([given], out)
+    songs = find_recordings([given], out)
     return [song.name for song in without_results(songs, lambda song: out / song.name, STEMS)]
 
 
@@ -139,30 +153,30 @@ def second_run(given: Path, out: Path) -> list[str]:
 def test_results_are_no_songs_whatever_the_folder_of_results(tmp_path: Path, out: str) -> None:
     album = touched(tmp_path / "album", "x.wav", "x.mp3", "y.wav", "cd/y.wav", "album.wav")
     (tmp_path / "linked").symlink_to(album)
-    first = [song.name for song in find_songs([album], tmp_path / out)]
+    first = [song.name for song in find_recordings([album], tmp_path / out)]
     assert second_run(album, tmp_path / out) == second_run(album, tmp_path / out) == first
 
 
 def test_a_song_is_no_result_for_its_name(tmp_path: Path) -> None:
     """A recording beside the stems, or called like one, is the user's."""
     album = touched(tmp_path / "album", "x.wav", "x/intro.wav", "bass.wav", "y/bass.wav")
-    songs = without_results(find_songs([album], album), lambda song: album / song.name, STEMS)
+    songs = without_results(find_recordings([album], album), lambda song: album / song.name, STEMS)
     assert {song.name for song in songs} == {"x", "x/intro", "bass", "y/bass"}
     stem = touched(album, "x/bass.wav") / "x" / "bass.wav"
-    given = find_songs([album / "x.wav", stem], album)
+    given = find_recordings([album / "x.wav", stem], album)
     assert without_results(given, lambda song: album / song.name, STEMS) == given
 
 
-def test_a_folder_without_audio(tmp_path: Path) -> None:
-    with pytest.raises(ScoresepError, match="holds no audio"):
-        find_songs([tmp_path], tmp_path / "out")
+def test_a_folder_without_audio(tmp_path: Path, refused) -> None:
+    with refused(NothingToDo, tmp_path):
+        find_recordings([tmp_path], tmp_path / "out")
 
 
 def test_a_folder_is_searched_for_all_that_is_read(tmp_path: Path) -> None:
     for n, suffix in enumerate(AUDIO_SUFFIXES):
         (tmp_path / f"{n:02d}{suffix}").touch()
         (tmp_path / f"x{n:02d}{suffix.upper()}").touch()
-    assert len(find_songs([tmp_path], tmp_path / "out")) == 2 * len(AUDIO_SUFFIXES)
+    assert len(find_recordings([tmp_path], tmp_path / "out")) == 2 * len(AUDIO_SUFFIXES)
     assert {".aif", ".aiff", ".opus", ".caf", ".oga", ".w64", ".au", ".mp2"} <= set(AUDIO_SUFFIXES)
     assert not set(AUDIO_SUFFIXES) & set(UNREAD_SUFFIXES)
 
@@ -174,40 +188,42 @@ def test_audio_that_is_not_read_is_named(music: Path) -> None:
     note = unread_note([music])
     assert note.startswith("3 files") and "z.M4A" in note and "b.wma" in note and "hidden" not in note
     assert "ffmpeg -i b.wma b.wav" in note
-    assert len(find_songs([music], music / "out")) == 4
+    assert len(find_recordings([music], music / "out")) == 4
 
 
-def test_a_folder_of_nothing_that_is_read(tmp_path: Path) -> None:
+def test_a_folder_of_nothing_that_is_read(tmp_path: Path, refused) -> None:
     (tmp_path / "z.m4a").touch()
-    with pytest.raises(ScoresepError, match=r"holds no audio; 1 file .*z\.m4a.*ffmpeg"):
-        find_songs([tmp_path], tmp_path / "out")
+    with refused(NothingToDo, tmp_path) as error:
+        find_recordings([tmp_path], tmp_path / "out")
+    assert "z.m4a" in error.value.remedy and "ffmpeg" in error.value.remedy
 
 
-def test_the_score_of_a_song(tmp_path: Path) -> None:
-    song = Song(tmp_path / "a.wav", "album/a")
+def test_the_score_of_a_song(tmp_path: Path, refused) -> None:
+    song = Recording(tmp_path / "a.wav", "album/a")
     assert find_score("any.mid", song) == Path("any.mid")
-    with pytest.raises(ScoresepError, match=r"has no album/a\.mid, the score of .*a\.wav"):
+    with refused(NotFound, tmp_path) as error:
         find_score(tmp_path, song)
+    assert "album/a.mid" in error.value.problem and str(song.path) in error.value.problem
     (tmp_path / "album").mkdir()
     (tmp_path / "album" / "a.midi").touch()
     assert find_score(tmp_path, song) == tmp_path / "album" / "a.midi"
 
 
-def test_the_score_of_songs_that_had_to_be_told_apart(tmp_path: Path) -> None:
+def test_the_score_of_songs_that_had_to_be_distinct_names(tmp_path: Path) -> None:
     scores = touched(tmp_path / "scores", "x.mid", "e\u0301.mid")
-    for song in find_songs([tmp_path / "x.wav", tmp_path / "x.mp3"], tmp_path / "out"):
+    for song in find_recordings([tmp_path / "x.wav", tmp_path / "x.mp3"], tmp_path / "out"):
         assert find_score(scores, song) == scores / "x.mid"
-    (song,) = find_songs([tmp_path / "\u00e9.wav"], tmp_path / "out")  # a score that came from a Mac
+    (song,) = find_recordings([tmp_path / "\u00e9.wav"], tmp_path / "out")  # a score that came from a Mac
     assert find_score(scores, song).exists()
 
 
-def test_no_result_takes_the_place_of_a_recording_that_is_named(tmp_path: Path) -> None:
+def test_no_result_takes_the_place_of_a_recording_that_is_named(tmp_path: Path, refused) -> None:
     (tmp_path / "x").mkdir()
     song, named = tmp_path / "x.wav", tmp_path / "x" / "piano.wav"
     for path in (song, named):
         path.touch()
-    songs = find_songs([song, named], tmp_path)
+    songs = find_recordings([song, named], tmp_path)
     stems = {songs[0].name: [named, tmp_path / "x" / "bass.wav"], songs[1].name: []}
-    with pytest.raises(ScoresepError, match=r"piano\.wav itself; give another --out"):
+    with refused(AlreadyExists, named):
         check_no_loss(songs, lambda song: stems[song.name])
     check_no_loss(songs[:1], lambda song: stems[song.name])

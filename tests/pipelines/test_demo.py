@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scoresep.rendering.patches import patch_pool
-from scoresep.rendering.synth import default_soundfont
+from scoresep.rendering.pools import preset_pool
+from scoresep.rendering.sources.soundfont import default_soundfont
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def test_the_other_songs_are_new_and_their_train_sounds_are_those_of_training(de
     seeds = [int(option(words, "--seed")) for words in (first, other)]
     groups = option(first, "--groups").split(",")
     assert option(other, "--groups").split(",") == groups and seeds[0] != seeds[1]
-    pools = [patch_pool([default_soundfont()], groups, seed) for seed in seeds]
+    pools = [preset_pool([default_soundfont()], groups, seed) for seed in seeds]
     assert pools[0].held_out == pools[1].held_out and set(groups) <= set(pools[0].held_out)
     assert "--split train" in demo.STEPS[-1].words and "--cache others.h5" in demo.STEPS[-1].words
 

@@ -7,16 +7,15 @@ import pytest
 import soundfile
 from scipy.signal import hilbert
 
-from scoresep.errors import ScoresepError
-from scoresep.rendering.chain import ROUTES, Step, apply_chain, described, draw_chains, impulses_of
+from scoresep.errors import NotFound, NothingToDo
 from scoresep.rendering.effects import EFFECTS
+from scoresep.rendering.effects.base import Scene
+from scoresep.rendering.effects.chain import ROUTES, Step, apply_chain, chain_text, draw_chains, impulses_of
 from scoresep.rendering.effects.drive import AMPLIFIERS, bend
-from scoresep.rendering.effects.dynamics import compress
-from scoresep.rendering.effects.effect import Scene
+from scoresep.rendering.effects.impulses import Impulse, minimum_phase, read_impulses, response
+from scoresep.rendering.effects.mixing_desk import Tone, apply_tone, compress, draw_tone
 from scoresep.rendering.effects.space import convolve
-from scoresep.rendering.impulses import Impulse, minimum_phase, read_impulses, response
-from scoresep.rendering.patch import Patch
-from scoresep.rendering.tone import Tone
+from scoresep.rendering.sources.base import Patch
 from scoresep.score.parts import part_from_notes
 
 RATE = 22050
@@ -181,6 +180,51 @@ def test_driving_harder_sustains_longer():
     assert tails[1] > tails[0] + 10
 
 
+# Tones
+
+
+TONE_RATE = 44100
+
+
+def _gain_db(tone: Tone, frequency: float) -> float:
+    time = np.arange(TONE_RATE) / TONE_RATE
+    sine = np.sin(2 * np.pi * frequency * time).astype(np.float32)
+    filtered = apply_tone(sine, tone, TONE_RATE)[TONE_RATE // 2 :]
+    return 20 * np.log10(np.sqrt(np.mean(np.square(filtered, dtype=np.float64))) / np.sqrt(0.5))
+
+
+def test_flat_tone_changes_nothing():
+    tone = Tone((0.0, 200.0), (0.0, 1000.0), (0.0, 3000.0), 1.0)
+    for frequency in (60.0, 1000.0, 9000.0):
+        assert _gain_db(tone, frequency) == pytest.approx(0.0, abs=0.05)
+
+
+def test_bell_lifts_its_centre_by_its_gain_and_leaves_the_ends():
+    tone = Tone((0.0, 200.0), (9.0, 1000.0), (0.0, 3000.0), 2.0)
+    assert _gain_db(tone, 1000.0) == pytest.approx(9.0, abs=0.3)
+    assert _gain_db(tone, 50.0) == pytest.approx(0.0, abs=0.3)
+    assert _gain_db(tone, 15000.0) == pytest.approx(0.0, abs=0.3)
+
+
+def test_shelves_reach_their_gains_at_the_ends():
+    tone = Tone((-6.0, 200.0), (0.0, 1000.0), (6.0, 3000.0), 1.0)
+    assert _gain_db(tone, 25.0) == pytest.approx(-6.0, abs=0.5)
+    assert _gain_db(tone, 15000.0) == pytest.approx(6.0, abs=0.5)
+
+
+def test_low_rates_do_not_break_the_high_shelf():
+    tone = Tone((0.0, 200.0), (0.0, 3999.0), (9.0, 5000.0), 1.0)
+    assert np.isfinite(apply_tone(np.ones(800, dtype=np.float32), tone, 8000)).all()
+
+
+def test_the_seed_decides_the_tone():
+    def draw(seed: int) -> Tone:
+        return draw_tone(np.random.default_rng(seed))
+
+    assert draw(1) == draw(1) != draw(2)
+    assert all(abs(draw(seed).bell[0]) <= 9 and 300 <= draw(seed).bell[1] <= 4000 for seed in range(50))
+
+
 # Impulse responses
 
 
@@ -214,14 +258,15 @@ def test_minimum_phase_keeps_the_magnitude_and_comes_first():
     assert np.square(found[:20]).sum() > 0.9 * np.square(found).sum()
 
 
-def test_impulse_responses_that_cannot_be_used_are_named(tmp_path, impulses):
-    with pytest.raises(ScoresepError, match="does not exist"):
+def test_impulse_responses_that_cannot_be_used_are_named(tmp_path, refused):
+    with refused(NotFound, tmp_path / "none"):
         read_impulses(tmp_path / "none")
-    with pytest.raises(ScoresepError, match=r"no \.wav"):
+    with refused(NothingToDo, tmp_path):
         read_impulses(tmp_path)
     (tmp_path / "what.wav").write_bytes(b"")
-    with pytest.raises(ScoresepError, match=r"what\.wav: its path does not tell"):
+    with refused(NothingToDo, tmp_path) as error:
         read_impulses(tmp_path)
+    assert "what.wav" in str(error.value)
     (tmp_path / "cab").mkdir()
     (tmp_path / "rooms").mkdir()
     (tmp_path / "cab" / "broken.wav").write_bytes(b"RIFF")
@@ -271,7 +316,7 @@ def test_a_chain_is_the_seed_s_and_reads_well(tmp_path):
     kit = Patch(tmp_path, 0, True, "kit", "kit", "sfz", stands_for=(128,))
     assert _chains(3, kit, 0, True) == _chains(3, kit, 0, True) != _chains(4, kit, 0, True)
     chain = (Step("tremolo", {"rate": 5.0, "depth": 0.25}), Step("device", {"impulse": SYNTHESISED["cabinet"][0]}))
-    assert described(chain) == "tremolo(rate 5, depth 0.25) > device(impulse [synthesised cabinet 0])"
+    assert chain_text(chain) == "tremolo(rate 5, depth 0.25) > device(impulse [synthesised cabinet 0])"
 
 
 def test_a_device_is_everybody_s(impulses):

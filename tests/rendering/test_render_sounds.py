@@ -13,11 +13,12 @@ import soundfile
 import yaml
 
 from scoresep.datasets.slakh import open_slakh
-from scoresep.errors import ScoresepError
+from scoresep.errors import Mismatch
 from scoresep.rendering.render import RenderSettings, render_corpus
 from scoresep.score.parts import read_midi
 from scoresep.score_check import check_stem
 
+pytestmark = pytest.mark.integration
 SIZE = {"songs": 4, "seconds": 5.0, "sample_rate": 16000, "seed": 2}
 
 
@@ -103,17 +104,19 @@ def _sound_settings(settings: RenderSettings) -> dict[str, object]:
         ({"impulses": None}, "impulses"),
     ],
 )
-def test_other_sounds_are_refused(corpus, settings, change, named):
-    with pytest.raises(ScoresepError, match=rf"rendered with ({named}) = "):
+def test_other_sounds_are_refused(corpus, settings, refused, change, named):
+    with refused(Mismatch, corpus) as error:
         render_corpus(corpus, RenderSettings(**SIZE | _sound_settings(settings) | change), jobs=1)
+    assert any(name in error.value.problem for name in named.split("|"))
 
 
-def test_changed_packs_are_noticed(corpus, settings, sounds, tmp_path):
+def test_changed_packs_are_noticed(corpus, settings, sounds, tmp_path, refused):
     shutil.copytree(sounds, tmp_path / "sounds")
     soundfile.write(tmp_path / "sounds" / "bass" / "bass7" / "samples" / "48.wav", 0.1 * np.ones(9000), 22050)
     changed = RenderSettings(**SIZE | _sound_settings(settings) | {"sounds": (tmp_path / "sounds",)})
-    with pytest.raises(ScoresepError, match="rendered with packs = "):
+    with refused(Mismatch, corpus) as error:
         render_corpus(corpus, changed, jobs=1)
+    assert "packs" in error.value.problem
 
 
 def test_a_moved_folder_of_sounds_is_the_same(corpus, settings, sounds, tmp_path):
@@ -175,26 +178,13 @@ def test_without_sounds_a_corpus_is_what_it_was(tmp_path):
     assert loudness == pytest.approx((-33.32379, -26.45342, -24.49531, -52.63936), abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"pack_share": 1.5}, "share of packs"),
-        ({"pack_share": float("nan")}, "share of packs"),
-        ({"impulses": Path("x"), "chains": False}, "leave one of the two"),
-    ],
-)
-def test_impossible_settings(wrong, said):
-    with pytest.raises(ScoresepError, match=said):
-        RenderSettings(**wrong)
-
-
 def test_the_command_says_what_it_left_out(command, sounds, impulses, tmp_path):
     shutil.copytree(sounds / "bass", tmp_path / "sounds")
     (tmp_path / "sounds" / "odd.sfz").write_text("")
     line = f"scoresep render {tmp_path / 'c'} --songs 1 --seconds 2 --sample-rate 8000 --sounds {tmp_path / 'sounds'}"
     status, said, _ = command(f"{line} --impulses {impulses}")
-    assert status == 0 and "odd.sfz" in said and "no regions" in " ".join(said.split())
+    assert status == 0 and "odd.sfz" in said
     status, _, said = command(f"{line} --no-chains")
-    assert status == 2 and "rendered with" in said
+    assert status == 2 and str(tmp_path / "c") in said
     status, _, said = command(f"scoresep render {tmp_path / 'd'} --sounds {tmp_path / 'none'}")
-    assert status == 2 and "does not exist" in " ".join(said.split()) and not (tmp_path / "d").exists()
+    assert status == 2 and str(tmp_path / "none") in said and not (tmp_path / "d").exists()

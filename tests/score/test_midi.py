@@ -13,8 +13,8 @@ import pytest
 import symusic
 
 from scoresep.errors import ScoresepError
-from scoresep.rendering.song import Song, midi_bytes
 from scoresep.score.channels import releases_of
+from scoresep.score.midi_writing import midi_bytes
 from scoresep.score.parts import SHORTEST_NOTE, Part, part_from_notes, read_midi
 
 BEAT = 0.5
@@ -482,7 +482,7 @@ def test_ports_have_channels_of_their_own(tmp_path):
 @pytest.mark.parametrize("name", ["ピアノ", "Flöte", "Flo\u0308te", "фортепиано", "🎹", "ﾋﾟｱﾉ"])
 def test_names_that_we_write_are_read_back(tmp_path, name):
     part = part_from_notes([(0.0, 1.0, 60, 90)], name=name)
-    (tmp_path / "a.mid").write_bytes(midi_bytes(Song((part,), 2.0), [part]))
+    (tmp_path / "a.mid").write_bytes(midi_bytes([part], 2.0))
     assert [part.name for part in read_midi(tmp_path / "a.mid")] == [name]
     assert mido.MidiFile(tmp_path / "a.mid", charset="utf-8").tracks[1].name == name
 

@@ -1,11 +1,10 @@
-"""Effects: a kind is a function pair in a file, and a row of `EFFECTS`; who goes through which is said in `chain`."""
+"""Effects. A new one is a file and a row of `EFFECTS`; `chain.ROUTES` says which instruments go through it."""
 
 from __future__ import annotations
 
+from scoresep.rendering.effects.base import Effect
 from scoresep.rendering.effects.drive import AMPLIFIER, SATURATION
-from scoresep.rendering.effects.dynamics import COMPRESSOR
-from scoresep.rendering.effects.effect import Effect
-from scoresep.rendering.effects.equaliser import EQUALISER
+from scoresep.rendering.effects.mixing_desk import COMPRESSOR, EQUALISER
 from scoresep.rendering.effects.modulation import CHORUS, PHASER, ROTARY, TREMOLO, WAH
 from scoresep.rendering.effects.space import DELAY, DEVICE, ROOM
 

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.signal import butter, sosfilt
 
 from scoresep.audio.loading import fit, resample
-from scoresep.rendering.effects.effect import Effect, Scene, Settings
+from scoresep.rendering.effects.base import Effect, Scene, Settings
+from scoresep.rendering.effects.impulses import response
 from scoresep.rendering.effects.space import convolve
-from scoresep.rendering.impulses import Impulse, response
 
 OVERSAMPLING = 4
 LOUD_SHARE = 99.5
@@ -66,7 +66,8 @@ def levelled(samples: np.ndarray) -> np.ndarray:
 
 
 def high_pass(samples: np.ndarray, sample_rate: int, hertz: float) -> np.ndarray:
-    return sosfilt(butter(1, hertz, "highpass", fs=sample_rate, output="sos"), samples).astype(np.float32)
+    filtered: np.ndarray = sosfilt(butter(1, hertz, "highpass", fs=sample_rate, output="sos"), samples)
+    return filtered.astype(np.float32)
 
 
 def _draw_amplifier(rng: np.random.Generator, scene: Scene) -> Settings:
@@ -84,12 +85,10 @@ def _draw_amplifier(rng: np.random.Generator, scene: Scene) -> Settings:
 
 
 def _amplify(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
-    gain, bias, tight = (float(settings[name]) for name in ("gain", "bias", "tight"))
-    cabinet = settings["cabinet"]
-    assert isinstance(cabinet, Impulse)
+    gain, bias, tight = (settings[name] for name in ("gain", "bias", "tight"))
     tightened = levelled(high_pass(samples, sample_rate, tight))
-    driven = bend(tightened, sample_rate, gain, bias, AMPLIFIERS[str(settings["kind"])].hard)
-    return convolve(driven, response(cabinet, sample_rate))
+    driven = bend(tightened, sample_rate, gain, bias, AMPLIFIERS[settings["kind"]].hard)
+    return convolve(driven, response(settings["cabinet"], sample_rate))
 
 
 def _draw_saturation(rng: np.random.Generator, scene: Scene) -> Settings:
@@ -97,7 +96,7 @@ def _draw_saturation(rng: np.random.Generator, scene: Scene) -> Settings:
 
 
 def _saturate(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
-    return bend(levelled(samples), sample_rate, float(settings["gain"]), float(settings["bias"]))
+    return bend(levelled(samples), sample_rate, settings["gain"], settings["bias"])
 
 
 AMPLIFIER = Effect(_draw_amplifier, _amplify)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.signal import iirpeak, lfilter
 
-from scoresep.rendering.effects.effect import Effect, Scene, Settings, log_uniform
+from scoresep.rendering.effects.base import Effect, Scene, Settings, log_uniform
 
 _POSITIONS = 6
 """Fixed filters that a moving one is made of."""
@@ -20,7 +20,9 @@ def oscillation(length: int, sample_rate: int, rate: float, phase: float) -> np.
 
 def delayed(samples: np.ndarray, delay: np.ndarray) -> np.ndarray:
     """The signal `delay` (L,) samples ago, between samples by a straight line; silence before it."""
-    return np.interp(np.arange(len(samples)) - delay, np.arange(len(samples)), samples, left=0.0).astype(np.float32)
+    places = np.arange(len(samples))
+    moved: np.ndarray = np.interp(places - delay, places, samples, left=0.0)
+    return moved.astype(np.float32)
 
 
 def swept(samples: np.ndarray, position: np.ndarray, filters: list[Callable[[np.ndarray], np.ndarray]]) -> np.ndarray:
@@ -42,7 +44,7 @@ def _draw_tremolo(rng: np.random.Generator, scene: Scene) -> Settings:
 
 def _tremolo(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
     """The level falls by `depth` and comes back, `rate` times a second."""
-    rate, depth, phase = (float(settings[name]) for name in ("rate", "depth", "phase"))
+    rate, depth, phase = (settings[name] for name in ("rate", "depth", "phase"))
     return samples * (1 - np.float32(depth) * oscillation(len(samples), sample_rate, rate, phase))
 
 
@@ -57,7 +59,7 @@ def _draw_chorus(rng: np.random.Generator, scene: Scene) -> Settings:
 
 def _chorus(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
     """The signal and a copy of it whose delay of 5 ms and more goes up and down by `depth` seconds."""
-    rate, depth, mix, phase = (float(settings[name]) for name in ("rate", "depth", "mix", "phase"))
+    rate, depth, mix, phase = (settings[name] for name in ("rate", "depth", "mix", "phase"))
     delay = sample_rate * (0.005 + depth * oscillation(len(samples), sample_rate, rate, phase))
     return samples + np.float32(mix) * delayed(samples, delay)
 
@@ -73,7 +75,7 @@ def _draw_rotary(rng: np.random.Generator, scene: Scene) -> Settings:
 
 def _rotary(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
     """A horn that turns: level and delay (0.3 ms: its radius) follow one oscillator, a quarter of a turn apart."""
-    rate, depth, phase = (float(settings[name]) for name in ("rate", "depth", "phase"))
+    rate, depth, phase = (settings[name] for name in ("rate", "depth", "phase"))
     distance = oscillation(len(samples), sample_rate, rate, phase + 0.25)
     level = 1 - np.float32(depth) * oscillation(len(samples), sample_rate, rate, phase)
     return 0.5 * samples + delayed(samples, 0.0003 * sample_rate * distance) * level
@@ -89,7 +91,7 @@ def _draw_phaser(rng: np.random.Generator, scene: Scene) -> Settings:
 
 def _phaser(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
     """The signal and a copy behind four all-pass filters (first order, 200 Hz to 2 kHz): two notches that wander."""
-    rate, mix, phase = (float(settings[name]) for name in ("rate", "mix", "phase"))
+    rate, mix, phase = (settings[name] for name in ("rate", "mix", "phase"))
     position = oscillation(len(samples), sample_rate, rate, phase)
     turned = swept(samples, position, [_all_pass(hertz, sample_rate) for hertz in np.geomspace(200, 2000, _POSITIONS)])
     return samples + np.float32(mix) * turned
@@ -112,7 +114,7 @@ def _draw_wah(rng: np.random.Generator, scene: Scene) -> Settings:
 
 def _wah(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
     """A band of Q 3 that goes up and down between 400 Hz and 2.2 kHz, `mix` of it in the signal."""
-    rate, mix, phase = (float(settings[name]) for name in ("rate", "mix", "phase"))
+    rate, mix, phase = (settings[name] for name in ("rate", "mix", "phase"))
     position = oscillation(len(samples), sample_rate, rate, phase)
     bands = [_band(hertz, sample_rate) for hertz in np.geomspace(400, 2200, _POSITIONS)]
     return np.float32(1 - mix) * samples + np.float32(mix) * swept(samples, position, bands)

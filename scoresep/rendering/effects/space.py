@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import fftconvolve
 
-from scoresep.rendering.effects.effect import Effect, Scene, Settings, log_uniform
-from scoresep.rendering.impulses import Impulse, response
+from scoresep.rendering.effects.base import Effect, Scene, Settings, log_uniform
+from scoresep.rendering.effects.impulses import response
 
 _WETTEST = {"bass": 0.12, "drums": 0.45}
 _WETTEST_USUAL = 0.4
@@ -15,7 +15,8 @@ _MOST_ECHOES = 8
 
 def convolve(samples: np.ndarray, impulse: np.ndarray) -> np.ndarray:
     """The first L samples of (L,) convolved with an impulse response: float32, nothing later than the response is."""
-    return fftconvolve(samples, impulse)[: len(samples)].astype(np.float32)
+    convolved: np.ndarray = fftconvolve(samples, impulse)[: len(samples)]
+    return convolved.astype(np.float32)
 
 
 def root_mean_square(samples: np.ndarray) -> float:
@@ -30,11 +31,9 @@ def _draw_room(rng: np.random.Generator, scene: Scene) -> Settings:
 
 def _reverberate(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
     """The signal and its reverberation, `wet` times as strong."""
-    impulse = settings["impulse"]
-    assert isinstance(impulse, Impulse)
-    wet = convolve(samples, response(impulse, sample_rate))
+    wet = convolve(samples, response(settings["impulse"], sample_rate))
     loudness = root_mean_square(wet)
-    gain = float(settings["wet"]) * root_mean_square(samples) / loudness if loudness else 0.0
+    gain = settings["wet"] * root_mean_square(samples) / loudness if loudness else 0.0
     return samples + np.float32(gain) * wet
 
 
@@ -44,9 +43,7 @@ def _draw_device(rng: np.random.Generator, scene: Scene) -> Settings:
 
 
 def _through(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
-    impulse = settings["impulse"]
-    assert isinstance(impulse, Impulse)
-    return convolve(samples, response(impulse, sample_rate))
+    return convolve(samples, response(settings["impulse"], sample_rate))
 
 
 def _draw_delay(rng: np.random.Generator, scene: Scene) -> Settings:
@@ -59,13 +56,13 @@ def _draw_delay(rng: np.random.Generator, scene: Scene) -> Settings:
 
 def _delay(samples: np.ndarray, sample_rate: int, settings: Settings) -> np.ndarray:
     """The signal and echoes of it, each `feedback` times as strong as the one before, the first `wet`."""
-    delay = round(float(settings["seconds"]) * sample_rate)
-    gain, mixed = float(settings["wet"]), samples.copy()
+    delay = round(settings["seconds"] * sample_rate)
+    gain, mixed = settings["wet"], samples.copy()
     for echo in range(1, _MOST_ECHOES + 1):
         if gain < 1e-3 or echo * delay >= len(samples):
             break
         mixed[echo * delay :] += np.float32(gain) * samples[: len(samples) - echo * delay]
-        gain *= float(settings["feedback"])
+        gain *= settings["feedback"]
     return mixed
 
 

@@ -1,0 +1,64 @@
+"""The command `scoresep transcribe`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scoresep.cli.options import DEFAULT_SCORES, Audio, CheckpointOption, Device, Force
+from scoresep.console import errors, one_line
+
+if TYPE_CHECKING:
+    from scoresep.audio.source import Progress
+    from scoresep.cli.inputs import Recording
+
+
+def transcribe(
+    audio: Audio,
+    ckpt: CheckpointOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for the MIDI files.")] = DEFAULT_SCORES,
+    signal: Annotated[
+        Signal, typer.Option("--from", help="The mixture, or each separated or refined track by itself.")
+    ] = "mixture",
+    plot: Annotated[bool, typer.Option("--plot", help="Draw each piano roll beside its MIDI file (PNG).")] = False,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Write down what each instrument plays: a MIDI file with one track per instrument.
+
+    A file that fails does not stop the others.
+
+    Example: scoresep transcribe song.flac --plot
+    """
+    from scoresep.audio.source import FileSource
+    from scoresep.cli.inputs import each_recording, find_recordings, load_model, notes
+    from scoresep.files import folder_for_results
+    from scoresep.transcription.transcribe import check_new, transcribe_file
+
+    recordings = find_recordings(audio, out)
+    for note in notes(audio, out):
+        errors.print(one_line(note), markup=False)
+    model = load_model(ckpt, device)
+
+    def files(recording: Recording) -> list[Path]:
+        return [out / f"{recording.name}{suffix}" for suffix in (".mid", ".png")[: 1 + plot]]
+
+    def work(recording: Recording, progress: Progress) -> list[str]:
+        target, *picture = files(recording)
+        with folder_for_results(target.parent):
+            if picture:
+                from scoresep.plots.style import check_picture
+
+                check_new(check_picture(picture[0]), force)
+            source = FileSource(recording.path)
+            parts = transcribe_file(source, model, target, progress=progress, signal=signal, force=force)
+            if picture:
+                from scoresep.plots.result import draw_roll
+
+                draw_roll(picture[0], parts, source.samples / source.rate, recording.path.name)
+        counts = ", ".join(f"{len(played)} {instrument}" for instrument, played in parts.items())
+        return [f"{target}: {counts} notes", *map(str, picture)]
+
+    each_recording(recordings, work, files, force)

@@ -1,0 +1,98 @@
+"""What a sound source must offer, and what it offers: patches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scoresep.instruments import INSTRUMENTS
+from scoresep.rendering.song import Song
+from scoresep.score.parts import Part
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Where a sound comes from.
+
+    Attributes:
+        licence, attribution: as its maker states them; "" where nothing is said.
+        maker: who recorded it; sounds of one maker lie on one side of the test split.
+        weak: whether the licence is stated by a collector only, or has conditions.
+    """
+
+    licence: str = ""
+    attribution: str = ""
+    maker: str = ""
+    weak: bool = False
+
+
+NO_CREDIT = Credit()
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A sound that plays parts: a preset of a SoundFont, or an instrument of another source.
+
+    Attributes:
+        path: the file.
+        program: 0-127, that the source plays it by; for drums the kit.
+        is_drum: whether it is a drum kit.
+        label: as metadata name it (Slakh's `plugin_name`), "TimGM6mb.sf2:033" or "guitar/emily_electric_di".
+        name: as its maker calls it.
+        source: row of `sources.SOURCES`.
+        bank: of a SoundFont's preset, 128 for its drum kits.
+        config: digest of what it is made of; two patches with one config sound the same.
+        material: files (or the like) that hold its recordings; patches that share one are of one instrument.
+        stands_for: programs that it can play (128: drums); none: `program` alone.
+        keys: MIDI keys that it has.
+        direct: whether it is the direct signal of an electric instrument, which wants an amplifier.
+        sustain: seconds for which a held note is heard, at least.
+        credit: whose it is.
+    """
+
+    path: Path
+    program: int
+    is_drum: bool
+    label: str
+    name: str
+    source: str = "soundfont"
+    bank: int = 0
+    config: str = ""
+    material: frozenset[str] = frozenset()
+    stands_for: tuple[int, ...] = ()
+    keys: frozenset[int] = frozenset(range(128))
+    direct: bool = False
+    sustain: float = float("inf")
+    credit: Credit = NO_CREDIT
+
+    @property
+    def programs(self) -> tuple[int, ...]:
+        return self.stands_for or (self.program,)
+
+    @property
+    def group(self) -> str:
+        """Name of the instrument group of its first program; the program itself where no group has it."""
+        first = self.programs[0]
+        return next((i.name for i in INSTRUMENTS.values() if first in i.programs), f"program {first}")
+
+
+@dataclass(frozen=True)
+class SoundSource:
+    """A kind of sound source.
+
+    Attributes:
+        suffix: of its files, with the dot.
+        list: the patches of a file, with everything but `stands_for`, `direct` and `sustain`; with `credit` if the
+            file says whose they are.
+            Raises a ScoresepError for a file that it cannot play.
+        play: a part of a song by one of its patches, mono float32 (round(seconds * sample_rate),). Its arguments are
+            patch, song, part, sample rate (Hz) and the strength of the source's own reverberation, 0-127, if it has
+            one. The level of the result means nothing.
+    """
+
+    suffix: str
+    list: Callable[[Path], tuple[Patch, ...]]
+    play: Callable[[Patch, Song, Part, int, int], np.ndarray]

@@ -1,0 +1,132 @@
+"""Corpora of bands with singers: sums, bytes, scores that agree, hold-out, credits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+pytest.importorskip("pyworld", reason="the extra 'voices' is not installed")
+from scoresep.datasets.slakh import open_slakh
+from scoresep.errors import InvalidValue, Mismatch, NotFound
+from scoresep.rendering.levels import RECORD
+from scoresep.rendering.render import RenderSettings, render_corpus
+from scoresep.rendering.singing import RATE, Manner, sing, synthetic_voice
+from scoresep.rendering.song import Song
+from scoresep.rendering.sources.base import Patch
+from scoresep.rendering.sources.voice import layers, list_voices, play, synthetic_voices
+from scoresep.score.parts import part_from_notes, read_midi
+from scoresep.score_check import check_stem
+
+SETTINGS = RenderSettings(songs=5, seconds=8.0, sample_rate=16000, seed=4, bands=True)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.glob("*/Track*/**/*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bands") / "corpus"
+    render_corpus(out, SETTINGS, jobs=1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people who sang, and a folder of silence."""
+    folder = tmp_path_factory.mktemp("people")
+    for name, key in (("low", 46), ("high", 57)):
+        (folder / name).mkdir()
+        notes = np.array([[0.2 + 0.4 * n, 0.55 + 0.4 * n, key + n % 5, 100] for n in range(8)])
+        sound, _ = sing(synthetic_voice(1, key), notes, 3.6, Manner(), np.random.default_rng(0))
+        soundfile.write(folder / name / "1.wav", sound, RATE)
+        stated = {"kind": "singing", "licence": "CC0", "attribution": f"{name} voice"}
+        (folder / name / "voice.json").write_text(json.dumps(stated))
+    (folder / "nobody").mkdir()
+    soundfile.write(folder / "nobody" / "1.wav", np.zeros(RATE, np.float32), RATE)
+    return folder
+
+
+@pytest.mark.integration
+def test_stems_add_up(corpus: Path) -> None:
+    tracks = sorted(corpus.glob("*/Track*"))
+    assert len(tracks) == 5
+    for track in tracks:
+        mix = soundfile.read(track / "mix.flac", dtype="int16")[0]
+        stems = [soundfile.read(path, dtype="int16")[0] for path in sorted((track / "stems").iterdir())]
+        np.testing.assert_array_equal(mix, np.sum(stems, axis=0, dtype=np.int32))
+
+
+@pytest.mark.integration
+def test_somebody_sings_and_every_stem_agrees_with_its_score(corpus: Path) -> None:
+    stems = [stem for track in open_slakh(corpus).tracks for stem in track.stems]
+    assert any(stem.program == 53 for stem in stems)
+    for stem in stems:
+        samples, rate = soundfile.read(stem.audio, dtype="float32")
+        (part,) = read_midi(stem.score)
+        assert not check_stem(samples, rate, [part], part.is_drum), stem
+
+
+@pytest.mark.integration
+def test_levels_are_those_of_records(corpus: Path) -> None:
+    for path in corpus.glob("*/Track*/metadata.yaml"):
+        for stem in yaml.safe_load(path.read_text())["stems"].values():
+            group = {"Voice": "vocals", "Drums": "drums", "Bass": "bass", "Piano": "piano", "Guitar": "guitar"}
+            mean, deviation = RECORD.get(group.get(stem["inst_class"], ""), RECORD[""])
+            if stem["inst_class"] in group:
+                assert abs(stem["level"] - mean) <= 2.5 * deviation + 0.01
+
+
+@pytest.mark.integration
+def test_the_same_seed_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
+    render_corpus(tmp_path / "again", SETTINGS, jobs=2)
+    assert digests(tmp_path / "again") == digests(corpus) != {}
+    other = RenderSettings(**{**SETTINGS.__dict__, "levels": "equal"})
+    with pytest.raises(Mismatch):
+        render_corpus(tmp_path / "again", other, jobs=1)
+
+
+def test_recorded_voices_are_found_named_and_left_out(people: Path, tmp_path: Path) -> None:
+    voices, left_out = list_voices(people, tmp_path / "store")
+    assert [voice.label for voice in voices] == ["voices/high", "voices/low"] and set(left_out) == {"voices/nobody"}
+    high, low = voices
+    assert min(low.keys) < min(high.keys) and low.credit.attribution == "low voice" and low.credit.licence == "CC0"
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_part_is_sung_at_its_pitch(recorded: bool, people: Path, tmp_path: Path) -> None:
+    """Chords too; the second time from what was kept of the voice."""
+    voice = list_voices(people, tmp_path / "store")[0][1] if recorded else synthetic_voices()[2]
+    rows = [(0.3, 1.2, 50, 100), (1.3, 2.4, 53, 100), (2.6, 3.8, 48, 100), (2.6, 3.8, 55, 100)]
+    song = Song((part_from_notes(rows, program=53, is_drum=False, name="vocals"),), 4.0, uuid="0" * 32)
+    first = play(voice, song, song.parts[0], RATE, 0)
+    assert first.shape == (4 * RATE,) and not check_stem(first, RATE, list(song.parts), False)
+    assert voice.path.is_file() == recorded
+    again = play(Patch(**{**voice.__dict__, "name": "the same"}), song, song.parts[0], RATE, 0)
+    assert np.corrcoef(first, again)[0, 1] > 0.9
+
+
+def test_layers_do_not_overlap() -> None:
+    rng = np.random.default_rng(0)
+    onset = np.sort(rng.uniform(0, 10, 40))
+    notes = np.stack([onset, onset + rng.uniform(0.1, 2, 40), rng.integers(40, 60, 40), np.full(40, 90)], axis=1)
+    melodies = layers(notes)
+    assert sum(map(len, melodies)) == 40
+    assert all((melody[1:, 0] >= melody[:-1, 1] - 0.05).all() for melody in melodies)
+
+
+def test_refusals(tmp_path: Path, refused: Callable) -> None:
+    (tmp_path / "empty").mkdir()
+    with refused(NotFound, tmp_path / "empty"):
+        render_corpus(tmp_path / "out", RenderSettings(songs=1, voices=(tmp_path / "empty",)), jobs=1)
+    for wrong in ({"bands": True, "midi_dir": tmp_path}, {"charts": tmp_path}, {"levels": "loud"}):
+        with refused(InvalidValue, remedy=False):
+            RenderSettings(**wrong)
