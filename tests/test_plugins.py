@@ -1,4 +1,4 @@
-"""Networks and losses of a package outside of the project, through entry points alone: those of docs/extending.md."""
+"""Networks and losses of a package outside of the project, through entry points alone: those of docs/how-to/network.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-GUIDE = Path(__file__).parents[1] / "docs" / "extending.md"
+GUIDE = Path(__file__).parents[1] / "docs" / "how-to" / "network.md"
 BLOCKS = dict(re.findall(r"```(?:python|toml)\n# (\S+)\n(.*?)```", GUIDE.read_text(), re.DOTALL))
 """The guide's files by name."""
 POINTS = "".join(

@@ -27,8 +27,8 @@ METRIC = (
 
 
 def how_to(heading: str) -> tuple[str, dict[str, dict[str, str]]]:
-    """The module and the entry points of a section of docs/evaluation.md."""
-    section = (ROOT / "docs" / "evaluation.md").read_text("utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    """The module and the entry points of a section of docs/reference/metrics.md."""
+    section = (ROOT / "docs" / "reference" / "metrics.md").read_text("utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
     code, points = (re.search(rf"```{kind}\n(.*?)```", section, re.DOTALL)[1] for kind in ("python", "toml"))
     return code, tomllib.loads(points)["project"]["entry-points"]
 
