@@ -1,4 +1,5 @@
-"""What programs hand in, checked before any work begins: audio, rates, names, notes (docs/library.md has the rules).
+"""What programs hand in, checked before any work begins: audio, rates, names, notes (docs/reference/use.md has the
+rules).
 
 Each function takes anything at all and returns a plain value, or raises `ScoresepError`. Paths are checked by
 `scoresep.files.as_path`, devices by `scoresep.machine.choose_device`.

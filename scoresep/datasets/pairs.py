@@ -1,6 +1,6 @@
 """Recordings with their scores, without stems: a folder of `song.wav` and `song.mid`.
 Which parts of a MIDI file belong to which instrument is decided where it is read (`cache.track`), by
-`instruments.group_of`. docs/data.md tells how a folder is laid out.
+`instruments.group_of`. docs/reference/data.md tells how a folder is laid out.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which split a track belongs to: split files, splits by hash, and music that lies in more than one split.
 
-All but the reading of files is pure functions on tracks; docs/data.md has the rules.
+All but the reading of files is pure functions on tracks; docs/reference/data.md has the rules.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class SplitFile:
 
 
 def read_split_file(path: str | Path) -> SplitFile:
-    """Read a JSON file of splits, as the data set's utilities have it or as plain lists (docs/data.md).
+    """Read a JSON file of splits, as the data set's utilities have it or as plain lists (docs/reference/data.md).
 
     Raises:
         ScoresepError: it is missing, not JSON, of another form, or names a track twice.

@@ -1,6 +1,6 @@
 """Formulas of separation and transcription metrics: arrays in, numbers out. `registry.METRICS` says how they are used.
 
-Undefined values are NaN. Definitions and settings: docs/evaluation.md.
+Undefined values are NaN. Definitions and settings: docs/reference/metrics.md.
 
 SI-SDR: Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP 2019; means are not removed.
 Frames: Poliner, Ellis, "A discriminative model for polyphonic piano transcription", 2007 (accuracy = hits / all).

@@ -94,7 +94,8 @@ def pack_pool(
     if not usable:
         label, reason = next(iter(left_out.items()))
         raise ScoresepError(
-            f"no sound in {', '.join(map(str, folders))} can be used; the first, {label}: {reason}; see docs/data.md"
+            f"no sound in {', '.join(map(str, folders))} can be used; the first, {label}: {reason}; "
+            "see docs/how-to/render.md"
         )
     training, test = hold_out(usable, seed)
     return PackPool(training, test, tuple(sorted(left_out.items()))), found

@@ -3,7 +3,7 @@
 Compared are the written onsets with the rises of the stem's energy (time), the written notes with its energy (missing
 audio), and a template of the partials that should sound with the spectra of some of the notes (pitch). A stem is
 sampled, never transformed as a whole: the check costs a fraction of decoding. Thresholds are constants with their
-reason at the top of each module; docs/score-check.md says what the check finds.
+reason at the top of each module; docs/research/score-check.md says what the check finds.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ to be told the notes. They come from the transcriptor, from a score, or from bot
   drums, unless a score has them: their sounds are told apart better than their strokes are named.
 
 The refined masks are M_i^`TRUST` W_i, W_i being the factorisation's, scaled so that the sum over these instruments
-stays what the separator's was. Every number here was chosen on validation tracks (docs/teacher.md).
+stays what the separator's was. Every number here was chosen on validation tracks (docs/research/teacher.md).
 
 Long recordings are taken in pieces that overlap, each factorised by itself; from one to the next masks are faded.
 """

@@ -2,7 +2,8 @@
 `data.batch` counts the clips of a step over all ranks: each reads its share, DistributedDataParallel averages the
 gradients, and what a formula takes from the whole batch (statistics of normalisation, the mixture losses' total
 magnitude, tracks of other clips in X~) is summed over the ranks. So the same config gives the same parameters on one
-device and on many, up to rounding; variations of clips are drawn by each rank for its own (docs/training.md).
+device and on many, up to rounding; variations of clips are drawn by each rank for its own
+(docs/explanation/training.md).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The number format of the networks' products.
 Parameters, statistics, losses, gradients and the optimiser are float32 in either case; `bfloat16` rounds what the
-networks' convolutions multiply. docs/training.md has what it gains and what it does to the losses.
+networks' convolutions multiply. docs/research/performance.md has what it gains and what it does to the losses.
 """
 
 from __future__ import annotations

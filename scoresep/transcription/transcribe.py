@@ -42,7 +42,7 @@ SHORTEST = 1.5 / TICKS_A_SECOND
 LISTEN = ("mixture", "separated", "refined")
 """What can be listened to: the recording; its separated tracks, instrument i on track i; or these refined."""
 PARTIALS = 3
-"""Partials whose energy is a key's strength: more of them follow velocities less well (docs/library.md)."""
+"""Partials whose energy is a key's strength: more of them follow velocities less well (docs/research/use.md)."""
 
 
 @dataclass(frozen=True)
