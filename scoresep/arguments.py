@@ -1,4 +1,4 @@
-"""Checks of the arguments of the Python interface: audio, rates, names, notes (docs/library.md has the rules).
+"""Checks of the arguments of the Python interface: audio, rates, names, notes (docs/reference/use.md has the rules).
 
 Each function takes anything at all and returns a plain value, or raises `InvalidValue`. Paths are checked by
 `scoresep.files.as_path`, devices by `scoresep.machine.choose_device`.

@@ -1,8 +1,8 @@
 """Instrument groups: which parts are separated and transcribed together.
 
 The groups follow General MIDI and Slakh's metadata (`program_num` 0-127, drums 128). A stem of Slakh is grouped by its
-metadata, never by the program inside its MIDI file: Slakh's drum MIDI says program 0 (docs/data.md). Users may define
-groups of their own in a TOML file (`read_instruments`).
+metadata, never by the program inside its MIDI file: Slakh's drum MIDI says program 0 (docs/reference/data.md).
+Users may define groups of their own in a TOML file (`read_instruments`).
 """
 
 from __future__ import annotations
@@ -163,7 +163,8 @@ def group_of(program: int, is_drum: bool, instruments: Sequence[Instrument], nam
 
 
 def read_instruments(path: str | Path) -> tuple[Instrument, ...]:
-    """Groups from a TOML file: a table each, in order, and `other = true` for what they leave over (docs/data.md).
+    """Groups from a TOML file: a table each, in order, and `other = true` for what they leave over
+    (docs/how-to/instruments.md).
 
     Raises:
         WrongFormat: the file is missing, cannot be read or is not TOML.

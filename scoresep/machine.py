@@ -20,7 +20,7 @@ WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Variables by which a user may say how OpenMP's threads wait (OpenMP 5.2, section 21.2.8; libgomp; LLVM)."""
 SPINS = 1000
 """Turns that libgomp's threads wait for one another before they sleep, some 20 microseconds: threads that share a step
-evenly meet within it, and a run alone loses nothing (docs/performance.md). By itself libgomp takes 300,000."""
+evenly meet within it, and a run alone loses nothing (docs/research/performance.md). By itself libgomp takes 300,000."""
 
 
 def wait_passively() -> None:
@@ -59,7 +59,7 @@ def keep_freed_memory() -> None:
     """Have this process keep memory that it frees, where its C library is glibc; elsewhere nothing changes.
 
     Steps of training take and free the same tensors of megabytes over and over. By default they go back to the system,
-    which hands them out again page by page, cleared: a tenth of a step on a CPU (docs/training.md).
+    which hands them out again page by page, cleared: a tenth of a step on a CPU (docs/research/performance.md).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:

@@ -1,4 +1,4 @@
-"""Networks and losses of a package outside of the project, through entry points alone: those of docs/extending.md."""
+"""Networks and losses of a package outside of the project, by entry points alone: those of the how-to pages."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from pathlib import Path
 
 import pytest
 
-GUIDE = Path(__file__).parents[1] / "docs" / "extending.md"
-BLOCKS = dict(re.findall(r"```(?:python|toml)\n# (\S+)\n(.*?)```", GUIDE.read_text(), re.DOTALL))
-"""The guide's files by name."""
+HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
+FILES = [
+    file
+    for page in ("network.md", "loss.md")
+    for file in re.findall(r"```(?:python|toml)\n# (\S+)\n(.*?)```", (HOW_TO / page).read_text("utf-8"), re.DOTALL)
+]
+"""Name and text of each file that the pages show."""
+BLOCKS = {name: text for name, text in FILES if name != "pyproject.toml"}
 POINTS = "".join(
     f"[{group}]\n{name} = {value}\n"
-    for group, entries in tomllib.loads(BLOCKS["pyproject.toml"])["project"]["entry-points"].items()
+    for file, text in FILES
+    if file == "pyproject.toml"
+    for group, entries in tomllib.loads(text)["project"]["entry-points"].items()
     for name, value in entries.items()
 )
 TINY = ("transcriptor.channels=8", "transcriptor.hidden=16", "data.clip_frames=32", "data.batch_size=4")
@@ -48,7 +55,9 @@ def outside(tmp_path):
 
 @pytest.mark.integration
 def test_they_train_and_are_used_by_name(outside, cache, tmp_path):
-    tiny = [word for setting in TINY for word in ("--set", setting)]
+    loss = tomllib.loads(BLOCKS["sparse.toml"])["stage2"]["separator"]
+    settings = [*TINY, *(f"stage2.separator.{name}={weight}" for name, weight in loss.items())]
+    tiny = [word for setting in settings for word in ("--set", setting)]
     line = ["train", "--stage", "2", "--cache", cache.path, "--config", "site/small.toml", "--steps", "2", *tiny]
     ended = outside(*line)
     assert ended.returncode == 0, ended.stderr

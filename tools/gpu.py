@@ -6,7 +6,8 @@
 
 `run` needs the standard library alone; phases (`gpu_phases`) are processes of their own, so that what one breaks, time
 or device, leaves the next as it was. Each has a share of the minutes and writes its results as they come to
-DIR/PHASE.json, what it says to DIR/PHASE.txt; all of it stands in DIR/summary.json and DIR/table.md (docs/gpu.md).
+DIR/PHASE.json, what it says to DIR/PHASE.txt; all of it stands in DIR/summary.json and DIR/table.md
+(docs/how-to/gpu.md).
 """
 
 from __future__ import annotations

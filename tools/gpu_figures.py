@@ -163,7 +163,8 @@ def compiled(findings: Findings, given: argparse.Namespace) -> None:
     """The bare network of stage 1, forwards and backwards: as it is, as a CUDA graph, and compiled."""
     if not given.device.startswith("cuda"):
         findings.add(
-            "CUDA graph, compiled", lambda: {"left out": "on a CPU (docs/training.md has what compiling does)"}
+            "CUDA graph, compiled",
+            lambda: {"left out": "on a CPU (docs/research/performance.md has what compiling does)"},
         )
         return
     import torch

@@ -1,4 +1,4 @@
-"""Set up what is missing, then check style and run all tests: `python3 tools/test.py [pytest arguments]`."""
+"""Set up what is missing, then check style and types and run all tests: `python3 tools/test.py [pytest arguments]`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from environment import ROOT, ensure
 def main() -> int:
     """Exit status of the first check that fails, else 0."""
     python = ensure("test")
-    checks = (["ruff", "check"], ["ruff", "format", "--check", "--quiet"], ["pytest", *sys.argv[1:]])
+    checks = (
+        ["ruff", "check"],
+        ["ruff", "format", "--check", "--quiet"],
+        ["mypy"],
+        ["pytest", *sys.argv[1:]],
+    )
     for check in checks:
         status = subprocess.run([python, "-m", *check], cwd=ROOT, check=False).returncode
         if status:

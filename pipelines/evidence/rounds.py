@@ -4,7 +4,8 @@
     python pipelines/paper/run.py next.h5 --table pipelines/evidence --rows teacher --seeds 0 --out next
 
 Each instrument is first explained by itself, from what the separator's mask gives it, then all of them together, from
-what was found. It did not help (docs/teacher.md, Rounds), so `prepare` does not do it; this is what it was tried with.
+what was found. It did not help (docs/research/teacher.md, Rounds), so `prepare` does not do it; this is what it was
+tried with.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A periodic Hann window, frames centred on multiples of the hop, zeros beyond both ends. Spectra are divided by half the
 window's sum, so a sine of amplitude a has a peak magnitude of a whatever the window length, and float16 suffices to
-store it (docs/cache-format.md).
+store it (docs/reference/cache.md).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is in a cache: names, types and axes of every dataset, the version, the settings.
 
-An index file (`cache.h5`) names the shards that lie in a folder beside it (`cache.shards/`). docs/cache-format.md is
+An index file (`cache.h5`) names the shards that lie in a folder beside it (`cache.shards/`). docs/reference/cache.md is
 the same for people.
 """
 

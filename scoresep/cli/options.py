@@ -31,7 +31,7 @@ Force = Annotated[
 StemFormat = Literal["wav", "flac", "ogg", "mp3"]
 StemBits = Literal["float", "16", "24"]
 """As `separation.writing.SUBTYPES` has them."""
-Listen = Literal["mixture", "separated", "refined"]
+Signal = Literal["mixture", "separated", "refined"]
 """As `transcription.transcribe.LISTEN` has them."""
 Resident = Literal["host", "device"]
 """As `training.loader.RESIDENT` has them."""

@@ -1,6 +1,7 @@
 """Recordings with their scores, without stems: a folder of `song.wav` and `song.mid`.
 
-docs/data.md tells how a folder is laid out. Track names and programs say which instrument a part of a score is for
+docs/reference/data.md tells how a folder is laid out. Track names and programs say which instrument a part of a score
+is for
 (`instruments.group_of`).
 """
 

@@ -1,6 +1,7 @@
 """Slakh2100 and all that is laid out like it.
 Read are the FLAC edition with split folders, the 16 kHz WAV edition without, and corpora made by `scoresep render`:
-`TrackNNNNN/{metadata.yaml, mix.*, MIDI/SNN.mid, stems/SNN.*}`. docs/data.md tells what is peculiar about Slakh.
+`TrackNNNNN/{metadata.yaml, mix.*, MIDI/SNN.mid, stems/SNN.*}`. docs/reference/data.md tells what is peculiar about
+Slakh.
 """
 
 from __future__ import annotations
@@ -237,7 +238,7 @@ def read_stem(name: str, about: Any, audio: dict[str, Path], scores: dict[str, P
 
 
 def octave_shift(program: int, is_drum: bool, plugin: str) -> int:
-    """Semitones from a stem's written to its sounding pitch: the `bass-octave` rule (docs/data.md)."""
+    """Semitones from a stem's written to its sounding pitch: the `bass-octave` rule (docs/reference/data.md)."""
     bass = not is_drum and program in INSTRUMENTS["bass"].programs
     return -12 if bass and plugin.endswith(OCTAVE_PLUGIN_SUFFIX) and plugin not in NOT_AN_OCTAVE_OFF else 0
 

@@ -1,6 +1,6 @@
 """Which split a track belongs to: split files, splits by hash, and split leakage (one composition in several splits).
 
-All but the reading of files is pure functions on tracks; docs/data.md has the rules.
+All but the reading of files is pure functions on tracks; docs/reference/data.md has the rules.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class SplitFile:
 
 
 def read_split_file(path: str | Path) -> SplitFile:
-    """Read a JSON file of splits, as the dataset's utilities have it or as plain lists (docs/data.md).
+    """Read a JSON file of splits, as the dataset's utilities have it or as plain lists (docs/reference/data.md).
 
     Raises:
         NotFound: it cannot be opened.

@@ -2,7 +2,7 @@
 
 Each is a function from a `Track` to the estimates of all instruments, float32 (N, L). A row of `BASELINES` is all that
 one needs to be computed, printed and put into the paper's table; other packages add rows by entry points of the group
-'scoresep.baselines' (docs/evaluation.md shows how).
+'scoresep.baselines' (docs/how-to/metric.md shows how).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def harmonic_mask(track: TrueTrack) -> np.ndarray:
 
 
 def score_nmf(track: TrueTrack) -> np.ndarray:
-    """Score-informed non-negative matrix factorisation of the mixture (`nmf`, docs/teacher.md)."""
+    """Score-informed non-negative matrix factorisation of the mixture (`nmf`, docs/research/teacher.md)."""
     assert track.roll is not None and track.onset is not None
     spectrum = stft(track.mixture, track.grid.n_fft, track.grid.hop)
     magnitude = np.abs(spectrum) / np.float32(level_of(track.mixture))

@@ -197,7 +197,7 @@ class Figures:
         return sum(each == state and instrument in (None, name) for (_, name), each in pairs)
 
     def summary(self) -> dict[str, Any]:
-        """Figures as plain values for metrics.json; docs/evaluation.md says what is where."""
+        """Figures as plain values for metrics.json; docs/reference/metrics.md says what is where."""
         summary: dict[str, Any] = {output: {} for output in (SEPARATION, *TRANSCRIPTIONS)}
         for output in (SEPARATION, *(output for output in self.outputs if output != SEPARATION)):
             for estimator in [name for name in self.estimators if self.metrics(output, name)] or [MODEL]:

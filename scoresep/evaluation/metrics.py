@@ -1,6 +1,7 @@
 """Metrics of separation, and the pairs of truth and estimate that all metrics are computed from.
 
-`registry.METRICS` is the table of metrics. Undefined values are NaN. Definitions and settings: docs/evaluation.md.
+`registry.METRICS` is the table of metrics. Undefined values are NaN. Definitions and settings:
+docs/reference/metrics.md.
 Metrics of transcription: `transcription.metrics`.
 
 SI-SDR: Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP 2019; means are not removed.

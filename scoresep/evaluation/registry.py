@@ -1,8 +1,8 @@
 """The table of metrics: all that is to be said of one stands in its row.
 
-`METRICS` names them; other packages add rows by entry points of the group 'scoresep.metrics' (docs/evaluation.md shows
-how). Computing, averaging, storing, tables in a terminal and on a page, comparisons and the paper's table follow from
-the row.
+`METRICS` names them; other packages add rows by entry points of the group 'scoresep.metrics' (docs/how-to/metric.md
+shows how). Computing, averaging, storing, tables in a terminal and on a page, comparisons and the paper's table follow
+from the row.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ class Settings:
     Attributes:
         split: of the cache.
         references: rows of `BASELINES` beside the model's.
-        bss: whether to compute BSS Eval: seconds a minute of music, row and instrument (docs/evaluation.md).
-        refine: whether the model's separation is refined by factorisation (docs/teacher.md).
+        bss: whether to compute BSS Eval: seconds a minute of music, row and instrument (docs/reference/metrics.md).
+        refine: whether the model's separation is refined by factorisation (docs/research/teacher.md).
     """
 
     split: str = "test"

@@ -3,7 +3,7 @@
 Axes: B batch, N instruments, F bins, T frames, P pitches. Rolls are float 0 or 1, logits are the transcriptor's frame
 logits, magnitudes are >= 0. H is binary cross-entropy, averaged over batch, pitches and frames and summed over
 instruments, so that adding an instrument does not weaken the others. Mixture losses are divided by the batch's total
-magnitude, so their weights hold for any grid and loudness (docs/method.md).
+magnitude, so their weights hold for any grid and loudness (docs/explanation/method.md).
 
 A critic of who plays gives one logit an instrument and frame (P = 1) or an instrument and clip (P = T = 1), and its
 labels stand where rolls do: all that follows holds for them, the harmonic loss aside.

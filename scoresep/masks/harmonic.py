@@ -1,7 +1,8 @@
 """Harmonic masks: which bins a score says an instrument can sound in.
 
 For every frame of a note, the bins around each multiple of its fundamental are marked, in packed bits (1/32 of float32,
-docs/cache-format.md). The pattern of a pitch is packed once and then written into the rows of all the frames in which
+docs/reference/cache.md). The pattern of a pitch is packed once and then written into the rows of all the frames in
+which
 that pitch sounds; where a note is bent, a frame in which the pitch changes begins another pattern.
 """
 

@@ -5,7 +5,7 @@ A new network is three things:
 1. `Settings`: a frozen dataclass of its sizes, which says how far it looks and how wide it is;
 2. a `Separator` (magnitudes to masks), a `Transcriptor` (magnitudes to piano rolls), or both;
 3. a `Network`, the row that names them: in `networks.NETWORKS`, or in a package of yours by an entry point of the group
-   `scoresep.networks` (docs/extending.md).
+   `scoresep.networks` (docs/how-to/network.md).
 
 In evaluation mode an output frame must depend on nothing but the input frames within `context` on either side: that is
 what makes separation in blocks equal to separation of the whole. Input and output have the same frames. Weights and

@@ -18,7 +18,7 @@ ENVELOPE_CORNER = 150.0
 
 @dataclass(frozen=True)
 class FactoriseSettings:
-    """Shape of the model and of its search; docs/teacher.md says what each is worth.
+    """Shape of the model and of its search; docs/research/teacher.md says what each is worth.
 
     Attributes:
         iterations: passes over the frames. More fit the mixture better and the stems worse.

@@ -11,7 +11,7 @@ Templates and activations are found by multiplicative updates for the Kullback-L
 the frames: those of probabilistic latent component analysis (Smaragdis, Raj, Shashanka, "A probabilistic latent
 variable model for acoustic modeling", NIPS workshop 2006), with zeros from a score as in Ewert, Mueller, "Using
 score-informed constraints for NMF-based source separation", ICASSP 2012. Of our own: neighbouring pitches share a
-spectral envelope, and bins that an instrument has to itself teach templates most (docs/teacher.md).
+spectral envelope, and bins that an instrument has to itself teach templates most (docs/research/teacher.md).
 
 Axes besides those of `grid`: K components, E entries (an entry is one component in one frame).
 """

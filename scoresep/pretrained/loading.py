@@ -1,4 +1,4 @@
-"""A trained model as an object for arrays: what `scoresep.load` returns (docs/library.md)."""
+"""A trained model as an object for arrays: what `scoresep.load` returns (docs/reference/use.md)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ class Pretrained:
             rate: its sample rate, Hz.
             instruments: those wanted, also by comma in one string; none for all.
             score: MIDI file aligned with the audio, to help.
-            refine: learn the sounds of this recording from the notes that the model hears in it (docs/teacher.md):
+            refine: learn the sounds of this recording from the notes that the model hears in it
+            (docs/research/teacher.md):
                 better on sounds unlike those of training. With a score this is always done.
 
         Returns:

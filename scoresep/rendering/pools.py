@@ -214,7 +214,7 @@ def pack_pool(
     if not usable:
         label, reason = next(iter(left_out.items()))
         problem = f"no sound in {', '.join(map(str, folders))} can be used; the first, {label}: {reason}"
-        raise NothingToDo(problem, remedy="see docs/data.md")
+        raise NothingToDo(problem, remedy="see docs/how-to/render.md")
     training, test = hold_out_makers(usable, seed)
     return PackPool(training, test, tuple(sorted(left_out.items()))), probes
 

@@ -85,7 +85,8 @@ def part_from_notes(notes: Sequence[tuple[float, float, int, int]], **fields: ob
 def read_midi(path: str | Path, longest_pedal: float = 0.0) -> list[Part]:
     """Read every instrument of a MIDI file that has notes: a part is the notes of a track, channel and program.
 
-    A note without length, as pads and drum machines write them, lasts `SHORTEST_NOTE`. docs/data.md tells what is read
+    A note without length, as pads and drum machines write them, lasts `SHORTEST_NOTE`. docs/reference/data.md tells
+    what is read
     of what is found in the wild.
 
     Args:

@@ -2,7 +2,7 @@
 
 Compared are the written onsets with the rises of the stem's energy (time), the written notes with its energy (missing
 audio), and a template of the partials that should sound with the spectra of some of the notes (pitch). A stem is
-sampled, never transformed as a whole: the check costs a fraction of decoding. docs/score-check.md says what it
+sampled, never transformed as a whole: the check costs a fraction of decoding. docs/research/score-check.md says what it
 finds.
 """
 

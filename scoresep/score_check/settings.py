@@ -1,4 +1,4 @@
-"""What the score check calls a disagreement; docs/score-check.md says what it finds with these values."""
+"""What the score check calls a disagreement; docs/research/score-check.md says what it finds with these values."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ They come from the transcriptor, from a score, or from both:
   unless the score has them: they are separated better than their strokes are transcribed.
 
 The refined masks are M_i^`MASK_POWER` W_i, W_i being the factorisation's, scaled so that the sum over these instruments
-stays what the separator's was. Every number here was chosen on validation tracks (docs/teacher.md).
+stays what the separator's was. Every number here was chosen on validation tracks (docs/research/teacher.md).
 
 Long recordings are factorised in overlapping pieces; masks are cross-faded from one piece to the next.
 """

@@ -3,7 +3,7 @@
 `data.batch_size` counts the clips of a step over all processes: each reads its share, gradients are averaged, and what
 a formula takes from the whole batch (statistics of normalisation, the mixture losses' total magnitude, tracks of other
 clips in X~) is summed over the processes. So the same config gives the same parameters on one device and on many, up to
-rounding; variations of clips are drawn by each process for its own (docs/training.md).
+rounding; variations of clips are drawn by each process for its own (docs/explanation/training.md).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The stages keep the proportions of the config's own steps. Each stage that is to be trained is tried for a moment, on
 networks that are thrown away: how long its beginning, a step, a validation with its checkpoint and its end take. Then
 the numbers of steps and of steps between validations are fixed and written down (`PACE_NAME`): the run is that of the
-same config with these numbers, to the bit, and goes on with them after a stop (docs/training.md).
+same config with these numbers, to the bit, and goes on with them after a stop (docs/explanation/training.md).
 """
 
 from __future__ import annotations

@@ -385,7 +385,7 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     """`float32` or `bfloat16`; `auto` takes bfloat16 where it was measured to pay: on CPUs that multiply it.
 
     `bfloat16` rounds what the networks' convolutions multiply. Parameters, statistics, losses, gradients and the
-    optimiser are float32 in either case. docs/training.md has what it gains and what it does to the losses.
+    optimiser are float32 in either case. docs/explanation/training.md has what it gains and what it does to the losses.
     """
     if wanted != "auto":
         return wanted

@@ -2,7 +2,7 @@
 
 Frames: Poliner, Ellis, "A discriminative model for polyphonic piano transcription", 2007 (accuracy = hits / all).
 Notes: `mir_eval.transcription` with its usual tolerances (MIREX): onset 50 ms, pitch 50 cents, offset the larger
-of 20 % of the note and 50 ms. Definitions and settings: docs/evaluation.md.
+of 20 % of the note and 50 ms. Definitions and settings: docs/reference/metrics.md.
 
 Axes: T frames, P keys, K notes. Notes (K, 4): onset s, offset s, pitch (MIDI number), velocity.
 """

@@ -25,7 +25,7 @@ GAP_SECONDS = 0.07
 """Seconds (two frames of 32 ms) for which a key may fall silent within a note, unless an onset follows."""
 ATTACK_ODDS = 4.0
 """Times the odds of the threshold that a key must have to begin a note without an onset peak (tuned on validation
-tracks, docs/library.md: 0.34 becomes 0.67, 0.5 becomes 0.8)."""
+tracks, docs/research/use.md: 0.34 becomes 0.67, 0.5 becomes 0.8)."""
 SETTLING_SECONDS = 0.05
 """Seconds after a note's beginning in which an onset peak moves that beginning instead of starting another note."""
 

@@ -43,7 +43,7 @@ SHORTEST = 1.5 / TICKS_A_SECOND
 SIGNALS = ("mixture", "separated", "refined")
 """What the notes are read from: the mixture; its separated tracks, instrument i from track i; or these refined."""
 PARTIALS = 3
-"""Partials whose energy is a key's strength: more of them follow velocities less well (docs/library.md)."""
+"""Partials whose energy is a key's strength: more of them follow velocities less well (docs/research/use.md)."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), ROOT / "scoresep/pretrained/card.md"]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), ROOT / "scoresep/pretrained/card.md"]
 SOURCES = sorted(path for folder in ("scoresep", "tools", "pipelines") for path in ROOT.glob(f"{folder}/**/*.py"))
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 OPERATORS = re.compile(r"[();<>|&]+")

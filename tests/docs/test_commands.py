@@ -38,7 +38,7 @@ def test_none_is_overlooked() -> None:
     assert set(PARSERS) == set(PROGRAMS)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_scripts_of_the_docs_are_those_of_a_shell(page: Path) -> None:
     for block in filter(is_shell, blocks(page.read_text("utf-8"))):
         ended = subprocess.run(["bash", "-n"], input=script(block), capture_output=True, text=True)

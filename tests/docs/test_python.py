@@ -86,6 +86,15 @@ def test_names_in_the_docs_are_those_of_the_code() -> None:
             assert (ROOT / path).exists(), (page.name, path)
 
 
+def test_pages_that_sources_mention_are_there() -> None:
+    folders = ("scoresep", "tools", "pipelines")
+    sources = [path for folder in folders for ending in ("py", "toml") for path in (ROOT / folder).rglob(f"*.{ending}")]
+    mentions = {(path, page) for path in sources for page in re.findall(r"docs/[\w/-]+\.md", path.read_text("utf-8"))}
+    assert len(mentions) > 20
+    for path, page in mentions:
+        assert (ROOT / page).exists(), (path, page)
+
+
 def test_a_name_that_leads_nowhere_is_found() -> None:
     assert resolves("scoresep.load") and resolves("scoresep.training.config.Config")
     assert not any(map(resolves, ("scoresep.lode", "scoresep.nowhere.load", "scoresep.training.config.Configs")))

@@ -27,8 +27,9 @@ METRIC = (
 
 
 def how_to(heading: str) -> tuple[str, dict[str, dict[str, str]]]:
-    """The module and the entry points of a section of docs/evaluation.md."""
-    section = (ROOT / "docs" / "evaluation.md").read_text("utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    """The module and the entry points of a section of docs/how-to/metric.md."""
+    page = (ROOT / "docs" / "how-to" / "metric.md").read_text("utf-8")
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     code, points = (re.search(rf"```{kind}\n(.*?)```", section, re.DOTALL)[1] for kind in ("python", "toml"))
     return code, tomllib.loads(points)["project"]["entry-points"]
 
@@ -58,7 +59,7 @@ def scoresep(here: Path, site: Path, *words: str) -> subprocess.CompletedProcess
 @pytest.mark.skipif(sys.platform == "win32", reason="paths of a POSIX shell")
 def test_a_metric_and_a_baseline_of_another_package(checkpoint_path: Path, tmp_path: Path) -> None:
     """The code of the two how-tos, in two packages; figures in terminal, JSON, report, and comparison."""
-    for heading in ("Add a metric", "Add a baseline"):
+    for heading in ("A metric", "A baseline"):
         code, points = how_to(heading)
         (name,) = {value.partition(":")[0] for rows in points.values() for value in rows.values()}
         install(tmp_path / "site", name, code, points)
