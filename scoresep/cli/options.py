@@ -32,7 +32,7 @@ StemFormat = Literal["wav", "flac", "ogg", "mp3"]
 StemBits = Literal["float", "16", "24"]
 """As `separation.writing.SUBTYPES` has them."""
 Signal = Literal["mixture", "separated", "refined"]
-"""As `transcription.transcribe.LISTEN` has them."""
+"""As `transcription.transcribe.SIGNALS` has them."""
 Resident = Literal["host", "device"]
 """As `training.loader.RESIDENT` has them."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoresep.cli.options import DEFAULT_SCORES, Audio, CheckpointOption, Device, Force
+from scoresep.cli.options import DEFAULT_SCORES, Audio, CheckpointOption, Device, Force, Signal
 from scoresep.console import errors, one_line
 
 if TYPE_CHECKING:

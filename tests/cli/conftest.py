@@ -9,11 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.training.log import RunLog
-from scoresep.training.run import train
+from scoresep.training.run import Run
 
 
 class Ended(NamedTuple):
@@ -75,7 +74,7 @@ def trained(prepared: Path, tmp_path_factory: pytest.TempPathFactory, make) -> P
     folder = tmp_path_factory.mktemp("trained")
     log = RunLog(folder / "run")
     config = make.config("stage1.steps=2", "stage2.steps=2", "stage3.steps=2")
-    train(Cache(prepared), 3, config, torch.device("cpu"), folder / "run", folder / "ckpt.pt", log, False)
+    Run(Cache(prepared), config, folder / "run", folder / "ckpt.pt", log).train()
     log.close()
     return folder / "ckpt.pt"
 

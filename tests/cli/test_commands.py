@@ -14,7 +14,7 @@ from scoresep import __version__, cli
 from scoresep.cli.options import Resident, Signal, StemBits, StemFormat
 from scoresep.separation.writing import SUBTYPES
 from scoresep.training.loader import RESIDENT
-from scoresep.transcription.transcribe import LISTEN
+from scoresep.transcription.transcribe import SIGNALS
 
 OPTIONS = {
     "": ["--install-completion", "--show-completion", "--version"],
@@ -163,7 +163,7 @@ def test_help_of_the_groups_lists_their_commands(command, line):
 def test_choices_are_those_of_the_tables():
     assert get_args(StemFormat) == tuple(SUBTYPES)
     assert set(get_args(StemBits)) == {bits for known in SUBTYPES.values() for bits in known if bits}
-    assert get_args(Signal) == LISTEN
+    assert get_args(Signal) == SIGNALS
     assert ("", *get_args(Resident)) == RESIDENT
 
 
