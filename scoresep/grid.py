@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from scoresep.errors import InvalidValue
 
@@ -25,6 +27,9 @@ LONGEST_WINDOW = 4
 def packed_width(bits: int) -> int:
     """Bytes that hold `bits` bits, such as a row of a mask or of a piano roll."""
     return -(-bits // 8)
+
+
+Frames = TypeVar("Frames", float, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,8 @@ class Grid:
         """The frame whose centre is nearest to `seconds`."""
         return int(seconds * self.frame_rate + 0.5)
 
-    def seconds(self, frame: float) -> float:
-        """Centre of frame `frame` in seconds."""
+    def seconds(self, frame: Frames) -> Frames:
+        """Centre of frame `frame`, or of each of an array of frames, in seconds."""
         return frame * self.hop / self.sample_rate
 
     def to_dict(self) -> dict[str, int]:

@@ -36,9 +36,9 @@ def wait_passively() -> None:
 
 def available_cores() -> int:
     """Cores this process may use: those of the machine, or fewer by its affinity or its control group's quota."""
-    import joblib
+    import loky
 
-    return joblib.cpu_count()
+    return int(loky.cpu_count())
 
 
 def use_threads(processes: int = 1) -> None:
@@ -120,5 +120,5 @@ def multiplies_bfloat16() -> bool:
     """Whether this CPU has instructions for bfloat16 products (AVX512-BF16 or AMX), as far as torch can tell."""
     import torch
 
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older ones cannot tell
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older ones cannot tell
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scoresep.arguments import as_audio, as_rate
 from scoresep.audio.decoding.recording import open_recording
@@ -59,7 +60,7 @@ class ArraySource:
         ScoresepError: as `arguments.as_audio` and `arguments.as_rate`.
     """
 
-    def __init__(self, samples: np.ndarray, rate: int) -> None:
+    def __init__(self, samples: ArrayLike, rate: int) -> None:
         self.rate, self._samples = as_rate(rate), as_audio(samples)
         self.shape = np.shape(samples)
         self.samples, self.channels = self._samples.shape

@@ -114,7 +114,8 @@ def harmonic_groups(roll: np.ndarray, onset: np.ndarray, grid: Grid, settings: F
     sounding = spread(sounds[keys].T, grid.frames_in(settings.lead), grid.frames_in(settings.decay))
     yield Group(keys + LOWEST_PITCH, combs(keys + LOWEST_PITCH, grid, settings), sounding)
     ahead, length = grid.frames_in(settings.onset_lead), grid.frames_in(settings.onset_length)
-    near = spread(onset.any(axis=0)[:, None], ahead, length - 1)
+    begun: np.ndarray = np.asarray(onset.any(axis=0))
+    near = spread(begun[:, None], ahead, length - 1)
     if length and near.any():
         yield Group(np.array([ATTACK]), np.ones((1, grid.bins)), near)
 

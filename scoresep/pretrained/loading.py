@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from scoresep.arguments import as_names
 from scoresep.machine import choose_device
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
@@ -68,7 +69,8 @@ class Pretrained:
                 unreadable score, or `refine` without notes: neither a score nor a model that hears any.
         """
         prior = read_score_prior(score, self.model.instruments, self.model.grid) if score is not None else None
-        return separate_array(audio, rate, self.model, Options(instruments, prior, refine=refine))
+        options = Options(as_names(instruments), prior, refine=refine)
+        return separate_array(audio, rate, self.model, options)
 
     def transcribe(self, audio: ArrayLike, rate: int, signal: str = "mixture") -> Transcription:
         """What each instrument plays.

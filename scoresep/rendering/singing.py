@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soxr
@@ -296,7 +296,8 @@ def _pitch_curve(
     swell = np.clip((time - manner.vibrato_delay) / 0.2, 0, 1)
     rate, depth = manner.vibrato_rate * rng.uniform(0.95, 1.05), manner.vibrato_depth * rng.uniform(0.6, 1.4)
     drift = 0.03 * np.sin(2 * np.pi * rng.uniform(0.3, 1.0) * time + rng.uniform(0, 2 * np.pi))
-    return origin + (pitch - origin) * rise + depth * swell * np.sin(2 * np.pi * rate * time) + drift
+    vibrato = depth * swell * np.sin(2 * np.pi * rate * time)
+    return np.asarray(origin + (pitch - origin) * rise + vibrato + drift)
 
 
 def _synthesise(voice: Voice, score: _Score, tract: float, length: int) -> np.ndarray:
@@ -313,13 +314,14 @@ def _synthesise(voice: Voice, score: _Score, tract: float, length: int) -> np.nd
         f0, np.ascontiguousarray(power, np.float64), np.ascontiguousarray(noise, np.float64), RATE, 1000 * FRAME
     )
     sound = np.pad(sound[:length], (0, max(0, length - len(sound))))
-    return (0.8 * sound / max(np.abs(sound).max(), 1e-9)).astype(np.float32)
+    peak = max(float(np.abs(sound).max()), 1e-9)
+    return np.asarray(0.8 * sound / peak, np.float32)
 
 
 def _at_bins(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
     low = bins.astype(int)
     high, weight = np.minimum(low + 1, values.shape[1] - 1), bins - low
-    return (1 - weight) * values[:, low] + weight * values[:, high]
+    return np.asarray((1 - weight) * values[:, low] + weight * values[:, high])
 
 
 def _continue_band(envelope: np.ndarray, aperiodicity: np.ndarray, band: float) -> None:
@@ -341,7 +343,7 @@ def check_vocoder() -> None:
     _world()
 
 
-def _world():  # type: ignore[no-untyped-def]  # pyworld has no types
+def _world() -> Any:
     try:
         import pyworld
     except ImportError as fault:

@@ -80,7 +80,8 @@ class MidiFile:
             raise ValueError("a tempo of 0: its beats have no length")
         start = np.append(0.0, np.cumsum(np.diff(begin) * tempo[:-1] / 1e6 / self.ticks))
         latest = np.searchsorted(begin, ticks, side="right") - 1
-        return start[latest] + (ticks - begin[latest]) * seconds_a_tick[latest]
+        seconds: np.ndarray = start[latest] + (ticks - begin[latest]) * seconds_a_tick[latest]
+        return seconds
 
 
 def read_file(content: bytes) -> MidiFile:
@@ -105,7 +106,8 @@ def read_file(content: bytes) -> MidiFile:
 def channels_of(track: Track) -> list[int]:
     """Channels on which a track has notes, ascending."""
     kind, velocity = track.events[:, 1], track.events[:, 3]
-    return np.unique(kind[(kind & 0xF0 == NOTE_ON) & (velocity > 0)] & 15).tolist()
+    channels: list[int] = np.unique(kind[(kind & 0xF0 == NOTE_ON) & (velocity > 0)] & 15).tolist()
+    return channels
 
 
 def _header(content: bytes) -> int:

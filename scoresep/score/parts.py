@@ -11,6 +11,7 @@ from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scoresep.errors import Damaged, first_line
 from scoresep.grid import LOWEST_PITCH, PITCHES
@@ -62,7 +63,7 @@ class Part:
         """The same part, `semitones` higher."""
         return replace(self, pitch=self.pitch + semitones)
 
-    def bend_at(self, seconds: np.ndarray) -> np.ndarray:
+    def bend_at(self, seconds: ArrayLike) -> np.ndarray:
         """Bend in semitones at the given times: float64 of the shape of `seconds`."""
         if not len(self.bend):
             return np.zeros(np.shape(seconds))
@@ -200,7 +201,8 @@ def sounding_notes(parts: Sequence[Part], tolerance: float) -> np.ndarray:
     order = np.lexsort((notes[:, 3], notes[:, 2], notes[:, 1], notes[:, 0]))
     if len(notes):
         notes[:, 1], notes[:, 3] = np.maximum.reduceat(rows[:, 1], head), np.maximum.reduceat(rows[:, 3], head)
-    return notes[order].astype(np.float32)
+    table: np.ndarray = notes[order].astype(np.float32)
+    return table
 
 
 def key_strikes(parts: Sequence[Part]) -> np.ndarray:

@@ -77,7 +77,8 @@ class Envelope:
     def loudest(self, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
         """Highest energy between moments (K,) and (K,), in dB below the loud moments: float64 (K,)."""
         highest = loudest_steps(self.energy, self.step(begin), self.step(end) + 1)
-        return 10 * np.log10(highest / self.loud + 1e-12)
+        decibels: np.ndarray = 10 * np.log10(highest / self.loud + 1e-12)
+        return decibels
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scoresep.arguments import as_choice, as_model, as_names, as_seconds, unknown
 from scoresep.audio.source import ArraySource, FileSource, Progress, Recorder, Source
@@ -108,7 +109,7 @@ class Written:
 
 
 def separate_array(
-    mixture: np.ndarray, rate: int, model: Model, options: Options = DEFAULT_OPTIONS
+    mixture: ArrayLike, rate: int, model: Model, options: Options = DEFAULT_OPTIONS
 ) -> dict[str, np.ndarray]:
     """Separate audio in memory.
 

@@ -8,7 +8,7 @@ looks at them; stems only where a supervision by stems (`training.supervision`) 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import lru_cache
@@ -113,7 +113,7 @@ def stream(
     readers: int,
     device: torch.device,
     source: Source | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The clips of `batches` in order, on `device`, read and unpacked ahead by `readers` threads.
 
     Args:

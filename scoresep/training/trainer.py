@@ -137,7 +137,7 @@ class Trainer:
         for name, network in self.model.networks.items():
             network.train(self.stage.statistics and name in self.stage.trains)
 
-    def batches(self) -> Generator[Batch]:
+    def batches(self) -> Generator[Batch, None, None]:
         """The clips of the steps that are left, this process's share of each."""
         data = self.config.data
         order = ClipOrder(
@@ -147,7 +147,9 @@ class Trainer:
         crops = (order.crops(step)[own] for step in range(self.step, self.settings.steps))
         return self.read_clips("train", crops, self.resident)
 
-    def read_clips(self, split: str, crops: Iterable[Sequence[Crop]], resident: str = "") -> Generator[Batch]:
+    def read_clips(
+        self, split: str, crops: Iterable[Sequence[Crop]], resident: str = ""
+    ) -> Generator[Batch, None, None]:
         """Batches of clips of a split, with what the stage's losses look at."""
         config, device = self.config, self.model.device
         frames = config.data.clip_frames

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pretty_midi
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
@@ -116,7 +117,7 @@ def check_new(path: Path, force: bool) -> None:
 
 
 def transcribe_array(
-    mixture: np.ndarray, rate: int, model: Model, block_seconds: float = BLOCK_SECONDS, signal: str = "mixture"
+    mixture: ArrayLike, rate: int, model: Model, block_seconds: float = BLOCK_SECONDS, signal: str = "mixture"
 ) -> Transcription:
     """Transcribe audio in memory, (L,) or (L, C) at `rate` Hz; also gives the roll of all frames."""
     model, source = as_model(model), ArraySource(mixture, rate)

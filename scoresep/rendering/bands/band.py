@@ -96,7 +96,7 @@ def compose_band(
     """Write a song of `seconds` for a band, determined by the state of `rng` and by what it may choose from."""
     name = str(rng.choice(list(styles)))
     style = STYLES[name]
-    chart = charts[rng.integers(len(charts))] if charts else None
+    chart = charts[int(rng.integers(len(charts)))] if charts else None
     bpm = float(np.round(rng.uniform(*style.tempo), 1))
     steps, beat = (chart.steps, chart.beat) if chart else (16, 4)
     tempo = _draw_tempo(rng, style, bpm, beat)

@@ -22,7 +22,7 @@ def grip(classes: Sequence[int], bass: int) -> list[int]:
     """
     best: tuple[int, list[int]] | None = None
     for fret in range(8):
-        pitches = []
+        pitches: list[int] = []
         for string in OPEN_STRINGS:
             tones = [string + n for n in range(fret, fret + 4) if (string + n) % 12 in classes]
             if not pitches and (not tones or tones[0] % 12 != bass):
@@ -107,7 +107,8 @@ def chops(steps: Sequence[int], length: float = 0.9) -> Pattern:
 def solo(bar: Bar, hand: Hand, rng: np.random.Generator) -> list[Event]:
     """A lead guitar: pentatonic runs in eighths and sixteenths, bent and held notes, double stops, rests."""
     scale = [bar.scale[n] for n in (0, 1, 2, 4, 5)] if rng.random() < 0.8 else list(bar.scale)
-    events, step = [], 0.0
+    events: list[Event] = []
+    step = 0.0
     if rng.random() < 0.12:
         return events
     while step < bar.steps - 0.5:

@@ -207,7 +207,7 @@ def _voice(patch: Patch) -> Voice:
         )
     patch.path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(patch.path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **to_arrays(voice))
+        np.savez(file, **to_arrays(voice))  # type: ignore[arg-type]  # its stubs take a name for allow_pickle
     return voice
 
 
