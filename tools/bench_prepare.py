@@ -48,9 +48,9 @@ SLAKH_TRACKS = 2100
 PARTS = {
     "decode": [("loading.py", "read_audio")],
     "resample": [("loading.py", "resample")],
-    "spectrogram": [("magnitude.py", "half_magnitude")],
+    "spectrogram": [("spectrogram.py", "half_magnitude")],
     "parse MIDI": [("parts.py", "read_midi")],
-    "score check": [("__init__.py", "check_stem")],
+    "score check": [("check.py", "check_stem")],
     "rolls": [("piano_roll.py", "rasterise")],
     "masks": [("harmonic.py", "harmonic_mask")],
     "teacher": [("track.py", "add_teacher")],

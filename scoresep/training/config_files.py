@@ -211,7 +211,7 @@ def convert(value: Any, kind: Any, base: Any, name: str, faults: list[str]) -> A
     try:
         row = network_called(value.get("network", name_of(base)))
     except ScoresepError as fault:
-        faults.append(f"{name}: {fault.problem}")
+        faults.append(f"{name}: {fault}")
         return base
     start = base if isinstance(base, row.settings) else row.settings()
     return build(row.settings, {key: one for key, one in value.items() if key != "network"}, start, f"{name}.", faults)

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 
+pytestmark = pytest.mark.robustness
 RATE, SECONDS = 44100, 60.0
 
 MEASURE = """
 import resource, subprocess, sys
-
-pytestmark = pytest.mark.robustness
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """

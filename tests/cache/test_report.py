@@ -124,7 +124,7 @@ def test_what_is_wrong_with_a_corpus_is_told_everywhere_alike(odd_corpus, tmp_pa
     assert list(found) == ["Track00002", "Track00003", "Track00004", "Track00005 Track00006"]
     assert [row.what for row in found.values()] == ["left out"] * 3 + ["split leakage"]
     assert found["Track00002"].detail == "stem S00 has audio but no MIDI file"
-    assert found["Track00003"].detail.startswith("train/Track00003/stems/S01.flac ")
+    assert found["Track00003"].detail.startswith("train/Track00003/stems/S01.flac")
     assert "silent" in found["Track00004"].detail and found["Track00004"].split == "validation"
     assert found["Track00005 Track00006"][3:] == ("test train", "", "uuid-of-Track00005")
     cache = Cache(tmp_path / "c.h5")

@@ -19,10 +19,14 @@ from scoresep.transcription.transcribe import SIGNALS
 OPTIONS = {
     "": ["--install-completion", "--show-completion", "--version"],
     "render": [
+        "--bands",
         "--chains",
+        "--charts",
+        "--grooves",
         "--groups",
         "--impulses",
         "--jobs",
+        "--levels",
         "--midi",
         "--pack-share",
         "--sample-rate",
@@ -31,6 +35,7 @@ OPTIONS = {
         "--songs",
         "--soundfont",
         "--sounds",
+        "--voices",
         "--weak-packs",
         "OUT",
     ],
@@ -47,7 +52,7 @@ OPTIONS = {
         "--strict",
         "--teacher",
         "--teacher-device",
-        "CORPUS",
+        "ROOT",
     ],
     "prepare pairs": [
         "--dedupe",
@@ -61,7 +66,7 @@ OPTIONS = {
         "--strict",
         "--teacher",
         "--teacher-device",
-        "FOLDER",
+        "ROOT",
     ],
     "train": [
         "--cache",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import h5py
 import pytest
@@ -14,6 +15,7 @@ from scoresep.datasets.slakh import open_slakh
 from scoresep.executor import Engine
 from scoresep.grid import Grid
 from scoresep.instruments import choose
+from scoresep.models.checkpoint import load_checkpoint, save_checkpoint
 
 
 def test_info_tells_caches_and_checkpoints(command, prepared, trained):
@@ -55,9 +57,7 @@ def test_files_that_are_no_checkpoints(command, refuses, here, prepared, trained
 
 
 def test_a_checkpoint_whose_cache_is_gone(command, refuses, here, trained):
-    content = torch.load(trained, weights_only=True) | {"cache": str(here / "gone.h5")}
-    del content["digest"]  # of the content as it was
-    torch.save(content, here / "ckpt.pt")
+    save_checkpoint(here / "ckpt.pt", replace(load_checkpoint(trained), cache=str(here / "gone.h5")))
     refuses(command("scoresep evaluate ckpt.pt"), "gone.h5", "--cache")
 
 

@@ -37,8 +37,8 @@ def test_nothing_named_and_a_track_by_name(command, here: Path) -> None:
 def test_what_a_reader_should_know_is_said(command, here: Path) -> None:
     (here / "ckpt.pt").unlink()
     status, out, err = command("scoresep report")
-    assert (status, err) == (0, "") and "checkpoint that was evaluated is not there any more" in out
-    assert "checkpoint that was evaluated is not there any more" in (here / "report.html").read_text()
+    assert (status, err) == (0, "") and "checkpoint that was evaluated does not exist any more" in out
+    assert "checkpoint that was evaluated does not exist any more" in (here / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

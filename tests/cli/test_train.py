@@ -10,7 +10,7 @@ from scoresep.models.checkpoint import load_checkpoint
 
 TINY = (
     "--set network.channels=8 --set network.hidden=16 --set network.blocks=2 --set network.repeats=1 "
-    "--set data.clip_frames=32 --set data.batch=4"
+    "--set data.clip_frames=32 --set data.batch_size=4"
 )
 
 
@@ -26,7 +26,7 @@ def test_train_says_what_it_does_and_what_comes_next(command, prepared):
 def test_configs_may_be_files(command, here, prepared):
     (here / "my.toml").write_text(
         "[network]\nchannels = 8\nhidden = 16\nblocks = 2\nrepeats = 1\n"
-        "[data]\nclip_frames = 32\nbatch = 4\nworkers = 0\n"
+        "[data]\nclip_frames = 32\nbatch_size = 4\nworkers = 0\n"
     )
     ended = command(f"scoresep train --stage 1 --config my.toml --steps 1 --cache {prepared}")
     assert ended.status == 0 and "my.toml" in ended.out
@@ -74,10 +74,10 @@ def test_a_cache_of_another_version(command, refuses, cache_copy):
         ("--config none.toml", ["none.toml", "mini"]),
         ("--config minni", ["'minni'", "'mini'"]),
         ("--config bad.toml", ["bad.toml"]),
-        ("--set trunk.channels=8", ["'trunk'", "'network'"]),
+        ("--set trunk.channels=8", ["'trunk'", "unknown"]),
         ("--set network.network=[1]", ["[1]", "tcn"]),
-        ("--set data.bach=3", ["bach", "'batch'"]),
-        ("--set data.batch=many", ["batch", "many"]),
+        ("--set data.bach=3", ["bach", "batch_size"]),
+        ("--set data.batch_size=many", ["batch_size", "many"]),
         ("--set seed", ["seed", "key=value"]),
         ("--set stage1.transcriptor.score=-1", ["stage1"]),
         ("--steps many", ["'many'"]),

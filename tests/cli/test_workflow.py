@@ -10,7 +10,7 @@ from scoresep.models.checkpoint import load_checkpoint
 
 TINY = (
     "--set network.channels=8 --set network.hidden=16 --set network.blocks=2 --set network.repeats=1 "
-    "--set data.clip_frames=32 --set data.batch=4"
+    "--set data.clip_frames=32 --set data.batch_size=4"
 )
 
 

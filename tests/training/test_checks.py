@@ -121,7 +121,7 @@ def test_shards_that_lack_what_a_later_stage_reads(refusal: Callable[..., str], 
     shard = cache.shard_path(int(cache.tracks["shard"][cache.rows(split)[0]]))
     with h5py.File(shard, "a") as file:
         del file["harmonic"]
-    assert re.search(rf"{shard.name} .*harmonic.*prepare again", refusal(data=Cache(cache_copy)))
+    assert re.search(rf"{shard.name}.*harmonic.*prepare again", refusal(data=Cache(cache_copy)))
     shard.unlink()
     assert shard.name in refusal(data=Cache(cache_copy))
 

@@ -20,7 +20,7 @@ from scoresep.evaluation.evaluate import evaluate
 from scoresep.evaluation.tables import result_tables
 from scoresep.executor import Engine
 from scoresep.instruments import choose
-from scoresep.models.checkpoint import load_checkpoint
+from scoresep.models.checkpoint import load_checkpoint, model_to_dict
 from scoresep.plots.result import plot_track
 from scoresep.training.log import RunLog, read_log
 from scoresep.training.run import Run, Stopped, stage_path
@@ -74,7 +74,7 @@ def test_rows_differ_in_nothing_but_what_the_losses_see(run, tmp_path):
     """The same fresh separator, clips and steps: rows with one critic have one stage 1, and another stage 2."""
     folders = {name: run(name, last=2, folder=name).with_suffix("") for name in ("score", "stems", "semi")}
     ones, twos = (
-        [load_checkpoint(stage_path(folder, number)).model.to_dict()["networks"] for folder in folders.values()]
+        [model_to_dict(load_checkpoint(stage_path(folder, number)).model)["networks"] for folder in folders.values()]
         for number in (1, 2)
     )
     for other in ones[1:]:
@@ -243,8 +243,7 @@ def test_stopped_and_continued_is_the_same_as_uninterrupted(run, tmp_path, monke
         run(supervision, *settings, last=2)
     monkeypatch.setattr(Trainer, "train", real)
     again = run(supervision, *settings, last=2)
-    first, second = (torch.load(path, weights_only=True) for path in (whole, again))
-    assert first["digest"] == second["digest"]
+    assert whole.read_bytes() == again.read_bytes()
     assert read_log(tmp_path / "run") == read_log(tmp_path / "whole")
 
 
