@@ -45,7 +45,8 @@ def texts() -> Iterator[tuple[Path, str]]:
 def blocks(text: str) -> list[str]:
     """Code blocks: fenced ones, but for other languages, and runs of lines that are indented by four after an empty
     line."""
-    fenced = re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    shell = (re.fullmatch(r"```(?:sh|bash|console)?\n(.*)```", block, re.DOTALL) for block in FENCED.findall(text))
+    fenced = [match[1] for match in shell if match]
     indented = re.findall(r"(?:\A|(?<=\n\n)|(?<=:\n))((?:(?: {4}.*)?\n)+)", re.sub(FENCED, "", f"{text}\n"))
     return [re.sub(r"^ {4}", "", block, flags=re.MULTILINE) for block in (*fenced, *indented)]
 
