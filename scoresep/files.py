@@ -180,7 +180,7 @@ def remove_stale(path: str | Path) -> None:
 
 
 def _alive(process: int) -> bool:
-    """Whether a process of this machine may still write."""
+    """Whether a process of this machine may still write. A zombie, which no parent has reaped, does not."""
     if os.name != "posix":  # elsewhere signal 0 is not a question
         return True
     try:
@@ -188,8 +188,11 @@ def _alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        pass
-    return True
+        return True
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (OSError, IndexError):  # not Linux, or gone in between
+        return True
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

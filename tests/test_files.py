@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +144,21 @@ def test_a_sink_is_a_file(tmp_path):
     with new_sink(tmp_path / "a", tmp_path / "a") as sink:
         soundfile.write(sink, np.arange(5) / 8, 8000, format="WAV", subtype="FLOAT")
     assert soundfile.read(tmp_path / "a")[0].tolist() == [0, 0.125, 0.25, 0.375, 0.5]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="zombies are told by /proc")
+def test_what_a_zombie_left_is_removed(tmp_path: Path) -> None:
+    """A killed process whose parent has not reaped it yet, as in containers without an init, writes no more."""
+    target = tmp_path / "a.txt"
+    child = os.fork()
+    if child == 0:
+        with replacing(target) as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # dead, not reaped
+    try:
+        assert list(tmp_path.iterdir())
+        remove_stale(target)
+        assert not list(tmp_path.iterdir())
+    finally:
+        os.waitpid(child, 0)
