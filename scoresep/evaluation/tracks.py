@@ -149,13 +149,13 @@ def transcribe_separated(stems: Mapping[str, np.ndarray], mixture: np.ndarray, m
     level = np.float32(level_of_source(ArraySource(mixture, grid.sample_rate), grid))
     roll = np.zeros((grid.frames(len(mixture)), len(scored), PITCHES), dtype=bool)
     notes = {}
-    for n, (name, stem) in enumerate(stems.items()):
+    for n, name in enumerate(model.names):
         if not scored[n]:
             continue
-        relative = np.abs(stft(stem, grid.n_fft, grid.hop)) / level
+        relative = np.abs(stft(stems[name], grid.n_fft, grid.hop)) / level
         blocks = list(posteriors(iter([relative]), len(relative), model))
         roll[:, n] = np.concatenate([active_keys(block.frame, model)[:, n] for block in blocks])
-        notes[name] = transcribe_stream(iter(blocks), model, ArraySource(stem, grid.sample_rate))[name]
+        notes[name] = transcribe_stream(iter(blocks), model, ArraySource(stems[name], grid.sample_rate))[name]
     return Transcription(notes, roll)
 
 
@@ -210,7 +210,7 @@ def run_tasks(
     if progress and records and left:
         progress(len(records), len(rows))
     try:
-        engine = Engine(min(jobs or default_jobs(task.device), max(len(left), 1)))
+        engine = Engine(jobs or default_jobs(task.device))
         for row, record in engine.map(functools.partial(run_task, task), [(row, references.get(row)) for row in left]):
             records[row] = record
             if progress:

@@ -20,6 +20,7 @@ from scoresep.evaluation.registry import METRICS, MODEL, OVERALL
 from scoresep.evaluation.tables import result_tables
 from scoresep.evaluation.tracks import Settings, transcribe_separated
 from scoresep.grid import Grid
+from scoresep.models.checkpoint import Checkpoint, save_checkpoint
 from scoresep.models.model import Model
 from scoresep.separation.separate import Options, separate_array
 from scoresep.transcription.transcribe import transcribe_array
@@ -332,3 +333,14 @@ def test_references_are_taken_from_another_result(
     evaluate(checkpoint_path, references=["mixture"], bss=True, other=other)
     evaluate(checkpoint_path, split="validation", references=references, bss=True, other=other)
     assert len(computed) == 3 * 2 + 3 + 2 * 2
+
+
+def test_a_model_of_independent_masks_is_evaluated(cache: Cache, tmp_path: Path, model: Model) -> None:
+    """Its stems leave a residual, which is no instrument."""
+    independent = Model(model.grid, model.instruments, model.architecture, "sigmoid").eval()
+    path = tmp_path / "ckpt.pt"
+    save_checkpoint(
+        path, Checkpoint(independent, 3, 7, True, {"seed": 5, "name": "test"}, str(cache.path), cache.digest)
+    )
+    summary = evaluate(path, references=()).summary
+    assert all(summary["separation"][name]["si_sdr"] is not None for name in model.names)
