@@ -56,8 +56,8 @@ def main() -> None:
     cache, device = Cache(given.cache), choose_device(given.device)
     order = ClipOrder(cache, "train", given.frames, given.batch, seed=0)
     steps = [order.crops(step) for step in range(order.steps_per_epoch)]
-    size = sum(ShardClips(cache, 1)([(0, 0)])[name].nbytes for name in DATASETS) * given.frames
-    rates = passes(cache, steps, given.frames, size, device, given.cold)
+    size = clip_bytes(cache, given.frames)
+    rates = passes(cache, steps, given.frames, device, given.cold)
     floor = rates.pop("(a) bytes in order")
     clips = len(steps) * given.batch
     print(f"{clips} clips of {given.frames} frames ({size / 1e3:.0f} kB), {'cold' if given.cold else 'warm'}, {device}")
@@ -73,16 +73,21 @@ def main() -> None:
             print(f"{name}: {rate / one:.0f} and {rate / most:.0f} times (c)")
 
 
+def clip_bytes(cache: Cache, frames: int) -> int:
+    """Bytes of a clip as stored."""
+    return sum(ShardClips(cache, 1)([(0, 0)])[name].nbytes for name in DATASETS) * frames
+
+
 def passes(
     cache: Cache,
     steps: Sequence[Sequence[Crop]],
     frames: int,
-    size: int,
     device: torch.device,
     cold: bool = False,
     rounds: int = ROUNDS,
 ) -> dict[str, float]:
-    """Clips a second of each way, the best of some passes made in turn; a clip of `frames` frames has `size` bytes."""
+    """Clips a second of each way, the best of some passes made in turn; clips have so many `frames`."""
+    size = clip_bytes(cache, frames)
     files = [cache.shard_path(int(shard)) for shard in sorted({*cache.tracks["shard"][cache.rows("train")]})]
     shards = ShardClips(cache, frames)
     held = open_source(cache, "train", frames, device, resident="host")

@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parents[1] / "scoresep"
 COMMANDS, PACKAGES = "<!-- the command line's help -->", "<!-- the packages -->"
 INTERNAL = {"cli", "configs", "plots", "reporting", "rendering"}
 """Rooms that are used through the command line."""
-UNLISTED = {"__main__", "errors", "doctor", "info", "console"}
+UNLISTED = {"__main__", "errors", "console"}
 """Modules outside of the rooms that have no place on the page of the base."""
 BASE = "base"
 
@@ -75,9 +75,9 @@ def path_of(room: str) -> str:
 
 def modules(room: str) -> list[Path]:
     """A room's modules, the package itself first; private ones and compiled kernels left out."""
-    if room == BASE:
-        return [path for path in sorted(PACKAGE.glob("*.py")) if path.stem not in UNLISTED]
-    return [path for path in sorted((PACKAGE / room).rglob("*.py")) if not re.match(r"_[a-z]|kernels", path.stem)]
+    paths = sorted(PACKAGE.glob("*.py") if room == BASE else (PACKAGE / room).rglob("*.py"))
+    left_out = UNLISTED if room == BASE else set()
+    return [path for path in paths if path.stem not in left_out and not re.match(r"_[a-z]|kernels", path.stem)]
 
 
 def dotted(path: Path) -> str:
