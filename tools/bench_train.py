@@ -30,7 +30,7 @@ from scoresep.models.model import Model
 from scoresep.training.config_files import load_config
 from scoresep.training.log import TIMING_NAME, RunLog, read_log
 from scoresep.training.stages import STAGES
-from scoresep.training.trainer import Trainer, autocast, training_only
+from scoresep.training.trainer import Trainer, autocast, set_modes, training_only
 
 
 def main() -> None:
@@ -116,8 +116,7 @@ def bare_step(trainer: Trainer) -> Callable[[], None]:
     config, cache, stage, device = trainer.config, trainer.cache, trainer.stage, trainer.model.device
     data = config.data
     model = Model(cache.grid, cache.instruments, config.architecture, config.mask).to(device)
-    for name, network in model.networks.items():
-        network.train(stage.statistics and name in stage.trains)
+    set_modes(stage, model)
     count = len(model.instruments)
     mixture = torch.rand(data.batch_size, cache.grid.bins, data.clip_frames, device=device)
     losses = {name: set(weights) for name, weights in trainer.weights.items()}

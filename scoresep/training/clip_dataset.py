@@ -122,7 +122,7 @@ class ShardClips:
         return Damaged(problem, file=path, remedy=SHARD_REMEDY)
 
 
-class ResidentClips:
+class ResidentClips(ShardClips):
     """Clips from memory: all tracks of some rows, read once and held on a device.
 
     The teacher's factors, a thirtieth of the rest, are read from the shards: clips have different numbers of them.
@@ -146,7 +146,8 @@ class ResidentClips:
         *,
         stemmed: Collection[int] = (),
     ) -> None:
-        self.device, self._shards = device, ShardClips(cache, frames, names, stemmed=stemmed)
+        super().__init__(cache, frames, names, stemmed=stemmed)
+        self.device = device
         self._tracks = {name: held_rows(cache, name, rows, stemmed) for name in names if name != TEACHER}
         try:
             self._held = {name: self._hold(name, tracks) for name, tracks in self._tracks.items()}
@@ -157,29 +158,20 @@ class ResidentClips:
 
     def _hold(self, name: str, tracks: np.ndarray) -> Tensor:
         """What the frames of all tracks need, one track after another, and a row of silence after the last."""
-        shards, frames = self._shards, self._shards.cache.tracks["frames"]
-        stored = shard_datasets(shards.cache.settings)[name]
+        stored, frames = shard_datasets(self.cache.settings)[name], self.cache.tracks["frames"]
         kind = torch.from_numpy(np.empty(0, stored.dtype)).dtype
         held = torch.zeros((int(tracks[:, 1].sum()) + 1, *stored.shape), dtype=kind, device=self.device)
         for row in np.flatnonzero(tracks[:, 1]).tolist():
             first, length = tracks[row]
-            whole = ShardClips(shards.cache, int(frames[row]), [name], stemmed=shards.stemmed)
+            whole = ShardClips(self.cache, int(frames[row]), [name], stemmed=self.stemmed)
             held[first : first + length] = whole([(row, 0)])[name][0].to(self.device)
         return held
 
-    def __call__(self, crops: Sequence[Crop]) -> dict[str, Tensor]:
-        """As `ShardClips`, on `device`."""
-        shards = self._shards
-        clips = {name: self._clips(name, crops) for name in self._held}
-        if TEACHER in shards.names:
-            clips |= shards.factors(crops)
-        return {**clips, **about(shards.cache, crops, shards.stemmed if STEMS in shards.names else None)}
-
     def _clips(self, name: str, crops: Sequence[Crop]) -> Tensor:
-        """Clips of one dataset, (B, rows, ...)."""
-        held, span, tracks = self._held[name], span_of(self._shards.cache, name), self._tracks[name]
+        """Clips of one dataset, (B, rows, ...), on `device`."""
+        held, span, tracks = self._held[name], span_of(self.cache, name), self._tracks[name]
         rows, firsts = np.array(crops, dtype=np.int64).reshape(-1, 2).T
-        inside = firsts[:, None] * span.step + np.arange(span.rows(self._shards.frames))  # of what is held of the track
+        inside = firsts[:, None] * span.step + np.arange(span.rows(self.frames))  # of what is held of the track
         first, length = tracks[rows].T[..., None]
         places = np.where(inside < length, first + inside, len(held) - 1)
         clips = held.index_select(0, sent(torch.from_numpy(places.ravel()), self.device))  # copies whole rows

@@ -110,7 +110,7 @@ class Trainer:
             Failed, Damaged: a loss or a gradient is not finite; it has not touched parameters and statistics.
         """
         total = self.settings.steps
-        self.set_modes()
+        set_modes(self.stage, self.model)
         began = time.perf_counter()
         with closing(self.batches()) as batches:
             for batch in batches:
@@ -131,11 +131,6 @@ class Trainer:
         if not total:  # no step, so nothing has been saved
             self.save(complete=False)
         return True
-
-    def set_modes(self) -> None:
-        """Put the networks into the modes of the stage."""
-        for name, network in self.model.networks.items():
-            network.train(self.stage.statistics and name in self.stage.trains)
 
     def batches(self) -> Generator[Batch, None, None]:
         """The clips of the steps that are left, this process's share of each."""
@@ -278,7 +273,7 @@ class Trainer:
         for count, stacked in results:  # a GPU is waited for here, when it has been given all its work
             sums += torch.tensor([*stacked.tolist(), 1.0], dtype=torch.float64) * count
         *totals, clips = self.world.sum(sums).tolist()
-        self.set_modes()
+        set_modes(self.stage, self.model)
         self.record_validation({name: total / clips for name, total in zip(rows, totals, strict=True)})
 
     def record_validation(self, losses: dict[str, float]) -> None:
@@ -358,6 +353,12 @@ def damaged_clips(batch: Batch) -> list[Crop]:
     return [
         crop for place, crop in enumerate(batch.crops) if not all(bool(each[place].isfinite().all()) for each in values)
     ]
+
+
+def set_modes(stage: Stage, model: Model) -> None:
+    """Put the networks into the modes of a stage."""
+    for name, network in model.networks.items():
+        network.train(stage.statistics and name in stage.trains)
 
 
 @contextmanager

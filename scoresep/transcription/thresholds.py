@@ -34,9 +34,7 @@ class Tuned:
     note_f1: list[float]
 
 
-def tune_thresholds(
-    model: Model, cache: Cache, split: str = "validation", device: str | None = None, tracks: int | None = None
-) -> Tuned:
+def tune_thresholds(model: Model, cache: Cache, split: str = "validation", tracks: int | None = None) -> Tuned:
     """The `threshold` of a model that maximises frame F1, and the `onset_threshold` that maximises note F1 with it.
 
     Frames, and notes, are pooled over all tracks of `split`, or over so many `tracks` from its beginning. An instrument
@@ -50,8 +48,6 @@ def tune_thresholds(
     if not len(rows):
         problem = f"no track in the split '{split}' to tune thresholds on"
         raise NothingToDo(problem, file=cache.path, remedy="prepare another cache")
-    if device is not None:
-        model.to(device)
     count = len(model.instruments)
     tallies = [Tally(CANDIDATES) for _ in range(count)]
     outputs = [_rolls(model, cache, int(row)) for row in rows]

@@ -15,7 +15,7 @@ from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
 from scoresep.training.log import RunLog
 from scoresep.training.stages import STAGES
-from scoresep.training.trainer import Trainer
+from scoresep.training.trainer import Trainer, set_modes
 
 CPU = torch.device("cpu")
 EPSILON = 0.01
@@ -59,7 +59,7 @@ def weights(trainer: Trainer) -> torch.Tensor:
 def stepped(trainer: Trainer, steps: int = 1) -> list[dict[str, float]]:
     """The losses of some steps, all on the same clips."""
     crops = [(0, 0), (1, 5), (2, 9), (0, 40)]
-    trainer.set_modes()
+    set_modes(trainer.stage, trainer.model)
     found = []
     for batch in trainer.read_clips("train", [crops] * steps):
         found.append(trainer.train_step(batch))

@@ -8,7 +8,7 @@ import torch
 from scoresep.models.model import Model
 from scoresep.training.log import RunLog
 from scoresep.training.stages import STAGES
-from scoresep.training.trainer import Trainer, training_only
+from scoresep.training.trainer import Trainer, set_modes, training_only
 
 TRAINED = {1: {"transcriptor"}, 2: {"separator"}, 3: {"transcriptor", "separator"}}
 
@@ -56,7 +56,7 @@ def test_what_is_trained_moves_and_the_frozen_network_does_not(cache, make, tmp_
 def test_modes_of_the_networks(cache, make, tmp_path, number):
     config = make.config()
     model = make_model(cache, config)
-    Trainer(STAGES[number], config, model, cache, tmp_path / "s.pt", RunLog(None)).set_modes()
+    set_modes(STAGES[number], model)
     for name, network in model.networks.items():
         assert network.training == (number < 3 and name in TRAINED[number])
 
