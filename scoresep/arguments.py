@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scoresep.errors import InvalidValue, described
 from scoresep.grid import HIGHEST_RATE, LOWEST_RATE
-from scoresep.instruments import Instrument, nearest
+from scoresep.instruments import Instrument, suggestion
 from scoresep.models.model import Model
 
 AUDIO_REMEDY = "give an array of real numbers, as soundfile.read returns first"
@@ -146,7 +146,7 @@ def as_choice(value: Any, choices: Sequence[Any], name: str) -> Any:
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InvalidValue:
     """The error for a name that is not among those `known`; its remedy is the nearest of them, or all."""
-    return InvalidValue(f"unknown {what} '{name}'", remedy=nearest(name, known).removeprefix("; "))
+    return InvalidValue(f"unknown {what} '{name}'", remedy=suggestion(name, known))
 
 
 def as_seconds(value: Any, name: str) -> float:
@@ -174,7 +174,7 @@ def as_notes(notes: Any, instruments: Sequence[Instrument]) -> dict[str, np.ndar
     known = [instrument.name for instrument in instruments]
     for name in notes:
         if name not in known:
-            close = nearest(name if isinstance(name, str) else "", known).removeprefix("; ")
+            close = suggestion(name if isinstance(name, str) else "", known)
             raise InvalidValue(f"an instrument of the notes is {described(name)}, which is unknown", remedy=close)
     return {name: _note_table(name, table) for name, table in notes.items()}
 

@@ -206,6 +206,12 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file's content, 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_text(path: str | Path) -> str:
     """The text of a file in UTF-8, or in whatever its byte order mark says.
 

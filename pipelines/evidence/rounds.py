@@ -11,7 +11,6 @@ tried with.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scoresep.cache.hdf5 import text_attribute  # before torch, whose threads it tells how to wait
+from scoresep.files import sha256_of
 
 # isort: split
 import h5py
@@ -50,7 +50,7 @@ def next_cache(cache: Cache, checkpoint: Path, out: Path) -> None:
     model = load_checkpoint(checkpoint).model
     with h5py.File(cache.path, "r", locking=False) as file:
         about = json.loads(text_attribute(file, "about"))
-    about["round"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    about["round"] = sha256_of(checkpoint)
     shard_folder(out).mkdir(parents=True, exist_ok=True)
     count, summaries = int(cache.tracks["shard"].max()) + 1, []
     with meter("shards") as progress:

@@ -23,7 +23,7 @@ from scoresep.datasets.splits import (
     read_split_file,
 )
 from scoresep.errors import InvalidValue, Mismatch, NotFound
-from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, nearest
+from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, suggestion
 
 OMITTED_FOLDER = "omitted"
 STEM_SUFFIXES = (".flac", ".wav")
@@ -86,7 +86,7 @@ def read_choice(split_set: str | None) -> tuple[SplitFile | None, str]:
         return read_split_file(split_set), ""
     raise InvalidValue(
         f"split set '{split_set}' is neither a known one nor a JSON file",
-        remedy=nearest(split_set, SPLIT_SETS).removeprefix("; "),
+        remedy=suggestion(split_set, SPLIT_SETS),
     )
 
 

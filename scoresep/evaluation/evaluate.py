@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from scoresep.evaluation.figures import CONFIDENCE, RESAMPLES, SEED, Figures, ro
 from scoresep.evaluation.metrics import ALONE_DB, REST_SECONDS, SILENT_DB
 from scoresep.evaluation.registry import METRICS
 from scoresep.evaluation.tracks import Settings, Task, parts_folder, run_tasks
-from scoresep.files import read_text, write_json
-from scoresep.instruments import nearest
+from scoresep.files import read_text, sha256_of, write_json
+from scoresep.instruments import suggestion
 from scoresep.models.checkpoint import Checkpoint, load_checkpoint
 from scoresep.separation.separate import Options, check_refinable
 
@@ -175,7 +174,7 @@ def known_references(names: Sequence[str] | None) -> tuple[str, ...]:
 def check_comparable(cache: Cache, checkpoint: Checkpoint, checkpoint_path: str | Path, split: str) -> None:
     """Raise NothingToDo without a track in `split`, or with neither stems nor a model that transcribes."""
     if not len(cache.rows(split)):
-        splits = nearest(split, sorted(set(cache.tracks["split"])) or ["none"]).removeprefix("; ")
+        splits = suggestion(split, sorted(set(cache.tracks["split"])) or ["none"])
         raise NothingToDo(f"no track in the split '{split}'", file=cache.path, remedy=splits)
     if not (cache.has_stems or checkpoint.model.transcribes):
         problem = f"no stems, and {checkpoint_path} does not transcribe: there is nothing to compare"
@@ -251,7 +250,7 @@ def _about(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache, se
         "seed": checkpoint.config.get("seed"),
         "checkpoint": {
             "path": str(checkpoint_path),
-            "sha256": hashlib.sha256(Path(checkpoint_path).read_bytes()).hexdigest(),
+            "sha256": sha256_of(checkpoint_path),
             "stage": checkpoint.stage,
             "steps": checkpoint.steps,
             "complete": checkpoint.complete,

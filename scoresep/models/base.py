@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from scoresep.errors import InvalidValue
-from scoresep.instruments import nearest
+from scoresep.instruments import suggestion
 
 MASKS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda logits: torch.softmax(logits, dim=1),
@@ -81,7 +81,7 @@ class Separator(nn.Module, ABC):
     def __init__(self, bins: int, instruments: int, context: int, mask: str) -> None:
         super().__init__()
         if mask not in MASKS:
-            raise InvalidValue(f"unknown mask '{mask}'", remedy=nearest(mask, MASKS).removeprefix("; "))
+            raise InvalidValue(f"unknown mask '{mask}'", remedy=suggestion(mask, MASKS))
         self.bins, self.instruments, self.context, self.mask = bins, instruments, context, mask
 
     @abstractmethod

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from scoresep.errors import InvalidValue
-from scoresep.instruments import nearest
+from scoresep.instruments import nearest, suggestion
 from scoresep.models.base import Network, Separator, Settings, Transcriptor
 from scoresep.models.tcn import TCN
 from scoresep.plugins import Registry
@@ -33,7 +33,7 @@ def network_called(name: Any) -> Network:
         UnknownNetwork: there is none.
     """
     if not isinstance(name, str) or name not in NETWORKS:
-        raise UnknownNetwork(f"unknown network '{name}'", remedy=nearest(str(name), NETWORKS).removeprefix("; "))
+        raise UnknownNetwork(f"unknown network '{name}'", remedy=suggestion(str(name), NETWORKS))
     return NETWORKS[name]
 
 

@@ -16,7 +16,7 @@ from scoresep.audio.spectrogram import stft
 from scoresep.cache.reader import Cache
 from scoresep.errors import InvalidValue, NotFound
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
-from scoresep.instruments import DRUM_PROGRAM, Instrument, nearest
+from scoresep.instruments import DRUM_PROGRAM, Instrument, suggestion
 from scoresep.plots.style import (
     RANGE_DB,
     colours_of,
@@ -86,7 +86,7 @@ def row_of(cache: Cache, track: str) -> int:
             problem = f"track {track} was left out: {item.reason}"
             raise NotFound(problem, file=cache.path, remedy="choose another track, or prepare the cache anew")
     ids = [str(name) for name in cache.tracks["id"]]
-    close = nearest(track, ids).removeprefix("; ")
+    close = suggestion(track, ids)
     remedy = close if "did you mean" in close else f"the first is '{ids[0]}'"
     raise NotFound(f"no track '{track}'", file=cache.path, remedy=remedy)
 

@@ -7,7 +7,6 @@ a hint may be gone (a run that was copied from elsewhere): then the page says wh
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from scoresep.cache.reader import Cache
 from scoresep.errors import InvalidValue, NotFound, NothingToDo, ScoresepError, WrongFormat
 from scoresep.evaluation.evaluate import Evaluation, open_cache
+from scoresep.files import sha256_of
 from scoresep.models.checkpoint import Checkpoint, is_checkpoint, load_checkpoint
 from scoresep.training.log import LOG_NAME
 from scoresep.training.run import stage_path
@@ -165,8 +165,7 @@ def was_evaluated(path: Path, evaluation: Evaluation) -> bool:
     """Whether the file at `path` has the content that was evaluated."""
     about = evaluation.about.get("checkpoint")
     stated = about.get("sha256") if isinstance(about, dict) else None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == stated
+    return sha256_of(path) == stated
 
 
 def choose_cache(material: Material, named: Path | None) -> None:

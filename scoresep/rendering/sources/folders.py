@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from scoresep.errors import Damaged, InvalidValue, NotFound, NothingToDo, ScoresepError
-from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, nearest
+from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, suggestion
 from scoresep.rendering.sources import SOURCES
 from scoresep.rendering.sources.base import Credit, Patch
 
@@ -208,7 +208,7 @@ def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
         for key in table:
             if key not in _KEYS:
                 problem = f"[{pattern}] has an unknown setting '{key}'"
-                raise InvalidValue(problem, file=path, remedy=nearest(key, _KEYS).removeprefix("; "))
+                raise InvalidValue(problem, file=path, remedy=suggestion(key, _KEYS))
     return {pattern: _checked(table, path, f"[{pattern}] ") for pattern, table in tables.items()}
 
 
@@ -224,7 +224,7 @@ def _checked(about: dict[str, Any], path: Path, table: str = "") -> dict[str, An
     if not programs and family is not None:
         if family not in FAMILIES:
             problem = f"{table}family '{family}' is unknown"
-            raise InvalidValue(problem, file=path, remedy=nearest(str(family), FAMILIES).removeprefix("; "))
+            raise InvalidValue(problem, file=path, remedy=suggestion(str(family), FAMILIES))
         programs = list(FAMILIES[family])
     if not isinstance(about.get("direct") or False, bool):
         raise InvalidValue(f"{table}direct (di) must be true or false", file=path, remedy="correct it")
