@@ -19,7 +19,7 @@ from turns import medians
 
 from scoresep.grid import PITCHES, Grid
 from scoresep.losses import formulas as losses
-from scoresep.losses import fused as one_pass
+from scoresep.losses import fused
 
 Loss = Callable[[Tensor], Tensor]
 """Of the separated tracks, the rest being given."""
@@ -71,7 +71,7 @@ def as_operations(loss: Loss) -> Loss:
     """The loss where it may not be computed in one pass."""
 
     def plain(tracks: Tensor) -> Tensor:
-        with mock.patch.object(one_pass, "applies", return_value=False):
+        with mock.patch.object(fused, "applies", return_value=False):
             return loss(tracks)
 
     return plain

@@ -1,1 +1,1 @@
-"""Corpora on disk: what one looks like to the rest (`base`) and readers of layouts (`slakh`)."""
+"""Datasets on disk: what one offers (`base`), those there are (`registry`), their readers, and splits."""

@@ -1,1 +1,1 @@
-"""What a checkpoint is worth: metrics, reference rows, the evaluation of a test split, threshold tuning, the report."""
+"""What a checkpoint is worth: metrics, reference rows, the evaluation of a test split, comparisons, tables."""

@@ -293,7 +293,7 @@ def legend(figures: Figures) -> list[str]:
         lines.append(f"Left out: {dropped} of {windows} windows of BSS Eval, in which a source is silent.")
     lines += [
         f"Left out: {count} {why}."
-        for state, why in (("silent", "silent stems"), ("alone", "where the instrument plays alone"))
+        for state, why in ((SILENT, "silent stems"), (ALONE, "where the instrument plays alone"))
         if (count := figures.count(SEPARATION, state))
     ]
     return lines
@@ -327,7 +327,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
                 f"{values['difference']:+.{fine}f}",
                 ends or "-",
                 f"{values['p']:.3f}" if values["p"] >= 0.001 else "<0.001",
-                style="bold" if name == "mean" else None,
+                style="bold" if name == MEAN else None,
                 end_section=name == [*lines][-1],
             )
     heading = f"{about['corpus']} corpus, {about['tracks']} {about['split']} tracks (split set {about['split_set']})"

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scoresep.losses import fused as one_pass
+from scoresep.losses import fused
 from scoresep.losses.fused.mixture_error import MixtureError
 from scoresep.losses.fused.stem_error import StemError
 from scoresep.nmf.kernels import FAINTEST
@@ -111,15 +111,15 @@ def mixture_loss(mixture: Tensor, separated: Tensor, active: Tensor, counted: Te
     """
     everywhere = torch.ones((1, 1, 1), dtype=torch.bool, device=mixture.device)
     counted = everywhere if counted is None else counted
-    error = MixtureError.apply if one_pass.applies(mixture, separated=separated) else plain_mixture_error
+    error = MixtureError.apply if fused.applies(mixture, separated=separated) else plain_mixture_error
     return error(mixture, separated, active, counted) / _whole(mixture)
 
 
 def plain_mixture_error(mixture: Tensor, separated: Tensor, active: Tensor, counted: Tensor) -> Tensor:
     """`MixtureError` as tensor operations, for any device and type; `counted` broadcasts to (B, F, T)."""
     kept = (separated * active).sum(1)
-    leaked = separated.sum(1) - kept  # of tracks that are nowhere negative: half the passes of summing the others
-    return (((mixture - kept).abs() + leaked) * counted).sum()
+    inactive = separated.sum(1) - kept  # of tracks that are nowhere negative: half the passes of summing the others
+    return (((mixture - kept).abs() + inactive) * counted).sum()
 
 
 def _whole(mixture: Tensor) -> Tensor:
@@ -197,7 +197,7 @@ def stem_loss(mixture: Tensor, separated: Tensor, stems: Tensor, counted: Tensor
         stems: E, magnitudes of the true stems, or what a teacher takes for them, (B, N, F, T).
         counted: bool (B,), clips whose stems are known; None for all.
     """
-    if one_pass.applies(mixture, stems, separated=separated):
+    if fused.applies(mixture, stems, separated=separated):
         error: Tensor = StemError.apply(mixture, separated, stems, counted, False)  # type: ignore[no-untyped-call]
         return error / _whole(mixture)
     return plain_stem_error(separated, stems, counted) / _whole(mixture)
@@ -218,7 +218,7 @@ def teacher_loss(mixture: Tensor, separated: Tensor, parts: Tensor) -> Tensor:
         mixture, separated: as there.
         parts: what the teacher takes the instruments' magnitudes for, (B, N, F, T); M^t_i is their ratio to the sum.
     """
-    if one_pass.applies(mixture, parts, separated=separated):
+    if fused.applies(mixture, parts, separated=separated):
         error: Tensor = StemError.apply(mixture, separated, parts, None, True)  # type: ignore[no-untyped-call]
         return error / _whole(mixture)
     return plain_stem_error(separated, shares(parts) * mixture.unsqueeze(1)) / _whole(mixture)

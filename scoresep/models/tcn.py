@@ -3,8 +3,8 @@
 Shape after Conv-TasNet's separator (Luo and Mesgarani 2019): 1x1 bottleneck, `repeats` times `blocks` residual blocks
 whose depthwise convolutions are dilated by 1, 2, 4, ..., skip connections summed to the output. Batch normalisation
 and LeakyReLU in place of global layer normalisation and PReLU: faster, and better early on
-(docs/explanation/decisions.md). All of
-them have the same trunk and one layer more; those of one size can start from each other's.
+(docs/explanation/decisions.md). All of them have the same trunk and one layer more; those of one size can start from
+each other's.
 """
 
 from __future__ import annotations

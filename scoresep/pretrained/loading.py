@@ -38,7 +38,7 @@ class Pretrained:
 
     @property
     def sample_rate(self) -> int:
-        """Hz at which it listens; audio of any rate may be given."""
+        """Hz of the audio that its networks see; audio of any rate may be given."""
         return self.model.grid.sample_rate
 
     def separate(
@@ -56,9 +56,8 @@ class Pretrained:
             rate: its sample rate, Hz.
             instruments: those wanted, also by comma in one string; none for all.
             score: MIDI file aligned with the audio, to help.
-            refine: learn the sounds of this recording from the notes that the model hears in it
-            (docs/research/teacher.md):
-                better on sounds unlike those of training. With a score this is always done.
+            refine: learn the sounds of this recording from the notes that the model reads in it: better on sounds
+                unlike those of training (docs/research/teacher.md). With a score this is always done.
 
         Returns:
             name -> float32 array of the shape of `audio`. If some instruments are left out, or the model's masks are

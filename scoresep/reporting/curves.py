@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from scoresep.errors import Damaged, first_line
+from scoresep.models.networks import ROLES
 from scoresep.training.log import LOG_NAME, read_log
 
 TOTAL = "total"
@@ -98,12 +99,12 @@ def stage_curves(stage: int, records: list[dict[str, Any]], config: Mapping[str,
 def loss_weights(stage: int, config: Mapping[str, Any]) -> dict[str, float]:
     """Weights of a stage by 'network/loss', those of 0 left out; empty where the config does not tell."""
     settings = config.get(f"stage{stage}")
-    players = settings if isinstance(settings, Mapping) else {}
+    tables = settings if isinstance(settings, Mapping) else {}
     return {
-        f"{player}/{loss}": number(weight)
-        for player in ("transcriptor", "separator")
-        if isinstance(players.get(player), Mapping)
-        for loss, weight in players[player].items()
+        f"{role}/{loss}": number(weight)
+        for role in ROLES
+        if isinstance(tables.get(role), Mapping)
+        for loss, weight in tables[role].items()
         if isinstance(weight, (int, float)) and weight
     }
 

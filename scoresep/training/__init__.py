@@ -1,1 +1,1 @@
-"""Training: `config` (settings), `stream` (clips), `terms` (losses by name), `stages` (rows), `loop`, `run`."""
+"""Training: `config` (settings), `loader` (clips), `stages` (what learns), `trainer` (one stage), `run` (all)."""

@@ -2,7 +2,7 @@
 
 The order of clips is a function of seed and step alone, so a run that goes on after a stop sees the clips it would
 have seen, whoever reads them. Magnitudes, rolls, onsets, harmonic masks and the teacher's factors are read where a loss
-looks at them; stems only where a supervision by stems (`training.supervision`) names their tracks.
+looks at them; stems only where a supervision by stems (`training.stages`) names their tracks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 """Losses with their gradients in one pass over the tracks, compiled, for a CPU.
+
 As tensor operations such a loss is a dozen passes over B*N*F*T floats, forwards and backwards: a sixth to a third of a
 step of stage 2. Axes are those of `losses`.
 """
