@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from scoresep.rendering.settings import SPLITS
+from scoresep.datasets.splits import SPLITS
 
 
 def join(corpora: Sequence[Path], out: Path) -> int:

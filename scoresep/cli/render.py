@@ -48,7 +48,8 @@ def render(
         typer.Option(help="Share of the parts that --sounds play, where they can; SoundFonts the rest; default: 0.7."),
     ] = None,
     weak_packs: Annotated[
-        bool, typer.Option("--weak-packs", help="Use packs whose pack.json says that their provenance is weak, too.")
+        bool,
+        typer.Option("--weak-packs", help="Use packs and voices whose file says that their provenance is weak, too."),
     ] = False,
     bands: Annotated[
         bool, typer.Option("--bands", help="Compose for whole bands with singers, in styles from rock to bossa nova.")

@@ -26,8 +26,9 @@ from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, Instrument
 from scoresep.rendering.probing import preset_fault, probe_patch
 from scoresep.rendering.settings import Progress
 from scoresep.rendering.singing import check_vocoder
+from scoresep.rendering.sources import SOURCES
 from scoresep.rendering.sources.base import Patch
-from scoresep.rendering.sources.folders import read_collections
+from scoresep.rendering.sources.folders import WEAK, read_collections
 from scoresep.rendering.sources.soundfont import presets
 from scoresep.rendering.sources.voice import list_voices, synthetic_voices
 
@@ -203,55 +204,86 @@ def pack_pool(
     if not folders:
         return PackPool(), {}
     collection = read_collections(folders, weak, banks)
-    probes = _probed(collection.patches, jobs, progress, known)
-    usable, left_out = [], dict(collection.left_out)
-    for patch in collection.patches:
+    usable, faults, probes = _usable_packs(collection.patches, jobs, progress, known)
+    left_out = dict(collection.left_out) | faults
+    _check_any(usable, left_out, folders)
+    training, test = (
+        tuple(replace(pack, material=frozenset()) for pack in split)  # every task takes them to its process
+        for split in hold_out_makers(usable, seed)
+    )
+    return PackPool(training, test, tuple(sorted(left_out.items()))), probes
+
+
+def voice_pool(
+    folders: Sequence[Path],
+    weak: bool,
+    store: Path,
+    seed: int,
+    jobs: int,
+    progress: Progress,
+    known: dict[str, Any],
+) -> tuple[PackPool, dict[str, Any]]:
+    """The voices of `folders`, of formants where none is named, and the probes; one of eight sings in tests alone.
+
+    Raises:
+        NotFound: a folder has no recording.
+        NothingToDo: none of the voices can be used.
+        Unavailable: pyworld is not installed.
+    """
+    check_vocoder()
+    if not folders:
+        return PackPool(*hold_out_makers(synthetic_voices(), seed)), {}
+    voices: dict[str, Patch] = {}
+    left_out: dict[str, str] = {}
+    for folder in folders:
+        listed, faults = list_voices(folder, store)
+        left_out |= faults
+        for voice in listed:
+            if voice.label in voices:
+                left_out[f"{voice.label} of {folder}"] = "another voice has this name; rename it"
+            elif voice.credit.weak and not weak:
+                left_out[voice.label] = WEAK
+            else:
+                voices[voice.label] = voice
+    usable, faults, probes = _usable_packs([*voices.values()], jobs, progress, known)
+    left_out |= faults
+    _check_any(usable, left_out, folders)
+    return PackPool(*hold_out_makers(usable, seed), tuple(sorted(left_out.items()))), probes
+
+
+def _usable_packs(
+    patches: Sequence[Patch], jobs: int, progress: Progress, known: dict[str, Any]
+) -> tuple[list[Patch], dict[str, str], dict[str, Any]]:
+    """Patches with what their probes found, label to the reason of those that cannot be used, and the probes."""
+    probes = _probed(patches, jobs, progress, known)
+    usable, left_out = [], {}
+    for patch in patches:
         probe = probes[patch.config]
         if isinstance(probe, dict):
             usable.append(replace(patch, keys=frozenset(probe["keys"]), sustain=float(probe["sustain"])))
         else:
             left_out[patch.label] = str(probe)
+    return usable, left_out, probes
+
+
+def _check_any(usable: Sequence[Patch], left_out: dict[str, str], folders: Sequence[Path]) -> None:
     if not usable:
         label, reason = next(iter(left_out.items()))
         problem = f"no sound in {', '.join(map(str, folders))} can be used; the first, {label}: {reason}"
         raise NothingToDo(problem, remedy="see docs/how-to/render.md")
-    training, test = hold_out_makers(usable, seed)
-    return PackPool(training, test, tuple(sorted(left_out.items()))), probes
-
-
-def voice_pool(folders: Sequence[Path], store: Path, seed: int) -> PackPool:
-    """The voices of `folders`, of formants where none is named; one of eight sings in the test split alone.
-
-    Raises:
-        NotFound: a folder has no recording.
-        Unavailable: pyworld is not installed.
-    """
-    check_vocoder()
-    voices: list[Patch] = list(synthetic_voices()) if not folders else []
-    left_out: dict[str, str] = {}
-    for folder in folders:
-        found, reasons = list_voices(folder, store)
-        voices += found
-        left_out |= reasons
-    recordings = {voice.label: voice.material for voice in voices}
-    training, test = hold_out_makers(voices, seed)
-    training, test = (
-        tuple(replace(voice, material=recordings[voice.label]) for voice in split) for split in (training, test)
-    )
-    return PackPool(training, test, tuple(sorted(left_out.items())))
 
 
 def _probed(patches: Sequence[Patch], jobs: int, progress: Progress, known: dict[str, Any]) -> dict[str, Any]:
     probes = {patch.config: known[patch.config] for patch in patches if patch.config in known}
     missing = [patch for patch in patches if patch.config not in probes]
-    for done, (config, probe) in enumerate(Engine(min(jobs, len(missing))).map(_probe, missing), start=1):
+    for done, (config, probe) in enumerate(Engine(jobs).map(_probe, missing), start=1):
         probes[config] = probe
         progress(done, len(missing), "probing sounds")
     return probes
 
 
 def _probe(patch: Patch) -> tuple[str, dict[str, Any] | str]:
-    result = probe_patch(patch)
+    result = (SOURCES[patch.source].probe or probe_patch)(patch)
     if isinstance(result, str):
         return patch.config, result
     return patch.config, {"keys": sorted(result.keys), "sustain": min(result.sustain, 1e9)}
@@ -303,9 +335,8 @@ def hold_out_makers(packs: Sequence[Patch], seed: int) -> tuple[tuple[Patch, ...
                 chosen.add(m)
                 held += shares[m]
     test = {n for m in chosen for n in makers[m]}
-    light = [replace(pack, material=frozenset()) for pack in packs]  # every task takes them to its process
-    kept = tuple(pack for n, pack in enumerate(light) if n not in test)
-    return kept, tuple(pack for n, pack in enumerate(light) if n in test)
+    kept = tuple(pack for n, pack in enumerate(packs) if n not in test)
+    return kept, tuple(pack for n, pack in enumerate(packs) if n in test)
 
 
 def _by_maker(packs: Sequence[Patch]) -> list[list[int]]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scoresep.datasets.splits import SPLITS
 from scoresep.errors import InvalidValue
 from scoresep.executor import Engine
 from scoresep.machine import available_cores
@@ -41,14 +42,12 @@ from scoresep.rendering.midi_songs import read_folder
 from scoresep.rendering.pools import check_soundfonts, write_probes
 from scoresep.rendering.settings import (
     DEFAULT_SONGS,
-    SPLITS,
     Progress,
     RenderSettings,
     claim,
-    digest,
     split_sequence,
 )
-from scoresep.rendering.song import Song, group_name
+from scoresep.rendering.song import Song, digest, group_name
 from scoresep.rendering.sounds import Sounds, gather_sounds, write_attributions
 from scoresep.rendering.sources.base import Patch
 from scoresep.rendering.track import SilentSong, write_track
@@ -122,6 +121,8 @@ def render_corpus(
     if jobs < 1:
         raise InvalidValue(f"cannot render with {jobs} jobs", remedy="use at least 1")
     check_soundfonts(settings.soundfonts)
+    if settings.bands:  # what is wrong with their folders is told before any work, and before they are written down
+        band_material(settings.charts, settings.grooves, test=False)
     songs, beyond, skipped = _songs(settings, jobs, progress)
     sounds, probes = gather_sounds(out, settings, _groups(songs, settings), jobs, progress)
     claim(out, settings, songs, sounds.described())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -11,16 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scoresep.datasets.splits import SPLITS
 from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch
 from scoresep.files import read_text, write_json, writing
 from scoresep.instruments import INSTRUMENTS, nearest
 from scoresep.rendering.composer import COMPOSER_VERSION
 from scoresep.rendering.levels import LEVELS
-from scoresep.rendering.song import Song
+from scoresep.rendering.song import Song, digest
 from scoresep.rendering.sources.soundfont import default_soundfont, soundfont_digest
 
 _REMEDY = "choose another folder or remove this one"
-SPLITS = ("train", "validation", "test")
 SETTINGS_FILE = "render.json"
 RENDER_VERSION = 2
 """Goes into a corpus's settings: raise it when the same music gives other audio."""
@@ -28,7 +27,7 @@ MIDI_VERSION = 2
 """The same of songs from MIDI files: raise it when the same file gives other music."""
 CHAIN_VERSION = 1
 """The same for corpora with chains alone: raise it when the same music gives other audio there."""
-BAND_VERSION = 1
+BAND_VERSION = 2
 """The same for songs of bands alone: raise it when the same seed gives other music."""
 _CHAIN_SETTINGS = (
     *("packs", "pack_share", "weak_packs", "impulses", "chains"),
@@ -54,7 +53,7 @@ class RenderSettings:
         sample_rate: of the audio files (Hz).
         splits: shares of train, validation and test; with three songs or more each has at least one.
         sounds: folders of sounds that play beside the SoundFonts (`sources.packs`).
-        weak_packs: whether packs of weak provenance are among them.
+        weak_packs: whether packs and voices of weak provenance are used.
         pack_share: share of the parts that those sounds play, where they can.
         impulses: folder of impulse responses; None: where there are chains, synthesised ones.
         chains: whether stems go through amplifiers, effects and rooms; None: with `sounds` or `impulses`.
@@ -231,8 +230,3 @@ def _folder(path: Path) -> str:
     """Digest of what lies in a folder, whatever it is called."""
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return digest("\n".join(f"{file.relative_to(path)} {file.stat().st_size}" for file in files).encode())
-
-
-def digest(data: bytes) -> str:
-    """md5 as 32 hex digits."""
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()

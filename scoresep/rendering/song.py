@@ -43,7 +43,12 @@ def fingerprint(parts: Sequence[Part]) -> str:
         for part in parts
         for onset, offset, pitch in zip(part.onset, part.offset, part.pitch, strict=True)
     )
-    return hashlib.md5(repr(rows).encode(), usedforsecurity=False).hexdigest()
+    return digest(repr(rows).encode())
+
+
+def digest(data: bytes) -> str:
+    """md5 as 32 hex digits."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def tidied(part: Part, seconds: float) -> Part:

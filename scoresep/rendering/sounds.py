@@ -13,7 +13,8 @@ import yaml
 from scoresep.files import write_text
 from scoresep.rendering.effects.impulses import Impulse, ImpulseSet, read_impulses
 from scoresep.rendering.pools import PackPool, PresetPool, pack_pool, preset_pool, read_probes, voice_pool
-from scoresep.rendering.settings import Progress, RenderSettings, digest
+from scoresep.rendering.settings import Progress, RenderSettings
+from scoresep.rendering.song import digest
 from scoresep.rendering.sources.base import Credit
 from scoresep.rendering.sources.soundfont import soundfont_credit, soundfont_digest
 
@@ -67,11 +68,16 @@ def gather_sounds(
         ScoresepError: see `preset_pool`, `pack_pool`, `read_impulses`.
     """
     presets = preset_pool(settings.soundfonts, groups, settings.seed)
-    known = read_probes(out) if settings.sounds else {}
+    known = read_probes(out) if settings.sounds or settings.voices else {}
     banks = {soundfont_digest(path) for path in settings.soundfonts}
     packs, probes = pack_pool(settings.sounds, settings.weak_packs, settings.seed, jobs, progress, known, banks)
     sung = settings.voices or (settings.bands and settings.wants("vocals"))
-    voices = voice_pool(settings.voices, out / VOICES_FOLDER, settings.seed) if sung else PackPool()
+    voices = PackPool()
+    if sung:
+        voices, heard = voice_pool(
+            settings.voices, settings.weak_packs, out / VOICES_FOLDER, settings.seed, jobs, progress, known
+        )
+        probes = probes | heard
     impulses = read_impulses(settings.impulses) if settings.with_chains else None
     return Sounds(presets, packs.joined(voices), impulses), probes
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,9 @@ import yaml
 
 pytest.importorskip("pyworld", reason="the extra 'voices' is not installed")
 from scoresep.datasets.slakh import open_slakh
-from scoresep.errors import InvalidValue, Mismatch, NotFound
+from scoresep.errors import InvalidValue, Mismatch, NotFound, NothingToDo
 from scoresep.rendering.levels import RECORD
+from scoresep.rendering.pools import PackPool, voice_pool
 from scoresep.rendering.render import RenderSettings, render_corpus
 from scoresep.rendering.singing import RATE, Manner, sing, synthetic_voice
 from scoresep.rendering.song import Song
@@ -89,22 +92,28 @@ def test_levels_are_those_of_records(corpus: Path) -> None:
 def test_the_same_seed_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
     render_corpus(tmp_path / "again", SETTINGS, jobs=2)
     assert digests(tmp_path / "again") == digests(corpus) != {}
-    other = RenderSettings(**{**SETTINGS.__dict__, "levels": "equal"})
+    other = replace(SETTINGS, levels="equal")
     with pytest.raises(Mismatch):
         render_corpus(tmp_path / "again", other, jobs=1)
 
 
-def test_recorded_voices_are_found_named_and_left_out(people: Path, tmp_path: Path) -> None:
-    voices, left_out = list_voices(people, tmp_path / "store")
-    assert [voice.label for voice in voices] == ["voices/high", "voices/low"] and set(left_out) == {"voices/nobody"}
-    high, low = voices
+def pool_of(*folders: Path, weak: bool = False) -> PackPool:
+    return voice_pool(folders, weak, folders[0] / "store", 0, 1, lambda done, total, what: None, {})[0]
+
+
+def test_recorded_voices_are_found_named_and_left_out(people: Path) -> None:
+    voices = pool_of(people)
+    assert {voice.label for voice in voices.all} == {"voices/high", "voices/low"}
+    assert set(dict(voices.left_out)) == {"voices/nobody"}
+    high, low = sorted(voices.all, key=lambda voice: voice.label)
     assert min(low.keys) < min(high.keys) and low.credit.attribution == "low voice" and low.credit.licence == "CC0"
 
 
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_part_is_sung_at_its_pitch(recorded: bool, people: Path, tmp_path: Path) -> None:
     """Chords too; the second time from what was kept of the voice."""
-    voice = list_voices(people, tmp_path / "store")[0][1] if recorded else synthetic_voices()[2]
+    chosen = replace(list_voices(people, tmp_path / "store")[0][1], name="singing") if recorded else None
+    voice = chosen or synthetic_voices()[2]
     rows = [(0.3, 1.2, 50, 100), (1.3, 2.4, 53, 100), (2.6, 3.8, 48, 100), (2.6, 3.8, 55, 100)]
     song = Song((part_from_notes(rows, program=53, is_drum=False, name="vocals"),), 4.0, uuid="0" * 32)
     first = play(voice, song, song.parts[0], RATE, 0)
@@ -121,6 +130,37 @@ def test_layers_do_not_overlap() -> None:
     melodies = layers(notes)
     assert sum(map(len, melodies)) == 40
     assert all((melody[1:, 0] >= melody[:-1, 1] - 0.05).all() for melody in melodies)
+
+
+def test_voices_of_one_name_keep_their_own_recordings(people: Path, tmp_path: Path) -> None:
+    shutil.copytree(people / "low", tmp_path / "other" / "low")
+    voices = pool_of(people, tmp_path / "other")
+    (low,) = (voice for voice in voices.all if voice.label == "voices/low")
+    assert all(str(people) in path for path in low.material)
+    assert "another voice has this name" in dict(voices.left_out)[f"voices/low of {tmp_path / 'other'}"]
+
+
+def test_voices_of_weak_provenance_sing_only_if_asked(people: Path, tmp_path: Path) -> None:
+    shutil.copytree(people, tmp_path / "people")
+    (tmp_path / "people" / "low" / "voice.json").write_text(json.dumps({"provenance": "Weak: found on a forum"}))
+    assert [voice.label for voice in pool_of(tmp_path / "people").all] == ["voices/high"]
+    assert len(pool_of(tmp_path / "people", weak=True).all) == 2
+
+
+def test_voices_that_cannot_be_read_are_left_out(people: Path, tmp_path: Path) -> None:
+    shutil.copytree(people, tmp_path / "people")
+    (tmp_path / "people" / "low" / "voice.json").write_text("[1")
+    (tmp_path / "people" / "high" / "1.wav").write_bytes(b"RIFF")
+    with pytest.raises(NothingToDo):
+        pool_of(tmp_path / "people")
+
+
+def test_a_wrong_folder_is_told_before_anything_is_written(tmp_path: Path, refused: Callable) -> None:
+    """What was given must not be remembered of a corpus that it could not begin."""
+    for wrong in ({"charts": tmp_path / "none"}, {"grooves": tmp_path / "none"}):
+        with refused(NotFound, tmp_path / "none"):
+            render_corpus(tmp_path / "out", replace(SETTINGS, **wrong), jobs=1)
+        assert not (tmp_path / "out").exists()
 
 
 def test_refusals(tmp_path: Path, refused: Callable) -> None:

@@ -14,8 +14,8 @@ from scoresep.rendering.singing import (
     analyse,
     find_syllables,
     from_arrays,
-    median_f0,
     sing,
+    syllable_pitch,
     synthetic_voice,
     to_arrays,
 )
@@ -77,11 +77,11 @@ def test_a_voice_is_analysed_sung_and_kept(voice: Voice) -> None:
     assert kept.syllables == again.syllables
     sound, _ = sing(kept, MELODY + np.array([0, 0, 3, 0]), 3.5, PLAIN, np.random.default_rng(0))
     assert pitch_of(sound, 1.35, 1.8) == pytest.approx(65, abs=0.2)
-    assert median_f0(recording, RATE) == pytest.approx(440 * 2 ** ((58 - 69) / 12), rel=0.15)
+    assert syllable_pitch(recording, RATE) == pytest.approx(440 * 2 ** ((58 - 69) / 12), rel=0.15)
 
 
 def test_silence_is_no_voice() -> None:
-    assert analyse(np.zeros(RATE), RATE) is None and median_f0(np.zeros(RATE), RATE) == 0
+    assert analyse(np.zeros(RATE), RATE) is None and syllable_pitch(np.zeros(RATE), RATE) == 0
 
 
 def test_syllables() -> None:

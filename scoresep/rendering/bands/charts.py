@@ -11,7 +11,6 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import mir_eval
 import numpy as np
 
 from scoresep.errors import Damaged, NotFound
@@ -69,12 +68,16 @@ def read_chart(path: Path) -> Chart:
     Raises:
         Damaged: the file states no metre or tonic.
     """
-    lines = read_text(path).splitlines()
-    stated = dict(re.findall(r"^# (\w+): (.*)$", "\n".join(lines), re.M))
+    import mir_eval  # with SciPy behind it a second, which other commands need not spend
+
     try:
+        lines = read_text(path).splitlines()
+        stated = dict(reversed(re.findall(r"^# (\w+): (.*)$", "\n".join(lines), re.M)))  # the first of each counts
         count, unit = (int(number) for number in stated["metre"].split("/"))
         steps = count * 16 // unit
         tonic = int(mir_eval.chord.pitch_class_to_semitone(stated["tonic"].strip()))
+    except UnicodeError as fault:
+        raise Damaged("not text in UTF-8", file=path, remedy="correct it or take it out of the folder") from fault
     except (KeyError, TypeError, ValueError, ZeroDivisionError, mir_eval.chord.InvalidChordException) as fault:
         raise Damaged("no metre or tonic", file=path, remedy="correct it or take it out of the folder") from fault
     sections: list[tuple[str, list[tuple[Chord, ...]]]] = []
@@ -92,6 +95,8 @@ def read_chart(path: Path) -> Chart:
 
 def read_chord(label: str) -> Chord | None:
     """A chord in Harte's syntax; None for silence and what is not understood."""
+    import mir_eval
+
     try:
         root, tones, bass = mir_eval.chord.encode(label)
     except mir_eval.chord.InvalidChordException:

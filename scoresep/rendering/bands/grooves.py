@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.errors import NotFound
+from scoresep.errors import Damaged, NotFound, first_line
 from scoresep.files import read_text
 from scoresep.rendering.composer.patterns import Event
 from scoresep.score.parts import read_midi
@@ -44,12 +44,17 @@ def read_grooves(folder: Path) -> tuple[Groove, ...]:
 
     Raises:
         NotFound: the folder has no `info.csv`, or that names no take that is there.
+        Damaged: the table or a take cannot be read.
     """
     index = folder / "info.csv"
     if not index.is_file():
         raise NotFound("no info.csv of grooves", file=folder, remedy="name the folder of the Groove MIDI Dataset")
-    rows = [row for row in csv.DictReader(read_text(index).splitlines()) if row.get("time_signature") == "4-4"]
-    grooves = tuple(_read(folder, row) for row in rows if (folder / row["midi_filename"]).is_file())
+    try:
+        rows = [row for row in csv.DictReader(read_text(index).splitlines()) if row.get("time_signature") == "4-4"]
+        grooves = tuple(_read(folder, row) for row in rows if (folder / row["midi_filename"]).is_file())
+    except (KeyError, TypeError, ValueError, csv.Error) as fault:
+        problem = f"not a table of takes ({type(fault).__name__}: {first_line(fault)})"
+        raise Damaged(problem, file=index, remedy="fetch the data set again") from fault
     if not grooves:
         raise NotFound("none of the takes that it names is there", file=index, remedy="fetch the data set again")
     return grooves
@@ -70,6 +75,8 @@ def drawn(
 
 def _read(folder: Path, row: dict[str, str]) -> Groove:
     tempo = float(row["bpm"])
+    if not 20 <= tempo <= 400:
+        raise ValueError(f"a tempo of {row['bpm']} beats a minute")
     strokes: dict[int, list[Event]] = {}
     for part in read_midi(folder / row["midi_filename"]):
         for onset, pitch, velocity in zip(part.onset, part.pitch, part.velocity, strict=True):

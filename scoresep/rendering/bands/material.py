@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 
 from scoresep.rendering.bands.charts import Chart, read_charts
 from scoresep.rendering.bands.grooves import Groove, read_grooves
+from scoresep.rendering.song import digest
 
 HELD_OUT = 8
 """One chart of so many, and one drummer, are kept for test songs."""
 
 
+@lru_cache(maxsize=4)
 def band_material(
     charts: Path | None, grooves: Path | None, test: bool
 ) -> tuple[tuple[Chart, ...], tuple[Groove, ...]]:
@@ -21,14 +22,15 @@ def band_material(
     Raises:
         NotFound, Damaged: see `read_charts` and `read_grooves`.
     """
+    tested = _tested(grooves)
     return (
         tuple(c for c in (_charts(charts) if charts else ()) if _held_out(f"{c.title} {c.artist}") == test),
-        tuple(g for g in (_grooves(grooves) if grooves else ()) if (g.drummer == _tested(grooves)) == test),
+        tuple(g for g in (_grooves(grooves) if grooves else ()) if (g.drummer == tested) == test),
     )
 
 
 def _held_out(name: str) -> bool:
-    return hashlib.md5(name.casefold().encode(), usedforsecurity=False).digest()[0] % HELD_OUT == 0
+    return int(digest(name.casefold().encode())[:2], 16) % HELD_OUT == 0
 
 
 def _tested(folder: Path | None) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from scoresep.errors import Damaged
+from scoresep.files import read_text
 from scoresep.instruments import INSTRUMENTS
 from scoresep.rendering.song import Song
 from scoresep.score.parts import Part
@@ -84,15 +88,38 @@ class SoundSource:
     """A kind of sound source.
 
     Attributes:
-        suffix: of its files, with the dot.
-        list: the patches of a file, with everything but `stands_for`, `direct` and `sustain`; with `credit` if the
-            file says whose they are.
-            Raises a ScoresepError for a file that it cannot play.
         play: a part of a song by one of its patches, mono float32 (round(seconds * sample_rate),). Its arguments are
             patch, song, part, sample rate (Hz) and the strength of the source's own reverberation, 0-127, if it has
             one. The level of the result means nothing.
+        suffix: of its files in `--sounds`, with the dot; '' for a source that has an option of its own.
+        list: the patches of such a file, with everything but `stands_for`, `direct` and `sustain`; with `credit` if the
+            file says whose they are.
+            Raises a ScoresepError for a file that it cannot play.
+        probe: the patch with its keys and `sustain`, or why it cannot be used; None: a few notes are heard
+            (`probing.probe_patch`).
     """
 
-    suffix: str
-    list: Callable[[Path], tuple[Patch, ...]]
     play: Callable[[Patch, Song, Part, int, int], np.ndarray]
+    suffix: str = ""
+    list: Callable[[Path], tuple[Patch, ...]] = lambda path: ()
+    probe: Callable[[Patch], Patch | str] | None = None
+
+
+def is_weak(provenance: object) -> bool:
+    """Whether a sound's provenance, as its maker states it, is weak: it is used only if it is asked for."""
+    return str(provenance or "").strip().lower().startswith("weak")
+
+
+def read_json_table(path: Path) -> dict[str, Any]:
+    """A JSON file that says what a sound is.
+
+    Raises:
+        Damaged: it is none.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as fault:
+        raise Damaged(f"not readable JSON ({fault})", file=path, remedy="correct it") from fault
+    if not isinstance(content, dict):
+        raise Damaged("not a table of settings", file=path, remedy="correct it")
+    return content

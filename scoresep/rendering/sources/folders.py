@@ -7,7 +7,6 @@ placed by `sounds.toml` of the folder, whose tables are called by patterns of pa
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Container, Sequence
@@ -17,14 +16,15 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from scoresep.errors import Damaged, InvalidValue, NotFound, NothingToDo, ScoresepError
+from scoresep.files import read_text
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, suggestion
 from scoresep.rendering.sources import SOURCES
-from scoresep.rendering.sources.base import Credit, Patch
+from scoresep.rendering.sources.base import Credit, Patch, is_weak, read_json_table
 
 PACK_FILE, TABLE_FILE = "pack.json", "sounds.toml"
 WEAK = "its provenance is weak; --weak-packs takes it"
 _KEYS = ("family", "programs", "direct", "maker", "licence", "attribution", "provenance")
-_KIND = {source.suffix: kind for kind, source in SOURCES.items()}
+_KIND = {source.suffix: kind for kind, source in SOURCES.items() if source.suffix}
 FAMILIES: dict[str, tuple[int, ...]] = {
     **{name: instrument.programs for name, instrument in INSTRUMENTS.items()},
     "piano": (0, 1),
@@ -182,12 +182,7 @@ def _about(path: Path, folder: Path, tables: dict[str, dict[str, Any]], unused: 
 
 
 def _read_pack(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as fault:
-        raise Damaged(f"not readable JSON ({fault})", file=path, remedy="correct it") from fault
-    if not isinstance(content, dict):
-        raise Damaged("not a table of settings", file=path, remedy="correct it")
+    content = read_json_table(path)
     about = {key: content[key] for key in _KEYS if key in content}
     about |= {ours: content[name] for ours, name in (("programs", "gm_programs"), ("direct", "di")) if name in content}
     about["name"] = str(content.get("instrument") or content.get("name") or "")
@@ -198,7 +193,7 @@ def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as fault:
         raise Damaged(f"not a readable TOML file ({fault})", file=path, remedy="correct it") from fault
     for pattern, table in tables.items():
@@ -250,7 +245,7 @@ def _placed(patch: Patch, about: dict[str, Any], label: str, relative: Path, pre
         licence=str(about.get("licence") or patch.credit.licence),
         attribution=str(about.get("attribution") or patch.credit.attribution),
         maker=str(about.get("maker") or ""),
-        weak=str(about.get("provenance") or "").strip().lower().startswith("weak"),
+        weak=is_weak(about.get("provenance")),
     )
     return replace(
         patch,

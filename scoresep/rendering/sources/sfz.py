@@ -309,4 +309,4 @@ def _key(value: str, control: Region) -> int:
     return int(value) + shift if value.lstrip("-").isdecimal() and int(value) >= 0 else -1
 
 
-SFZ = SoundSource(".sfz", list_instrument, play)
+SFZ = SoundSource(play, ".sfz", list_instrument)

@@ -6,7 +6,6 @@ end marker (`score.midi_writing`). Section numbers are those of the SoundFont 2.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
 import struct
@@ -23,7 +22,7 @@ import soundfile
 from scoresep.audio.loading import fit, resample
 from scoresep.errors import Damaged, Failed, ScoresepError
 from scoresep.files import existing_file
-from scoresep.rendering.song import Song
+from scoresep.rendering.song import Song, digest
 from scoresep.rendering.sources.base import Credit, Patch, SoundSource
 from scoresep.score.midi_writing import midi_bytes
 from scoresep.score.parts import Part
@@ -56,7 +55,7 @@ def soundfont_bytes(path: Path) -> bytes:
 @lru_cache(maxsize=8)
 def soundfont_digest(path: Path) -> str:
     """md5 of the file."""
-    return _md5(soundfont_bytes(path))
+    return digest(soundfont_bytes(path))
 
 
 @lru_cache(maxsize=8)
@@ -89,10 +88,6 @@ def soundfont_credit(path: Path) -> Credit:
 
 def _text(field: bytes) -> str:
     return field.split(b"\0")[0].decode("latin-1")
-
-
-def _md5(data: bytes) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def _leaf_chunks(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
@@ -138,7 +133,7 @@ def _parse_presets(
                 f"{path.name}:{'drums:' * drums}{program:03d}",
                 _text(name).strip(),
                 bank=bank,
-                config=_md5(generators[first * _GENERATOR : last * _GENERATOR]),
+                config=digest(generators[first * _GENERATOR : last * _GENERATOR]),
                 material=frozenset({str(path)}),
                 keys=keys,
             )
@@ -215,4 +210,4 @@ def _synthesize(path: Path, midi: bytes) -> tuple[np.ndarray, int]:
     return samples, rate
 
 
-SOUNDFONT = SoundSource(".sf2", list_presets, play)
+SOUNDFONT = SoundSource(play, ".sf2", list_presets)

@@ -1,12 +1,11 @@
 """Voices as a source: a folder of recordings of one person is a patch that sings; without recordings, formants do.
 
-A `voice.json` in the folder may state `licence`, `attribution`, `source`, `kind` ("speech" or "singing") and
-`f0_median_hz`; what it does not state is measured.
+A `voice.json` in the folder may state `licence`, `attribution`, `provenance` and `kind` ("speech" or
+"singing").
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -18,27 +17,27 @@ import soxr
 from scoresep.audio.decoding.formats import AUDIO_SUFFIXES
 from scoresep.audio.loading import read_audio
 from scoresep.errors import Damaged, NotFound, ScoresepError
-from scoresep.files import read_text, replacing
+from scoresep.files import replacing, sha256_of
 from scoresep.instruments import INSTRUMENTS
-from scoresep.rendering.settings import digest
 from scoresep.rendering.singing import (
     FRAME,
     RATE,
-    Manner,
     Voice,
     analyse,
     draw_manner,
     from_arrays,
-    median_f0,
     sing,
+    syllable_pitch,
     synthetic_voice,
     to_arrays,
 )
-from scoresep.rendering.song import Song
-from scoresep.rendering.sources.base import Credit, Patch, SoundSource
+from scoresep.rendering.song import Song, digest
+from scoresep.rendering.sources.base import Credit, Patch, SoundSource, is_weak, read_json_table
 from scoresep.score.parts import Part
 
 VOICE_FILE = "voice.json"
+PROBE_SECONDS = 6.0
+"""Of a person's recordings, by which the range of the voice is told."""
 LONGEST = 20.0
 """Seconds of a person's recordings that are analysed."""
 RANGES = {"speech": (-4, 21), "singing": (-12, 14)}
@@ -47,6 +46,12 @@ DOUBLED = 0.25
 """Probability that a part is sung twice, as records often have it."""
 SYNTHETIC = 8
 """People whom formants stand in for where there is no recording."""
+
+
+_VOCALS = INSTRUMENTS["vocals"]
+_SINGER = Patch(
+    Path(), _VOCALS.midi_program, False, "", "speech", source="voice", stands_for=_VOCALS.programs, keys=frozenset()
+)
 
 
 def list_voices(folder: Path, store: Path) -> tuple[tuple[Patch, ...], dict[str, str]]:
@@ -76,9 +81,17 @@ def list_voices(folder: Path, store: Path) -> tuple[tuple[Patch, ...], dict[str,
 
 def synthetic_voices() -> tuple[Patch, ...]:
     """Voices of formants, low to high."""
+    low, high = RANGES["speech"]
     medians = np.linspace(42, 60, SYNTHETIC).round().astype(int).tolist()
     return tuple(
-        _sings(Path(f"formants-{n}"), f"formants/{n}", "Formants", median, "speech", Credit(maker=f"formants {n}"))
+        replace(
+            _SINGER,
+            label=f"formants/{n}",
+            config=f"formants/{n}",
+            material=frozenset({f"formants/{n}"}),
+            keys=frozenset(range(median + low, median + high + 1)),
+            credit=Credit(maker=f"formants {n}"),
+        )
         for n, median in enumerate(medians)
     )
 
@@ -90,10 +103,12 @@ def play(patch: Patch, song: Song, part: Part, sample_rate: int, reverb: int) ->
     manner = draw_manner(rng)
     sound = np.zeros(round(song.seconds * RATE), np.float32)
     takes = 1 + (rng.random() < DOUBLED)
+    melodies = layers(np.stack([part.onset, part.offset, part.pitch, part.velocity], axis=1))
+    bend = part.bend_at(FRAME * np.arange(round(song.seconds / FRAME) + 1))
     for take in range(takes):
         other = manner if take == 0 else replace(manner, vibrato_rate=manner.vibrato_rate * 1.07, breath=None)
-        for notes in layers(np.stack([part.onset, part.offset, part.pitch, part.velocity], axis=1)):
-            sound += _sing(voice, notes, song.seconds, other, part, rng) * (1.0 if take == 0 else 0.5)
+        for notes in melodies:
+            sound += sing(voice, notes, song.seconds, other, rng, bend)[0] * (1.0 if take == 0 else 0.5)
     return sound if sample_rate == RATE else soxr.resample(sound, RATE, sample_rate)
 
 
@@ -109,76 +124,37 @@ def layers(notes: np.ndarray) -> list[np.ndarray]:
     return [np.array(melody) for melody in melodies]
 
 
-def _sing(
-    voice: Voice, notes: np.ndarray, seconds: float, manner: Manner, part: Part, rng: np.random.Generator
-) -> np.ndarray:
-    frames = FRAME * np.arange(round(seconds / FRAME) + 1)
-    bend = _held(part.bend_time, part.bend, frames)
-    return sing(voice, notes, seconds, manner, rng, bend)[0]
-
-
-def _held(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Values that hold until the next time, 0 before the first."""
-    return np.concatenate([[0.0], values])[np.searchsorted(times, at, side="right")]
+def probe(patch: Patch) -> Patch | str:
+    """A recorded voice with the keys that it can sing, by the pitch of its recordings, or why it cannot."""
+    try:
+        hertz = syllable_pitch(*_samples(_recordings(patch), PROBE_SECONDS))
+    except ScoresepError as fault:
+        return str(fault)
+    if not hertz:
+        return "no syllable can be heard in its recordings"
+    low, high = RANGES[patch.name]
+    median = round(69 + 12 * np.log2(hertz / 440))
+    return replace(patch, keys=frozenset(range(median + low, median + high + 1)))
 
 
 def _patch(place: Path, files: Sequence[Path], label: str, store: Path) -> Patch:
-    stated = _stated(place / VOICE_FILE)
-    hertz = stated.get("f0_median_hz")
-    if not isinstance(hertz, (int, float)):
-        hertz = median_f0(*_samples(files, 6.0))
-    if not hertz or not 40 < hertz < 1200:
-        raise Damaged("no voice can be heard in its recordings", file=place, remedy="take it out of the folder")
-    kind = "singing" if stated.get("kind") == "singing" else "speech"
+    stated = read_json_table(place / VOICE_FILE) if (place / VOICE_FILE).is_file() else {}
     credit = Credit(
         licence=str(stated.get("licence") or ""),
         attribution=str(stated.get("attribution") or ""),
         maker=place.name,
-        weak=str(stated.get("provenance") or "").lower().startswith("weak"),
+        weak=is_weak(stated.get("provenance")),
     )
-    config = digest("\n".join(f"{path.name} {path.stat().st_size}" for path in files).encode())
-    path = store / f"{digest(f'{label} {config}'.encode())}.npz"
-    median = round(69 + 12 * np.log2(hertz / 440))
-    return _sings(path, label, place.name, median, kind, credit, config, frozenset(map(str, files)))
-
-
-def _sings(
-    path: Path,
-    label: str,
-    name: str,
-    median: int,
-    kind: str,
-    credit: Credit,
-    config: str = "",
-    material: frozenset[str] = frozenset(),
-) -> Patch:
-    low, high = RANGES[kind]
-    vocals = INSTRUMENTS["vocals"]
-    return Patch(
-        path,
-        vocals.midi_program,
-        False,
-        label,
-        name,
-        source="voice",
-        config=config or label,
-        material=material or frozenset({label}),
-        stands_for=vocals.programs,
-        keys=frozenset(range(median + low, median + high + 1)),
-        credit=credit,
+    config = digest("\n".join(map(sha256_of, files)).encode())
+    path = store / f"{config}.npz"
+    kind = "singing" if stated.get("kind") == "singing" else "speech"
+    return replace(
+        _SINGER, path=path, label=label, name=kind, config=config, material=frozenset(map(str, files)), credit=credit
     )
 
 
-def _stated(path: Path) -> dict[str, object]:
-    if not path.is_file():
-        return {}
-    try:
-        values = json.loads(read_text(path))
-    except ValueError as fault:
-        raise Damaged(f"not readable JSON ({fault})", file=path, remedy="correct it") from fault
-    if not isinstance(values, dict):
-        raise Damaged("no table of a voice", file=path, remedy="correct it")
-    return values
+def _recordings(patch: Patch) -> list[Path]:
+    return [Path(path) for path in sorted(patch.material)]
 
 
 def _samples(files: Sequence[Path], seconds: float) -> tuple[np.ndarray, int]:
@@ -195,11 +171,11 @@ def _samples(files: Sequence[Path], seconds: float) -> tuple[np.ndarray, int]:
 @lru_cache(maxsize=4)
 def _voice(patch: Patch) -> Voice:
     if patch.label.startswith("formants/"):
-        return synthetic_voice(int(patch.label.rpartition("/")[2]), sorted(patch.keys)[4])
+        return synthetic_voice(int(patch.label.rpartition("/")[2]), min(patch.keys) - RANGES["speech"][0])
     if patch.path.is_file():
         with np.load(patch.path) as stored:
             return from_arrays(stored)
-    samples, rate = _samples([Path(path) for path in sorted(patch.material)], LONGEST)
+    samples, rate = _samples(_recordings(patch), LONGEST)
     voice = analyse(samples, rate)
     if voice is None:
         raise Damaged(
@@ -211,4 +187,4 @@ def _voice(patch: Patch) -> Voice:
     return voice
 
 
-VOICE = SoundSource(VOICE_FILE, lambda path: (), play)
+VOICE = SoundSource(play, probe=probe)

@@ -64,6 +64,11 @@ def test_bars_of_another_metre_and_silence_are_left_out(chart: Callable[..., Cha
     assert [bar[0].root for bar in made.sections[0].bars] == [2, 7]
 
 
+def test_a_song_that_moves_begins_in_its_first_key_and_metre(chart: Callable[..., Chart]) -> None:
+    made = chart("A, verse, | D:maj |\n# metre: 3/4\n# tonic: Eb")
+    assert (made.steps, made.key.tonic) == (16, 2)
+
+
 @pytest.mark.parametrize(("metre", "steps", "beat"), [("4/4", 16, 4), ("3/4", 12, 4), ("6/8", 12, 6), ("12/8", 24, 6)])
 def test_metres(chart: Callable[..., Chart], metre: str, steps: int, beat: int) -> None:
     made = chart("A, verse, | D:maj |", metre=metre)
@@ -86,6 +91,9 @@ def test_refusals(tmp_path: Path, refused: Callable) -> None:
     with refused(NotFound, tmp_path):
         read_charts(tmp_path)
     path = tmp_path / "0001.txt"
+    path.write_bytes("# title: café\n".encode("latin-1"))
+    with refused(Damaged, path):
+        read_chart(path)
     for text in (
         "",
         HEAD.format(metre="four", tonic="C"),

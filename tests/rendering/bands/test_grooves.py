@@ -9,7 +9,7 @@ import numpy as np
 import pretty_midi
 import pytest
 
-from scoresep.errors import NotFound
+from scoresep.errors import Damaged, NotFound
 from scoresep.rendering.bands.grooves import drawn, read_grooves
 
 HEAD = "drummer,session,id,style,bpm,beat_type,time_signature,midi_filename,audio_filename,duration,split\n"
@@ -59,3 +59,13 @@ def test_refusals(tmp_path: Path, refused: Callable) -> None:
     (tmp_path / "info.csv").write_text(HEAD + "d,s,1,rock,120,beat,4-4,gone.mid,,1,train\n")
     with refused(NotFound, tmp_path / "info.csv"):
         read_grooves(tmp_path)
+
+
+@pytest.mark.parametrize("tempo", ["fast", "0"])
+def test_tables_that_are_none(folder: Path, tempo: str, refused: Callable) -> None:
+    (folder / "info.csv").write_text(f"{HEAD}d,s,1,rock,{tempo},beat,4-4,beat.mid,,1,train\n")
+    with refused(Damaged, folder / "info.csv"):
+        read_grooves(folder)
+    (folder / "info.csv").write_text("drummer,time_signature\nd,4-4\n")
+    with refused(Damaged, folder / "info.csv"):
+        read_grooves(folder)
