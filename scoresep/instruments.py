@@ -146,6 +146,11 @@ def checked(instruments: tuple[Instrument, ...]) -> tuple[Instrument, ...]:
     return instruments
 
 
+def instrument_of(program: int) -> Instrument | None:
+    """The group of `INSTRUMENTS` that has a program, 128 for drums."""
+    return next((instrument for instrument in INSTRUMENTS.values() if program in instrument.programs), None)
+
+
 def group_of(program: int, is_drum: bool, instruments: Sequence[Instrument], name: str = "") -> int | None:
     """Index of the instrument that a part belongs to, by its track name, else by its program, else what is left over.
 

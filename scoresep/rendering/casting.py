@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS
+from scoresep.instruments import DRUM_PROGRAM, instrument_of
 from scoresep.rendering.effects.chain import Chain, draw_chains
 from scoresep.rendering.effects.mixing_desk import Tone, draw_tone
 from scoresep.rendering.levels import draw_level
@@ -181,7 +181,8 @@ def _draw(
 def suits(pack: Patch, parts: Sequence[Part]) -> bool:
     """Whether `pack` is of the parts' group, has their notes and sustains them."""
     program = _program(parts[0])
-    group = next((i.programs for i in INSTRUMENTS.values() if program in i.programs), (program,))
+    instrument = instrument_of(program)
+    group = instrument.programs if instrument else (program,)
     if not set(group) & set(pack.programs) or (program in DRIVEN_PROGRAMS and not pack.direct):
         return False
     keys = {int(key) for part in parts for key in part.pitch}

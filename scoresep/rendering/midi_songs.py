@@ -49,7 +49,7 @@ def read_folder(
         raise NothingToDo(f"no {', '.join(SCORE_SUFFIXES)} files", file=folder, remedy="name another MIDI folder")
     read: dict[Path, Song | str] = {}
     read_one = partial(_read_one, folder, seconds)
-    for done, (path, song) in enumerate(Engine(min(jobs, len(files))).map(read_one, files), start=1):
+    for done, (path, song) in enumerate(Engine(jobs).map(read_one, files), start=1):
         read[path] = song
         progress(done, len(files), "reading MIDI")
     songs = [song for path in files if isinstance(song := read[path], Song)]

@@ -203,7 +203,7 @@ def _render_all(
     progress(done, total, "rendering")
     silent = {}
     render_one = partial(_render_one, settings=settings, sounds=sounds)
-    for number, reason in Engine(min(jobs, len(tasks))).map(render_one, tasks):
+    for number, reason in Engine(jobs).map(render_one, tasks):
         done += 1
         if reason:
             silent[number] = reason

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from scoresep.datasets.metadata import read_metadata
 from scoresep.files import write_text
 from scoresep.rendering.effects.impulses import Impulse, ImpulseSet, read_impulses
 from scoresep.rendering.pools import PackPool, PresetPool, pack_pool, preset_pool, read_probes, voice_pool
@@ -89,7 +88,8 @@ def write_attributions(out: Path, settings: RenderSettings, sounds: Sounds) -> N
     """
     if not sounds.packs.all and not sounds.impulses:
         return
-    stems = [stem for path in sorted(out.glob("*/Track*/metadata.yaml")) for stem in _stems(path)]
+    files = sorted(out.glob("*/Track*/metadata.yaml"))
+    stems = [stem for path in files for stem in read_metadata(path).stems.values()]
     labels = {str(stem.get("plugin_name")) for stem in stems}
     chains = "\n".join(str(stem.get("chain", "")) for stem in stems)
     banks = {_PRESET.sub("", label) for label in labels}
@@ -99,11 +99,6 @@ def write_attributions(out: Path, settings: RenderSettings, sounds: Sounds) -> N
     used += [(i.label, i.credit, i.kind) for i in impulses if i.path and f"[{i.label}]" in chains]
     head = "Sounds and impulse responses that this corpus was rendered with. What is trained from it owes these names."
     write_text(out / ATTRIBUTIONS_FILE, "\n\n".join([head, *(_paragraph(*entry) for entry in used)]) + "\n")
-
-
-def _stems(path: Path) -> list[dict[str, Any]]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time
-    return list(yaml.load(path.read_text(encoding="utf-8"), Loader=loader)["stems"].values())
 
 
 def _paragraph(label: str, credit: Credit, what: str) -> str:

@@ -7,9 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from scoresep.rendering.composer.compose import CORE, TEMPO_RANGE, StepClock, compose
+from scoresep.rendering.composer.compose import CORE, TEMPO_RANGE, compose
 from scoresep.rendering.composer.harmony import Chord, near, scale_step, voice
 from scoresep.rendering.composer.roles import ROLES
+from scoresep.rendering.composer.timing import Tempo
 from scoresep.rendering.song import Song, fingerprint, tidied
 from scoresep.score.midi_writing import midi_bytes
 from scoresep.score.parts import SHORTEST_NOTE, Part, part_from_notes, read_midi
@@ -153,10 +154,10 @@ def test_fingerprint_ignores_programs_but_not_notes():
 
 
 def test_swing_keeps_beats_and_delays_the_eighths_between():
-    clock = StepClock(0.1, 4 / 3)
+    clock = Tempo(0.1, 4 / 3)
     assert clock.at(8) == pytest.approx(0.8)
     assert clock.at(6) == pytest.approx(0.4 + 4 * 0.1 * 2 / 3)
-    assert StepClock(0.1, 1.0).at(7.5) == pytest.approx(0.75)
+    assert Tempo(0.1, 1.0).at(7.5) == pytest.approx(0.75)
 
 
 def test_voicings_hold_the_chord_and_move_little():

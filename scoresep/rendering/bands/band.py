@@ -10,9 +10,10 @@ import numpy as np
 from scoresep.rendering.bands.charts import Chart, ChartSection
 from scoresep.rendering.bands.grooves import Groove, drawn
 from scoresep.rendering.bands.playing import in_harmony, sung
-from scoresep.rendering.bands.styles import STYLES, Choice, Role, Style
+from scoresep.rendering.bands.styles import STYLES, Role, Style
 from scoresep.rendering.composer.harmony import Chord, Key, draw_key, draw_progression
-from scoresep.rendering.composer.patterns import Bar, Event, Hand, Pattern, draw_hand
+from scoresep.rendering.composer.patterns import Bar, Event, Hand, Pattern, draw_hand, draw_weighted
+from scoresep.rendering.composer.timing import Tempo, bend_curve
 from scoresep.rendering.song import Song, fingerprint, tidied
 from scoresep.score.parts import Part, part_from_notes
 
@@ -21,36 +22,12 @@ VOCALS_PROGRAM = 53
 SINGER = Role("vocals", (VOCALS_PROGRAM,), ((sung, 1.0),))
 REGISTERS = ((45, 64, 55), (48, 67, 59), (53, 72, 63), (55, 76, 66))
 """Of singers, low to high: lowest and highest key, and the one about which they sing."""
-DRUMS = Role("drums", (0,), ())
+DRUMS = Role("drums", (0,), (), register=(0, 0, 0))
 BAND_GROUPS = tuple(sorted({role.group for style in STYLES.values() for role in style.roles} | {"drums", "vocals"}))
 """Every group that a song may have parts of."""
 TENSION = {"intro": 0.8, "verse": 0.85, "pre-chorus": 0.93, "chorus": 1.0, "solo": 1.0, "bridge": 0.9, "outro": 0.85}
 """Loudness of a section against the loudest."""
 UNSUNG = ("intro", "solo", "instrumental", "interlude", "outro", "fadeout", "coda", "trans")
-
-
-@dataclass(frozen=True)
-class Tempo:
-    """Steps to seconds: swung eighths, and a tempo that breathes.
-
-    Attributes:
-        step: seconds of a step.
-        swing: length of the first of two eighths, 1 straight.
-        waves: amplitude (share of the tempo), period in steps and phase of what the tempo does; their sum is small.
-    """
-
-    step: float
-    swing: float
-    waves: tuple[tuple[float, float, float], ...] = ()
-
-    def at(self, position: float, swung: bool = True) -> float:
-        """Seconds of a position in steps from the song's start."""
-        beat, inside = divmod(position, 4.0)
-        if swung:
-            inside = inside * self.swing if inside <= 2 else 4.0 - (4.0 - inside) * (2.0 - self.swing)
-        straight = 4.0 * beat + inside
-        drift = sum(a * t / (2 * np.pi) * (np.sin(2 * np.pi * straight / t + f) - np.sin(f)) for a, t, f in self.waves)
-        return float((straight + drift) * self.step)
 
 
 @dataclass(frozen=True)
@@ -121,6 +98,11 @@ def compose_band(
     return Song(parts, seconds, bpm, fingerprint(parts), "", about)
 
 
+def _pulled(x: float) -> float:
+    """How far a string still is from its pitch when a share x of the bend is over: it is pulled up smoothly."""
+    return 0.5 + 0.5 * float(np.cos(np.pi * x))
+
+
 def _draw_tempo(rng: np.random.Generator, style: Style, bpm: float, beat: int) -> Tempo:
     steady = style.loose <= 2
     waves = [] if steady else [(rng.uniform(0, 0.012), rng.uniform(100, 400), rng.uniform(0, 6.3)) for _ in range(3)]
@@ -144,7 +126,7 @@ def _draw_band(rng: np.random.Generator, style: Style) -> list[Member]:
         if rng.random() < role.likely:
             join(role)
     if rng.random() < style.drummer:
-        join(DRUMS)
+        join(replace(DRUMS, patterns=style.drums))
     if rng.random() < style.sung:
         singer = join(replace(SINGER, register=REGISTERS[rng.integers(len(REGISTERS))]))
         if rng.random() < 0.35:
@@ -156,7 +138,7 @@ def _draw_form(
     rng: np.random.Generator, style: Style, chart: Chart | None, count: int, members: Sequence[Member]
 ) -> list[Section]:
     """`count` bars of a song from a random section on: of a chart, else of a form of its own."""
-    form, key = (chart.sections, chart.key) if chart else _own_form(rng, style, count)
+    form, key = (chart.sections, chart.key) if chart else _own_form(rng, style)
     start = int(rng.integers(max(1, len(form) - 1))) if rng.random() < 0.7 else 0
     sections: list[Section] = []
     first = 0
@@ -174,7 +156,7 @@ def _moved(chord: Chord, semitones: int) -> Chord:
     return Chord((chord.root + semitones) % 12, chord.intervals, (chord.bass + semitones) % 12)
 
 
-def _own_form(rng: np.random.Generator, style: Style, count: int) -> tuple[tuple[ChartSection, ...], Key]:
+def _own_form(rng: np.random.Generator, style: Style) -> tuple[tuple[ChartSection, ...], Key]:
     key = draw_key(rng)
     themes = {name: _theme(rng, key, style) for name in ("verse", "chorus", "bridge")}
     themes |= {"intro": themes["verse"][:4], "solo": themes[str(rng.choice(["verse", "chorus"]))]}
@@ -220,20 +202,20 @@ def _write(
     beat: int,
 ) -> None:
     """Fill `member.events`, bar by bar."""
-    choices = style.drums if member.role.group == "drums" else member.role.patterns
     learned: dict[str, tuple[Pattern, Hand]] = {}
-    leader = next((m for m in band if member.follows and m.name == member.follows[0]), None)
+    followed, interval = member.follows or ("", 0)
+    leader = next((m for m in band if m.name == followed), None)
     turn = int(rng.integers(1 << 16))
     for section in sections:
         if section.name not in learned:
-            learned[section.name] = _draw_playing(rng, member.role, choices, steps, beat)
+            learned[section.name] = _draw_playing(rng, member.role, steps, beat)
         pattern, hand = learned[section.name]
         if member.name not in section.playing:
             continue
         for number in range(section.first, section.end):
             bar = _bar(section, number, steps, beat)
-            if leader is not None and member.follows is not None:
-                events = in_harmony(leader.events.get(number, ()), bar, member.follows[1])
+            if leader is not None:
+                events = in_harmony(leader.events.get(number, ()), bar, interval)
             elif member.role.group == "drums" and takes:
                 events = _stroke(takes, number + turn, bar.last)
             else:
@@ -242,12 +224,9 @@ def _write(
             member.events[number] = [replace(event, loud=event.loud * level) for event in events]
 
 
-def _draw_playing(
-    rng: np.random.Generator, role: Role, choices: Sequence[Choice], steps: int, beat: int
-) -> tuple[Pattern, Hand]:
-    weights = np.array([weight for _, weight in choices])
-    pattern = choices[rng.choice(len(choices), p=weights / weights.sum())][0]
-    low, high, centre = (0, 0, 0) if role.group == "drums" else role.register
+def _draw_playing(rng: np.random.Generator, role: Role, steps: int, beat: int) -> tuple[Pattern, Hand]:
+    pattern, _ = draw_weighted(rng, role.patterns)
+    low, high, centre = role.register
     about = (0.0, 1.0) if role.group == "drums" else (centre - 3.0, centre + 3.0)
     hand = draw_hand(rng, steps, beat, low, high, about, role.sizes)
     if role.group == "vocals":
@@ -290,15 +269,6 @@ def _part(
                 rows.append((onset, max(offset, onset + 0.04), event.pitch, velocity))
                 if event.scoop:
                     bends.append((onset, offset, event.scoop))
-    time, bend = _bend_curve(bends)
+    time, bend = bend_curve(bends, 0.25, 2, 10, _pulled)
     fields = {"program": member.program, "is_drum": drums, "name": member.name}
     return tidied(part_from_notes(rows, bend_time=time, bend=bend, **fields), seconds)
-
-
-def _bend_curve(bends: Sequence[tuple[float, float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """Bend of notes that start `semitones` low, stay a moment, and are pulled up within half of their time."""
-    rows: list[tuple[float, float]] = []
-    for onset, offset, semitones in bends:
-        rise = min(0.25, (offset - onset) / 2)
-        rows += [(onset + rise * x, -semitones * (0.5 + 0.5 * float(np.cos(np.pi * x)))) for x in np.linspace(0, 1, 10)]
-    return np.array([time for time, _ in rows]), np.array([bend for _, bend in rows])

@@ -12,6 +12,7 @@ import numpy as np
 from scoresep.rendering.composer.harmony import Change, Chord, Key, draw_key, draw_progression
 from scoresep.rendering.composer.patterns import Bar, Event
 from scoresep.rendering.composer.roles import ROLES, Role
+from scoresep.rendering.composer.timing import Tempo, bend_curve
 from scoresep.rendering.song import Song, fingerprint, tidied
 from scoresep.score.parts import Part, part_from_notes
 
@@ -21,20 +22,6 @@ TEMPO_RANGE = (60.0, 160.0)
 CORE = ("piano", "guitar", "bass")
 _METRES = ((16, 4), (12, 4), (12, 6), (20, 4), (28, 4))  # (steps of a bar, steps of a beat): 4/4, 3/4, 6/8, 5/4, 7/4
 _METRE_WEIGHTS = (0.68, 0.14, 0.12, 0.04, 0.02)
-
-
-@dataclass(frozen=True)
-class StepClock:
-    """Steps to seconds: constant tempo, with swung eighths (`swing` 1 = straight, 4/3 = triplets)."""
-
-    step_seconds: float
-    swing: float
-
-    def at(self, step: float) -> float:
-        """Seconds of a position in steps from the song's start; swing moves what lies inside a pair of eighths."""
-        beat, inside = divmod(step, 4.0)
-        moved = inside * self.swing if inside <= 2 else 4.0 - (4.0 - inside) * (2.0 - self.swing)
-        return (4.0 * beat + moved) * self.step_seconds
 
 
 @dataclass
@@ -69,10 +56,10 @@ def compose(rng: np.random.Generator, seconds: float) -> Song:
     steps, beat = _METRES[rng.choice(len(_METRES), p=_METRE_WEIGHTS)]
     tempo = float(np.round(rng.uniform(*TEMPO_RANGE), 1))
     swing = float(rng.uniform(1.15, 1.34)) if beat == 4 and rng.random() < 0.25 else 1.0
-    clock = StepClock(60.0 / tempo / (4 if beat == 4 else 6), swing)
-    bars = max(1, int(np.ceil(seconds / (steps * clock.step_seconds))))
+    clock = Tempo(60.0 / tempo / beat, swing)
+    bars = max(1, int(np.ceil(seconds / (steps * clock.step))))
     musicians = _draw_musicians(rng)
-    sections, styles = _draw_sections(rng, bars, steps * clock.step_seconds, [musician.name for musician in musicians])
+    sections, styles = _draw_sections(rng, bars, steps * clock.step, [musician.name for musician in musicians])
     _play(rng, sections, musicians, steps, beat)
     parts = tuple(part for part in (_part(rng, musician, clock, seconds) for musician in musicians) if len(part))
     style = {
@@ -163,7 +150,7 @@ def _bar(section: Section, index: int, steps: int, beat: int) -> Bar:
     return Bar(steps, beat, tuple(chords), chord_at(position + 1.0), section.key.scale, last)
 
 
-def _part(rng: np.random.Generator, musician: Musician, clock: StepClock, seconds: float) -> Part:
+def _part(rng: np.random.Generator, musician: Musician, clock: Tempo, seconds: float) -> Part:
     """Events to notes: swing, small errors of timing and of force, and bends as curves."""
     rows, scoops = [], []
     for bar_start, event in sorted(musician.events, key=lambda item: item[0] + item[1].start):
@@ -176,7 +163,7 @@ def _part(rng: np.random.Generator, musician: Musician, clock: StepClock, second
             rows.append((onset, max(offset, onset + 0.06), event.pitch, velocity))
             if event.scoop:
                 scoops.append((onset, offset, event.scoop))
-    time, bend = _bend_curve(scoops)
+    time, bend = bend_curve(scoops, 0.12, 3, 8, lambda x: 1.0 - x)
     second = musician.name.endswith(" 2")
     part = part_from_notes(
         rows,
@@ -187,12 +174,3 @@ def _part(rng: np.random.Generator, musician: Musician, clock: StepClock, second
         bend=bend,
     )
     return tidied(part, seconds)
-
-
-def _bend_curve(scoops: list[tuple[float, float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """Bend of a line whose notes start `semitones` low and rise to pitch within a third of the note, 0.12 s at most."""
-    rows: list[tuple[float, float]] = []
-    for onset, offset, semitones in scoops:
-        rise = min(0.12, (offset - onset) / 3)
-        rows += [(onset + rise * x, -semitones * (1.0 - x)) for x in np.linspace(0.0, 1.0, 8)]
-    return np.array([time for time, _ in rows]), np.array([bend for _, bend in rows])

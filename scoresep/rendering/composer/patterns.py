@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -53,10 +54,6 @@ class Bar:
         ends = [start for start, _ in self.chords[1:]] + [self.steps]
         return [(start, end, chord) for (start, chord), end in zip(self.chords, ends, strict=True)]
 
-    def after(self, step: float) -> Chord:
-        """The chord that follows the one at `step`."""
-        return next((chord for start, chord in self.chords if start > step + 0.5), self.following)
-
 
 @dataclass
 class Hand:
@@ -90,6 +87,15 @@ class Hand:
 
 
 Pattern = Callable[[Bar, Hand, np.random.Generator], list[Event]]
+
+
+Weighted = TypeVar("Weighted", bound=tuple[Any, ...])
+
+
+def draw_weighted(rng: np.random.Generator, rows: Sequence[Weighted]) -> Weighted:
+    """One of `rows`, each of which ends with its weight."""
+    weights = np.array([row[-1] for row in rows])
+    return rows[int(rng.choice(len(rows), p=weights / weights.sum()))]
 
 
 def draw_cell(rng: np.random.Generator, steps: int, beat: int, density: float) -> tuple[int, ...]:

@@ -86,8 +86,7 @@ class Role:
 
 
 def _choose(rng: np.random.Generator, table: Patterns) -> tuple[str, p.Pattern]:
-    weights = np.array([weight for _, _, weight in table])
-    name, pattern, _ = table[rng.choice(len(table), p=weights / weights.sum())]
+    name, pattern, _ = p.draw_weighted(rng, table)
     return name, pattern
 
 

@@ -15,7 +15,6 @@ from scoresep.rendering.effects.space import convolve
 OVERSAMPLING = 4
 LOUD_SHARE = 99.5
 """Percentile of the magnitudes that counts as full level: a click does not set the gain."""
-_HIGHEST_HZ = 0.45
 
 
 @dataclass(frozen=True)

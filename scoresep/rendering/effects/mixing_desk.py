@@ -34,7 +34,7 @@ def draw_tone(rng: np.random.Generator) -> Tone:
     """A random tone: up to 6 dB below 100-300 Hz, up to 9 dB around 300-4000 Hz, up to 9 dB above 1.5-5 kHz."""
 
     def band(gain: float, lowest: float, highest: float) -> tuple[float, float]:
-        return float(rng.uniform(-gain, gain)), float(lowest * (highest / lowest) ** rng.uniform())
+        return float(rng.uniform(-gain, gain)), log_uniform(rng, lowest, highest)
 
     return Tone(band(6, 100, 300), band(9, 300, 4000), band(9, 1500, 5000), float(rng.uniform(0.5, 2.0)))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from scoresep.errors import Damaged
 from scoresep.files import read_text
-from scoresep.instruments import INSTRUMENTS
+from scoresep.instruments import instrument_of
 from scoresep.rendering.song import Song
 from scoresep.score.parts import Part
 
@@ -79,8 +79,8 @@ class Patch:
     @property
     def group(self) -> str:
         """Name of the instrument group of its first program; the program itself where no group has it."""
-        first = self.programs[0]
-        return next((i.name for i in INSTRUMENTS.values() if first in i.programs), f"program {first}")
+        instrument = instrument_of(self.programs[0])
+        return instrument.name if instrument else f"program {self.programs[0]}"
 
 
 @dataclass(frozen=True)

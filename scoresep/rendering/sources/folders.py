@@ -17,7 +17,7 @@ from typing import Any
 
 from scoresep.errors import Damaged, InvalidValue, NotFound, NothingToDo, ScoresepError
 from scoresep.files import read_text
-from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, suggestion
+from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, instrument_of, suggestion
 from scoresep.rendering.sources import SOURCES
 from scoresep.rendering.sources.base import Credit, Patch, is_weak, read_json_table
 
@@ -284,7 +284,8 @@ def _rows(name: str) -> list[tuple[int, ...]]:
 
 def _family(programs: Sequence[int]) -> tuple[int, ...]:
     """All programs of the group of the first one."""
-    return next((i.programs for i in INSTRUMENTS.values() if programs[0] in i.programs), tuple(programs))
+    instrument = instrument_of(programs[0])
+    return instrument.programs if instrument else tuple(programs)
 
 
 def _plain(name: str) -> str:

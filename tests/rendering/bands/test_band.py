@@ -7,13 +7,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from scoresep.rendering.bands.band import Tempo, compose_band
+from scoresep.rendering.bands.band import compose_band
 from scoresep.rendering.bands.charts import Chart, ChartSection
 from scoresep.rendering.bands.grooves import Groove
 from scoresep.rendering.bands.playing import OPEN_STRINGS, grip
 from scoresep.rendering.bands.styles import STYLES
 from scoresep.rendering.composer.harmony import Chord, Key
 from scoresep.rendering.composer.patterns import Event
+from scoresep.rendering.composer.timing import Tempo
 
 SECONDS = 24.0
 C, F = Chord(0, (0, 4, 7), 0), Chord(5, (0, 4, 7), 5)
