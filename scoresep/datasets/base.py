@@ -13,13 +13,29 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from scoresep.errors import NotFound
+from scoresep.errors import Damaged, NotFound, ScoresepError, first_line
 from scoresep.files import is_folder
 from scoresep.instruments import DEFAULT_INSTRUMENTS
 from scoresep.score.parts import Part, read_midi
 
 ScoreReader = Callable[[Path], list[Part]]
 """Reads the labels of one file: `read_midi`, or a function at the top level of a module, which workers import."""
+
+
+def parts_of(path: Path, read: ScoreReader) -> list[Part]:
+    """The parts that a reader, which may be another package's, finds in a file of labels.
+
+    Raises:
+        ScoresepError: as the reader does.
+        Damaged: it fails in another way.
+    """
+    try:
+        return read(path)
+    except ScoresepError:
+        raise
+    except Exception as fault:  # whatever comes of a file that the reader does not expect
+        problem = f"its labels cannot be read ({type(fault).__name__}: {first_line(fault)})"
+        raise Damaged(problem, file=path, remedy="correct the file, or its reader") from fault
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ class Stem:
         """
         if self.score is None:
             raise NotFound(f"stem {self.name} has audio but no MIDI file")
-        return [part.transposed(self.transpose) for part in self.read_score(self.score)]
+        return [part.transposed(self.transpose) for part in parts_of(self.score, self.read_score)]
 
 
 @dataclass(frozen=True)
@@ -93,7 +109,7 @@ class Track:
         """
         if self.score is None:
             raise NotFound(f"track {self.id} has no score")
-        return self.read_score(self.score)
+        return parts_of(self.score, self.read_score)
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -120,3 +120,11 @@ def test_a_broken_one_is_named_and_stops_no_other(run, corpus):
     assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1 and "outside" in ended.stderr
     ended = run("prepare", "slakh", "nowhere", point="outside_gone:X")
     assert ended.returncode == 2 and "nowhere" in ended.stderr and "outside" not in ended.stderr
+
+
+def test_labels_that_its_reader_does_not_expect_leave_out_their_track(run, tmp_path):
+    data = tmp_path / "mydata"
+    (data / "a.csv").write_text("start,end,program,pitch\na,b,c,d\n")
+    ended = run("prepare", "mydata", "mydata", "--out", "c.h5", "--jobs", "1")
+    assert ended.returncode == 0 and "Traceback" not in ended.stderr, ended
+    assert "a.csv" in (tmp_path / "c.report.csv").read_text()
