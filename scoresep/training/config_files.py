@@ -49,6 +49,11 @@ def load_config(name: str, assignments: Iterable[str] = ()) -> Config:
     return config
 
 
+def lacks(fault: BaseException, module: Any) -> bool:
+    """Whether an import failed because the module itself, or a package it is in, does not exist."""
+    return isinstance(fault, ModuleNotFoundError) and f"{module}.".startswith(f"{fault.name}.")
+
+
 def import_plugins(modules: Any, name: str) -> None:
     """Import the modules that a config names, which add rows to the tables (`plugins.Registry.register`).
 
@@ -62,7 +67,7 @@ def import_plugins(modules: Any, name: str) -> None:
             raise Unavailable(
                 f"plugin '{module}' cannot be imported ({type(fault).__name__}: {first_line(fault)})",
                 file=name,
-                remedy="install it, or add its folder to PYTHONPATH",
+                remedy="install it, or add its folder to PYTHONPATH" if lacks(fault, module) else "correct it",
             ) from fault
 
 
