@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.errors import Damaged, NotFound
+from scoresep.errors import Damaged, NotFound, first_line
 from scoresep.files import read_text
 from scoresep.rendering.composer.harmony import Chord, Key
 
@@ -75,11 +75,17 @@ def read_chart(path: Path) -> Chart:
         stated = dict(reversed(re.findall(r"^# (\w+): (.*)$", "\n".join(lines), re.M)))  # the first of each counts
         count, unit = (int(number) for number in stated["metre"].split("/"))
         steps = count * 16 // unit
+        if not 4 <= steps <= 64 or unit not in (2, 4, 8, 16):
+            raise ValueError(f"{count}/{unit}")
         tonic = int(mir_eval.chord.pitch_class_to_semitone(stated["tonic"].strip()))
-    except UnicodeError as fault:
-        raise Damaged("not text in UTF-8", file=path, remedy="correct it or take it out of the folder") from fault
+    except (OSError, UnicodeError) as fault:
+        raise Damaged(
+            f"cannot be read ({first_line(fault)})", file=path, remedy="correct it or take it out of the folder"
+        ) from fault
     except (KeyError, TypeError, ValueError, ZeroDivisionError, mir_eval.chord.InvalidChordException) as fault:
-        raise Damaged("no metre or tonic", file=path, remedy="correct it or take it out of the folder") from fault
+        raise Damaged(
+            "no metre or tonic that can be", file=path, remedy="correct it or take it out of the folder"
+        ) from fault
     sections: list[tuple[str, list[tuple[Chord, ...]]]] = []
     for line in lines:
         _, _, text = line.partition("\t")

@@ -16,6 +16,8 @@ from scoresep.score.parts import read_midi
 
 TO_GENERAL_MIDI = {22: 42, 26: 46, 58: 43}
 """Keys of the Roland TD-11 that General MIDI lacks or has otherwise."""
+COLUMNS = {"drummer", "style", "bpm", "beat_type", "time_signature", "midi_filename"}
+"""Of `info.csv`, that are read."""
 STEPS = 16
 """Of a bar: all grooves are in 4/4."""
 
@@ -50,14 +52,25 @@ def read_grooves(folder: Path) -> tuple[Groove, ...]:
     if not index.is_file():
         raise NotFound("no info.csv of grooves", file=folder, remedy="name the folder of the Groove MIDI Dataset")
     try:
-        rows = [row for row in csv.DictReader(read_text(index).splitlines()) if row.get("time_signature") == "4-4"]
-        grooves = tuple(_read(folder, row) for row in rows if (folder / row["midi_filename"]).is_file())
+        table = csv.DictReader(read_text(index).splitlines())
+        if missing := COLUMNS - {*(table.fieldnames or ())}:
+            raise KeyError(f"no column {', '.join(sorted(missing))}")
+        rows = [row for row in table if row["time_signature"] == "4-4"]
+        grooves = tuple(_read(folder, row) for row in rows if _inside(folder, row["midi_filename"]).is_file())
     except (KeyError, TypeError, ValueError, csv.Error) as fault:
         problem = f"not a table of takes ({type(fault).__name__}: {first_line(fault)})"
         raise Damaged(problem, file=index, remedy="fetch the data set again") from fault
     if not grooves:
         raise NotFound("none of the takes that it names is there", file=index, remedy="fetch the data set again")
     return grooves
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file of the folder: a table from strangers may not name others."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{name} is not in the folder")
+    return path
 
 
 def drawn(

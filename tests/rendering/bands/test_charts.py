@@ -98,6 +98,8 @@ def test_refusals(tmp_path: Path, refused: Callable) -> None:
         "",
         HEAD.format(metre="four", tonic="C"),
         HEAD.format(metre="4/4", tonic="H"),
+        HEAD.format(metre="0/4", tonic="C"),
+        HEAD.format(metre="100000/8", tonic="C"),
         "# metre: 4/0\n# tonic: C\n",
     ):
         path.write_text(text)

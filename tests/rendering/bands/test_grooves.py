@@ -66,6 +66,9 @@ def test_tables_that_are_none(folder: Path, tempo: str, refused: Callable) -> No
     (folder / "info.csv").write_text(f"{HEAD}d,s,1,rock,{tempo},beat,4-4,beat.mid,,1,train\n")
     with refused(Damaged, folder / "info.csv"):
         read_grooves(folder)
+    (folder / "info.csv").write_text(f"{HEAD}d,s,1,rock,120,beat,4-4,../../../etc/passwd,,1,train\n")
+    with refused(Damaged, folder / "info.csv"):
+        read_grooves(folder)
     (folder / "info.csv").write_text("drummer,time_signature\nd,4-4\n")
     with refused(Damaged, folder / "info.csv"):
         read_grooves(folder)
