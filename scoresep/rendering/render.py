@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from scoresep.datasets.splits import SPLITS
-from scoresep.errors import InvalidValue
+from scoresep.errors import InvalidValue, NothingToDo, ScoresepError
 from scoresep.executor import Engine
 from scoresep.machine import available_cores
 from scoresep.rendering.bands import BAND_GROUPS, band_material, compose_band
@@ -52,6 +53,9 @@ from scoresep.rendering.sounds import Sounds, gather_sounds, write_attributions
 from scoresep.rendering.sources.base import Patch
 from scoresep.rendering.track import SilentSong, write_track
 from scoresep.score.parts import Part
+
+MOST_ATTEMPTS = 50
+"""Songs that are composed in search of one that has the groups wanted."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,12 @@ def render_corpus(
         write_probes(out, probes)
     tasks = _tasks(out, settings, songs)
     missing = [task for task in tasks if not task.folder.is_dir()]
-    silent = _render_all(missing, settings, sounds, jobs, progress, len(tasks))
+    try:
+        silent = _render_all(missing, settings, sounds, jobs, progress, len(tasks))
+    except BaseException:  # what is made owes its credits also if the rest is not
+        with suppress(ScoresepError):
+            write_attributions(out, settings, sounds)
+        raise
     write_attributions(out, settings, sounds)
     skipped += [
         (song.source, reason) for task in missing if (reason := silent.get(task.number)) and (song := task.song)
@@ -224,13 +233,22 @@ def _render_one(task: _Task, settings: RenderSettings, sounds: Sounds) -> tuple[
 
 
 def _composed(settings: RenderSettings, number: int, split: str) -> Song:
-    rng = np.random.default_rng([settings.seed, number])
-    if settings.bands:
-        charts, grooves = band_material(settings.charts, settings.grooves, split == "test")
-        song = compose_band(rng, settings.seconds, charts, grooves)
-    else:
-        song = compose(rng, settings.seconds)
-    return replace(song, source=f"composed/{settings.seed}/{song.uuid}.mid")
+    """Song `number`: of several drawn one after the other the first that has a part of the groups wanted.
+
+    Raises:
+        NothingToDo: none has.
+    """
+    for attempt in range(MOST_ATTEMPTS):
+        rng = np.random.default_rng([settings.seed, number, *[attempt] * (attempt > 0)])
+        if settings.bands:
+            charts, grooves = band_material(settings.charts, settings.grooves, split == "test")
+            song = compose_band(rng, settings.seconds, charts, grooves)
+        else:
+            song = compose(rng, settings.seconds)
+        if any(wanted(part, settings) for part in song.parts):
+            return replace(song, source=f"composed/{settings.seed}/{song.uuid}.mid")
+    problem = f"no song with a part of {', '.join(settings.groups)} in {MOST_ATTEMPTS} tries"
+    raise NothingToDo(problem, remedy="add other --groups, or ask for --bands")
 
 
 # What is left out

@@ -8,6 +8,7 @@ Axes: T frames of `FRAME` seconds, F bins of the envelope.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -345,7 +346,9 @@ def check_vocoder() -> None:
 
 def _world() -> Any:
     try:
-        import pyworld
+        with warnings.catch_warnings():  # of pkg_resources, which it imports
+            warnings.simplefilter("ignore")
+            import pyworld
     except ImportError as fault:
         raise Unavailable("voices need pyworld", remedy="install it with: pip install 'scoresep[voices]'") from fault
     return pyworld

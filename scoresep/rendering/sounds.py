@@ -102,13 +102,18 @@ def write_attributions(out: Path, settings: RenderSettings, sounds: Sounds) -> N
 
 
 def _paragraph(label: str, credit: Credit, what: str) -> str:
-    lines = [label if what == label else f"{label}: {what}", f"    licence: {credit.licence or _UNKNOWN}"]
-    lines.append(f"    attribution: {credit.attribution or _UNKNOWN}")
+    lines = [label if what == label else f"{label}: {what}", f"    licence: {_line(credit.licence) or _UNKNOWN}"]
+    lines.append(f"    attribution: {_line(credit.attribution) or _UNKNOWN}")
     if credit.maker and credit.maker != credit.attribution:
-        lines.append(f"    maker: {credit.maker}")
+        lines.append(f"    maker: {_line(credit.maker)}")
     if credit.weak:
         lines.append("    provenance: weak (the licence is stated by a collector only, or has conditions)")
     return "\n".join(lines)
+
+
+def _line(text: str) -> str:
+    """One line, so that no sound can add entries of its own."""
+    return " ".join(text.split())
 
 
 def _content(impulse: Impulse) -> str:

@@ -163,6 +163,28 @@ def test_a_wrong_folder_is_told_before_anything_is_written(tmp_path: Path, refus
         assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("group", ["drums", "piano"])
+def test_every_song_has_a_part_of_the_groups(group: str, tmp_path: Path, refused: Callable) -> None:
+    """Of the songs drawn for a place the first that has one; a composer that never writes the group says so."""
+    settings = replace(SETTINGS, groups=(group,), seconds=3.0)
+    report = render_corpus(tmp_path / "out", settings, jobs=1)
+    assert sum(report.tracks.values()) == settings.songs
+    with refused(NothingToDo):
+        render_corpus(tmp_path / "none", replace(settings, bands=False, groups=("reed",)), jobs=1)
+
+
+def test_credits_are_lines_of_their_own(people: Path, tmp_path: Path) -> None:
+    """A licence may not write entries of its own; a corpus that stops has its credits all the same."""
+    shutil.copytree(people, tmp_path / "people")
+    for name in ("low", "high"):
+        stated = {"kind": "singing", "licence": "CC0\n\nother: sound\n    licence: none", "attribution": name}
+        (tmp_path / "people" / name / "voice.json").write_text(json.dumps(stated))
+    settings = replace(SETTINGS, voices=(tmp_path / "people",), groups=("vocals",), songs=2)
+    render_corpus(tmp_path / "out", settings, jobs=1)
+    lines = (tmp_path / "out" / "attributions.txt").read_text().splitlines()
+    assert "    licence: CC0 other: sound licence: none" in lines and "other: sound" not in lines
+
+
 def test_refusals(tmp_path: Path, refused: Callable) -> None:
     (tmp_path / "empty").mkdir()
     with refused(NotFound, tmp_path / "empty"):

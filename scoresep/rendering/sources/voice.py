@@ -65,7 +65,7 @@ def list_voices(folder: Path, store: Path) -> tuple[tuple[Patch, ...], dict[str,
     """
     recordings: dict[Path, list[Path]] = {}
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        if path.suffix.lower() in AUDIO_SUFFIXES:
+        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
             recordings.setdefault(path.parent, []).append(path)
     if not recordings:
         raise NotFound("no recording of a voice", file=folder, remedy="name a folder with a folder for each person")
