@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,21 @@ def test_use_is_measured(tmp_path, cache, make):
 
 
 def run(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    tool, *arguments = shlex.split(line)
     return subprocess.run(
-        [sys.executable, TOOLS / line.split()[0], *line.split()[1:]], cwd=folder, capture_output=True, text=True
+        [sys.executable, TOOLS / tool, *arguments], cwd=folder, capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.integration
+def test_networks_are_compared(tmp_path, cache):
+    small = "data.clip_frames=16 data.batch_size=4 data.validation_clips=4 transcriptor.channels=8"
+    line = f"compare_networks.py {cache.path} --out there --minutes 0.005 --then 'echo {{ckpt}}'"
+    more = " ".join(f"--set {setting}" for setting in small.split())
+    ended = run(tmp_path, f"{line} {more} --row 'small:separator.network=unet separator.channels=8'")
+    assert ended.returncode == 0, ended.stderr
+    head, _, row = ended.stdout.splitlines()[-3:]
+    assert "multiply-adds" in head and "guitar" in head and row.startswith("| small |")
+    assert len(row.split("|")) == len(head.split("|"))
+    assert (tmp_path / "there" / "table-stage2-0.md").read_text().splitlines()[-1] == row
+    assert "small: there/small-0.pt" in ended.stderr

@@ -48,6 +48,9 @@ class Rolls(NamedTuple):
 class Settings(Protocol):
     """Sizes of a network: a frozen dataclass of integers, floats, strings and booleans, all with defaults.
 
+    If it also has `width_per_bin`, values a frame and frequency bin, that bounds the memory as `width` does; if it has
+    `sample_rate`, Hz, grids of other rates are refused.
+
     It raises `InvalidValue` when it is made of impossible sizes: they may come from a stranger's checkpoint, so each
     must be bounded before anything is made of it.
     """

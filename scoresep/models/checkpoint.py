@@ -215,7 +215,7 @@ def model_from_dict(values: Mapping[str, Any]) -> Model:
 def activation(model: Model) -> int:
     """Values of the widest layer's output for a block of usual length with its context."""
     count, frames = len(model.instruments), ACTIVATION_FRAMES + 2 * model.architecture.context
-    return frames * max(count * model.grid.bins, 2 * count * PITCHES, model.architecture.width)
+    return frames * max(count * model.grid.bins, 2 * count * PITCHES, model.architecture.width(model.grid.bins))
 
 
 def _kinds(weights: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:

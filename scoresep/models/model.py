@@ -40,6 +40,7 @@ class Model:
 
     def __post_init__(self) -> None:
         count = len(self.instruments)
+        self.architecture.check_grid(self.grid)
         self.transcriptor = self.architecture.make_transcriptor(self.grid.bins, count, self.critic)
         self.separator = self.architecture.make_separator(self.grid.bins, count, self.mask)
         self.threshold = [0.5] * count

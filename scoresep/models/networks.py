@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,14 +10,18 @@ from typing import Any
 from torch import nn
 
 from scoresep.errors import InvalidValue
+from scoresep.grid import Grid
 from scoresep.instruments import nearest, suggestion
 from scoresep.models.base import Network, Separator, Settings, Transcriptor
+from scoresep.models.hppnet import HPPNET
+from scoresep.models.scnet import SCNET
 from scoresep.models.tcn import TCN
+from scoresep.models.unet import UNET
 from scoresep.plugins import Registry
 
 ROLES = ("transcriptor", "separator")
 """What a network is used as."""
-NETWORKS = Registry("scoresep.networks", Network, {"tcn": TCN})
+NETWORKS = Registry("scoresep.networks", Network, {"tcn": TCN, "unet": UNET, "scnet": SCNET, "hppnet": HPPNET})
 """By name, as configs and checkpoints call them."""
 DEFAULT = TCN
 """What a config has that names no network."""
@@ -77,10 +82,24 @@ class Architecture:
         """Frames on either side that an output frame of either depends on."""
         return max(self.transcriptor.context, self.separator.context)
 
-    @property
-    def width(self) -> int:
-        """Values a frame of the widest layer of either."""
-        return max(self.transcriptor.width, self.separator.width)
+    def width(self, bins: int) -> int:
+        """Values a frame of the widest layer of either, on a grid of so many bins."""
+        both = (self.transcriptor, self.separator)
+        return math.ceil(max(max(each.width, getattr(each, "width_per_bin", 0) * bins) for each in both))
+
+    def check_grid(self, grid: Grid) -> None:
+        """Refuse a grid that the networks are not made for.
+
+        Raises:
+            InvalidValue: one of them is made for another sample rate.
+        """
+        for role in ROLES:
+            rate = getattr(getattr(self, role), "sample_rate", grid.sample_rate)
+            if rate != grid.sample_rate:
+                raise InvalidValue(
+                    f"{role}.sample_rate is {rate}, and the grid's is {grid.sample_rate}",
+                    remedy=f"set {role}.sample_rate={grid.sample_rate}",
+                )
 
     def make_transcriptor(self, bins: int, instruments: int, critic: str) -> Transcriptor:
         """A transcriptor that tells apart what `critic` says (`base.Network.critics`).
