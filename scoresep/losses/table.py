@@ -39,6 +39,7 @@ class StepContext:
         objective: what the adversarial losses measure (`formulas.OBJECTIVES`).
         gather: the clips of all processes, (all B, ...), from those of this one, (B, ...), with their gradients.
         own: this process's clips among those of all.
+        present: who plays, as the separator is told, bool (B, N); None where it is told of no clip.
     """
 
     model: Model
@@ -47,6 +48,7 @@ class StepContext:
     objective: formulas.Objective = formulas.cross_entropy
     gather: Callable[[Tensor], Tensor] = lambda clips: clips
     own: slice = field(default_factory=lambda: slice(None))
+    present: Tensor | None = None
 
     def detached(self) -> StepContext:
         """The same batch with separated tracks that pass no gradient back to the separator."""
@@ -58,7 +60,7 @@ class StepContext:
     @cached_property
     def separated(self) -> Tensor:
         """S_i = M_i X, (B, N, F, T)."""
-        masks: Tensor = self.model.separator(self.batch.magnitude)
+        masks: Tensor = self.model.separator(self.batch.magnitude, self.present)
         return masks * self.batch.magnitude.unsqueeze(1)
 
     @cached_property

@@ -71,6 +71,10 @@ class Settings(Protocol):
 class Separator(nn.Module, ABC):
     """Magnitudes to N x F masks in [0, 1]; separated track i is S_i = M_i * X. Trained in stages 2 and 3.
 
+    Attributes:
+        conditioned: whether it sees who does not play, as N rows more beside the magnitudes, 1 or 0: it was made for
+            F + N bins then, and of its logits those of F are used. Set by who makes it.
+
     Args:
         bins: F.
         instruments: N.
@@ -86,6 +90,7 @@ class Separator(nn.Module, ABC):
         if mask not in MASKS:
             raise InvalidValue(f"unknown mask '{mask}'", remedy=suggestion(mask, MASKS))
         self.bins, self.instruments, self.context, self.mask = bins, instruments, context, mask
+        self.conditioned = False
 
     @abstractmethod
     def logits(self, magnitude: Tensor) -> Tensor:
@@ -99,11 +104,22 @@ class Separator(nn.Module, ABC):
             present: who plays, bool (N,) or (B, N), at least one; None where nobody knows. The masks of the others are
                 0; softmax shares every bin out among those who play.
         """
-        logits = self.logits(magnitude).float()
+        seen, bins = magnitude, magnitude.shape[1]
+        if self.conditioned:
+            seen = torch.cat([magnitude, self._absence(magnitude, present)], dim=1)
+        logits = self.logits(seen).float()[:, :, :bins]
         if present is not None:
             absent = present.logical_not().reshape(-1, self.instruments, 1, 1)
             logits = logits.masked_fill(absent, -torch.inf)
         return MASKS[self.mask](logits)
+
+    def _absence(self, magnitude: Tensor, present: Tensor | None) -> Tensor:
+        """Who is known not to play, as rows beside magnitudes (B, F, T): 0 or 1, (B, N, T)."""
+        clips, _, frames = magnitude.shape
+        if present is None:
+            return magnitude.new_zeros(clips, self.instruments, frames)
+        absent = present.logical_not().to(magnitude.dtype).view(-1, self.instruments, 1)
+        return absent.expand(clips, -1, frames)
 
 
 class Transcriptor(nn.Module, ABC):

@@ -179,6 +179,7 @@ def model_to_dict(model: Model) -> dict[str, Any]:
         "architecture": model.architecture.to_dict(),
         "mask": model.mask,
         "critic": model.critic,
+        "conditioned": model.conditioned,
         "threshold": list(model.threshold),
         "onset_threshold": list(model.onset_threshold),
         "networks": {name: network.state_dict() for name, network in model.networks.items()},
@@ -198,6 +199,7 @@ def model_from_dict(values: Mapping[str, Any]) -> Model:
             Architecture.from_dict(values["architecture"]),
             values["mask"],
             values["critic"],
+            values.get("conditioned", False) is True,  # there was none such before
         )
     if activation(model) > MAX_ACTIVATION:
         raise ValueError("it needs more memory for a block than there is")

@@ -24,6 +24,7 @@ class Model:
         architecture: which networks they are, and their sizes.
         mask: how the separator's logits become masks (`models.base.MASKS`).
         critic: what the transcriptor tells apart (`models.base.Network.critics`): `keys`, or only who plays.
+        conditioned: whether the separator has learnt from who plays (`models.base.Separator.conditioned`).
         threshold: probability per instrument above which a key counts as sounding; tuned on validation data.
         onset_threshold: the same for onsets.
     """
@@ -33,6 +34,7 @@ class Model:
     architecture: Architecture
     mask: str
     critic: str = "keys"
+    conditioned: bool = False
     transcriptor: Transcriptor = field(init=False)
     separator: Separator = field(init=False)
     threshold: list[float] = field(init=False)
@@ -42,7 +44,7 @@ class Model:
         count = len(self.instruments)
         self.architecture.check_grid(self.grid)
         self.transcriptor = self.architecture.make_transcriptor(self.grid.bins, count, self.critic)
-        self.separator = self.architecture.make_separator(self.grid.bins, count, self.mask)
+        self.separator = self.architecture.make_separator(self.grid.bins, count, self.mask, self.conditioned)
         self.threshold = [0.5] * count
         self.onset_threshold = [0.5] * count
 

@@ -115,8 +115,8 @@ class Architecture:
             )
         return critics[critic](bins, instruments, self.transcriptor)
 
-    def make_separator(self, bins: int, instruments: int, mask: str) -> Separator:
-        """A separator with masks of a kind (`base.MASKS`).
+    def make_separator(self, bins: int, instruments: int, mask: str, conditioned: bool = False) -> Separator:
+        """A separator with masks of a kind (`base.MASKS`), that can be told who plays (`Separator.conditioned`).
 
         Raises:
             InvalidValue: its network is none, or there are no such masks.
@@ -125,7 +125,9 @@ class Architecture:
         make = NETWORKS[name].separator
         if make is None:
             raise InvalidValue(f"network '{name}' is no separator", remedy="choose another")
-        return make(bins, instruments, self.separator, mask)
+        separator = make(bins + conditioned * instruments, instruments, self.separator, mask)
+        separator.conditioned = conditioned
+        return separator
 
     def inherit(self, separator: nn.Module, transcriptor: nn.Module) -> bool:
         """Start a separator from a transcriptor, if they are of one network and size that can; whether it did."""

@@ -202,8 +202,16 @@ class TCNClassifier(Transcriptor):
 
 
 def inherit_trunk(separator: TCNSeparator, transcriptor: TCNTranscriptor | TCNClassifier) -> None:
-    """Start the separator's trunk from the transcriptor's: it already hears notes and instruments."""
-    separator.trunk.load_state_dict(transcriptor.trunk.state_dict())
+    """Start the separator's trunk from the transcriptor's: it already hears notes and instruments.
+
+    Inputs that the separator alone has (`Separator.conditioned`) have no effect at first.
+    """
+    own = separator.trunk.state_dict()
+    for name, value in transcriptor.trunk.state_dict().items():
+        if own[name].shape != value.shape and name == "bottleneck.weight":
+            own[name].zero_()
+        own[name][tuple(slice(size) for size in value.shape)] = value
+    separator.trunk.load_state_dict(own)
 
 
 TCN = Network(

@@ -105,9 +105,13 @@ class Config:
         supervision: what the separator learns from (`stages.SUPERVISIONS`): `score` is the method.
         stems_fraction: share of the tracks whose stems are known, for supervision `semi`.
         mask: `softmax` or `sigmoid` (`models.base.MASKS`).
+        presence: share of the clips of which the separator is told who plays in their song, as `separate --present`
+            tells it; above 0 this is an input of the network, too.
         share_trunk: start the separator from the transcriptor where both are of one network and size that can.
         weight_decay: of AdamW.
         gradient_clip: largest norm of a network's gradient.
+        gradient_quantile: a gradient's norm is clipped to this quantile of those before it, too; 1 for not.
+        average: decay of a moving average of the weights, which is what is validated and kept; 0 for none.
         precision: `float32`, `bfloat16` or `auto` (`trainer.choose_precision`).
         validate_every: steps between validations; checkpoints are written then too.
         transcriptor, separator: which networks they are, by their settings (`models.networks.NETWORKS`).
@@ -123,9 +127,12 @@ class Config:
     supervision: str = field(default="score", metadata=limits(choices=SUPERVISIONS))
     stems_fraction: float = field(default=0.1, metadata=limits(above=0, below=1))
     mask: str = field(default="softmax", metadata=limits(choices=MASKS))
+    presence: float = field(default=0.0, metadata=limits(least=0, most=1))
     share_trunk: bool = True
     weight_decay: float = field(default=1e-2, metadata=limits(least=0))
     gradient_clip: float = field(default=5.0, metadata=limits(above=0))
+    gradient_quantile: float = field(default=1.0, metadata=limits(above=0, most=1))
+    average: float = field(default=0.0, metadata=limits(least=0, below=1))
     precision: str = field(default="auto", metadata=limits(choices=PRECISIONS))
     validate_every: int = field(default=1000, metadata=limits(least=1))
     transcriptor: Settings = field(default_factory=DEFAULT.settings)

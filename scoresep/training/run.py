@@ -201,9 +201,10 @@ def copy_checkpoint(path: Path, out: Path) -> None:
 def kind_of_networks(source: Model | Config, stage: Stage) -> dict[str, Any]:
     """Which networks a model has, or a config asks for, as far as a stage's result depends on it."""
     critic = source.critic if isinstance(source, Model) else SUPERVISIONS[source.supervision].critic
-    kind = {**source.architecture.to_dict(), "mask": source.mask, "critic": critic}
+    conditioned = source.conditioned if isinstance(source, Model) else source.presence > 0
+    kind = {**source.architecture.to_dict(), "mask": source.mask, "critic": critic, "conditioned": conditioned}
     if "separator" not in stage.trains:  # so it has learnt nothing, and any other may take its place
-        del kind["separator"]
+        del kind["separator"], kind["conditioned"]
     return kind
 
 
@@ -223,7 +224,7 @@ def deciding_settings(config: dict[str, Any], stage: Stage) -> dict[str, Any]:
         kept[own][network] = {name: weight for name, weight in kept[own][network].items() if weight}
     if stage.number == 1:
         kept["supervision"] = row.critic
-        del kept["separator"]
+        del kept["separator"], kept["presence"]
     return {**kept, "data": {name: value for name, value in kept["data"].items() if name != "workers"}}
 
 
@@ -233,7 +234,7 @@ def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, config
     if before is not None and stage.number > 2:
         return before.model
     critic = SUPERVISIONS[config.supervision].critic
-    model = Model(cache.grid, cache.instruments, config.architecture, config.mask, critic)
+    model = Model(cache.grid, cache.instruments, config.architecture, config.mask, critic, config.presence > 0)
     if before is not None:
         model.transcriptor.load_state_dict(before.model.transcriptor.state_dict())
         model.threshold, model.onset_threshold = before.model.threshold, before.model.onset_threshold

@@ -9,36 +9,41 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import Damaged, Failed, ScoresepError
 from scoresep.losses.batch import STEMS, Batch, Crop
 from scoresep.losses.formulas import OBJECTIVES, different_clips
 from scoresep.losses.table import LOSSES, StepContext, datasets_of
-from scoresep.machine import multiplies_bfloat16
 from scoresep.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from scoresep.models.model import Model
 from scoresep.training.augment import vary
+from scoresep.training.average import MovingAverage
+from scoresep.training.clipping import NORMS, clip_gradient
 from scoresep.training.config import Config, StageConfig
 from scoresep.training.distributed import ALONE, World
 from scoresep.training.loader import ClipOrder, open_source, stream
 from scoresep.training.log import RunLog
+from scoresep.training.modes import set_modes, training_only
+from scoresep.training.precision import autocast, choose_precision
+from scoresep.training.presence import told
 from scoresep.training.stages import Stage, schedule, stage_losses, stemmed_tracks
 from scoresep.transcription.thresholds import tune_thresholds
 
 LOG_EVERY = 10
 """Steps between two records of the training losses."""
-VARIATION, EXCHANGE = 0, 1
-"""What a step draws at random: variations of its clips, and which clips' tracks make up X~."""
+VARIATION, EXCHANGE, PRESENCE = 0, 1, 2
+"""What a step draws at random: variations of its clips, which clips' tracks make up X~, and of which clips the
+separator is told who plays."""
 
 
 @dataclass(eq=False)
@@ -63,6 +68,8 @@ class Trainer:
         settings: those of the stage.
         weights: of the losses, by network that learns and by name, none of them 0.
         optimisers: by network that learns.
+        average: the moving average of their weights, if the config has one.
+        norms: of the latest gradients of each, where the config clips them by their quantile.
     """
 
     stage: Stage
@@ -83,6 +90,8 @@ class Trainer:
     settings: StageConfig = field(init=False)
     weights: dict[str, dict[str, float]] = field(init=False)
     optimisers: dict[str, torch.optim.Optimizer] = field(init=False)
+    average: MovingAverage | None = field(init=False)
+    norms: dict[str, list[float]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.settings = self.config.stages[self.stage.number]
@@ -97,6 +106,9 @@ class Trainer:
             self.optimisers[name] = torch.optim.AdamW(
                 network.parameters(), weight_decay=self.config.weight_decay, fused=True
             )
+        learning = {name: self.model.networks[name] for name in self.stage.trains}
+        self.average = MovingAverage(learning, self.config.average) if self.config.average else None
+        self.norms = {name: [] for name in learning}
         losses = stage_losses(self.stage, self.settings.weights)
         self._datasets = datasets_of(losses)
         self._seconds: list[tuple[float, float]] = []  # of the steps since the last record: waiting for clips, in all
@@ -117,12 +129,15 @@ class Trainer:
                 ready = time.perf_counter()
                 losses = self.train_step(batch)
                 self.step += 1
+                if self.average:
+                    self.average.update()
                 self._seconds.append((ready - began, time.perf_counter() - began))
                 self.log_step(losses)
                 stopping = self.world.any(self.stop_wanted())
                 due = self.step % self.config.validate_every == 0 or self.step == total
                 if due:  # even when stopping: a run that goes on must not lack the record, nor the weights it may keep
-                    self.validate()
+                    with self.averaged():
+                        self.validate()
                 if due or stopping:
                     self.save(complete=False)
                 if stopping:
@@ -175,6 +190,7 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = self.settings.learning_rate * schedule(self.step, self.settings.steps)
             optimiser.step()
+            self.norms[name] = [*self.norms[name], mean_norm][-NORMS:] if self.config.gradient_quantile < 1 else []
             values |= {f"{name}/{loss}": mean for loss, mean in zip(losses, means, strict=True)}
             context = context.detached() if len(self.optimisers) > 1 else context
         return values
@@ -190,7 +206,11 @@ class Trainer:
         clips = len(batch.crops) * self.world.size
         shifts = different_clips(clips, len(self.model.instruments), self.generator(EXCHANGE))
         objective, own = OBJECTIVES[self.settings.objective], self.world.share(clips)
-        return StepContext(self.model, batch, shifts, objective, self.world.gather_clips, own)
+        present = None
+        if self.config.presence:
+            generator = self.generator(PRESENCE, self.world.rank)
+            present = told(self.cache, batch.crops, self.config.presence, generator).to(self.model.device)
+        return StepContext(self.model, batch, shifts, objective, self.world.gather_clips, own, present)
 
     def magnitude_share(self, batch: Batch) -> Tensor:
         """The batch's part of the magnitude of all processes' batches, times their number: 1 for one process."""
@@ -217,7 +237,8 @@ class Trainer:
             self.optimisers[name].zero_grad(set_to_none=True)
             total.backward()  # type: ignore[no-untyped-call]  # of torch
             self.world.average_gradients(network.parameters())
-            return losses, nn.utils.clip_grad_norm_(network.parameters(), self.config.gradient_clip)
+            limits = (self.config.gradient_clip, self.config.gradient_quantile)
+            return losses, clip_gradient(network.parameters(), self.norms[name], *limits)
 
     def moving_statistics(self) -> list[Tensor]:
         """What a forward pass changes: the statistics of the networks that collect them."""
@@ -276,6 +297,10 @@ class Trainer:
         set_modes(self.stage, self.model)
         self.record_validation({name: total / clips for name, total in zip(rows, totals, strict=True)})
 
+    def averaged(self) -> AbstractContextManager[None]:
+        """A context in which the networks have the weights that are validated and kept."""
+        return self.average.applied() if self.average else nullcontext()
+
     def record_validation(self, losses: dict[str, float]) -> None:
         """Record validation losses, by 'network/name', and keep the weights if their weighted sum is the lowest."""
         losses["total"] = sum(
@@ -305,6 +330,8 @@ class Trainer:
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "best": self.best,
             "precision": self.precision,
+            "norms": self.norms,
+            "average": self.average.state() if self.average else {},
         }
         checkpoint = Checkpoint(
             model=self.model,
@@ -327,11 +354,16 @@ class Trainer:
         self.step, self.history = checkpoint.steps, checkpoint.history
         self.best, self.precision = checkpoint.resume["best"], checkpoint.resume["precision"]
         self.has_checkpoint = True
+        self.norms = checkpoint.resume.get("norms", self.norms)  # there were none before
+        if self.average:
+            self.average.resume(checkpoint.resume["average"])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(checkpoint.resume["optimisers"][name])
 
     def finish(self) -> Checkpoint:
-        """Take the best weights if they are kept, tune thresholds, write the finished checkpoint and read it back."""
+        """Take the averaged or the best weights if they are kept, tune, write the finished checkpoint, read it back."""
+        if self.average:
+            self.average.take()
         for name, weights in self.best.get("networks", {}).items():
             self.model.networks[name].load_state_dict(weights)
         self.model.eval()
@@ -355,26 +387,6 @@ def damaged_clips(batch: Batch) -> list[Crop]:
     ]
 
 
-def set_modes(stage: Stage, model: Model) -> None:
-    """Put the networks into the modes of a stage."""
-    for name, network in model.networks.items():
-        network.train(stage.statistics and name in stage.trains)
-
-
-@contextmanager
-def training_only(model: Model, name: str) -> Iterator[nn.Module]:
-    """Freeze the other network than `name`: gradients pass through it, its parameters get none."""
-    others = [network for other, network in model.networks.items() if other != name]
-    frozen = [parameter for network in others for parameter in network.parameters() if parameter.requires_grad]
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    try:
-        yield model.networks[name]
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
-
-
 def copied(values: list[Tensor]) -> list[Tensor]:
     """Copies, made in a kernel or two on a GPU rather than in one for each."""
     copies = [torch.empty_like(value) for value in values]
@@ -382,19 +394,3 @@ def copied(values: list[Tensor]) -> list[Tensor]:
         pairs = [(copy, value) for copy, value in zip(copies, values, strict=True) if value.dtype == kind]
         torch._foreach_copy_([copy for copy, _ in pairs], [value for _, value in pairs])
     return copies
-
-
-def choose_precision(wanted: str, device: torch.device) -> str:
-    """`float32` or `bfloat16`; `auto` takes bfloat16 where it was measured to pay: on CPUs that multiply it.
-
-    `bfloat16` rounds what the networks' convolutions multiply. Parameters, statistics, losses, gradients and the
-    optimiser are float32 in either case. docs/explanation/training.md has what it gains and what it does to the losses.
-    """
-    if wanted != "auto":
-        return wanted
-    return "bfloat16" if device.type == "cpu" and multiplies_bfloat16() else "float32"
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which a step's networks and losses run."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

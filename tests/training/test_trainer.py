@@ -12,7 +12,6 @@ from scoresep.errors import Damaged, Failed
 from scoresep.losses.table import LOSSES, Loss, datasets_of
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
-from scoresep.training import trainer as trainer_module
 from scoresep.training.log import TIMING_NAME, RunLog, read_log
 from scoresep.training.stages import STAGES, schedule
 from scoresep.training.trainer import Trainer, autocast, choose_precision
@@ -273,7 +272,7 @@ def test_what_is_held_in_memory_trains_to_the_same_weights(make, begin, number):
 
 @pytest.mark.parametrize("able", [True, False])
 def test_auto_takes_bfloat16_on_cpus_that_multiply_it(monkeypatch, able):
-    monkeypatch.setattr(trainer_module, "multiplies_bfloat16", lambda: able)
+    monkeypatch.setattr("scoresep.training.precision.multiplies_bfloat16", lambda: able)
     assert choose_precision("auto", CPU) == ("bfloat16" if able else "float32")
     assert choose_precision("auto", GPU) == "float32"
     assert choose_precision("float32", CPU) == "float32" and choose_precision("bfloat16", GPU) == "bfloat16"
