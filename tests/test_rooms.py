@@ -24,6 +24,7 @@ ORDER = (
     "transcription",
     "training",
     "pretrained",
+    "export",
     "evaluation",
     "plots",
     "reporting",

@@ -77,9 +77,11 @@ def main() -> None:
     table = []
     for name, settings in rows.items():
         ckpt = trained(cache, given, given.stage, name, settings, steps[name])
-        model = load_checkpoint(ckpt).model
-        table.append({"row": name, "steps a second": f"{1 / steps[name]:.2f}", **size_of(model, given.stage)})
-        table[-1] |= evaluated(given, ckpt, model)
+        checkpoint = load_checkpoint(ckpt)
+        rate = {"steps": f"{checkpoint.steps}", "steps a second": f"{1 / steps[name]:.2f}"}
+        loss = {"validation loss": f"{checkpoint.history[-1]['total']:.4f}"} if checkpoint.history else {}
+        table.append({"row": name, **size_of(checkpoint.model, given.stage), **rate, **loss})
+        table[-1] |= {} if given.only_losses else evaluated(given, ckpt, checkpoint.model)
         show(table, given)
 
 
@@ -95,6 +97,7 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--set", action="append", default=[], help="a setting of all rows")
     options.add_argument("--minutes", type=float, default=10.0)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--only-losses", action="store_true", help="do without figures of the test split")
     options.add_argument("--then", default="", metavar="COMMAND")
     return options.parse_args()
 

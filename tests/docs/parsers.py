@@ -81,9 +81,12 @@ class Parsed(Exception):
 
 
 def by_script(arguments: Sequence[str], mentioned: bool) -> None:
-    """Run a script until it has parsed its arguments; `-m` a module that is known as a program."""
+    """Run a script, or by `-m` a module, until it has parsed its arguments; others are known as programs."""
     if arguments[0] == "-m":
-        return PARSERS[arguments[1]](arguments[2:], mentioned)
+        own = Path(*arguments[1].split(".")).with_suffix(".py")
+        if not (ROOT / own).is_file():
+            return PARSERS[arguments[1]](arguments[2:], mentioned)
+        arguments = [str(own), *arguments[2:]]
     path = ROOT / arguments[0]
     if not path.is_file():
         raise Refused(f"{path} is not there")

@@ -1,0 +1,35 @@
+"""The command `scoresep export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scoresep.console import console
+from scoresep.errors import AlreadyExists
+
+
+def export(
+    onnx: Annotated[Path, typer.Option("--onnx", help="File to write.")],
+    ckpt: Annotated[
+        Path | None,
+        typer.Argument(help="Checkpoint; default: ckpt.pt, or the one that comes with scoresep.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a checkpoint's separator as an ONNX file, for programs without torch. Needs `pip install "scoresep[onnx]"`.
+
+    A script beside it runs it with numpy, soundfile and onnxruntime alone: `python -m scoresep.export.run_onnx`, whose
+    file can be copied elsewhere.
+
+    Example: scoresep export ckpt.pt --onnx model.onnx
+    """
+    from scoresep.cli.inputs import load_model
+    from scoresep.export.to_onnx import export_onnx
+
+    if onnx.exists() and not force:
+        raise AlreadyExists("exists already", file=onnx, remedy="--force replaces it, or give another --onnx")
+    export_onnx(load_model(ckpt, "cpu"), onnx)
+    console.print(f"{onnx}: next: python -m scoresep.export.run_onnx {onnx} song.wav", markup=False)
