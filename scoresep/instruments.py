@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -17,7 +18,6 @@ from typing import Any
 
 from scoresep.errors import Damaged, InvalidValue, ScoresepError, WrongFormat, described, first_line
 from scoresep.files import read_text
-from scoresep.text import folded
 
 DRUM_PROGRAM = 128
 LONGEST_NAME = 100
@@ -165,6 +165,11 @@ def group_of(program: int, is_drum: bool, instruments: Sequence[Instrument], nam
     by_program = (n for n, instrument in enumerate(instruments) if program in instrument.programs)
     left_over = (n for n, instrument in enumerate(instruments) if not instrument.scored)
     return next(by_program, next(left_over, None))
+
+
+def folded(text: str) -> str:
+    """A text to compare: one form of each letter (NFKC), without letter case."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def read_instruments(path: str | Path) -> tuple[Instrument, ...]:

@@ -32,7 +32,7 @@ class DatasetCommands(typer.core.TyperGroup):
 
     @property
     def commands(self) -> MutableMapping[str, Any]:
-        from scoresep.datasets.registry import DATASETS
+        from scoresep.datasets.table import DATASETS
 
         return {name: command_of(name, dataset) for name, dataset in DATASETS.items()}
 
@@ -41,7 +41,7 @@ class DatasetCommands(typer.core.TyperGroup):
         """Typer assigns those that were registered: none."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        from scoresep.datasets.registry import BUILT_IN, DATASETS
+        from scoresep.datasets.table import BUILT_IN, DATASETS
 
         if dataset := BUILT_IN.get(cmd_name) or DATASETS.get(cmd_name):
             return command_of(cmd_name, dataset)

@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike
 from scoresep.errors import Damaged, first_line
 from scoresep.grid import LOWEST_PITCH, PITCHES
 from scoresep.score.channels import bends_of, by_tick, notes_of, on_channel, pedal_spans, pedalled, programs_at
-from scoresep.score.midi import INSTRUMENT, NAME, MidiFile, Track, channels_of, read_file
-from scoresep.text import decode_names
+from scoresep.score.midi import INSTRUMENT, NAME, MidiFile, Track, channels_of, decode_names, read_file
 
 SHORTEST_NOTE = 0.03
 """Seconds that a note must last to sound as more than a click; one without length is given these."""

@@ -34,7 +34,6 @@ from scoresep.models.streaming import (
     network_blocks,
 )
 from scoresep.separation.separate import Options, mask_blocks
-from scoresep.text import latin_carrier
 from scoresep.transcription.note_decoder import Note, NoteDecoder, sort_notes
 
 RESOLUTION = TICKS_A_SECOND // 2
@@ -264,7 +263,7 @@ def write_midi(path: str | Path, notes: Mapping[str, np.ndarray], instruments: S
     for instrument in instruments:
         if instrument.name not in notes:
             continue
-        name = latin_carrier(instrument.name)
+        name = instrument.name.encode().decode("latin-1")  # pretty_midi writes Latin-1: the file holds UTF-8
         part = pretty_midi.Instrument(instrument.midi_program, not instrument.pitched, name)
         part.notes = [
             pretty_midi.Note(int(velocity), int(pitch), onset, max(offset, onset + SHORTEST))
