@@ -7,7 +7,7 @@ the same for people.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,7 +22,7 @@ from scoresep.nmf import FactoriseSettings
 
 INDEX_FORMAT = "scoresep-cache"
 SHARD_FORMAT = "scoresep-shard"
-VERSION = 3
+CACHE_VERSION = 3
 FULL_SCALE = 32767
 """int16 value of a track's largest sample, see `TRACK_COLUMNS['scale']`."""
 MOST_ROWS = 2**48
@@ -65,18 +65,9 @@ class CacheSettings:
         return tuple(instrument.name for instrument in self.instruments)
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "grid": self.grid.to_dict(),
-            "instruments": list(self.names),
-            "groups": {instrument.name: instrument.to_dict() for instrument in self.instruments},
-            "harmonic": self.harmonic.to_dict(),
-            "percussive": self.percussive.to_dict(),
-            "tracks_per_shard": self.tracks_per_shard,
-            "score_check": self.score_check,
-            "stems": self.stems,
-            "teacher": self.teacher,
-            "factorise": self.factorise.to_dict(),
-        }
+        groups = {instrument.name: instrument.to_dict() for instrument in self.instruments}
+        values = asdict(self) | {"instruments": list(self.names)}
+        return {"grid": values.pop("grid"), "instruments": values.pop("instruments"), "groups": groups, **values}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> CacheSettings:
@@ -203,15 +194,6 @@ class TrackTable:
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.columns[name]
-
-    @classmethod
-    def from_rows(cls, rows: list[dict[str, Any]], instruments: int) -> TrackTable:
-        columns = {
-            name: np.array([row[name] for row in rows], dtype=object if dtype == "str" else dtype)
-            for name, dtype in TRACK_COLUMNS.items()
-        }
-        active = np.array([row["active"] for row in rows], dtype=bool).reshape(len(rows), instruments)
-        return cls(columns, active)
 
     def span(self, dataset: str, row: int) -> tuple[int, int]:
         """Where the rows of `dataset` of a track begin in its shard, and how many they are."""

@@ -19,8 +19,7 @@ from scoresep.errors import InvalidValue
 from scoresep.instruments import Instrument, choose, read_instruments
 
 if TYPE_CHECKING:
-    from scoresep.cache.build import Part
-    from scoresep.cache.report import Report
+    from scoresep.cache.prepare_report import Report
     from scoresep.datasets.base import Dataset
 
 SHOWN = 20
@@ -176,7 +175,7 @@ def compile_dataset(
 
 def print_report(report: Report, is_part: bool) -> None:
     """Print what was left out and what is odd, then what there is."""
-    from scoresep.cache.report import problem_lines, unused_lines
+    from scoresep.cache.prepare_report import problem_lines, unused_lines
 
     problems, unused = problem_lines(report), unused_lines(report)
     more = [f"and {len(problems) - SHOWN} more"] * (len(problems) > SHOWN)
@@ -200,7 +199,7 @@ def read_groups(text: str) -> tuple[Instrument, ...]:
     return choose(by_comma(text))
 
 
-def read_part(text: str | None) -> Part | None:
+def read_part(text: str | None) -> tuple[int, int] | None:
     """The part of '3/16'.
 
     Raises:

@@ -2,14 +2,13 @@
 
 For every frame of a note, the bins around each multiple of its fundamental are marked, in packed bits (1/32 of float32,
 docs/reference/cache.md). The pattern of a pitch is packed once and then written into the rows of all the frames in
-which
-that pitch sounds; where a note is bent, a frame in which the pitch changes begins another pattern.
+which that pitch sounds; where a note is bent, a frame in which the pitch changes begins another pattern.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,9 +39,6 @@ class HarmonicSettings:
     release: float = 0.1
     detune: float = 0.0
 
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
-
 
 def harmonic_mask(parts: Sequence[Part], grid: Grid, frames: int, settings: HarmonicSettings) -> np.ndarray:
     """Union of the masks of all notes: packed bits, uint8 (T, ceil(F / 8)), bit k of byte b is bin 8 b + k.
@@ -50,11 +46,12 @@ def harmonic_mask(parts: Sequence[Part], grid: Grid, frames: int, settings: Harm
     Unpack with `np.unpackbits(mask, axis=-1, count=F, bitorder="little")`.
     """
     runs = pitch_runs(parts, grid, frames)
-    release = grid.frames_in(settings.release)
-    count = np.where(runs.ends, np.minimum(runs.count + release, frames - runs.first), runs.count)
+    end = runs.first + runs.count + np.where(runs.ends, grid.frames_in(settings.release), 0)
     pitches, pattern_of = np.unique(runs.pitch, return_inverse=True)
+    patterns = pitch_patterns(pitches, grid, settings)
     mask = np.zeros((frames, packed_width(grid.bins)), dtype=np.uint8)
-    merge_rows(mask, runs.first, count, pattern_of, pitch_patterns(pitches, grid, settings))
+    for first, last, pattern in np.stack([runs.first, end, pattern_of], axis=1).tolist():
+        mask[first:last] |= patterns[pattern]
     return mask
 
 
@@ -83,24 +80,6 @@ def set_bits(rows: np.ndarray, first: np.ndarray, end: np.ndarray) -> None:
                 rows[u, bit >> 3] |= np.uint8(1 << (bit & 7))
 
 
-@compiled()
-def merge_rows(
-    mask: np.ndarray, first: np.ndarray, count: np.ndarray, pattern_of: np.ndarray, patterns: np.ndarray
-) -> None:
-    """OR pattern pattern_of[r] into rows first[r] to first[r] + count[r] of `mask`, for every run r.
-
-    mask: uint8 (T, bytes); patterns: uint8 (U, bytes); first, count, pattern_of: int64 (R,).
-    """
-    for r in range(len(first)):
-        pattern = patterns[pattern_of[r]]
-        for t in range(first[r], first[r] + count[r]):
-            row = mask[t]
-            for b in range(len(pattern)):
-                row[b] |= pattern[b]
-
-
 def warm_up() -> None:
-    """Compile the kernels, or load them from numba's cache: workers that start later need not race to compile them."""
-    rows, runs = np.zeros((1, 1), dtype=np.uint8), np.zeros(1, dtype=np.int64)
-    set_bits(rows, runs[None], runs[None])
-    merge_rows(rows, runs, runs, runs, rows)
+    """Compile the kernel, or load it from numba's cache: workers that start later need not race to compile it."""
+    set_bits(np.zeros((1, 1), dtype=np.uint8), *np.zeros((2, 1, 1), dtype=np.int64))

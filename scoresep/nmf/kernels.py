@@ -52,7 +52,7 @@ def sweep(
     weighted: bool (K,), components whose templates a bin teaches by the square of the largest share of an instrument.
     """
     frames, bins = magnitude.shape
-    model, own, largest = np.empty(bins, np.float32), np.empty(bins, np.float32), np.empty(bins, np.float32)
+    model, part, largest = np.empty(bins, np.float32), np.empty(bins, np.float32), np.empty(bins, np.float32)
     learnt[:] = 0
     exposure[:] = 0
     for t in range(frames):
@@ -64,27 +64,27 @@ def sweep(
         e = begin
         while e < end:
             player = instrument[component[e]]
-            own[:] = 0
+            part[:] = 0
             while e < end and instrument[component[e]] == player:
                 height, template = activation[e], templates[component[e]]
                 for f in range(bins):
-                    own[f] += height * template[f]
+                    part[f] += height * template[f]
                 e += 1
             for f in range(bins):
-                model[f] += own[f]
-                largest[f] = max(largest[f], own[f])
+                model[f] += part[f]
+                largest[f] = max(largest[f], part[f])
         for f in range(bins):
-            part = largest[f] / model[f]
-            largest[f] = part * part
+            ratio = largest[f] / model[f]
+            largest[f] = ratio * ratio
             model[f] = magnitude[t, f] / model[f]
-            own[f] = model[f] * largest[f]
+            part[f] = model[f] * largest[f]
         for e in range(begin, end):
             height, template = activation[e], templates[component[e]]
             above, below = learnt[component[e]], exposure[component[e]]
             fit = np.float32(0)
             if weighted[component[e]]:
                 for f in range(bins):
-                    above[f] += height * own[f]
+                    above[f] += height * part[f]
                     below[f] += height * largest[f]
                     fit += template[f] * model[f]
             else:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scoresep.score.midi import BEND, CONTROL, DRUM_PART, NOTE_OFF, NOTE_ON, PROGRAM, Track
+from scoresep.score.midi import BEND, CONTROL, DRUM_PART, NOTE_OFF, NOTE_ON, PROGRAM, MidiTrack
 
 DEFAULT_BEND_RANGE = 2.0
 """Semitones of a full pitch bend until a file says otherwise (General MIDI)."""
@@ -55,9 +55,9 @@ def releases_of(pitch: np.ndarray, strike: np.ndarray) -> np.ndarray:
     A release of a key that is not held ends nothing: it makes the number of keys held, counted from the first message
     of its pitch on, lower than it has ever been.
     """
-    found = np.full(len(pitch), -1)
+    ending = np.full(len(pitch), -1)
     if not len(pitch):
-        return found
+        return ending
     order = np.argsort(pitch, kind="stable")
     step = np.where(strike, 1, -1)[order]
     first = np.flatnonzero(np.diff(pitch[order], prepend=-1))
@@ -69,8 +69,8 @@ def releases_of(pitch: np.ndarray, strike: np.ndarray) -> np.ndarray:
     strikes, releases = np.flatnonzero(step > 0), np.flatnonzero((step < 0) & (lowest == before))
     begin = np.searchsorted(strikes, first)[group[releases]]
     rank = np.arange(len(releases)) - np.searchsorted(releases, first)[group[releases]]
-    found[order[strikes[begin + rank]]] = order[releases]
-    return found
+    ending[order[strikes[begin + rank]]] = order[releases]
+    return ending
 
 
 def _ended(notes: np.ndarray, last: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -92,8 +92,8 @@ def is_note(events: np.ndarray) -> np.ndarray:
     return np.isin(events[:, 1] & 0xF0, (NOTE_OFF, NOTE_ON))
 
 
-def on_channel(tracks: Sequence[Track], channel: int) -> np.ndarray:
-    """The messages of some tracks on a channel, by tick: int64 (E, 4) of `midi.Track.events`."""
+def on_channel(tracks: Sequence[MidiTrack], channel: int) -> np.ndarray:
+    """The messages of some tracks on a channel, by tick: int64 (E, 4) of `midi.MidiTrack.events`."""
     return by_tick([track.events[track.events[:, 1] & 15 == channel] for track in tracks])
 
 
@@ -111,9 +111,9 @@ def programs_at(ticks: np.ndarray, events: np.ndarray, fallback: np.ndarray, cha
         fallback: messages that count where `events` has chosen no program yet.
     """
     chosen, other = _programs(events, channel, gs), _programs(fallback, channel, gs)
-    own = np.searchsorted(chosen[:, 0], ticks, side="right") - 1
-    theirs = np.searchsorted(other[:, 0], ticks, side="right") - 1
-    return np.where((own > 0)[:, None], chosen[own, 1:], other[theirs, 1:])
+    latest = np.searchsorted(chosen[:, 0], ticks, side="right") - 1
+    instead = np.searchsorted(other[:, 0], ticks, side="right") - 1
+    return np.where((latest > 0)[:, None], chosen[latest, 1:], other[instead, 1:])
 
 
 def _programs(events: np.ndarray, channel: int, gs: bool) -> np.ndarray:
@@ -123,8 +123,8 @@ def _programs(events: np.ndarray, channel: int, gs: bool) -> np.ndarray:
     rows = [(-1, program, drums)]
     drum_banks = GS_DRUM_BANKS if gs else DRUM_BANKS
     kinds = events[:, 1] & 0xF0
-    told = np.isin(kinds, (PROGRAM, DRUM_PART)) | (kinds == CONTROL) & (events[:, 2] == BANK)
-    for tick, status, first, second in events[told].tolist():
+    counts = np.isin(kinds, (PROGRAM, DRUM_PART)) | (kinds == CONTROL) & (events[:, 2] == BANK)
+    for tick, status, first, second in events[counts].tolist():
         kind = status & 0xF0
         if kind == CONTROL:
             bank = second
@@ -146,8 +146,8 @@ def bends_of(events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     selected, semitones, cents, wheel = _NO_PARAMETER.copy(), DEFAULT_BEND_RANGE, 0.0, 0
     ticks, bends = [], []
     kinds = events[:, 1] & 0xF0
-    told = (kinds == BEND) | (kinds == CONTROL) & np.isin(events[:, 2], _BENDING)
-    for tick, status, first, second in events[told].tolist():
+    counts = (kinds == BEND) | (kinds == CONTROL) & np.isin(events[:, 2], _BENDING)
+    for tick, status, first, second in events[counts].tolist():
         kind, before = status & 0xF0, (semitones, cents)
         if kind == BEND:
             wheel = (second << 7 | first) - 8192

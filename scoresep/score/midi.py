@@ -42,7 +42,7 @@ _ACCENTED_WORD = re.compile(rb"[A-Za-z][\xc0-\xff]|[\xc0-\xff][A-Za-z]")
 
 
 @dataclass(frozen=True)
-class Track:
+class MidiTrack:
     """A track of a file.
 
     Attributes:
@@ -69,7 +69,7 @@ class MidiFile:
         gs: whether it resets its player to Roland's GS.
     """
 
-    tracks: list[Track]
+    tracks: list[MidiTrack]
     ticks: float
     beats: bool
     gs: bool
@@ -113,7 +113,7 @@ def read_file(content: bytes) -> MidiFile:
     return MidiFile(tracks, ticks, beats, _GS_RESET in content)
 
 
-def channels_of(track: Track) -> list[int]:
+def channels_of(track: MidiTrack) -> list[int]:
     """Channels on which a track has notes, ascending."""
     kind, velocity = track.events[:, 1], track.events[:, 3]
     channels: list[int] = np.unique(kind[(kind & 0xF0 == NOTE_ON) & (velocity > 0)] & 15).tolist()
@@ -144,9 +144,9 @@ def _division(code: bytes) -> tuple[float, bool]:
     return ticks, beats
 
 
-def _tracks(content: bytes, place: int, count: int) -> list[Track]:
+def _tracks(content: bytes, place: int, count: int) -> list[MidiTrack]:
     """All tracks from `place` on, at least `count`; chunks of other kinds are passed over."""
-    tracks: list[Track] = []
+    tracks: list[MidiTrack] = []
     while place < len(content):
         if content[place : place + 4] == b"MThd":
             raise ValueError("a second song follows the first; save them apart")
@@ -172,8 +172,8 @@ def _next_chunk(content: bytes, end: int, said: int) -> int:
 
 
 def _next_track(content: bytes, place: int) -> int:
-    found = content.find(b"MTrk", place)
-    return len(content) if found < 0 else found
+    following = content.find(b"MTrk", place)
+    return len(content) if following < 0 else following
 
 
 def _begins_chunk(content: bytes, place: int) -> bool:
@@ -185,7 +185,7 @@ def _begins_chunk(content: bytes, place: int) -> bool:
 
 
 @dataclass
-class _Notes:
+class _Contents:
     """What is noted of a track while it is read; `prefix` is the tick and the channel of the latest channel prefix."""
 
     events: array[int] = field(default_factory=lambda: array("q"))
@@ -195,26 +195,26 @@ class _Notes:
     port: int = 0
 
 
-def _read_track(content: bytes, place: int, said: int) -> tuple[Track, int]:
+def _read_track(content: bytes, place: int, said: int) -> tuple[MidiTrack, int]:
     """The track that begins at `place` and whose chunk says that it ends at `said`, and where it does end.
 
     Raises:
         ValueError: it breaks off, or holds what no track can.
     """
-    found = _Notes()
+    contents = _Contents()
     try:
-        tick, place = _read_events(content, place, said, found)
+        tick, place = _read_events(content, place, said, contents)
     except IndexError:
         raise ValueError("truncated: a track breaks off") from None
     except KeyError:
         raise ValueError("a message without a status") from None
-    events = np.array(found.events, dtype=np.int64).reshape(-1, 4)
-    return Track(events, found.tempos, found.names, found.port, tick), place
+    events = np.array(contents.events, dtype=np.int64).reshape(-1, 4)
+    return MidiTrack(events, contents.tempos, contents.names, contents.port, tick), place
 
 
-def _read_events(content: bytes, place: int, stop: int, found: _Notes) -> tuple[int, int]:
+def _read_events(content: bytes, place: int, stop: int, contents: _Contents) -> tuple[int, int]:
     """Note all messages of a track; returns the tick and the place of its end."""
-    tick, status, add = 0, 0, found.events.extend
+    tick, status, add = 0, 0, contents.events.extend
     while True:
         if place >= stop:
             if place == stop and _begins_chunk(content, stop):
@@ -237,7 +237,7 @@ def _read_events(content: bytes, place: int, stop: int, found: _Notes) -> tuple[
             kind, body, place = _long_message(content, place)
             if kind == _END:
                 return tick, place
-            _note(found, tick, kind, body)
+            _note(contents, tick, kind, body)
         else:
             place += 1 + _SYSTEM_BYTES.get(first, 0)
 
@@ -266,20 +266,20 @@ def _long_message(content: bytes, place: int) -> tuple[int, bytes, int]:
     return kind, content[place : place + size], place + size
 
 
-def _note(found: _Notes, tick: int, kind: int, body: bytes) -> None:
+def _note(contents: _Contents, tick: int, kind: int, body: bytes) -> None:
     """Note a message of any length if a score needs it."""
     if kind == _EXCLUSIVE and (part := drum_part(body)):
-        found.events.extend((tick, DRUM_PART | part[0], part[1], 0))
+        contents.events.extend((tick, DRUM_PART | part[0], part[1], 0))
     elif kind == _TEMPO:
         if len(body) != 3:
             raise ValueError(f"a tempo of {len(body)} bytes")
-        found.tempos.append((tick, int.from_bytes(body, "big")))
+        contents.tempos.append((tick, int.from_bytes(body, "big")))
     elif kind in (NAME, INSTRUMENT) and body.strip(b"\0 "):
-        found.names.append((kind, found.prefix[1] if found.prefix[0] == tick else -1, body))
+        contents.names.append((kind, contents.prefix[1] if contents.prefix[0] == tick else -1, body))
     elif kind == _CHANNEL and body:
-        found.prefix = tick, body[0] & 15
+        contents.prefix = tick, body[0] & 15
     elif kind == _PORT and body:
-        found.port = body[0]
+        contents.port = body[0]
 
 
 def drum_part(body: bytes) -> tuple[int, int] | None:

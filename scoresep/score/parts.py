@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scoresep.errors import Damaged, first_line
 from scoresep.grid import LOWEST_PITCH, PITCHES
 from scoresep.score.channels import bends_of, by_tick, notes_of, on_channel, pedal_spans, pedalled, programs_at
-from scoresep.score.midi import INSTRUMENT, NAME, MidiFile, Track, channels_of, decode_names, read_file
+from scoresep.score.midi import INSTRUMENT, NAME, MidiFile, MidiTrack, channels_of, decode_names, read_file
 
 SHORTEST_NOTE = 0.03
 """Seconds that a note must last to sound as more than a click; one without length is given these."""
@@ -114,15 +114,16 @@ def _parts(file: MidiFile, longest_pedal: float) -> list[Part]:
     names = iter(decode_names([text for track in file.tracks for *_, text in track.names]))
     playing = [channels_of(track) for track in file.tracks]
     everyone, quiet = _messages(file.tracks, playing)
-    if sum(len(quiet[t.port, c]) for t, own in zip(file.tracks, playing, strict=True) for c in own) > MOST_MESSAGES:
+    tracks = list(zip(file.tracks, playing, strict=True))
+    if sum(len(quiet[track.port, channel]) for track, channels in tracks for channel in channels) > MOST_MESSAGES:
         raise ValueError("more messages than any score has")
     parts = []
-    for track, channels in zip(file.tracks, playing, strict=True):
+    for track, channels in tracks:
         texts = list(islice(names, len(track.names)))
         for channel in channels:
-            own = on_channel([track], channel)
-            heard = by_tick([quiet[track.port, channel], own])
-            notes = notes_of(own, track.end)
+            events = on_channel([track], channel)
+            heard = by_tick([quiet[track.port, channel], events])
+            notes = notes_of(events, track.end)
             programs = programs_at(notes[:, 0], heard, everyone[track.port, channel], channel, file.gs)
             name = _name(track, texts, channel, len(channels) > 1)
             for program, is_drum in np.unique(programs, axis=0).tolist():
@@ -136,25 +137,25 @@ Messages = dict[tuple[int, int], np.ndarray]
 """Messages by port and channel."""
 
 
-def _messages(tracks: Sequence[Track], playing: Sequence[Sequence[int]]) -> tuple[Messages, Messages]:
+def _messages(tracks: Sequence[MidiTrack], playing: Sequence[Sequence[int]]) -> tuple[Messages, Messages]:
     """For each port and channel with notes, the messages of all tracks there, and of those that have no note on it."""
     everyone, quiet = {}, {}
     for port in {track.port for track in tracks}:
-        there = [(track, own) for track, own in zip(tracks, playing, strict=True) if track.port == port]
-        for channel in {channel for _, own in there for channel in own}:
-            everyone[port, channel] = on_channel([track for track, _ in there], channel)
-            quiet[port, channel] = on_channel([track for track, own in there if channel not in own], channel)
+        on_port = [(track, plays) for track, plays in zip(tracks, playing, strict=True) if track.port == port]
+        for channel in {channel for _, plays in on_port for channel in plays}:
+            everyone[port, channel] = on_channel([track for track, _ in on_port], channel)
+            quiet[port, channel] = on_channel([track for track, plays in on_port if channel not in plays], channel)
     return everyone, quiet
 
 
-def _name(track: Track, texts: Sequence[str], channel: int, several: bool) -> str:
+def _name(track: MidiTrack, texts: Sequence[str], channel: int, several: bool) -> str:
     """The name of a part: that of its channel, else of its track; '' if `several` parts share different names."""
-    found = [
+    named = [
         (prefix if several else -1, kind, text)  # all names of a track that plays on one channel are of that
         for (kind, prefix, _), text in zip(track.names, texts, strict=True)
     ]
     for wanted in product((channel, -1), (NAME, INSTRUMENT)):
-        if fitting := [text for *place, text in found if tuple(place) == wanted]:
+        if fitting := [text for *place, text in named if tuple(place) == wanted]:
             ambiguous = several and wanted[0] < 0 and len(set(fitting)) > 1
             return "" if ambiguous else fitting[-1]
     return ""

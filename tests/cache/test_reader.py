@@ -14,7 +14,7 @@ from scipy import signal
 
 from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
-from scoresep.cache.schema import DATASET_SPAN, VERSION, CacheSettings, pack, unpack
+from scoresep.cache.schema import CACHE_VERSION, DATASET_SPAN, CacheSettings, pack, unpack
 from scoresep.cache.track import compile_track
 from scoresep.datasets.slakh import open_slakh
 from scoresep.errors import Damaged, NotFound, ScoresepError, WrongFormat, WrongVersion
@@ -178,16 +178,16 @@ def test_shard_instead_of_index_is_refused(prepared, refused):
 
 def test_other_version_is_refused(cache_copy, refused):
     with h5py.File(cache_copy, "a") as file:
-        file.attrs["version"] = VERSION + 1
+        file.attrs["version"] = CACHE_VERSION + 1
     with refused(WrongVersion, cache_copy) as fault:
         Cache(cache_copy)
-    assert str(VERSION) in fault.value.problem and str(VERSION + 1) in fault.value.problem
+    assert str(CACHE_VERSION) in fault.value.problem and str(CACHE_VERSION + 1) in fault.value.problem
 
 
 def test_shard_of_another_version_is_refused(cache_copy, refused):
     shard = cache_copy.with_name("cache.shards") / "shard-00001.h5"
     with h5py.File(shard, "a") as file:
-        file.attrs["version"] = VERSION + 1
+        file.attrs["version"] = CACHE_VERSION + 1
     with refused(WrongVersion, shard):
         Cache(cache_copy).magnitude(2)
 

@@ -6,15 +6,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from scoresep.cache.schema import (
     DATASET_SPAN,
     FACTORS,
     FIRST_COLUMN,
     TRACK_COLUMNS,
     CacheSettings,
-    TrackTable,
     difference,
     shard_datasets,
     shard_folder,
@@ -63,10 +60,3 @@ def test_difference_names_the_setting_and_both_values():
 
 def test_tuples_and_lists_do_not_differ():
     assert difference({"a": (1, 2)}, {"a": [1, 2]}) == ""
-
-
-def test_track_table_keeps_types():
-    row = {name: "x" if dtype == "str" else 1 for name, dtype in TRACK_COLUMNS.items()}
-    table = TrackTable.from_rows([{**row, "active": [True, False]}] * 3, 2)
-    assert len(table) == 3 and table["first_sample"].dtype == np.int64 and table["level"].dtype == np.float64
-    assert table.active.tolist() == [[True, False]] * 3
