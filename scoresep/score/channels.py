@@ -6,6 +6,8 @@ their programs also where a note has none of its own.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict, deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,53 +40,32 @@ def notes_of(events: np.ndarray, end: int) -> np.ndarray:
     Of notes of one pitch that overlap, the first struck ends first. A note that is never released ends where its key is
     struck again, or else with the last release of its key, or else when all notes are told to end, or at `end`.
     """
+    notes: list[list[int]] = []
+    held: dict[int, deque[list[int]]] = defaultdict(deque)
+    strikes: dict[int, list[int]] = defaultdict(list)
+    last_release: dict[int, int] = {}
+    for tick, status, pitch, velocity in events[is_note(events)].tolist():
+        if status & 0xF0 == NOTE_ON and velocity:
+            notes.append([tick, -1, pitch, velocity, 0])
+            held[pitch].append(notes[-1])
+            strikes[pitch].append(tick)
+        else:
+            last_release[pitch] = tick
+            if held[pitch]:
+                note = held[pitch].popleft()
+                note[1], note[4] = tick, 1
     silenced = events[(events[:, 1] & 0xF0 == CONTROL) & np.isin(events[:, 2], SILENCING), 0]
-    events = events[is_note(events)]
-    strike = (events[:, 1] & 0xF0 == NOTE_ON) & (events[:, 3] > 0)
-    release = releases_of(events[:, 2], strike)[strike]
-    onset, _, pitch, velocity = events[strike].T
-    offset = np.where(release >= 0, np.append(events[:, 0], 0)[release], -1)
-    last = np.full(128, -1)
-    np.maximum.at(last, events[~strike, 2], events[~strike, 0])
-    return _ended(np.column_stack([onset, offset, pitch, velocity, release >= 0]), last, np.append(silenced, end))
-
-
-def releases_of(pitch: np.ndarray, strike: np.ndarray) -> np.ndarray:
-    """Which message ends each strike: its index, int64 (E,), or -1; the first release of a key ends its first strike.
-
-    A release of a key that is not held ends nothing: it makes the number of keys held, counted from the first message
-    of its pitch on, lower than it has ever been.
-    """
-    ending = np.full(len(pitch), -1)
-    if not len(pitch):
-        return ending
-    order = np.argsort(pitch, kind="stable")
-    step = np.where(strike, 1, -1)[order]
-    first = np.flatnonzero(np.diff(pitch[order], prepend=-1))
-    group = np.repeat(np.arange(len(first)), np.diff(first, append=len(pitch)))
-    held = np.cumsum(step) - (np.cumsum(step) - step)[first][group]
-    fence = group * (len(pitch) + 1)  # each group begins below all of the one before
-    lowest = np.minimum.accumulate(np.minimum(held, 0) - fence) + fence
-    before = np.where(np.isin(np.arange(len(pitch)), first), 0, np.append(0, lowest[:-1]))
-    strikes, releases = np.flatnonzero(step > 0), np.flatnonzero((step < 0) & (lowest == before))
-    begin = np.searchsorted(strikes, first)[group[releases]]
-    rank = np.arange(len(releases)) - np.searchsorted(releases, first)[group[releases]]
-    ending[order[strikes[begin + rank]]] = order[releases]
-    return ending
-
-
-def _ended(notes: np.ndarray, last: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The notes with an end for those that have none; `last` is the last release of each key, `ends` ends all."""
-    onset, offset, pitch = notes[:, 0], notes[:, 1], notes[:, 2]
-    if (offset >= 0).all():
-        return notes
-    key = pitch * (onset.max() + 1) + onset
-    order = np.argsort(key, kind="stable")
-    following = order[np.minimum(np.searchsorted(key[order], key, side="right"), len(key) - 1)]
-    again = (pitch[following] == pitch) & (onset[following] > onset)
-    silence = np.append(ends, onset.max())[np.minimum(np.searchsorted(ends, onset), len(ends))]
-    end = np.where(again, onset[following], np.where(last[pitch] >= onset, last[pitch], np.maximum(silence, onset)))
-    return np.column_stack([onset, np.where(offset < 0, end, offset), notes[:, 2:]])
+    ends = [*silenced.tolist(), end]
+    for note in (note for queue in held.values() for note in queue):
+        onset, _, pitch, *_ = note
+        following, silence = bisect_right(strikes[pitch], onset), bisect_left(ends, onset)
+        if following < len(strikes[pitch]):
+            note[1] = strikes[pitch][following]
+        elif last_release.get(pitch, -1) >= onset:
+            note[1] = last_release[pitch]
+        else:
+            note[1] = ends[silence] if silence < len(ends) else onset
+    return np.array(notes, dtype=np.int64).reshape(-1, 5)
 
 
 def is_note(events: np.ndarray) -> np.ndarray:

@@ -220,11 +220,10 @@ def first_strikes(onset: np.ndarray, pitch: np.ndarray, tolerance: float) -> np.
 
     A strike belongs to the note before it on its key if it comes within `tolerance` seconds of that note's onset.
     """
-    row = np.arange(len(onset))
-    head = np.append(True, (np.diff(pitch) != 0) | (np.diff(onset) > tolerance))[: len(onset)]
-    while True:  # only a chain of close strikes that lasts longer than the tolerance needs a second pass
-        note = np.maximum.accumulate(np.where(head, row, 0))
-        late = onset - onset[note] > tolerance
-        if not late.any():
-            return np.flatnonzero(head)
-        head[late & ~np.append(False, late[:-1])] = True
+    heads: list[int] = []
+    begun = (-np.inf, -np.inf)
+    for n, (start, key) in enumerate(zip(onset.tolist(), pitch.tolist(), strict=True)):
+        if key != begun[1] or start - begun[0] > tolerance:
+            heads.append(n)
+            begun = (start, key)
+    return np.array(heads, dtype=np.int64)

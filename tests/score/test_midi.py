@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import defaultdict, deque
 from pathlib import Path
 
 import mido
@@ -13,7 +12,6 @@ import pytest
 import symusic
 
 from scoresep.errors import ScoresepError
-from scoresep.score.channels import releases_of
 from scoresep.score.midi_writing import midi_bytes
 from scoresep.score.parts import SHORTEST_NOTE, Part, part_from_notes, read_midi
 
@@ -242,22 +240,6 @@ def test_notes_begin_and_end(tmp_path, case):
     events, expected = NOTES[case]
     (part,) = read(tmp_path, song(track(*events)))
     assert rows(part) == expected
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_releases_end_the_first_strike_of_their_key(seed):
-    """Against the plain definition: a queue for each key."""
-    rng = np.random.default_rng(seed)
-    for _ in range(300):
-        count = int(rng.integers(0, 25))
-        pitch, strike = rng.integers(60, 64, count), rng.random(count) < rng.uniform(0.2, 0.8)
-        expected, held = np.full(count, -1), defaultdict(deque)
-        for n in range(count):
-            if strike[n]:
-                held[pitch[n]].append(n)
-            elif held[pitch[n]]:
-                expected[held[pitch[n]].popleft()] = n
-        assert np.array_equal(releases_of(pitch, strike), expected), (pitch, strike)
 
 
 def test_messages_for_too_many_parts_are_refused(tmp_path):
