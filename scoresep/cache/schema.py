@@ -136,50 +136,25 @@ def pack(values: np.ndarray) -> np.ndarray:
     return np.packbits(values, axis=-1, bitorder="little")
 
 
+SPANS = {
+    "frames": ("magnitude", "roll", "onset", "harmonic", "activation_end"),
+    "samples": ("mixture", "stems"),
+    "notes": ("notes",),
+    "templates": ("template", "template_of"),
+    "activations": ("component", "activation"),
+}
+"""Columns of the track table that count rows, and the datasets whose rows along the first axis they count."""
+DATASET_SPAN = {dataset: span for span, datasets in SPANS.items() for dataset in datasets}
+FIRST_COLUMN = {span: f"first_{span.removesuffix('s')}" for span in SPANS}
+"""Which column says where they begin in the shard."""
 TRACK_COLUMNS: dict[str, str] = {
-    "id": "str",
-    "split": "str",
-    "uuid": "str",
+    **dict.fromkeys(("id", "split", "uuid"), "str"),
     "shard": "int32",
-    "first_frame": "int64",
-    "frames": "int64",
-    "first_sample": "int64",
-    "samples": "int64",
-    "first_note": "int64",
-    "notes": "int64",
-    "first_template": "int64",
-    "templates": "int64",
-    "first_activation": "int64",
-    "activations": "int64",
-    "level": "float64",
-    "scale": "float64",
+    **{column: "int64" for span in SPANS for column in (FIRST_COLUMN[span], span)},
+    **dict.fromkeys(("level", "scale"), "float64"),
 }
 """Columns of the track table besides `active` (bool, tracks x N). Sample values are int16 * scale; `level` is the root
 mean square of the mixture, which the networks divide magnitudes by."""
-
-DATASET_SPAN = {
-    "magnitude": "frames",
-    "roll": "frames",
-    "onset": "frames",
-    "harmonic": "frames",
-    "mixture": "samples",
-    "stems": "samples",
-    "notes": "notes",
-    "template": "templates",
-    "template_of": "templates",
-    "component": "activations",
-    "activation": "activations",
-    "activation_end": "frames",
-}
-"""Which column of the track table counts a dataset's rows along its first axis."""
-FIRST_COLUMN = {
-    "frames": "first_frame",
-    "samples": "first_sample",
-    "notes": "first_note",
-    "templates": "first_template",
-    "activations": "first_activation",
-}
-"""Which column says where they begin in the shard."""
 
 
 @dataclass
