@@ -258,12 +258,13 @@ def shard_name(number: int) -> str:
 
 
 def difference(made: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
-    """The first setting in which two settings differ, as 'name: made, not wanted', or ''."""
+    """The first setting in which two settings differ, as 'name is made, not wanted', or ''."""
     for name in [*wanted, *sorted(made.keys() - wanted.keys())]:
         a, b = made.get(name), wanted.get(name)
         if isinstance(a, dict) and isinstance(b, dict):
             if inner := difference(a, b, f"{prefix}{name}."):
                 return inner
         elif json.dumps(a) != json.dumps(b):
-            return f"{prefix}{name} is {json.dumps(a)}, not {json.dumps(b)}"
+            one, other = ("missing" if value is None else json.dumps(value) for value in (a, b))
+            return f"{prefix}{name} is {one}, not {other}"
     return ""

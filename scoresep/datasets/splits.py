@@ -127,7 +127,8 @@ def _from_action(track: str, about: Any) -> str:
         return OMIT
     if action == "move" and target in SPLITS:
         return str(target)
-    raise ValueError(f"'{track}' has the unknown action {action!r} to {target!r}")
+    where = "" if target is None else f" to {target!r}"
+    raise ValueError(f"'{track}' has the unknown action {action!r}{where}")
 
 
 def read_split_csv(path: str | Path, known: Collection[str]) -> SplitFile:

@@ -55,7 +55,7 @@ def test_difference_names_the_setting_and_both_values():
     made, wanted = CacheSettings().to_dict(), CacheSettings(grid=Grid(hop=256)).to_dict()
     assert difference(made, wanted) == "grid.hop is 512, not 256"
     assert difference(made, made) == ""
-    assert difference({"a": 1}, {"a": 1, "b": 2}) == "b is null, not 2"
+    assert difference({"a": 1}, {"a": 1, "b": 2}) == "b is missing, not 2"
 
 
 def test_tuples_and_lists_do_not_differ():
