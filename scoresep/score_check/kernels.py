@@ -63,7 +63,6 @@ def cosines(
     cosines = np.zeros((frames, len(shifts)), dtype=np.float32)
     template = np.zeros(bins, dtype=np.float32)
     touched = np.zeros(bins, dtype=np.int64)
-    weights = np.arange(1, PARTIALS + 1) ** -DECAY
     for f in range(frames):
         for s in range(len(shifts)):
             count = 0
@@ -73,19 +72,8 @@ def cosines(
                 if offset[k] <= start[f]:
                     continue
                 share = (min(offset[k], start[f] + length) - max(onset[k], start[f])) / length
-                loudness = np.sqrt(max(share, 0.1))
                 fundamental = 440.0 * 2.0 ** ((pitch[k] + bend[part[k], f] + shifts[s] - 69.0) / 12.0) / bin_width
-                for h in range(1, PARTIALS + 1):
-                    centre = fundamental * h * np.sqrt(1.0 + INHARMONICITY * h * h)
-                    half = HALF_WIDTH + SPREAD * centre
-                    if centre - half > bins - 1:
-                        break
-                    for b in range(max(int(np.ceil(centre - half)), 0), min(int(centre + half), bins - 1) + 1):
-                        value = np.float32(loudness * weights[h - 1] * (1.0 - ((b - centre) / half) ** 2))
-                        if template[b] == 0.0:
-                            touched[count] = b
-                            count += 1
-                        template[b] = max(template[b], value)
+                count = add_partials(template, touched, count, fundamental, np.sqrt(max(share, 0.1)))
             product = norm = np.float32(0)
             for n in range(count):
                 b = touched[n]
@@ -95,3 +83,23 @@ def cosines(
             if norm > 0:
                 cosines[f, s] = product / np.sqrt(norm)
     return cosines
+
+
+@compiled(fastmath=True)
+def add_partials(template: np.ndarray, touched: np.ndarray, count: int, fundamental: float, loudness: float) -> int:
+    """Write the partials of a note, whose fundamental lies at a bin, into a template (B,) where they are stronger.
+
+    touched: int64 (B,), the first `count` are the bins that have been written to; returns their new number.
+    """
+    for h in range(1, PARTIALS + 1):
+        centre = fundamental * h * np.sqrt(1.0 + INHARMONICITY * h * h)
+        half = HALF_WIDTH + SPREAD * centre
+        if centre - half > len(template) - 1:
+            break
+        for b in range(max(int(np.ceil(centre - half)), 0), min(int(centre + half), len(template) - 1) + 1):
+            value = np.float32(loudness * h**-DECAY * (1.0 - ((b - centre) / half) ** 2))
+            if template[b] == 0.0:
+                touched[count] = b
+                count += 1
+            template[b] = max(template[b], value)
+    return count
