@@ -19,7 +19,7 @@ from scoresep.cache.reader import Cache, check_cache
 from scoresep.compiled import cache_place
 from scoresep.errors import ScoresepError, first_line
 from scoresep.machine import available_cores
-from scoresep.masks.harmonic import set_bits
+from scoresep.masks.harmonic import merge_rows
 
 PACKAGES = ("torch", "numpy", "numba", "h5py", "soundfile", "soxr", "mido", "pretty_midi", "museval", "mir_eval")
 PROBE_MIB = 64
@@ -110,7 +110,7 @@ def graphics() -> Check:
 
 def compiled_code() -> Check:
     """Where numba keeps what it compiles."""
-    place = cache_place(set_bits)
+    place = cache_place(merge_rows)
     if place:
         return Check("numba", "good", f"what it compiles is kept in {place}")
     return Check(

@@ -46,12 +46,11 @@ def harmonic_mask(parts: Sequence[Part], grid: Grid, frames: int, settings: Harm
     Unpack with `np.unpackbits(mask, axis=-1, count=F, bitorder="little")`.
     """
     runs = pitch_runs(parts, grid, frames)
-    end = runs.first + runs.count + np.where(runs.ends, grid.frames_in(settings.release), 0)
+    release = grid.frames_in(settings.release)
+    count = np.where(runs.ends, np.minimum(runs.count + release, frames - runs.first), runs.count)
     pitches, pattern_of = np.unique(runs.pitch, return_inverse=True)
-    patterns = pitch_patterns(pitches, grid, settings)
     mask = np.zeros((frames, packed_width(grid.bins)), dtype=np.uint8)
-    for first, last, pattern in np.stack([runs.first, end, pattern_of], axis=1).tolist():
-        mask[first:last] |= patterns[pattern]
+    merge_rows(mask, runs.first, count, pattern_of, pitch_patterns(pitches, grid, settings))
     return mask
 
 
@@ -80,6 +79,24 @@ def set_bits(rows: np.ndarray, first: np.ndarray, end: np.ndarray) -> None:
                 rows[u, bit >> 3] |= np.uint8(1 << (bit & 7))
 
 
+@compiled()
+def merge_rows(
+    mask: np.ndarray, first: np.ndarray, count: np.ndarray, pattern_of: np.ndarray, patterns: np.ndarray
+) -> None:
+    """OR pattern pattern_of[r] into rows first[r] to first[r] + count[r] of `mask`, for every run r.
+
+    mask: uint8 (T, bytes); patterns: uint8 (U, bytes); first, count, pattern_of: int64 (R,).
+    """
+    for r in range(len(first)):
+        pattern = patterns[pattern_of[r]]
+        for t in range(first[r], first[r] + count[r]):
+            row = mask[t]
+            for b in range(len(pattern)):
+                row[b] |= pattern[b]
+
+
 def warm_up() -> None:
-    """Compile the kernel, or load it from numba's cache: workers that start later need not race to compile it."""
-    set_bits(np.zeros((1, 1), dtype=np.uint8), *np.zeros((2, 1, 1), dtype=np.int64))
+    """Compile the kernels, or load them from numba's cache: workers that start later need not race to compile them."""
+    rows, runs = np.zeros((1, 1), dtype=np.uint8), np.zeros(1, dtype=np.int64)
+    set_bits(rows, runs[None], runs[None])
+    merge_rows(rows, runs, runs, runs, rows)

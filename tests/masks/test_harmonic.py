@@ -9,7 +9,7 @@ import pytest
 
 from scoresep.audio.spectrogram import stft
 from scoresep.grid import Grid, packed_width
-from scoresep.masks.harmonic import HarmonicSettings, harmonic_mask, set_bits, warm_up
+from scoresep.masks.harmonic import HarmonicSettings, harmonic_mask, merge_rows, set_bits, warm_up
 from scoresep.score.parts import part_from_notes
 
 GRID = Grid(16000, 2048, 512)
@@ -194,6 +194,20 @@ def test_no_notes_no_bits():
     assert not harmonic_mask([], GRID, 5, HarmonicSettings()).any()
 
 
+@pytest.mark.parametrize("width", [1, 11, 129])
+def test_merging_rows_is_a_union(width):
+    rng = np.random.default_rng(width)
+    mask, patterns = (rng.integers(0, 256, (count, width)).astype(np.uint8) for count in (50, 7))
+    first = rng.integers(0, 50, 40)
+    count = rng.integers(0, 51 - first)
+    pattern_of = rng.integers(0, 7, 40)
+    expected = mask.copy()
+    for start, length, u in zip(first, count, pattern_of, strict=True):
+        expected[start : start + length] |= patterns[u]
+    merge_rows(mask, first, count, pattern_of, patterns)
+    assert np.array_equal(mask, expected)
+
+
 def test_after_warming_up_nothing_is_left_to_compile():
     """Workers would otherwise compile at the same time, for types that the warm-up did not name."""
     warm_up()
@@ -201,4 +215,4 @@ def test_after_warming_up_nothing_is_left_to_compile():
     bent = part_from_notes([(0.0, 1.0, 60, 90)], bend_time=np.array([0.5]), bend=np.array([1.0]))
     for parts in ([], [straight], [straight, bent]):
         harmonic_mask(parts, GRID, 40, HarmonicSettings(half_width=2, inharmonicity=0, detune=1))
-    assert len(set_bits.signatures) == 1
+    assert len(merge_rows.signatures) == len(set_bits.signatures) == 1
