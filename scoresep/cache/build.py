@@ -81,14 +81,8 @@ def prepare(
     if part is not None:
         jobs = jobs[part[0] - 1 :: part[1]]
     missing = [job for job in jobs if read_shard_summary(job.path, job.key) is None]
-    if missing:  # an index of before must not outlive the shards it points into
-        out.unlink(missing_ok=True)
     write_json(settings_file(out), about)
-    remove_temporaries(out, jobs)
-    try:
-        compile_shards(jobs, missing, engine or Engine(), progress)
-    finally:  # a fault in one worker ends the others
-        remove_temporaries(out, jobs)
+    compile_shards(out, jobs, missing, engine or Engine(), progress)
     summaries = [finished_shard(job) for job in jobs]
     report = make_report(out, summaries, corpus, len(jobs) - len(missing))
     if part is None:
@@ -134,7 +128,9 @@ def plan(
     return [Job(folder / shard_name(n), shard_key(about, tracks), tracks, *same) for n, tracks in enumerate(groups)]
 
 
-def compile_shards(jobs: Sequence[Job], missing: Sequence[Job], engine: Engine, progress: TracksDone | None) -> None:
+def compile_shards(
+    out: Path, jobs: Sequence[Job], missing: Sequence[Job], engine: Engine, progress: TracksDone | None
+) -> None:
     """Make the missing shards.
 
     Raises:
@@ -146,12 +142,18 @@ def compile_shards(jobs: Sequence[Job], missing: Sequence[Job], engine: Engine, 
         compiled.warm_up()
     if progress and done:
         progress(done, total)
+    if missing:  # an index of before must not outlive the shards it points into
+        out.unlink(missing_ok=True)
+    remove_temporaries(out, jobs)
     faults = []
-    for job, fault in engine.map(compile_shard, missing):
-        done += len(job.tracks)
-        faults += [fault] if fault else []
-        if progress:
-            progress(done, total)
+    try:
+        for job, fault in engine.map(compile_shard, missing):
+            done += len(job.tracks)
+            faults += [fault] if fault else []
+            if progress:
+                progress(done, total)
+    finally:  # a fault in one worker ends the others
+        remove_temporaries(out, jobs)
     if faults:
         raise faults[0]
 

@@ -110,17 +110,14 @@ class Cache:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The instruments' names."""
         return self.settings.names
 
     @property
     def has_stems(self) -> bool:
-        """Whether the cache holds isolated stems."""
         return self.settings.stems
 
     @property
     def has_teacher(self) -> bool:
-        """Whether the cache holds a teacher's factors."""
         return self.settings.teacher != "none"
 
     def rows(self, split: str) -> np.ndarray:
@@ -237,7 +234,6 @@ class Cache:
         return self._datasets[shard, name]
 
     def close(self) -> None:
-        """Close the shards that are open in this process."""
         for file in self._files.values():
             file.close()
         self._files, self._datasets = {}, {}

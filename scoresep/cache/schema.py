@@ -61,7 +61,6 @@ class CacheSettings:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The instruments' names."""
         return tuple(instrument.name for instrument in self.instruments)
 
     def to_dict(self) -> dict[str, Any]:

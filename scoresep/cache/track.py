@@ -172,7 +172,7 @@ def load_stems(track: Track, settings: CacheSettings) -> TrackContent:
         total, group_parts = reader.read_group(stems, instrument.scored)
         audio.append(total)
         parts.append(group_parts)
-    silence = np.zeros(reader.samples, dtype=np.float32)
+    silence = np.zeros_like(next(total for total in audio if total is not None))
     stacked = np.stack([silence if total is None else total for total in audio])
     unused = unused_stems(track, groups, settings.instruments)
     return TrackContent(stacked.sum(axis=0), stacked, parts, tuple(reader.findings), unused)
@@ -215,13 +215,6 @@ class StemReader:
         self._track, self._settings = track, settings
         self._first: tuple[int, int] | None = None
         self.findings: list[StemFinding] = []
-
-    @property
-    def samples(self) -> int:
-        """L: length of the track at the grid's rate."""
-        assert self._first
-        rate, length = self._first
-        return -(-length * self._settings.grid.sample_rate // rate)
 
     def read_group(self, stems: Sequence[Stem], scored: bool) -> tuple[np.ndarray | None, list[Part]]:
         """The sum of some stems at the grid's rate, float32 (L,) or None if there are none, and their parts.

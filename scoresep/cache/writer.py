@@ -46,7 +46,7 @@ class ShardWriter:
             )
             for name, dataset in shard_datasets(settings).items()
         }
-        self._digest = hashlib.sha256()
+        self.digest = hashlib.sha256()
         self.rows: list[dict[str, Any]] = []
 
     def append(self, track: TrackFeatures) -> None:
@@ -58,13 +58,9 @@ class ShardWriter:
             row[FIRST_COLUMN[DATASET_SPAN[name]]] = first
             dataset.resize(first + len(array), axis=0)
             dataset[first:] = array
-            self._digest.update(np.ascontiguousarray(array).data)
+            self.digest.update(np.ascontiguousarray(array).data)
         row["active"] = [bool(value) for value in track.row["active"]]
         self.rows.append(row)
-
-    @property
-    def digest(self) -> str:
-        return self._digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,7 @@ def write_shard(path: Path, settings: CacheSettings, key: str, tracks: Iterable[
             format=SHARD_FORMAT,
             version=CACHE_VERSION,
             key=key,
-            digest=writer.digest,
+            digest=writer.digest.hexdigest(),
             rows=json.dumps(writer.rows),
             **{name: json.dumps([asdict(item) for item in several]) for name, several in items.items()},
         )
