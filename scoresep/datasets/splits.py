@@ -127,8 +127,9 @@ def _from_action(track: str, about: Any) -> str:
         return OMIT
     if action == "move" and target in SPLITS:
         return str(target)
-    where = "" if target is None else f" to {target!r}"
-    raise ValueError(f"'{track}' has the unknown action {action!r}{where}")
+    if action == "move":
+        raise ValueError(f"'{track}' moves to {'no split' if target is None else repr(target)}")
+    raise ValueError(f"'{track}' has the unknown action {action!r}")
 
 
 def read_split_csv(path: str | Path, known: Collection[str]) -> SplitFile:
