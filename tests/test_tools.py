@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
 TOOLS = Path(__file__).parents[1] / "tools"
 
@@ -107,3 +108,17 @@ def test_networks_are_compared(tmp_path, cache):
     assert len(row.split("|")) == len(head.split("|"))
     assert (tmp_path / "there" / "table-stage2-0.md").read_text().splitlines()[-1] == row
     assert "small: there/small-0.pt" in ended.stderr
+
+
+@pytest.mark.integration
+def test_what_it_helps_to_say_who_plays_is_measured(tmp_path, cache, make):
+    make.checkpoint(tmp_path / "c.pt", cache)
+    for item, names in (("one", ("guitar", "bass", "other")), ("two", ("piano", "bass"))):
+        for number, name in enumerate(names):
+            path = tmp_path / "real" / "set" / item / f"{name}.flac"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, make.tone(40 + 12 * number, 1.0), 16000)
+    ended = run(tmp_path, "measure_presence.py real --ckpt c.pt")
+    assert ended.returncode == 0, ended.stderr
+    rows = [line.split(" | ")[:2] for line in ended.stdout.splitlines() if line.startswith("| ")]
+    assert rows[1:] == [["| guitar", "1"], ["| bass", "1"]] and "two" not in ended.stdout
