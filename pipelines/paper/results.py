@@ -12,7 +12,7 @@ from table import Result, write_results
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation, evaluate
-from scoresep.evaluation.tracks import remove_kept
+from scoresep.evaluation.track_records import remove_kept
 from scoresep.training.config import Config
 
 

@@ -16,7 +16,7 @@ from scoresep.files import check_writable, first_bytes
 
 if TYPE_CHECKING:
     from scoresep.evaluation.evaluate import Evaluation
-    from scoresep.evaluation.tracks import Settings
+    from scoresep.evaluation.track_records import Settings
 
 ALL, NONE = "all", "none"
 
@@ -55,7 +55,7 @@ def evaluate(
     """
     from scoresep.evaluation.evaluate import known_references
     from scoresep.evaluation.tables import result_tables
-    from scoresep.evaluation.tracks import Settings
+    from scoresep.evaluation.track_records import Settings
     from scoresep.machine import choose_device, use_threads
     from scoresep.plots.result import plot_track
 
@@ -100,7 +100,7 @@ def evaluated(
     """
     from scoresep.evaluation.evaluate import Evaluation, up_to_date
     from scoresep.evaluation.evaluate import evaluate as run_evaluation
-    from scoresep.evaluation.tracks import remove_kept
+    from scoresep.evaluation.track_records import remove_kept
 
     result = None if force else Evaluation.load(out)
     if result and up_to_date(result, checkpoint, cache, settings):

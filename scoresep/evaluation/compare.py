@@ -18,7 +18,7 @@ from scipy.stats import wilcoxon
 from scoresep.errors import Mismatch
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import SEPARATION, bootstrap
-from scoresep.evaluation.registry import MEAN, METRICS, MODEL, STEMS
+from scoresep.evaluation.metric_table import MEAN, METRICS, MODEL, STEMS
 from scoresep.files import write_json
 
 PREFIX = {SEPARATION: "", "transcription": "", "transcription_separated": "separated_"}

@@ -16,9 +16,9 @@ from scoresep.errors import Damaged, Mismatch, NotFound, NothingToDo, ScoresepEr
 from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.bss import FILTER, WINDOW_SECONDS, museval_metrics
 from scoresep.evaluation.figures import CONFIDENCE, RESAMPLES, SEED, Figures, rows_of
+from scoresep.evaluation.metric_table import METRICS
 from scoresep.evaluation.metrics import ALONE_DB, REST_SECONDS, SILENT_DB
-from scoresep.evaluation.registry import METRICS
-from scoresep.evaluation.tracks import Settings, Task, parts_folder, run_tasks
+from scoresep.evaluation.track_records import Settings, Task, parts_folder, run_tasks
 from scoresep.files import read_text, sha256_of, write_json
 from scoresep.instruments import suggestion
 from scoresep.models.checkpoint import Checkpoint, load_checkpoint
@@ -113,7 +113,7 @@ def evaluate(
         references: rows of `BASELINES`; None for all.
         bss, refine: see `Settings`.
         jobs: processes; 0 for one a core (on a GPU at most `JOBS_ON_A_DEVICE`). The result does not depend on it.
-        keep: folder for finished tracks, from which the same evaluation resumes. `tracks.remove_kept` empties it.
+        keep: folder for finished tracks, from which the same evaluation resumes. `remove_kept` empties it.
         other: a result of another checkpoint, whose figures of references are reused if tracks and settings agree.
 
     Raises:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scoresep.evaluation.baselines import BASELINES
+from scoresep.evaluation.metric_table import ALWAYS, AVERAGES, MEAN, METRICS, MODEL, OVERALL, STEMS, Metric, nanmean
 from scoresep.evaluation.metrics import ALONE, NO_NOTES, SCORED
-from scoresep.evaluation.registry import ALWAYS, AVERAGES, MEAN, METRICS, MODEL, OVERALL, STEMS, Metric, nanmean
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95

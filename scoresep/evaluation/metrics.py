@@ -1,8 +1,8 @@
 """Metrics of separation, and the pairs of truth and estimate that all metrics are computed from.
 
-`registry.METRICS` is the table of metrics. Undefined values are NaN. Definitions and settings:
+`metric_table.METRICS` is the table of metrics. Undefined values are NaN. Definitions and settings:
 docs/reference/metrics.md.
-Metrics of transcription: `transcription.metrics`.
+Metrics of transcription: `transcription.note_metrics`.
 
 SI-SDR: Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP 2019; means are not removed.
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from scoresep.errors import InvalidValue
 from scoresep.evaluation.bss import LIMIT_DB, BssEval, bss_eval
-from scoresep.transcription.metrics import Counts, NoteCounts, frame_counts, note_bleed, note_counts
+from scoresep.transcription.note_metrics import Counts, NoteCounts, frame_counts, note_bleed, note_counts
 
 SCORED, SILENT, ALONE, NO_NOTES = "scored", "silent", "alone", "no_notes"
 SILENT_DB = -60.0

@@ -15,8 +15,8 @@ from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.compare import PREFIX, Comparison, compared
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import SEPARATION, Figures
+from scoresep.evaluation.metric_table import MEAN, METRICS, MODEL, OVERALL, STEMS, Metric
 from scoresep.evaluation.metrics import ALONE, SCORED, SILENT
-from scoresep.evaluation.registry import MEAN, METRICS, MODEL, OVERALL, STEMS, Metric
 
 NOTHING = "-"
 MIXTURE = "mixture"
@@ -64,7 +64,7 @@ class Table:
     Attributes:
         title, about: for a page.
         corner: heads the labels, as `columns` head the figures.
-        shown: as `registry.SHOWN`; also 'short', not shown where details are, and 'page', only on a page.
+        shown: as `metric_table.SHOWN`; also 'short', not shown where details are, and 'page', only on a page.
     """
 
     title: str

@@ -10,7 +10,7 @@ import numpy as np
 
 from scoresep.audio.spectrogram import stft
 from scoresep.evaluation.evaluate import open_both
-from scoresep.evaluation.tracks import Settings
+from scoresep.evaluation.track_records import Settings
 from scoresep.grid import Grid
 from scoresep.plots.style import (
     LOWEST_HZ,

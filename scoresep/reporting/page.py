@@ -21,7 +21,7 @@ from scoresep import __version__
 from scoresep.errors import AlreadyExists, InvalidValue, NothingToDo
 from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.figures import SEPARATION, Figures
-from scoresep.evaluation.registry import MEAN, METRICS, MODEL, STEMS
+from scoresep.evaluation.metric_table import MEAN, METRICS, MODEL, STEMS
 from scoresep.evaluation.tables import MIXTURE, NOTHING, in_unit, labels, number, tables_of
 from scoresep.files import check_writable, first_bytes, write_text
 from scoresep.grid import Grid
@@ -30,7 +30,7 @@ from scoresep.reporting.curves import TOTAL, StageCurves, read_curves
 from scoresep.reporting.media import AudioFormat, audio_format, size_text
 from scoresep.reporting.pictures import curve_picture
 from scoresep.reporting.sources import Material
-from scoresep.reporting.tracks import SECONDS, TRACKS, TrackView, chosen_tracks, track_panels, view_track
+from scoresep.reporting.track_views import SECONDS, TRACKS, TrackView, chosen_tracks, track_panels, view_track
 from scoresep.separation.separate import Options
 from scoresep.training.stages import STAGES
 

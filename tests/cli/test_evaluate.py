@@ -11,7 +11,7 @@ import pytest
 
 from scoresep.cache.reader import Cache
 from scoresep.cli.evaluate import distinct_names
-from scoresep.evaluation import tracks as tasks
+from scoresep.evaluation import track_records
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_three_checkpoints_and_unknown_references_are_refused(command, here: Pat
 
 
 def test_a_stopped_command_goes_on(command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, rows = tasks.evaluate_track, []
+    real, rows = track_records.evaluate_track, []
 
     def stopped(cache, row, *rest):
         if len(rows) == 2:
@@ -91,11 +91,13 @@ def test_a_stopped_command_goes_on(command, here: Path, monkeypatch: pytest.Monk
         rows.append(row)
         return real(cache, row, *rest)
 
-    monkeypatch.setattr(tasks, "evaluate_track", stopped)
+    monkeypatch.setattr(track_records, "evaluate_track", stopped)
     status, _, err = command("scoresep evaluate ckpt.pt --split train")
     assert status == 130 and "the same command goes on" in err
     assert len(list((here / "metrics.parts").rglob("*.json"))) == 2 and not (here / "metrics.json").exists()
-    monkeypatch.setattr(tasks, "evaluate_track", lambda cache, row, *rest: rows.append(row) or real(cache, row, *rest))
+    monkeypatch.setattr(
+        track_records, "evaluate_track", lambda cache, row, *rest: rows.append(row) or real(cache, row, *rest)
+    )
     assert command("scoresep evaluate ckpt.pt --split train")[0] == 0
     assert len(rows) == 3 == len(set(rows))
     assert not (here / "metrics.parts").exists()
@@ -107,7 +109,7 @@ def test_what_cannot_end_well_is_refused_before_the_work(
     def never(*arguments: object) -> None:
         raise AssertionError("a track is evaluated")
 
-    monkeypatch.setattr(tasks, "run_tasks", never)
+    monkeypatch.setattr(track_records, "run_tasks", never)
     monkeypatch.setattr("scoresep.evaluation.evaluate.run_tasks", never)
     (here / "folder").mkdir()
     with h5py.File(cache_copy, "a") as file:

@@ -15,7 +15,7 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import Mismatch
 from scoresep.evaluation.compare import compare, paired
 from scoresep.evaluation.evaluate import Evaluation, evaluate
-from scoresep.evaluation.registry import MEAN, MODEL
+from scoresep.evaluation.metric_table import MEAN, MODEL
 from scoresep.evaluation.tables import comparison_table
 
 NAN = np.nan

@@ -15,10 +15,10 @@ from scoresep.errors import InvalidValue, Mismatch, NotFound, NothingToDo
 from scoresep.evaluation.baselines import BASELINES, Reference, TrueTrack
 from scoresep.evaluation.evaluate import Evaluation, evaluate, up_to_date
 from scoresep.evaluation.figures import Row, record_of
+from scoresep.evaluation.metric_table import METRICS, MODEL, OVERALL
 from scoresep.evaluation.metrics import Stems, TrueStem, rest_bleed_db, resting, si_sdr
-from scoresep.evaluation.registry import METRICS, MODEL, OVERALL
 from scoresep.evaluation.tables import result_tables
-from scoresep.evaluation.tracks import Settings, transcribe_separated
+from scoresep.evaluation.track_records import Settings, transcribe_separated
 from scoresep.grid import Grid
 from scoresep.models.checkpoint import Checkpoint, save_checkpoint
 from scoresep.models.model import Model

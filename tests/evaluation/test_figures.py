@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from scoresep.evaluation.figures import RESAMPLES, Figures, Row, bootstrap, finite, record_of, rows_of
-from scoresep.evaluation.registry import MEAN, METRICS, MODEL, OVERALL, nanmean
+from scoresep.evaluation.metric_table import MEAN, METRICS, MODEL, OVERALL, nanmean
 from scoresep.evaluation.tables import bleed_table
 
 NAN = np.nan

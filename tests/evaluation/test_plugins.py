@@ -14,7 +14,7 @@ import pytest
 
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.baselines import BASELINES, Reference
-from scoresep.evaluation.registry import METRICS, Metric
+from scoresep.evaluation.metric_table import METRICS, Metric
 from scoresep.plugins import Registry
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,8 @@ GROUP = "scoresep.metrics"
 OWN = dict(METRICS)
 """The project's rows: looked at before a test installs others, which the table would keep."""
 METRIC = (
-    "from scoresep.evaluation.registry import Metric\nM = Metric(label='m', title='m', about='.', source='stems', {})\n"
+    "from scoresep.evaluation.metric_table import Metric\n"
+    "M = Metric(label='m', title='m', about='.', source='stems', {})\n"
 )
 
 
@@ -91,7 +92,7 @@ def test_a_metric_and_a_baseline_of_another_package(checkpoint_path: Path, tmp_p
         ("raise SystemExit(3)\n", {"bad": "broken:M"}, "cannot be loaded (SystemExit"),
         ("def broken(:\n", {"bad": "broken:M"}, "cannot be loaded (SyntaxError"),
         ("\n", {"bad": "broken:M"}, "cannot be loaded (AttributeError"),
-        ("\n", {"bad": "broken"}, "is a module, not a scoresep.evaluation.registry.Metric"),
+        ("\n", {"bad": "broken"}, "is a module, not a scoresep.evaluation.metric_table.Metric"),
         (METRIC.format("measure=float, average='pooled'"), {"bad": "broken:M"}, "what is pooled needs a score"),
         (METRIC.format("measure=float, shown='always'"), {"bad": "broken:M"}, "shown 'always' is none of table"),
         (METRIC.format("measure=float, colour='red'"), {"bad": "broken:M"}, "cannot be loaded (TypeError"),

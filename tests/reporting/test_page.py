@@ -23,7 +23,7 @@ from scoresep.errors import NothingToDo, ScoresepError
 from scoresep.reporting.media import size_text
 from scoresep.reporting.page import write_report
 from scoresep.reporting.sources import gather
-from scoresep.reporting.tracks import excerpt_frames
+from scoresep.reporting.track_views import excerpt_frames
 
 VOID = {"meta", "link", "img", "br", "input"}
 

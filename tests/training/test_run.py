@@ -18,7 +18,7 @@ from scoresep.models.checkpoint import load_checkpoint
 from scoresep.training.log import RunLog, read_log
 from scoresep.training.run import Run, Stopped, default_config, stage_path, stop_signals
 from scoresep.training.trainer import Trainer
-from scoresep.transcription.thresholds import Tuned
+from scoresep.transcription.threshold_tuning import Tuned
 
 pytestmark = pytest.mark.integration
 

@@ -5,7 +5,7 @@ import pytest
 from mir_eval.util import midi_to_hz
 from sklearn.metrics import precision_recall_fscore_support
 
-from scoresep.transcription.metrics import Counts, frame_counts, note_bleed, note_counts, note_scores, scores
+from scoresep.transcription.note_metrics import Counts, frame_counts, note_bleed, note_counts, note_scores, scores
 
 RNG = np.random.default_rng(0)
 

@@ -25,8 +25,8 @@ from scoresep.audio.spectrogram import stft
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import BASELINES, TrueTrack
 from scoresep.evaluation.figures import SEPARATION, Row, record_of, rows_of
+from scoresep.evaluation.metric_table import METRICS, MODEL, OVERALL, STEMS, Metric
 from scoresep.evaluation.metrics import NotePair, StemPair, Stems, TrueStem
-from scoresep.evaluation.registry import METRICS, MODEL, OVERALL, STEMS, Metric
 from scoresep.executor import Engine
 from scoresep.files import read_text, write_json
 from scoresep.grid import PITCHES

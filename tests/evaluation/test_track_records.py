@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scoresep.evaluation import tracks as tasks
+from scoresep.evaluation import track_records
 from scoresep.evaluation.evaluate import evaluate
 
 
@@ -15,13 +15,13 @@ from scoresep.evaluation.evaluate import evaluate
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Rows that were computed; the real function does the work."""
     rows: list[int] = []
-    real = tasks.evaluate_track
+    real = track_records.evaluate_track
 
     def noted(cache, row, *rest):
         rows.append(row)
         return real(cache, row, *rest)
 
-    monkeypatch.setattr(tasks, "evaluate_track", noted)
+    monkeypatch.setattr(track_records, "evaluate_track", noted)
     return rows
 
 
@@ -59,7 +59,7 @@ def test_a_stopped_evaluation_goes_on(checkpoint_path: Path, tmp_path: Path, com
     assert len(computed) == 3 == len(set(computed))
     assert seen == [1, 2, 3]
     assert again == whole
-    tasks.remove_kept(tmp_path / "keep")
+    track_records.remove_kept(tmp_path / "keep")
     assert not (tmp_path / "keep").exists()
 
 

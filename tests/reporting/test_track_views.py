@@ -12,10 +12,10 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import NotFound
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import Row, record_of
-from scoresep.evaluation.registry import MODEL
+from scoresep.evaluation.metric_table import MODEL
 from scoresep.models.checkpoint import load_checkpoint
-from scoresep.reporting import tracks
-from scoresep.reporting.tracks import chosen_tracks, excerpt_frames, merits, rank_text, view_track, within
+from scoresep.reporting import track_views
+from scoresep.reporting.track_views import chosen_tracks, excerpt_frames, merits, rank_text, view_track, within
 from scoresep.separation.separate import Options, separate_array
 
 
@@ -97,9 +97,9 @@ def test_the_masks_shown_are_those_that_are_heard(made, cache: Cache, refine: bo
 
 def test_masks_do_not_depend_on_blocks(made, cache: Cache) -> None:
     model, mixture = load_checkpoint(made.checkpoint).model, cache.mixture(0)
-    whole = tracks.masks_of(mixture, model, 0, 90, Options())
+    whole = track_views.masks_of(mixture, model, 0, 90, Options())
     for first, count in ((0, 90), (20, 50), (33, 7)):
-        cut = tracks.masks_of(mixture, model, first, count, Options(block_seconds=0.5))
+        cut = track_views.masks_of(mixture, model, first, count, Options(block_seconds=0.5))
         np.testing.assert_allclose(cut, whole[:, first : first + count], atol=1e-5)
 
 

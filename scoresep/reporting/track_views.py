@@ -14,7 +14,7 @@ from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import ratio_masks
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import SEPARATION, Figures
-from scoresep.evaluation.registry import MEAN, MODEL
+from scoresep.evaluation.metric_table import MEAN, MODEL
 from scoresep.evaluation.tables import pair_lines
 from scoresep.grid import Grid
 from scoresep.instruments import Instrument

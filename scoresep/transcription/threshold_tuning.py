@@ -14,8 +14,8 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import NothingToDo
 from scoresep.grid import Grid
 from scoresep.models.model import Model
-from scoresep.transcription.metrics import ONSET_TOLERANCE, Counts, matched_notes, scores
 from scoresep.transcription.note_decoder import decode_notes
+from scoresep.transcription.note_metrics import ONSET_TOLERANCE, Counts, matched_notes, scores
 from scoresep.transcription.transcribe import posteriors
 
 CANDIDATES = tuple(round(0.02 * step, 2) for step in range(1, 50))

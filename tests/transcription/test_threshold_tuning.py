@@ -8,8 +8,8 @@ import torch
 from scoresep.cache.reader import Cache
 from scoresep.errors import NothingToDo
 from scoresep.models.model import Model
-from scoresep.transcription.metrics import frame_counts, matched_notes, note_counts, scores
-from scoresep.transcription.thresholds import CANDIDATES, Tally, tune_thresholds
+from scoresep.transcription.note_metrics import frame_counts, matched_notes, note_counts, scores
+from scoresep.transcription.threshold_tuning import CANDIDATES, Tally, tune_thresholds
 
 RNG = np.random.default_rng(0)
 

@@ -19,7 +19,7 @@ import numpy as np
 from scoresep.evaluation.bss import FIGURES as BSS
 from scoresep.evaluation.metrics import ALONE, NO_NOTES, SCORED, SILENT, StemPair, bleed_db, rest_bleed_db, si_sdr
 from scoresep.plugins import Registry
-from scoresep.transcription.metrics import note_scores, scores
+from scoresep.transcription.note_metrics import note_scores, scores
 
 MODEL = "model"
 """The estimator that is evaluated; the others are rows of `baselines.BASELINES`."""
@@ -64,7 +64,7 @@ class Metric:
         states: states of the pairs (`metrics`) whose values count; others are left out and counted by their state.
             Pooled counts are added over all pairs.
         baselines: rows of `BASELINES` that it is computed for beside the model; None for all.
-        option: name of the setting that asks for it (`tracks.Settings`), '' if it is always computed.
+        option: name of the setting that asks for it (`track_records.Settings`), '' if it is always computed.
         unit: such as dB; '%' for shares, which are shown times 100.
         higher_is_better: which way is good.
         signed: whether + is written: of differences.
