@@ -19,7 +19,7 @@ from scoresep.errors import ScoresepError
 from scoresep.instruments import choose
 from scoresep.machine import choose_device
 from scoresep.models.model import Model
-from scoresep.pretrained.loading import Pretrained
+from scoresep.pretrained import Pretrained
 from scoresep.separation.separate import Options, separate_file
 from scoresep.transcription.transcribe import transcribe_file
 
