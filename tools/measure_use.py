@@ -125,7 +125,7 @@ def retuned(cache: Cache, rows: Sequence[int], model: Model, signal: str) -> Mod
         tally = Tally(CANDIDATES)
         for block, roll, _ in heard:
             tally.add(block.frame[n], roll[:, n])
-        tuned.threshold[n] = limit = tally.best()[0]
+        tuned.threshold[n] = limit = tally.best()
 
         def f1(onset: float, n: int = n, limit: float = limit) -> float:
             hits = notes = 0

@@ -31,7 +31,7 @@ SEPARATION = "separation"
 TRANSCRIPTIONS = ("transcription", "transcription_separated")
 Key = tuple[str, str, str]
 """Output, estimator and metric."""
-LARGEST = 1e9
+LARGEST_FIGURE = 1e9
 """Values and counts beyond it are faults of a file."""
 
 
@@ -80,7 +80,7 @@ def rows_of(record: Mapping[str, Any]) -> Iterator[Row]:
 
 def checked(value: Any) -> float:
     """A number of a file; NaN for None."""
-    if value is not None and not abs(value) <= LARGEST:
+    if value is not None and not abs(value) <= LARGEST_FIGURE:
         raise ValueError(f"{value} is no figure")
     return np.nan if value is None else float(value)
 

@@ -12,8 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from scoresep.evaluation.baselines import BASELINES
-from scoresep.evaluation.compare import PREFIX, Comparison, compared
-from scoresep.evaluation.evaluate import Evaluation
+from scoresep.evaluation.evaluate import PREFIX, Comparison, Evaluation, compared
 from scoresep.evaluation.figures import SEPARATION, Figures
 from scoresep.evaluation.metric_table import MEAN, METRICS, MODEL, OVERALL, STEMS, Metric
 from scoresep.evaluation.metrics import ALONE, SCORED, SILENT

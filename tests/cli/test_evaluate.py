@@ -58,10 +58,10 @@ def test_two_checkpoints(command, here: Path) -> None:
     assert "b - a" in out and "Wilcoxon" in out and "comparison: results/x-comparison.json" in out
     names = {path.name for path in (here / "results").iterdir()}
     assert names == {"x-ckpt.json", "x-new.json", "x-comparison.json"}
-    found = json.loads((here / "results" / "x-comparison.json").read_text())["figures"]["si_sdr"]["mean"]
+    result = json.loads((here / "results" / "x-comparison.json").read_text())["figures"]["si_sdr"]["mean"]
     values = [json.loads((here / "results" / f"x-{name}.json").read_text())["tracks"] for name in ("ckpt", "new")]
-    assert found["n"] == len(values[0]) == 3
-    assert found["difference"] == pytest.approx(found["b"] - found["a"])
+    assert result["n"] == len(values[0]) == 3
+    assert result["difference"] == pytest.approx(result["b"] - result["a"])
 
 
 def test_checkpoints_of_one_name(command, here: Path) -> None:
@@ -141,11 +141,11 @@ def test_names() -> None:
 def test_a_file_of_an_older_version_is_made_anew(command, here: Path) -> None:
     """`evaluate` replaces it, `report` refuses it by name; so does a file that someone changed."""
     command("scoresep evaluate --references none")
-    found = json.loads((here / "metrics.json").read_text())
+    result = json.loads((here / "metrics.json").read_text())
     for change in ({"version": 1}, {"tracks": [{"track": "a"}]}, {"about": []}):
-        (here / "metrics.json").write_text(json.dumps(found | change))
+        (here / "metrics.json").write_text(json.dumps(result | change))
         status, _, err = command("scoresep report metrics.json")
         assert status == 2 and len(err.splitlines()) == 1 and "metrics.json" in err and "--force" in err
         status, out, _ = command("scoresep evaluate --references none")
         assert status == 0 and "holds the result" not in out
-        assert json.loads((here / "metrics.json").read_text()) == found
+        assert json.loads((here / "metrics.json").read_text()) == result

@@ -159,9 +159,9 @@ def test_counts_of_another_metric_are_refused() -> None:
 
 def test_overall_is_for_counts_and_whole_tracks() -> None:
     rows = [Row("a", "separation", MODEL, OVERALL, "dropped_windows", 0.2, (10, 2))]
-    found = Figures(["a"], INSTRUMENTS, [*rows, *(row for row in ROWS if row.track == "a")])
-    assert found.value("separation", MODEL, "dropped_windows", OVERALL) == 0.2
-    assert found.summary()["overall"]["separation"]["dropped_windows_counts"] == [10, 2]
+    result = Figures(["a"], INSTRUMENTS, [*rows, *(row for row in ROWS if row.track == "a")])
+    assert result.value("separation", MODEL, "dropped_windows", OVERALL) == 0.2
+    assert result.summary()["overall"]["separation"]["dropped_windows_counts"] == [10, 2]
 
 
 def interval(values: np.ndarray, of=np.mean) -> list[float] | None:

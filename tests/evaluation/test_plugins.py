@@ -9,10 +9,11 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import AlreadyExists, ScoresepError
 from scoresep.evaluation.baselines import BASELINES, Reference
 from scoresep.evaluation.metric_table import METRICS, Metric
 from scoresep.plugins import Registry
@@ -67,13 +68,13 @@ def test_a_metric_and_a_baseline_of_another_package(checkpoint_path: Path, tmp_p
     ended = scoresep(tmp_path, tmp_path / "site", "evaluate", "ckpt.pt", "--references", "mixture,equal_share")
     assert ended.returncode == 0, ended.stderr
     assert "level error, dB" in ended.stdout and "equal share" in ended.stdout and "notes too many" in ended.stdout
-    found = json.loads((tmp_path / "metrics.json").read_text())
-    summary, settings = found["summary"], found["about"]["settings"]
+    result = json.loads((tmp_path / "metrics.json").read_text())
+    summary, settings = result["summary"], result["about"]["settings"]
     assert summary["baselines"]["equal_share"]["piano"]["si_sdr_improvement"] == pytest.approx(0, abs=1e-4)
     assert (
         summary["separation"]["piano"]["level_error"] >= 0 and summary["overall"]["transcription"]["extra_notes"] >= -1
     )
-    values = found["tracks"][0]["values"]["separation"]
+    values = result["tracks"][0]["values"]["separation"]
     mixture, share = (values[name]["bass"]["level_error"] for name in ("mixture", "equal_share"))
     assert mixture > 0 and share == pytest.approx(abs(mixture - 9.542), abs=0.001)  # a third of it
     assert settings["plugins"].keys() == {"level_error", "extra_notes", "equal_share"}
@@ -112,15 +113,16 @@ def test_a_broken_package_is_one_line(
     assert words in said and "broken 1.0" in said and "pip uninstall broken" in said and "\n" not in said
 
 
-def test_two_rows_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_rows_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
     for name in ("one", "two"):
         monkeypatch.syspath_prepend(
             install(
                 tmp_path / name, f"twin_{name}", METRIC.format("measure=float"), {GROUP: {"twin": f"twin_{name}:M"}}
             )
         )
-    with pytest.raises(ScoresepError, match=r"twin_two 1\.0.* a name that twin_one 1\.0 uses; rename"):
+    with refused(AlreadyExists) as error:
         dict(Registry(GROUP, Metric, OWN))
+    assert "twin_one 1.0" in error.value.problem and "twin_two 1.0" in error.value.problem
 
 
 @pytest.mark.integration
