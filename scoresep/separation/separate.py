@@ -109,13 +109,18 @@ class Written:
 
 
 def separate_array(
-    mixture: ArrayLike, rate: int, model: Model, options: Options = DEFAULT_OPTIONS
+    mixture: ArrayLike,
+    rate: int,
+    model: Model,
+    options: Options = DEFAULT_OPTIONS,
+    masks: list[np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Separate audio in memory.
 
     Args:
         mixture: (L,) or (L, C), full scale +-1 (`arguments.as_audio`).
         rate: its sample rate, Hz.
+        masks: a list to put the masks of all instruments into, float32 (N, F, t) of consecutive frames.
 
     Returns:
         name (`stem_names`) -> float32 of the shape of `mixture`.
@@ -126,7 +131,7 @@ def separate_array(
     model = as_model(model)
     names = stem_names(model, options.instruments)
     source = ArraySource(mixture, rate)
-    stems = np.concatenate([piece.stems for piece in separate_stream(source, model, options)], axis=1)
+    stems = np.concatenate([piece.stems for piece in separate_stream(source, model, options, masks)], axis=1)
     return {name: stem.reshape(source.shape) for name, stem in zip(names, stems, strict=True)}
 
 
@@ -204,18 +209,20 @@ def _complete(model: Model, chosen: Sequence[str]) -> bool:
     return model.mask == "softmax" and set(chosen) == set(model.names)
 
 
-def separate_stream(source: Source, model: Model, options: Options = DEFAULT_OPTIONS) -> Iterator[Piece]:
+def separate_stream(
+    source: Source, model: Model, options: Options = DEFAULT_OPTIONS, masks: list[np.ndarray] | None = None
+) -> Iterator[Piece]:
     """Separate a source piece by piece; the pieces do not overlap and together have its length.
 
     The source is read twice: at once, for its level (so that a fault of the file shows before anything is written),
-    and for the pieces.
+    and for the pieces. `masks`: as in `separate_array`.
 
     Raises:
         Mismatch: there are no notes to refine by.
     """
     check_refinable(model, options)
     level = np.float32(level_of_source(source, model.grid, options.progress))
-    return _with_progress(_separated(source, model, level, options), source, options.progress)
+    return _with_progress(_separated(source, model, level, options, masks), source, options.progress)
 
 
 def check_refinable(model: Model, options: Options) -> None:
@@ -236,7 +243,9 @@ def check_refinable(model: Model, options: Options) -> None:
         raise Mismatch(problem, remedy="give a score")
 
 
-def _separated(source: Source, model: Model, level: np.float32, options: Options) -> Iterator[Piece]:
+def _separated(
+    source: Source, model: Model, level: np.float32, options: Options, seen: list[np.ndarray] | None
+) -> Iterator[Piece]:
     """Recorder, mono at the model's rate, magnitudes, masks, stems."""
     grid, recorder = model.grid, Recorder(source)
     samples = model_samples(source, grid)
@@ -245,9 +254,14 @@ def _separated(source: Source, model: Model, level: np.float32, options: Options
     mapping = MaskMap(grid, native_grid(grid, source.rate))
     wanted = [name for name in stem_names(model, options.instruments) if name != RESIDUAL]
     chosen = [model.names.index(name) for name in wanted]
-    blocks = mask_blocks(relative, frames, model, options)
-    extended = (mapping.extend(masks[chosen], magnitude) for magnitude, masks in blocks)
-    pieces = _synthesise(extended, recorder, mapping, frames)
+
+    def extended() -> Iterator[np.ndarray]:
+        for magnitude, masks in mask_blocks(relative, frames, model, options):
+            if seen is not None:
+                seen.append(masks)
+            yield mapping.extend(masks[chosen], magnitude)
+
+    pieces = _synthesise(extended(), recorder, mapping, frames)
     return (Piece(mixture, _adding_up(stems, mixture, _complete(model, wanted))) for mixture, stems in pieces)
 
 
