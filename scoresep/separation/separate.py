@@ -88,19 +88,6 @@ DEFAULT_OPTIONS = Options()
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Consecutive samples of a separated recording.
-
-    Attributes:
-        mixture: the input, float32 (n, C).
-        stems: float32 (S, n, C), in the order of `stem_names`; they add up to the mixture.
-    """
-
-    mixture: np.ndarray
-    stems: np.ndarray
-
-
-@dataclass(frozen=True)
 class Written:
     """Stems on disk.
 
@@ -136,7 +123,7 @@ def separate_array(
     model = as_model(model)
     names = stem_names(model, options.instruments, options.present)
     source = ArraySource(mixture, rate)
-    stems = np.concatenate([piece.stems for piece in separate_stream(source, model, options, masks)], axis=1)
+    stems = np.concatenate([*separate_stream(source, model, options, masks)], axis=1)
     return {name: stem.reshape(source.shape) for name, stem in zip(names, stems, strict=True)}
 
 
@@ -169,7 +156,7 @@ def separate_file(
     source = FileSource(audio)
     check_fits(form, source)
     check_writable(folder / f"{names[0]}.{form.name}", "stem")  # before all of the audio is read for its level
-    pieces = (piece.stems for piece in separate_stream(source, model, options))
+    pieces = separate_stream(source, model, options)
     with folder_for_results(folder):
         written = Written(*write_stems(pieces, names, folder, source, form, options.progress))
         for path in set(earlier) - set(written.files):
@@ -232,9 +219,10 @@ def _complete(model: Model, chosen: Sequence[str], playing: Sequence[str]) -> bo
 
 def separate_stream(
     source: Source, model: Model, options: Options = DEFAULT_OPTIONS, masks: list[np.ndarray] | None = None
-) -> Iterator[Piece]:
-    """Separate a source piece by piece; the pieces do not overlap and together have its length.
+) -> Iterator[np.ndarray]:
+    """Separate a source piece by piece: stems, float32 (S, n, C), in the order of `stem_names`.
 
+    The pieces do not overlap and together have the source's length; their stems add up to it.
     The source is read twice: at once, for its level (so that a fault of the file shows before anything is written),
     and for the pieces. `masks`: as in `separate_array`.
 
@@ -282,7 +270,7 @@ def check_score(model: Model, options: Options) -> None:
 
 def _separated(
     source: Source, model: Model, level: np.float32, options: Options, seen: list[np.ndarray] | None
-) -> Iterator[Piece]:
+) -> Iterator[np.ndarray]:
     """Recorder, mono at the model's rate, magnitudes, masks, stems."""
     grid, recorder = model.grid, Recorder(source)
     samples = model_samples(source, grid)
@@ -300,7 +288,7 @@ def _separated(
             yield mapping.extend(masks[chosen], magnitude)
 
     pieces = _synthesise(extended(), recorder, mapping, frames)
-    return (Piece(mixture, _adding_up(stems, mixture, complete)) for mixture, stems in pieces)
+    return (_adding_up(stems, mixture, complete) for mixture, stems in pieces)
 
 
 def mask_blocks(
@@ -331,11 +319,11 @@ def _adding_up(stems: np.ndarray, mixture: np.ndarray, complete: bool) -> np.nda
     return stems
 
 
-def _with_progress(pieces: Iterator[Piece], source: Source, progress: Progress | None) -> Iterator[Piece]:
+def _with_progress(pieces: Iterator[np.ndarray], source: Source, progress: Progress | None) -> Iterator[np.ndarray]:
     done = 0
-    for piece in pieces:
-        done += len(piece.mixture)
-        yield piece
+    for stems in pieces:
+        done += stems.shape[1]
+        yield stems
         if progress:
             progress("separating", done / source.rate, source.samples / source.rate)
 
