@@ -55,7 +55,7 @@ def evaluate(
     from scoresep.evaluation.baselines import BASELINES
     from scoresep.evaluation.evaluate import check_same_cache, compare, open_subject
     from scoresep.evaluation.tables import comparison_table, result_tables
-    from scoresep.evaluation.track_records import Settings
+    from scoresep.evaluation.track_records import EvaluationSettings
     from scoresep.machine import choose_device, use_threads
     from scoresep.plots.result import plot_track
 
@@ -65,7 +65,7 @@ def evaluate(
     use_threads()
     chosen = str(choose_device(device))
     names = tuple(BASELINES) if references == ALL else () if references == NONE else by_comma(references)
-    settings = Settings(split, names, bss, refine)
+    settings = EvaluationSettings(split, names, bss, refine)
     outs = [out] if len(ckpts) == 1 else places(ckpts, out)
     check_places(outs, plot)
     subjects = [open_subject(path, cache, settings) for path in ckpts]

@@ -24,7 +24,7 @@ from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.figures import CONFIDENCE, RESAMPLES, SEED, SEPARATION, Figures, bootstrap, rows_of
 from scoresep.evaluation.metric_table import MEAN, METRICS, MODEL, STEMS
 from scoresep.evaluation.metrics import ALONE_DB, BSS_SECONDS, BSS_TAPS, REST_SECONDS, SILENT_DB, museval_metrics
-from scoresep.evaluation.track_records import Settings, Task, parts_folder, run_tasks
+from scoresep.evaluation.track_records import EvaluationSettings, Task, parts_folder, run_tasks
 from scoresep.files import read_text, sha256_of, write_json
 from scoresep.grid import Grid
 from scoresep.instruments import Instrument, suggestion
@@ -118,7 +118,7 @@ class Subject:
     path: str
     checkpoint: Checkpoint
     cache: Cache
-    settings: Settings
+    settings: EvaluationSettings
 
     @cached_property
     def about(self) -> dict[str, Any]:
@@ -172,7 +172,7 @@ class Subject:
 
 
 def open_subject(
-    checkpoint_path: str | Path, cache_path: str | Path | None = None, settings: Settings | None = None
+    checkpoint_path: str | Path, cache_path: str | Path | None = None, settings: EvaluationSettings | None = None
 ) -> Subject:
     """Open a checkpoint and the cache to evaluate it on (None: that of its training), and check that they suffice.
 
@@ -182,7 +182,7 @@ def open_subject(
         NothingToDo: no tracks in the split, or nothing to compare (no stems, and a model that does not transcribe).
         Unavailable: BSS Eval without museval.
     """
-    settings = settings or Settings()
+    settings = settings or EvaluationSettings()
     checkpoint = load_checkpoint(checkpoint_path)
     cache, model = open_cache(checkpoint, checkpoint_path, cache_path), checkpoint.model
     if not len(cache.rows(settings.split)):

@@ -73,7 +73,7 @@ class Metric:
         states: states of the pairs (`metrics`) whose values count; others are left out and counted by their state.
             Pooled counts are added over all pairs.
         baselines: rows of `BASELINES` that it is computed for beside the model; None for all.
-        option: name of the setting that asks for it (`track_records.Settings`), '' if it is always computed.
+        option: name of the setting that asks for it (`track_records.EvaluationSettings`), '' if it is always computed.
         unit: such as dB; '%' for shares, which are shown times 100.
         higher_is_better: which way is good.
         signed: whether + is written: of differences.

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from scoresep.arguments import unknown
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import BASELINES, TrueTrack
-from scoresep.evaluation.figures import SEPARATION, Row, record_of, rows_of
+from scoresep.evaluation.figures import SEPARATION, FigureRow, record_of, rows_of
 from scoresep.evaluation.metric_table import METRICS, MODEL, OVERALL, STEMS, Metric
 from scoresep.evaluation.metrics import NotePair, StemPair, Stems, TrueStem
 from scoresep.executor import Engine
@@ -41,7 +41,7 @@ PART = "part-"
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """What to compute.
 
     Attributes:
@@ -65,7 +65,7 @@ class Settings:
 
 
 def evaluate_track(
-    cache: Cache, row: int, model: Model, settings: Settings, other: Mapping[str, Any] | None = None
+    cache: Cache, row: int, model: Model, settings: EvaluationSettings, other: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The record (`figures.record_of`) of one track: separation and transcription of every instrument.
 
@@ -75,7 +75,7 @@ def evaluate_track(
     """
     name, mixture, rate = str(cache.tracks["id"][row]), cache.mixture(row), cache.grid.sample_rate
     stems = separate_array(mixture, rate, model, Options(refine=settings.refine))
-    rows: list[Row] = []
+    rows: list[FigureRow] = []
     if cache.has_stems:
         kinds, score = tuple(each.kind for each in cache.instruments), (cache.roll(row), cache.onset(row))
         track = TrueTrack(mixture, cache.stems(row), cache.harmonic(row), cache.grid, kinds, *score)
@@ -112,8 +112,8 @@ def measured(
     estimator: str,
     whole: Stems | None,
     pairs: Mapping[str, StemPair | NotePair],
-    settings: Settings,
-) -> Iterator[Row]:
+    settings: EvaluationSettings,
+) -> Iterator[FigureRow]:
     """All metrics of what an estimator made of one track, `pairs` by instrument."""
     for name, metric in METRICS.items():
         asked = not metric.option or getattr(settings, metric.option)
@@ -122,11 +122,11 @@ def measured(
             continue
         with METRICS.running(name, track):
             if metric.per_track:
-                yield Row(track, output, estimator, OVERALL, name, *measure(metric, whole))
+                yield FigureRow(track, output, estimator, OVERALL, name, *measure(metric, whole))
                 continue
             for instrument, pair in pairs.items():
                 if metric.applies(pair.state):
-                    yield Row(track, output, estimator, instrument, name, *measure(metric, pair), pair.state)
+                    yield FigureRow(track, output, estimator, instrument, name, *measure(metric, pair), pair.state)
 
 
 def measure(metric: Metric, pair: Any) -> tuple[float, tuple[int, ...]]:
@@ -163,7 +163,7 @@ class Task:
     cache: str
     sha256: str
     device: str
-    settings: Settings
+    settings: EvaluationSettings
     parts: Path | None
 
     def part(self, row: int) -> Path | None:

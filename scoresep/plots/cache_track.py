@@ -53,7 +53,7 @@ CAPTION = (
 
 
 @dataclass(frozen=True)
-class Excerpt:
+class TrackExcerpt:
     """What is drawn: T frames of one track.
 
     Attributes:
@@ -138,10 +138,10 @@ def busiest(sounding: np.ndarray, count: int, step: int) -> tuple[int, int]:
     return int(starts[np.lexsort((-inside.sum(axis=1), -playing))[0]]), count
 
 
-def read_excerpt(cache: Cache, row: int, first: int, count: int) -> Excerpt:
+def read_excerpt(cache: Cache, row: int, first: int, count: int) -> TrackExcerpt:
     """Read `count` frames from `first` on."""
     grid = cache.grid
-    return Excerpt(
+    return TrackExcerpt(
         cache.instruments,
         grid,
         span=(grid.seconds(first - 0.5), grid.seconds(first + count - 0.5)),
@@ -189,7 +189,7 @@ def draw_track(path: str | Path, cache: Cache, track: str, span: tuple[float, fl
     save_figure(figure, path)
 
 
-def draw_excerpt(excerpt: Excerpt, title: str) -> Figure:
+def draw_excerpt(excerpt: TrackExcerpt, title: str) -> Figure:
     """Panels below one another on one time axis: mixture, rolls of pitched and of percussive groups, masks.
 
     An instrument that neither sounds nor is written in the excerpt has no panel; the title names it.
@@ -222,14 +222,14 @@ def draw_excerpt(excerpt: Excerpt, title: str) -> Figure:
     return figure
 
 
-def has_panel(excerpt: Excerpt, n: int) -> bool:
+def has_panel(excerpt: TrackExcerpt, n: int) -> bool:
     """Whether instrument n has notes or a stem loud enough to be seen."""
     faintest = excerpt.loudest * 10.0 ** (-RANGE_DB / 20.0)
     audible = excerpt.stems is not None and bool(excerpt.stems[:, n].max() > faintest)
     return audible or bool(excerpt.roll[:, n].any())
 
 
-def draw_mask(axes: Axes, excerpt: Excerpt, n: int) -> None:
+def draw_mask(axes: Axes, excerpt: TrackExcerpt, n: int) -> None:
     """The spectrogram that instrument n is found in, its mask in colour, its onsets above."""
     instrument, colour = excerpt.instruments[n], excerpt.colours[n]
     magnitude = excerpt.mixture if excerpt.stems is None else excerpt.stems[:, n]
@@ -242,7 +242,7 @@ def draw_mask(axes: Axes, excerpt: Excerpt, n: int) -> None:
     axes.vlines(times, 1.01, 1.06, transform=axes.get_xaxis_transform(), color=colour, linewidth=1.0, clip_on=False)
 
 
-def mask_caption(excerpt: Excerpt, n: int) -> str:
+def mask_caption(excerpt: TrackExcerpt, n: int) -> str:
     """What the panel of instrument n shows, and how much of its stem its mask covers."""
     if excerpt.stems is None:
         return "mask over the mixture"
@@ -255,7 +255,9 @@ def mask_caption(excerpt: Excerpt, n: int) -> str:
     return f"mask over its stem: {100 * energy[excerpt.mask[:, n]].sum() / total:.0f} % of the energy lies inside"
 
 
-def draw_spectrum(axes: Axes, excerpt: Excerpt, magnitude: np.ndarray, mask: np.ndarray | None, colour: str) -> None:
+def draw_spectrum(
+    axes: Axes, excerpt: TrackExcerpt, magnitude: np.ndarray, mask: np.ndarray | None, colour: str
+) -> None:
     """A spectrogram (T, F) in grey on a logarithmic frequency axis; what lies inside `mask` (T, F) is in `colour`."""
     mask = np.zeros(magnitude.shape, dtype=bool) if mask is None else mask
     level, inside, covered = log_rows(magnitude, mask, excerpt.grid)
@@ -267,7 +269,7 @@ def draw_spectrum(axes: Axes, excerpt: Excerpt, magnitude: np.ndarray, mask: np.
     axes.set_ylabel("kHz", fontsize=10)
 
 
-def draw_rolls(axes: Axes, excerpt: Excerpt, chosen: list[int]) -> None:
+def draw_rolls(axes: Axes, excerpt: TrackExcerpt, chosen: list[int]) -> None:
     """The rolls of pitched instruments on one axis, each note's onset a dark stroke."""
     tables = [notes_of_roll(excerpt.roll[:, n], excerpt.onset[:, n], excerpt.span[0], excerpt.grid) for n in chosen]
     for place, (n, table) in enumerate(zip(chosen, tables, strict=True)):
@@ -278,7 +280,7 @@ def draw_rolls(axes: Axes, excerpt: Excerpt, chosen: list[int]) -> None:
     panel_title(axes, "score", excerpt, chosen)
 
 
-def draw_strokes(axes: Axes, excerpt: Excerpt, chosen: list[int], drums: np.ndarray) -> None:
+def draw_strokes(axes: Axes, excerpt: TrackExcerpt, chosen: list[int], drums: np.ndarray) -> None:
     """The rolls of percussive instruments, a line for each of the keys `drums` that is struck."""
     lines = np.full(PITCHES, np.nan)
     lines[drums] = np.arange(len(drums))
@@ -302,14 +304,14 @@ def drum_name(pitch: int, named: bool) -> str:
     return f"{note_number_to_drum_name(pitch) if named else ''} {pitch}".strip()
 
 
-def draw_onsets(axes: Axes, excerpt: Excerpt, n: int, heights: np.ndarray) -> None:
+def draw_onsets(axes: Axes, excerpt: TrackExcerpt, n: int, heights: np.ndarray) -> None:
     """A dark stroke where a note of instrument n begins; heights of the keys on the y axis, float (P,)."""
     first, key = np.nonzero(excerpt.onset[:, n])
     times, middle = excerpt.span[0] + first / excerpt.grid.frame_rate, heights[key]
     axes.vlines(times, middle - 0.5, middle + 0.5, color="black", linewidth=0.9)
 
 
-def panel_title(axes: Axes, title: str, excerpt: Excerpt, chosen: list[int]) -> None:
+def panel_title(axes: Axes, title: str, excerpt: TrackExcerpt, chosen: list[int]) -> None:
     """A panel's title and, at its right, the instruments in their colours."""
     from matplotlib.patches import Patch
 

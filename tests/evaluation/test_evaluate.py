@@ -14,11 +14,11 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import InvalidValue, Mismatch, NotFound, NothingToDo
 from scoresep.evaluation.baselines import BASELINES, Reference, TrueTrack
 from scoresep.evaluation.evaluate import Evaluation, evaluate, open_subject
-from scoresep.evaluation.figures import Row, record_of
+from scoresep.evaluation.figures import FigureRow, record_of
 from scoresep.evaluation.metric_table import METRICS, MODEL, OVERALL
 from scoresep.evaluation.metrics import Stems, TrueStem, rest_bleed_db, resting, si_sdr
 from scoresep.evaluation.tables import result_tables
-from scoresep.evaluation.track_records import Settings
+from scoresep.evaluation.track_records import EvaluationSettings
 from scoresep.grid import Grid
 from scoresep.models.checkpoint import Checkpoint, save_checkpoint
 from scoresep.models.model import Model
@@ -64,7 +64,7 @@ def test_figures_are_those_of_the_stems(evaluation: Evaluation, cache: Cache, mo
 
 
 def test_refined_figures_are_those_of_refined_stems(checkpoint_path: Path, cache: Cache, model: Model) -> None:
-    refined = evaluate(open_subject(checkpoint_path, settings=Settings(references=(), refine=True)))
+    refined = evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(references=(), refine=True)))
     row = int(cache.rows("test")[0])
     stems = separate_array(cache.mixture(row), cache.grid.sample_rate, model, Options(refine=True))
     plain = separate_array(cache.mixture(row), cache.grid.sample_rate, model)
@@ -73,8 +73,8 @@ def test_refined_figures_are_those_of_refined_stems(checkpoint_path: Path, cache
         assert outcome == pytest.approx(si_sdr(truth, stems[name]), abs=1e-3)
         assert outcome != pytest.approx(si_sdr(truth, plain[name]), abs=0.1)
     assert any("--refine" in note for note in refined.notes)
-    assert refined.about == open_subject(checkpoint_path, None, Settings(references=(), refine=True)).about
-    assert refined.about != open_subject(checkpoint_path, None, Settings(references=())).about
+    assert refined.about == open_subject(checkpoint_path, None, EvaluationSettings(references=(), refine=True)).about
+    assert refined.about != open_subject(checkpoint_path, None, EvaluationSettings(references=())).about
 
 
 def test_summary_has_the_promised_layout(evaluation: Evaluation) -> None:
@@ -120,7 +120,7 @@ def test_the_tables_name_everything(evaluation: Evaluation) -> None:
 def test_tables_of_a_result_with_gaps() -> None:
     """No pair scored, no note anywhere: dashes, no fault."""
     rows = [
-        Row("a", output, estimator, name, metric, np.nan, counts, state)
+        FigureRow("a", output, estimator, name, metric, np.nan, counts, state)
         for output, metric, counts, state in (
             ("separation", "si_sdr", (), "silent"),
             ("separation", "rest_bleed_db", (), "silent"),
@@ -132,7 +132,7 @@ def test_tables_of_a_result_with_gaps() -> None:
         for estimator in ((MODEL, *BASELINES) if output == "separation" else (MODEL,))
         for name in INSTRUMENTS
     ]
-    rows.append(Row("a", "separation", MODEL, OVERALL, "dropped_windows", np.nan, (0, 0)))
+    rows.append(FigureRow("a", "separation", MODEL, OVERALL, "dropped_windows", np.nan, (0, 0)))
     about = {"corpus": "c", "split": "test", "split_set": "s", "instruments": list(INSTRUMENTS)}
     evaluation = Evaluation(about, [], [record_of("a", 1.0, rows)])
     json.dumps(evaluation.summary, allow_nan=False)
@@ -154,7 +154,7 @@ def test_perfect_and_mixed_estimates() -> None:
 def test_progress(checkpoint_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     evaluate(
-        open_subject(checkpoint_path, settings=Settings("validation")),
+        open_subject(checkpoint_path, settings=EvaluationSettings("validation")),
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(1, 2), (2, 2)]
@@ -181,7 +181,7 @@ def test_same_cache_is_not_remarked_on(evaluation: Evaluation) -> None:
 
 def test_no_track_in_the_split(checkpoint_path: Path, cache: Cache, refused: Any) -> None:
     with refused(NothingToDo, cache.path):
-        evaluate(open_subject(checkpoint_path, settings=Settings("train")))
+        evaluate(open_subject(checkpoint_path, settings=EvaluationSettings("train")))
 
 
 def test_other_instruments(
@@ -256,7 +256,7 @@ def test_overall_counts_are_those_of_the_instruments_together(
 
 
 def test_bss_eval_leaves_out_what_does_not_play(checkpoint_path: Path) -> None:
-    result = evaluate(open_subject(checkpoint_path, settings=Settings(references=("mixture",), bss=True)))
+    result = evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(references=("mixture",), bss=True)))
     overall = result.summary["overall"]
     for each in (overall["separation"], overall["baselines"]["mixture"]):
         assert each["dropped_windows_counts"][0] == 9
@@ -271,11 +271,11 @@ def test_bss_eval_leaves_out_what_does_not_play(checkpoint_path: Path) -> None:
 
 def test_unknown_reference(checkpoint_path: Path, refused: Any) -> None:
     with refused(InvalidValue):
-        evaluate(open_subject(checkpoint_path, settings=Settings(references=("oracle",))))
+        evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(references=("oracle",))))
 
 
 def test_a_result_tells_the_settings_that_it_was_made_with(evaluation: Evaluation, checkpoint_path: Path) -> None:
-    settings = Settings()
+    settings = EvaluationSettings()
     assert evaluation.about == open_subject(checkpoint_path, None, settings).about
     for other in ({"split": "validation"}, {"bss": True}, {"references": ("mixture",)}):
         assert evaluation.about != open_subject(checkpoint_path, None, replace(settings, **other)).about
@@ -286,7 +286,7 @@ def test_bss_eval_pairs_each_estimate_with_its_stem(checkpoint_path: Path) -> No
     result = evaluate(
         open_subject(
             checkpoint_path,
-            settings=Settings(
+            settings=EvaluationSettings(
                 references=("mixture", "oracle_mask"),
                 bss=True,
             ),
@@ -309,7 +309,7 @@ def test_a_further_reference_is_a_line(checkpoint_path: Path, monkeypatch: pytes
     result = evaluate(
         open_subject(
             checkpoint_path,
-            settings=Settings(references=("mixture", "half")),
+            settings=EvaluationSettings(references=("mixture", "half")),
         )
     )
     figures = result.summary["baselines"]
@@ -335,20 +335,22 @@ def test_references_are_taken_from_another_result(
     with torch.no_grad():
         model.separator.head.weight.mul_(3)
     path = make_checkpoint(tmp_path / "b.pt", model, str(cache.path), cache.digest)
-    other = evaluate(open_subject(path, settings=Settings(references=references, bss=True)))
-    alone = evaluate(open_subject(checkpoint_path, settings=Settings(references=references, bss=True)))
+    other = evaluate(open_subject(path, settings=EvaluationSettings(references=references, bss=True)))
+    alone = evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(references=references, bss=True)))
     assert alone.tracks != other.tracks
     computed: list[str] = []
     for name in references:
         real = BASELINES[name]
         noted = replace(real, estimate=lambda track, real=real: computed.append(real.label) or real.estimate(track))
         monkeypatch.setitem(BASELINES, name, noted)
-    outcome = evaluate(open_subject(checkpoint_path, settings=Settings(references=references, bss=True)), other=other)
+    outcome = evaluate(
+        open_subject(checkpoint_path, settings=EvaluationSettings(references=references, bss=True)), other=other
+    )
     assert json.dumps(outcome.tracks) == json.dumps(alone.tracks) and outcome == alone and not computed
-    evaluate(open_subject(checkpoint_path, settings=Settings(references=references)), other=other)
-    evaluate(open_subject(checkpoint_path, settings=Settings(references=("mixture",), bss=True)), other=other)
+    evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(references=references)), other=other)
+    evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(references=("mixture",), bss=True)), other=other)
     evaluate(
-        open_subject(checkpoint_path, settings=Settings("validation", references=references, bss=True)),
+        open_subject(checkpoint_path, settings=EvaluationSettings("validation", references=references, bss=True)),
         other=other,
     )
     assert len(computed) == 3 * 2 + 3 + 2 * 2
@@ -361,5 +363,5 @@ def test_a_model_of_independent_masks_is_evaluated(cache: Cache, tmp_path: Path,
     save_checkpoint(
         path, Checkpoint(independent, 3, 7, True, {"seed": 5, "name": "test"}, str(cache.path), cache.digest)
     )
-    summary = evaluate(open_subject(path, settings=Settings(references=()))).summary
+    summary = evaluate(open_subject(path, settings=EvaluationSettings(references=()))).summary
     assert all(summary["separation"][name]["si_sdr"] is not None for name in model.names)

@@ -9,7 +9,7 @@ import torch
 
 from scoresep.evaluation import track_records
 from scoresep.evaluation.evaluate import evaluate, open_subject
-from scoresep.evaluation.track_records import Settings
+from scoresep.evaluation.track_records import EvaluationSettings
 
 
 @pytest.fixture
@@ -28,7 +28,9 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_the_result_does_not_depend_on_the_number_of_processes(checkpoint_path: Path, tmp_path: Path) -> None:
     for jobs in (1, 2):
-        evaluate(open_subject(checkpoint_path, settings=Settings(bss=True)), jobs=jobs).save(tmp_path / f"{jobs}.json")
+        evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(bss=True)), jobs=jobs).save(
+            tmp_path / f"{jobs}.json"
+        )
     assert (tmp_path / "1.json").read_bytes() == (tmp_path / "2.json").read_bytes()
 
 
@@ -70,12 +72,15 @@ def test_a_stopped_evaluation_goes_on(checkpoint_path: Path, tmp_path: Path, com
 def test_a_damaged_part_is_computed_anew(
     checkpoint_path: Path, tmp_path: Path, computed: list[int], content: str
 ) -> None:
-    whole = evaluate(open_subject(checkpoint_path, settings=Settings("validation")), keep=tmp_path / "keep")
+    whole = evaluate(open_subject(checkpoint_path, settings=EvaluationSettings("validation")), keep=tmp_path / "keep")
     first, second = sorted((tmp_path / "keep").rglob("*.json"))
     assert json.loads(second.read_text())["track"] == "v2"
     first.write_text(content)
     computed.clear()
-    assert evaluate(open_subject(checkpoint_path, settings=Settings("validation")), keep=tmp_path / "keep") == whole
+    assert (
+        evaluate(open_subject(checkpoint_path, settings=EvaluationSettings("validation")), keep=tmp_path / "keep")
+        == whole
+    )
     assert len(computed) == 1
 
 
@@ -83,15 +88,17 @@ def test_parts_of_another_evaluation_are_not_taken(
     checkpoint_path: Path, tmp_path: Path, computed: list[int], make_checkpoint: Callable, make_model: Callable, cache
 ) -> None:
     """Of the same file name, with other weights; and of other settings."""
-    before = evaluate(open_subject(checkpoint_path, settings=Settings("validation")), keep=tmp_path / "keep")
+    before = evaluate(open_subject(checkpoint_path, settings=EvaluationSettings("validation")), keep=tmp_path / "keep")
     model = make_model()
     with torch.no_grad():
         model.separator.head.weight.mul_(3)
     make_checkpoint(checkpoint_path, model, str(cache.path), cache.digest)
     computed.clear()
-    after = evaluate(open_subject(checkpoint_path, settings=Settings("validation")), keep=tmp_path / "keep")
+    after = evaluate(open_subject(checkpoint_path, settings=EvaluationSettings("validation")), keep=tmp_path / "keep")
     assert len(computed) == 2
     assert after.tracks != before.tracks
-    evaluate(open_subject(checkpoint_path, settings=Settings("validation", references=())), keep=tmp_path / "keep")
+    evaluate(
+        open_subject(checkpoint_path, settings=EvaluationSettings("validation", references=())), keep=tmp_path / "keep"
+    )
     assert len(computed) == 4
     assert len([*(tmp_path / "keep").iterdir()]) == 1  # the others were stale

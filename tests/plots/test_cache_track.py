@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from scoresep.errors import NotFound
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import INSTRUMENTS, OTHER, Instrument, choose
-from scoresep.plots.cache_track import Excerpt, clock, draw_excerpt, draw_track
+from scoresep.plots.cache_track import TrackExcerpt, clock, draw_excerpt, draw_track
 
 GRID = Grid()
 FRAMES = 40
 
 
-def excerpt_of(instruments: tuple[Instrument, ...], with_stems: bool = True) -> Excerpt:
+def excerpt_of(instruments: tuple[Instrument, ...], with_stems: bool = True) -> TrackExcerpt:
     """Instrument n holds key 30 + n from frame 10 to 30 and sounds in bins 100 to 110, of which its mask has half.
 
     A percussive instrument is struck in frames 10 and 20; `other` sounds everywhere and may.
@@ -34,7 +34,7 @@ def excerpt_of(instruments: tuple[Instrument, ...], with_stems: bool = True) -> 
         roll[10:30, n, 30 + n] = True
         onset[[10, 20] if instrument.kind == "percussive" else [10], n, 30 + n] = True
     span = (GRID.seconds(-0.5), GRID.seconds(FRAMES - 0.5))
-    return Excerpt(instruments, GRID, span, stems.sum(axis=1), stems if with_stems else None, roll, onset, mask)
+    return TrackExcerpt(instruments, GRID, span, stems.sum(axis=1), stems if with_stems else None, roll, onset, mask)
 
 
 def titles(figure: Figure) -> list[str]:
@@ -121,7 +121,7 @@ def test_sound_without_notes_has_a_panel():
 def test_nothing_at_all_is_a_mixture():
     instruments = choose(["piano", "drums"])
     excerpt = excerpt_of(instruments)
-    nothing = Excerpt(
+    nothing = TrackExcerpt(
         instruments,
         GRID,
         excerpt.span,

@@ -11,7 +11,7 @@ from scoresep.audio.spectrogram import istft, stft
 from scoresep.cache.reader import Cache
 from scoresep.errors import NotFound
 from scoresep.evaluation.evaluate import Evaluation
-from scoresep.evaluation.figures import Row, record_of
+from scoresep.evaluation.figures import FigureRow, record_of
 from scoresep.evaluation.metric_table import MODEL
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.reporting.track_views import chosen_tracks, excerpt_frames, merits, rank_text, view_track, within
@@ -22,9 +22,9 @@ def evaluated(gains: dict[str, float | None], stems: bool = True) -> Evaluation:
     """Tracks with the model's improvement of the piano, None where it is silent, and a note F1 of 1/2."""
     tracks = []
     for track, gain in gains.items():
-        silent = Row(track, "separation", MODEL, "piano", "bleed_db", -30.0, (), "silent")
-        scored = Row(track, "separation", MODEL, "piano", "si_sdr_improvement", gain or 0.0)
-        notes = Row(track, "transcription", MODEL, "piano", "note_f1", 0.5, (2, 2, 1, 1))
+        silent = FigureRow(track, "separation", MODEL, "piano", "bleed_db", -30.0, (), "silent")
+        scored = FigureRow(track, "separation", MODEL, "piano", "si_sdr_improvement", gain or 0.0)
+        notes = FigureRow(track, "transcription", MODEL, "piano", "note_f1", 0.5, (2, 2, 1, 1))
         tracks.append(record_of(track, 1.0, [*([silent if gain is None else scored] if stems else []), notes]))
     return Evaluation({"instruments": ["piano"]}, [], tracks)
 

@@ -18,7 +18,7 @@ from scoresep.datasets.pairs import open_pairs
 from scoresep.errors import Mismatch, NothingToDo, ScoresepError
 from scoresep.evaluation.evaluate import evaluate, open_subject
 from scoresep.evaluation.tables import result_tables
-from scoresep.evaluation.track_records import Settings
+from scoresep.evaluation.track_records import EvaluationSettings
 from scoresep.executor import Engine
 from scoresep.instruments import choose
 from scoresep.models.checkpoint import load_checkpoint, model_to_dict
@@ -218,7 +218,7 @@ def test_a_critic_of_who_plays_separates_and_does_not_transcribe(run, tmp_path, 
     with pytest.raises(Mismatch):
         transcribe_file(tmp_path / "song.wav", model, tmp_path / "song.mid")
     assert not (tmp_path / "song.mid").exists()
-    plot_track(tmp_path / "picture.png", open_subject(checkpoint, None, Settings()), "cpu")
+    plot_track(tmp_path / "picture.png", open_subject(checkpoint, None, EvaluationSettings()), "cpu")
     assert (tmp_path / "picture.png").stat().st_size > 10_000
 
 
