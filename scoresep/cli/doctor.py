@@ -61,8 +61,8 @@ def doctor(
 
     Example: scoresep doctor --cache cache.h5
     """
-    cache = cache or existing(DEFAULT_CACHE)
-    ckpt = ckpt or existing(DEFAULT_CHECKPOINT)
+    cache = cache or (DEFAULT_CACHE if DEFAULT_CACHE.exists() else None)
+    ckpt = ckpt or (DEFAULT_CHECKPOINT if DEFAULT_CHECKPOINT.exists() else None)
     states: set[str] = set()
     with meter("shards") as progress:
         for check in examine(Path(), cache, ckpt, partial(progress, "checking the cache")):
@@ -72,11 +72,6 @@ def doctor(
             if check.remedy:
                 console.print(f"{'':>18}-> {check.remedy}", markup=False)
     raise typer.Exit(int("bad" in states))
-
-
-def existing(path: Path) -> Path | None:
-    """The path if there is such a file."""
-    return path if path.exists() else None
 
 
 def examine(
@@ -126,7 +121,6 @@ def processor() -> Check:
 
 
 def graphics() -> Check:
-    """GPUs that torch sees."""
     import torch
 
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]

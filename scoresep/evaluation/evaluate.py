@@ -58,7 +58,6 @@ class Evaluation:
 
     @cached_property
     def figures(self) -> Figures:
-        """The figures of all tracks."""
         names = [str(record["track"]) for record in self.tracks]
         return Figures(names, self.about["instruments"], (row for record in self.tracks for row in rows_of(record)))
 
@@ -274,7 +273,6 @@ class Comparison:
     figures: dict[str, dict[str, dict[str, Any] | None]]
 
     def save(self, path: str | Path) -> None:
-        """Write all of it as JSON."""
         write_json(path, asdict(self))
 
 

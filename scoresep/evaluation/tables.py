@@ -180,7 +180,6 @@ def short_note_tables(figures: Figures, outputs: list[str]) -> Iterator[Table]:
 
 
 def long_note_table(figures: Figures, output: str) -> Table:
-    """All metrics of a transcription."""
     metrics = {name: each for name, each in figures.metrics(output).items() if each.shown in ("table", "details")}
     lines = {(output, name): (each.label, each.label) for name, each in metrics.items()}
     source, words = FROM[output]

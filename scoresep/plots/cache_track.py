@@ -105,7 +105,6 @@ def row_of(cache: Cache, track: str) -> int:
 
 
 def chosen_frames(cache: Cache, row: int, span: tuple[float, float] | None) -> tuple[int, int]:
-    """First frame and number of frames of the excerpt."""
     grid, frames = cache.grid, int(cache.tracks["frames"][row])
     if span is None:
         return busiest_frames(cache, row, frames, grid.frame_at(EXCERPT_SECONDS))

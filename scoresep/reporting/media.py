@@ -33,7 +33,6 @@ from scoresep.plots.style import (
     load_matplotlib,
     log_rows,
     pitch_axis,
-    pitch_range,
 )
 from scoresep.reporting.sources import Curve
 
@@ -204,11 +203,6 @@ def roll(
         axes.set(xlim=span, xlabel="time / s", ylabel="pitch" if pitched else "key")
         text = f"Piano roll of {what}: {len(tables[0])} notes from {span[0]:.1f} to {span[1]:.1f} s."
         return Picture(title, svg_of(figure, text))
-
-
-def key_range(tables: Sequence[np.ndarray]) -> tuple[int, int]:
-    """Lowest and highest key of notes (K, 4), two octaves at least; the piano's if there is none."""
-    return pitch_range(tables, (-np.inf, np.inf))
 
 
 def curve_picture(title: str, curve: Curve, steps: int) -> Picture:

@@ -27,7 +27,7 @@ from scoresep.files import check_writable, first_bytes, write_text
 from scoresep.grid import Grid
 from scoresep.plots.style import RANGE_DB
 from scoresep.reporting.media import AUDIO_FORMATS, AudioFormat, curve_picture
-from scoresep.reporting.sources import TOTAL, Material, StageCurves, read_curves, stated
+from scoresep.reporting.sources import Material, StageCurves, read_curves, stated
 from scoresep.reporting.track_views import (
     REPORT_SECONDS,
     REPORT_TRACKS,
@@ -136,7 +136,6 @@ def render(
 
 
 def contents_of(figures: bool, tracks: Sequence[Mapping[str, Any]], losses: bool) -> list[tuple[str, str]]:
-    """Place and name of each part of the page."""
     return [
         *([("figures", "Evaluation")] if figures else []),
         *([("tracks", "Tracks")] if tracks else []),
@@ -159,7 +158,6 @@ def printed(figure: str) -> str:
 
 
 def read(name: str) -> str:
-    """A file of this package."""
     return resources.files("scoresep.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -191,18 +189,13 @@ def stage_of(curves: StageCurves) -> dict[str, Any]:
     """A stage for the template: number, title and pictures, the total first."""
     every = [*([curves.total] if curves.total else []), *curves.losses]
     pictures = [
-        curve_picture(loss_title(each.name), each, curves.steps)
+        curve_picture(each.name.replace("/", ": ").replace("_", " "), each, curves.steps)
         for each in every
         if len(each.train) + len(each.validation)
     ]
     known = STAGES.get(curves.stage)
     title = f"Stage {curves.stage}: {known.title}" if known else f"Stage {curves.stage}"
     return {"number": curves.stage, "title": title, "pictures": pictures}
-
-
-def loss_title(name: str) -> str:
-    """'separator/clip_mixture' as 'separator: clip mixture'."""
-    return "total" if name == TOTAL else name.replace("/", ": ").replace("_", " ")
 
 
 def separated_tracks(
@@ -216,18 +209,14 @@ def separated_tracks(
     if not (material.cache and material.checkpoint):
         return []
     model = material.checkpoint.model.to(device)
+    options = Options(refine=stated(material.evaluation, "settings", "refine") is True)  # as what was evaluated
     chosen = chosen_tracks(material.cache, material.split, material.evaluation, tracks)
     views = []
     for done, (row, why) in enumerate(chosen, start=1):
-        views.append(view_track(material.cache, row, why, model, seconds, as_evaluated(material)))
+        views.append(view_track(material.cache, row, why, model, seconds, options))
         if progress:
             progress(done, len(chosen))
     return views
-
-
-def as_evaluated(material: Material) -> Options:
-    """How the stems that were evaluated were made; those that are played are made alike."""
-    return Options(refine=stated(material.evaluation, "settings", "refine") is True)
 
 
 def title_of(material: Material) -> str:

@@ -163,7 +163,6 @@ def recorded_checkpoint(material: Material) -> Path | None:
 
 
 def was_evaluated(path: Path, evaluation: Evaluation) -> bool:
-    """Whether the file at `path` has the content that was evaluated."""
     return bool(sha256_of(path) == stated(evaluation, "checkpoint", "sha256"))
 
 
@@ -249,7 +248,6 @@ def read_curves(run: Path, configs: Mapping[int, Mapping[str, Any]]) -> list[Sta
 
 
 def well_formed(record: Any) -> bool:
-    """Whether a line of the log is a record of losses."""
     return (
         isinstance(record, dict)
         and record.get("kind") in ("train", "validation")
@@ -258,7 +256,6 @@ def well_formed(record: Any) -> bool:
 
 
 def stage_curves(stage: int, records: list[dict[str, Any]], config: Mapping[str, Any]) -> StageCurves:
-    """The curves of one stage from its records."""
     names = list(dict.fromkeys(name for record in records for name in record if "/" in name))
     weights = loss_weights(stage, config)
     sums = [{**record, TOTAL: weighted(record, weights)} if record["kind"] == "train" else record for record in records]

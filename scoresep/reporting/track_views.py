@@ -20,8 +20,8 @@ from scoresep.instruments import Instrument
 from scoresep.models.model import Model
 from scoresep.plots.cache_track import busiest_frames, row_of
 from scoresep.plots.result import log_spectrogram
-from scoresep.plots.style import colours_of
-from scoresep.reporting.media import AudioFormat, Picture, audio_uri, key_range, mask, roll, spectrogram
+from scoresep.plots.style import colours_of, pitch_range
+from scoresep.reporting.media import AudioFormat, Picture, audio_uri, mask, roll, spectrogram
 from scoresep.separation.separate import DEFAULT_OPTIONS, Options, separate_array
 from scoresep.transcription.transcribe import transcribe_array
 
@@ -212,12 +212,12 @@ def mask_pictures(view: TrackView, part: PartView, grid: Grid) -> list[Picture]:
 def roll_pictures(view: TrackView, part: PartView, colour: str) -> list[Picture]:
     """Transcribed notes, the score pale behind them, and the score itself, on the same keys."""
     name, pitched = part.instrument.name, part.instrument.pitched
-    keys = key_range([table for table in (part.notes, part.true_notes) if table is not None])
+    tables = [table for table in (part.notes, part.true_notes) if table is not None]
+    keys = pitch_range(tables, (-np.inf, np.inf))
     rest = (keys, view.span, colour, pitched)
     pictures = []
     if part.notes is not None:
         title = "transcribed notes" + " (pale: the score)" * (part.true_notes is not None)
-        tables = [table for table in (part.notes, part.true_notes) if table is not None]
         pictures.append(roll(title, f"{name} as transcribed", tables, *rest))
     if part.true_notes is not None:
         pictures.append(roll("notes of the score", f"{name} as the score has it", [part.true_notes], *rest))

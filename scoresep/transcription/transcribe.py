@@ -142,7 +142,6 @@ def transcribe_tracks(stems: Mapping[str, np.ndarray], mixture: np.ndarray, mode
 
 
 def _transcription(blocks: Iterator[Posteriors], model: Model, source: Source) -> Transcription:
-    """Notes and roll of blocks of probabilities."""
     limits = np.array(model.threshold, dtype=np.float32)[:, None, None]
     rolls: list[np.ndarray] = []
 

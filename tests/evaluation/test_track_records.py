@@ -26,6 +26,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return rows
 
 
+@pytest.mark.integration
 def test_the_result_does_not_depend_on_the_number_of_processes(checkpoint_path: Path, tmp_path: Path) -> None:
     for jobs in (1, 2):
         evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(bss=True)), jobs=jobs).save(

@@ -45,6 +45,7 @@ def test_it_is_small_and_was_taught_by_scores_alone():
     assert checkpoint.cache == "", "no folder of whoever made it"
 
 
+@pytest.mark.integration
 def test_it_improves_music_and_sounds_that_it_never_heard(songs):
     """Of every instrument in the mean; refinement leaves the drums as they are."""
     model = scoresep.load()
@@ -74,6 +75,7 @@ def stems_of(song: Path) -> dict[str, np.ndarray]:
     return result
 
 
+@pytest.mark.integration
 def test_recordings_are_separated_and_transcribed_without_a_checkpoint(here, command):
     status, out, err = command("scoresep separate song.flac")
     assert status == 0 and "comes with scoresep" in out, err
