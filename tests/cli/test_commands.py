@@ -115,6 +115,7 @@ OPTIONS = {
         "--format",
         "--instruments",
         "--out",
+        "--present",
         "--refine",
         "--score",
         "AUDIO",

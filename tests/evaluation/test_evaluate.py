@@ -35,9 +35,20 @@ def shown(evaluation: Evaluation, details: bool = False) -> str:
     return console.file.getvalue()
 
 
-@pytest.fixture
-def evaluation(checkpoint_path: Path) -> Evaluation:
-    return evaluate(open_subject(checkpoint_path))
+@pytest.fixture(scope="module")
+def evaluated_path(
+    make_checkpoint: Callable, make_model: Callable, cache: Cache, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The checkpoint of `evaluation`. Read only."""
+    return make_checkpoint(
+        tmp_path_factory.mktemp("evaluated") / "ckpt.pt", make_model(), str(cache.path), cache.digest
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluation(evaluated_path: Path) -> Evaluation:
+    """Of all tracks, with all references. Read only."""
+    return evaluate(open_subject(evaluated_path))
 
 
 def test_states_of_pairs(evaluation: Evaluation) -> None:
@@ -274,11 +285,11 @@ def test_unknown_reference(checkpoint_path: Path, refused: Any) -> None:
         evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(references=("oracle",))))
 
 
-def test_a_result_tells_the_settings_that_it_was_made_with(evaluation: Evaluation, checkpoint_path: Path) -> None:
+def test_a_result_tells_the_settings_that_it_was_made_with(evaluation: Evaluation, evaluated_path: Path) -> None:
     settings = EvaluationSettings()
-    assert evaluation.about == open_subject(checkpoint_path, None, settings).about
+    assert evaluation.about == open_subject(evaluated_path, None, settings).about
     for other in ({"split": "validation"}, {"bss": True}, {"references": ("mixture",)}):
-        assert evaluation.about != open_subject(checkpoint_path, None, replace(settings, **other)).about
+        assert evaluation.about != open_subject(evaluated_path, None, replace(settings, **other)).about
 
 
 @pytest.mark.integration
