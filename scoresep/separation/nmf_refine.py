@@ -47,7 +47,7 @@ MASK_POWER = 0.15
 """Power of the separator's masks, which are overconfident on new music."""
 MASK_FLOOR = 1e-6
 """Least mask of an instrument in the product."""
-REFINE_SETTINGS = FactoriseSettings(lead=0.05, decay=0.2, onset_lead=0.08, onset_length=0.14)
+SETTINGS = FactoriseSettings(lead=0.05, decay=0.2, onset_lead=0.08, onset_length=0.14)
 """Wider in time than for true scores, because neither transcriptions nor scores are exact."""
 
 
@@ -174,13 +174,11 @@ def note_prior(outputs: Outputs, start: int, model: Model, score: ScorePrior | N
     roll, onset = outputs.frame >= KEY_THRESHOLD, peaks(outputs.onset) & (outputs.onset >= limit)
     likelihood = outputs.frame.copy()
     for n in np.flatnonzero([kind == "percussive" for kind in kinds]):  # a stroke sounds on, whatever its note does
-        likelihood[n] = moving_max(
-            outputs.onset[n], model.grid.frames_in(REFINE_SETTINGS.onset_lead), stroke_frames(model)
-        )
+        likelihood[n] = moving_max(outputs.onset[n], model.grid.frames_in(SETTINGS.onset_lead), stroke_frames(model))
     if score is None:
         return NotePrior(roll, onset, likelihood, np.array([kind == "harmonic" for kind in kinds]))
     score_roll, score_onset = score.rolls(start, start + len(outputs))
-    near = model.grid.frames_in(REFINE_SETTINGS.lead)
+    near = model.grid.frames_in(SETTINGS.lead)
     for n in np.flatnonzero(score.has_part):
         after = stroke_frames(model) if kinds[n] == "percussive" else near
         onset[n] = score_onset[n] | (onset[n] & ~spread(score_onset[n].T, near, near).T)
@@ -193,7 +191,7 @@ def note_prior(outputs: Outputs, start: int, model: Model, score: ScorePrior | N
 
 def stroke_frames(model: Model) -> int:
     """Frames that a stroke of a drum sounds."""
-    return model.grid.frames_in(REFINE_SETTINGS.stroke_decay)
+    return model.grid.frames_in(SETTINGS.stroke_decay)
 
 
 def peaks(values: np.ndarray) -> np.ndarray:
@@ -221,7 +219,7 @@ def refined_masks(outputs: Outputs, notes: NotePrior, model: Model) -> np.ndarra
         [model.instruments[n].kind for n in chosen],
         model.grid,
         notes.onset[chosen],
-        REFINE_SETTINGS,
+        SETTINGS,
         notes.likelihood[chosen],
     )
     before = outputs.masks[chosen]
