@@ -31,7 +31,7 @@ from scoresep.training.stages import STAGES
 DEFAULT_SPLIT = "test"
 USUAL_SOURCES = (Path("run"), Path("metrics.json"))
 """What is looked for in the working folder if nothing is named."""
-TOTAL = "total"
+TOTAL_LOSS = "total"
 LARGEST_LOSS = 1e15
 """Steps and losses beyond it are faults of the file."""
 POINTS = 240
@@ -204,7 +204,7 @@ class Curve:
     """A loss over a stage.
 
     Attributes:
-        name: 'network/loss', or `TOTAL`.
+        name: 'network/loss', or `TOTAL_LOSS`.
         train, validation: float64 (K, 2), step and value, ordered by step.
     """
 
@@ -258,8 +258,10 @@ def well_formed(record: Any) -> bool:
 def stage_curves(stage: int, records: list[dict[str, Any]], config: Mapping[str, Any]) -> StageCurves:
     names = list(dict.fromkeys(name for record in records for name in record if "/" in name))
     weights = loss_weights(stage, config)
-    sums = [{**record, TOTAL: weighted(record, weights)} if record["kind"] == "train" else record for record in records]
-    total = curve(TOTAL, sums)
+    sums = [
+        {**record, TOTAL_LOSS: weighted(record, weights)} if record["kind"] == "train" else record for record in records
+    ]
+    total = curve(TOTAL_LOSS, sums)
     return StageCurves(
         stage,
         max(record["step"] for record in records),
