@@ -60,6 +60,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every", type=int, default=1, help="of the tests marked gpu, run every so manieth alone")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of whole commands are no unit tests."""
+    for item in items:
+        if {"scoresep", "command"} & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.integration)
+
+
 Note = tuple[float, float, int]
 """Onset in seconds, offset in seconds, MIDI pitch as it sounds."""
 

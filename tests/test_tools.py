@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.integration
 TOOLS = Path(__file__).parents[1] / "tools"
 
 
@@ -29,10 +30,9 @@ def test_a_benchmark_runs(tmp_path, line, words):
     assert all(word in ended.stdout for word in words), ended.stdout
 
 
-@pytest.mark.parametrize("supervision", ["score", "teacher"])
-def test_steps_are_timed(tmp_path, cache, supervision):
+def test_steps_are_timed(tmp_path, cache):
     small = "network.channels=8 network.hidden=8 network.blocks=1 data.batch_size=4 data.clip_frames=16"
-    settings = " ".join(f"--set {setting}" for setting in (*small.split(), f"supervision={supervision}"))
+    settings = " ".join(f"--set {setting}" for setting in (*small.split(), "supervision=score+teacher"))
     ended = run(tmp_path, f"bench_train.py {cache.path} --stages 1,2 --rounds 1 --steps 10 --threads 1 {settings}")
     assert ended.returncode == 0, ended.stderr
     lines = [line for line in ended.stdout.splitlines() if line.startswith("stage ")]
