@@ -244,7 +244,7 @@ def test_what_is_no_path_is_refused(loaded: Pretrained, model: Model, tmp_path: 
 
 
 def test_a_name_that_is_too_long_is_refused() -> None:
-    refused(lambda: scoresep.load("a" * 5000), kind=Unavailable)
+    refused(lambda: scoresep.load("a" * 300), kind=Unavailable)
 
 
 def test_places_that_are_none_for_a_file_are_refused(loaded: Pretrained, tmp_path: Path) -> None:
