@@ -381,6 +381,7 @@ def test_warm_up_leaves_nothing_to_compile():
 # A rendered corpus
 
 
+@pytest.mark.integration
 def test_rendered_stems_agree_and_their_wrong_octaves_do_not(tmp_path):
     render_corpus(tmp_path / "corpus", RenderSettings(songs=2, seconds=20.0, seed=11, groups=("piano", "bass")), jobs=1)
     found = {}
