@@ -23,7 +23,10 @@ from scoresep.plugins import Registry
 GROUP = "scoresep.metrics"
 BUILT_IN = dict(METRICS)
 """The project's rows: looked at before a test installs others."""
-METRIC = "from scoresep.evaluation.metric_table import Metric\nM = Metric(label='m', title='m', about='.', source='stems', {})\n"
+METRIC = """
+from scoresep.evaluation.metric_table import Metric
+M = Metric(label='m', title='m', about='.', source='stems', {})
+"""
 BASELINE = "from scoresep.evaluation.baselines import Reference\nM = Reference('m', 'm', lambda track: {})\n"
 
 
