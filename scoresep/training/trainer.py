@@ -37,7 +37,7 @@ from scoresep.training.modes import set_modes, training_only
 from scoresep.training.precision import autocast, choose_precision
 from scoresep.training.presence import told
 from scoresep.training.stages import Stage, schedule, stage_losses, stemmed_tracks
-from scoresep.transcription.thresholds import tune_thresholds
+from scoresep.transcription.threshold_tuning import tune_thresholds
 
 LOG_EVERY = 10
 """Steps between two records of the training losses."""
