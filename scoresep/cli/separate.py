@@ -20,6 +20,7 @@ from scoresep.cli.options import (
 )
 from scoresep.console import errors, one_line
 from scoresep.errors import Mismatch
+from scoresep.separation.score_prior import SCORE_WEIGHT
 
 if TYPE_CHECKING:
     from scoresep.audio.source import Progress
@@ -40,6 +41,14 @@ def separate(
     refine: Annotated[
         bool, typer.Option("--refine", help="Learn each recording's own sounds from the notes heard in it; slower.")
     ] = False,
+    score_weight: Annotated[
+        float,
+        typer.Option(
+            help="How much notes count with --score or --refine: 0, the model's masks alone, to 1, notes alone.",
+            min=0,
+            max=1,
+        ),
+    ] = SCORE_WEIGHT,
     form: Annotated[StemFormat, typer.Option("--format", help="Of the stems' files.")] = "wav",
     bits: Annotated[
         StemBits | None, typer.Option(help="Of a sample; default: float for wav, 24 for flac.", show_default=False)
@@ -94,7 +103,7 @@ def separate(
             if prior.missing:
                 absent = ", ".join(prior.missing)
                 lines.append(f"the score of {recording.name} has no part of {absent}: those are left to the model")
-        options = Options(chosen, prior, progress=progress, refine=refine)
+        options = Options(chosen, prior, progress=progress, refine=refine, score_weight=score_weight)
         written = separate_file(recording.path, model, out / recording.name, options, stored, force=force)
         if written.gain != 1.0:
             gain = 20 * log10(written.gain)

@@ -13,7 +13,7 @@ from scoresep.machine import choose_device
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
 from scoresep.pretrained import MODEL
-from scoresep.separation.score_prior import read_score_prior
+from scoresep.separation.score_prior import SCORE_WEIGHT, read_score_prior
 from scoresep.separation.separate import Options, separate_array
 from scoresep.transcription.transcribe import Transcription, transcribe_array, write_midi
 
@@ -48,6 +48,7 @@ class Pretrained:
         instruments: str | Iterable[str] = (),
         score: str | Path | None = None,
         refine: bool = False,
+        score_weight: float = SCORE_WEIGHT,
     ) -> dict[str, np.ndarray]:
         """One stem per instrument; together they add up to the audio.
 
@@ -58,6 +59,7 @@ class Pretrained:
             score: MIDI file aligned with the audio, to help.
             refine: learn the sounds of this recording from the notes that the model reads in it: better on sounds
                 unlike those of training (docs/research/teacher.md). With a score this is always done.
+            score_weight: how much notes count beside the model's masks then, from 0 (masks alone) to 1 (notes alone).
 
         Returns:
             name -> float32 array of the shape of `audio`. If some instruments are left out, or the model's masks are
@@ -68,7 +70,7 @@ class Pretrained:
                 unreadable score, or `refine` without notes: neither a score nor a model that hears any.
         """
         prior = read_score_prior(score, self.model.instruments, self.model.grid) if score is not None else None
-        options = Options(as_names(instruments), prior, refine=refine)
+        options = Options(as_names(instruments), prior, refine=refine, score_weight=score_weight)
         return separate_array(audio, rate, self.model, options)
 
     def transcribe(self, audio: ArrayLike, rate: int, signal: str = "mixture") -> Transcription:

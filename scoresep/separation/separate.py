@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -36,10 +35,8 @@ from scoresep.models.streaming import (
     network_blocks,
 )
 from scoresep.separation.mask_resampling import MaskMap, native_grid
+from scoresep.separation.score_prior import SCORE_WEIGHT, ScorePrior, as_weight
 from scoresep.separation.writing import FLOAT_WAV, SUBTYPES, Format, check_fits, write_stems
-
-if TYPE_CHECKING:
-    from scoresep.separation.score_prior import ScorePrior
 
 RESIDUAL = "residual"
 NATIVE_FRAMES = 64
@@ -56,6 +53,7 @@ class Options:
         refine: whether to factorise the recording by the transcriptor's notes (`nmf_refine`); always done with a score.
         block_seconds: audio that goes through the network at a time; decides the memory, not the result.
         piece_seconds: audio that is factorised at a time, if any; decides the memory, and a little the result.
+        score_weight: how much notes count beside the separator's masks, 0 to 1, if the recording is factorised.
         progress: see `audio.source.Progress`.
     """
 
@@ -65,6 +63,7 @@ class Options:
     progress: Progress | None = None
     refine: bool = False
     piece_seconds: float = PIECE_SECONDS
+    score_weight: float = SCORE_WEIGHT
 
     def __post_init__(self) -> None:
         """Raises InvalidValue for values of other kinds."""
@@ -72,6 +71,7 @@ class Options:
         object.__setattr__(self, "refine", as_choice(self.refine, (True, False), "refine"))
         for name in ("block_seconds", "piece_seconds"):
             object.__setattr__(self, name, as_seconds(getattr(self, name), name))
+        object.__setattr__(self, "score_weight", as_weight(self.score_weight))
 
     @property
     def refines(self) -> bool:
@@ -248,7 +248,7 @@ def _separated(source: Source, model: Model, level: np.float32, options: Options
     blocks = mask_blocks(relative, frames, model, options)
     extended = (mapping.extend(masks[chosen], magnitude) for magnitude, masks in blocks)
     pieces = _synthesise(extended, recorder, mapping, frames)
-    return (Piece(mixture, _adding_up(stems, mixture, _complete(model, wanted))) for mixture, stems in pieces)
+    return (Piece(mixture, adding_up(stems, mixture, _complete(model, wanted))) for mixture, stems in pieces)
 
 
 def mask_blocks(
@@ -264,11 +264,12 @@ def mask_blocks(
     if options.refines:
         from scoresep.separation.nmf_refine import refined_blocks  # here: its compiled kernels take time to load
 
-        return refined_blocks(relative, model, options.score, block, frames, options.piece_seconds)
+        pieces, weight = options.piece_seconds, options.score_weight
+        return refined_blocks(relative, model, options.score, block, frames, pieces, weight)
     return network_blocks(relative, lambda x: network(x)[0], network.context, block, frames, model.device)
 
 
-def _adding_up(stems: np.ndarray, mixture: np.ndarray, complete: bool) -> np.ndarray:
+def adding_up(stems: np.ndarray, mixture: np.ndarray, complete: bool) -> np.ndarray:
     """Stems (S, n, C) that add up to the mixture (n, C), but for a rounding of the last one: what is missing is a
     residual or, if only rounding, the last stem's."""
     missing = mixture - stems.sum(axis=0, dtype=np.float64)
