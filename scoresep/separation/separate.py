@@ -248,7 +248,7 @@ def _separated(source: Source, model: Model, level: np.float32, options: Options
     blocks = mask_blocks(relative, frames, model, options)
     extended = (mapping.extend(masks[chosen], magnitude) for magnitude, masks in blocks)
     pieces = _synthesise(extended, recorder, mapping, frames)
-    return (Piece(mixture, adding_up(stems, mixture, _complete(model, wanted))) for mixture, stems in pieces)
+    return (Piece(mixture, _adding_up(stems, mixture, _complete(model, wanted))) for mixture, stems in pieces)
 
 
 def mask_blocks(
@@ -269,7 +269,7 @@ def mask_blocks(
     return network_blocks(relative, lambda x: network(x)[0], network.context, block, frames, model.device)
 
 
-def adding_up(stems: np.ndarray, mixture: np.ndarray, complete: bool) -> np.ndarray:
+def _adding_up(stems: np.ndarray, mixture: np.ndarray, complete: bool) -> np.ndarray:
     """Stems (S, n, C) that add up to the mixture (n, C), but for a rounding of the last one: what is missing is a
     residual or, if only rounding, the last stem's."""
     missing = mixture - stems.sum(axis=0, dtype=np.float64)
