@@ -49,6 +49,9 @@ def separate(
             max=1,
         ),
     ] = SCORE_WEIGHT,
+    page: Annotated[
+        bool, typer.Option("--page", help="Also write a page with mixer and notes to give away, beside the stems.")
+    ] = False,
     form: Annotated[StemFormat, typer.Option("--format", help="Of the stems' files.")] = "wav",
     bits: Annotated[
         StemBits | None, typer.Option(help="Of a sample; default: float for wav, 24 for flac.", show_default=False)
@@ -94,7 +97,8 @@ def separate(
     check_no_loss(recordings, lambda recording: earlier_stems(out / recording.name, model))
 
     def files(recording: Recording) -> list[Path]:
-        return [out / recording.name / f"{stem}.{stored.name}" for stem in stems]
+        folder = out / recording.name
+        return [*(folder / f"{stem}.{stored.name}" for stem in stems), *([folder / "listen.html"] if page else [])]
 
     def work(recording: Recording, progress: Progress) -> list[str]:
         prior, lines = None, []
@@ -108,6 +112,12 @@ def separate(
         if written.gain != 1.0:
             gain = 20 * log10(written.gain)
             lines.append(f"all stems of {recording.name} have a gain of {gain:.1f} dB, so that none clips")
+        if page:
+            from scoresep.studio.giving import of_files, write_page
+
+            song = of_files(recording.path.stem, recording.path, dict(zip(stems, written.files, strict=True)), model)
+            write_page(files(recording)[-1], song, model)
+            lines.append(str(files(recording)[-1]))
         return [*map(str, written.files), *lines]
 
     each_recording(recordings, work, files, force)

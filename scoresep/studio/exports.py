@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from scoresep.audio.source import CHUNK, FileSource
 from scoresep.errors import NotFound
 from scoresep.separation.writing import choose_format, write_stems
+from scoresep.studio.analysis import picture
+from scoresep.studio.giving import SeparatedSong, write_page
 from scoresep.studio.packing import SUFFIX, pack
 from scoresep.studio.project import Project
 from scoresep.studio.stems import read_span
@@ -72,7 +75,18 @@ def whole(project: Project, folder: Path, form: str, version: int | None, part: 
     return folder / f"project{SUFFIX}"
 
 
-KINDS = {"stems": stems, "stem": stem, "without": without, "midi": midi, "project": whole}
+def page(project: Project, folder: Path, form: str, version: int | None, part: int) -> Path:
+    """A page to give away; its sound is MP3 unless `form` is FLAC."""
+    chosen = project.version(version)
+    files = {name: project.stem(chosen.id, n) for n, name in enumerate(project.names)}
+    shown = picture(project.analysis().magnitude, project.model.grid)
+    about = {**asdict(chosen), "touched": project.touched(chosen)}
+    song = SeparatedSong(project.state.name, files, project.tables(), shown, [about], project.state.mix)
+    write_page(folder / "page.html", song, project.model, "flac" if form == "flac" else "mp3")
+    return folder / "page.html"
+
+
+KINDS = {"stems": stems, "stem": stem, "without": without, "midi": midi, "project": whole, "page": page}
 
 
 def _written(project: Project, folder: Path, form: str, version: int | None, part: int | None) -> list[Path]:

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from scoresep.errors import AlreadyExists, NotFound
-from scoresep.grid import LOWEST_PITCH, PITCHES
 from scoresep.models.model import Model
-from scoresep.plots.style import COLOURS
-from scoresep.separation.score_prior import SCORE_WEIGHT
-from scoresep.studio.analysis import ROWS_A_KEY, picture
+from scoresep.studio.analysis import picture
+from scoresep.studio.giving import song_state
 from scoresep.studio.packing import SUFFIX, unpack
 from scoresep.studio.project import Project
 from scoresep.studio.stems import read_span
@@ -89,27 +87,15 @@ class Studio:
     def about(self) -> dict[str, Any]:
         """All that the page shows but for notes and sound."""
         project, state = self.project, self.project.state
-        frames = project.model.grid.frame_rate
         versions = [{**asdict(each), "touched": project.touched(each)} for each in state.versions]
+        song = song_state(
+            state.name, state, self.model.instruments, project.names, versions, state.mix, self.model.grid
+        )
         return {
-            "name": state.name,
+            **song,
             "opened": bool(state.recording),
             "decoded": project.mixture.exists() and state.samples > 0,
-            "ready": bool(state.versions) and project.stem(state.versions[-1].id, 0).exists(),
-            "rate": state.rate,
-            "channels": state.channels,
-            "samples": state.samples,
-            "instruments": [
-                {"name": each.name, "pitched": each.pitched, "scored": each.scored, "program": each.midi_program}
-                for each in project.model.instruments
-            ],
-            "stems": project.names,
-            "colours": COLOURS,
-            "versions": versions,
-            "revision": state.revision,
-            "mix": state.mix,
-            "weight": SCORE_WEIGHT,
-            "picture": {"frameRate": frames, "lowest": LOWEST_PITCH, "keys": PITCHES, "rowsAKey": ROWS_A_KEY},
+            "ready": bool(versions) and project.stem(state.versions[-1].id, 0).exists(),
             "job": self.worker.state(),
         }
 
