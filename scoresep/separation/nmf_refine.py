@@ -7,7 +7,8 @@ They come from the transcriptor, from a score, or from both:
 - a part of the score is trusted: its notes begin with all their weight, and keys that only the transcriptor has, from
   `EXTRA_KEY_THRESHOLD` on, with `EXTRA_KEY_WEIGHT` of their probability, because scores lack notes;
 - an instrument without notes from either keeps the separator's mask, and the others share the rest; so do drums,
-  unless the score has them: they are separated better than their strokes are transcribed.
+  unless the score has them: they are separated better than their strokes are transcribed;
+- an instrument that is said not to play has no notes and gets nothing.
 
 The refined masks are M_i^(1 - w) W_i^min(1, w / `SCORE_WEIGHT`), W_i being the factorisation's and w the weight of the
 notes, scaled so that the sum over these instruments stays what the separator's was: M_i for a weight of 0,
@@ -20,7 +21,7 @@ Long recordings are factorised in overlapping pieces; masks are cross-faded from
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -105,6 +106,7 @@ def refined_blocks(
     block: int,
     frames: int,
     piece_seconds: float = PIECE_SECONDS,
+    present: np.ndarray | None = None,
     weight: float = SCORE_WEIGHT,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Magnitudes (t, F) and refined masks (N, F, t) of consecutive frames, as `models.streaming.network_blocks`.
@@ -113,10 +115,11 @@ def refined_blocks(
         relative: magnitudes divided by the level, float32 (t, F) at a time, `frames` together.
         block: frames that go through the networks at a time.
         piece_seconds: audio that is factorised at a time.
+        present: who plays, bool (N,); None where nobody knows.
         weight: of the notes beside the separator's masks, 0 to 1.
     """
-    outputs = network_outputs(relative, model, block, frames)
-    return refined_outputs(outputs, model, score, frames, piece_seconds, weight)
+    outputs = network_outputs(relative, model, block, frames, present)
+    return refined_outputs(outputs, model, score, frames, piece_seconds, present, weight)
 
 
 def refined_outputs(
@@ -125,6 +128,7 @@ def refined_outputs(
     score: ScorePrior | None,
     frames: int,
     piece_seconds: float = PIECE_SECONDS,
+    present: np.ndarray | None = None,
     weight: float = SCORE_WEIGHT,
     offset: int = 0,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -139,7 +143,10 @@ def refined_outputs(
         while len(held) < stop - start:
             held = held.followed_by(next(outputs))
         piece = held.cut(0, stop - start)
-        masks = refined_masks(piece, note_prior(piece, offset + start, model, score), model, weight)
+        notes = note_prior(piece, offset + start, model, score)
+        if present is not None:
+            notes = replace(notes, has_notes=notes.has_notes & present)
+        masks = refined_masks(piece, notes, model, weight)
         if before is not None:
             count = before.shape[2]
             fade = (np.arange(1, count + 1) / np.float32(count + 1)).astype(np.float32)
@@ -161,13 +168,16 @@ def piece_spans(frames: int, length: int, overlap: int) -> list[tuple[int, int]]
     return [(start, start + length) for start in starts.tolist()]
 
 
-def network_outputs(relative: Iterator[np.ndarray], model: Model, block: int, frames: int) -> Iterator[Outputs]:
-    """Run both networks over the magnitudes, a block at a time."""
+def network_outputs(
+    relative: Iterator[np.ndarray], model: Model, block: int, frames: int, present: np.ndarray | None = None
+) -> Iterator[Outputs]:
+    """Run both networks over the magnitudes, a block at a time; `present` as in `refined_blocks`."""
     separator, transcriptor = model.separator.eval(), model.transcriptor.eval()
     bins, count = model.grid.bins, len(model.instruments)
+    known = None if present is None else torch.from_numpy(present).to(model.device)
 
     def both(magnitude: Tensor) -> Tensor:
-        masks = separator(magnitude)[0]
+        masks = separator(magnitude, known)[0]
         if not model.transcribes:
             return torch.cat([masks, masks.new_zeros(count, 2 * PITCHES, masks.shape[2])], dim=1)
         return torch.cat([masks, *(torch.sigmoid(roll[0]) for roll in transcriptor(magnitude))], dim=1)

@@ -123,6 +123,7 @@ def masks_again(
     model: Model,
     notes: Mapping[str, np.ndarray],
     weight: float = SCORE_WEIGHT,
+    present: np.ndarray | None = None,
     span: tuple[int, int] | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Masks from notes for frames of `span` (all by default): first frame and masks float32 (N, F, t) at a time.
@@ -132,20 +133,28 @@ def masks_again(
     Args:
         notes: instrument -> (K, 4), as `analyse` returns them.
         weight: of the notes beside the separator's masks, 0 to 1.
+        present: who plays, bool (N,); None for all.
     """
+
+    def cut(first: int, last: int) -> Outputs:
+        outputs = analysis.cut(first, last)
+        return outputs if present is None else replace(outputs, masks=only_present(outputs.masks, present, model.mask))
+
     start, stop = span or (0, len(analysis))
     around = model.grid.frames_in(OVERLAP_SECONDS) if span else 0
     low, high = max(start - around, 0), min(stop + around, len(analysis))
-    if not weight or not (parts := parts_of(notes, model.instruments)):
+    playing = [each for n, each in enumerate(model.instruments) if present is None or present[n]]
+    if not weight or not (parts := parts_of(notes, playing)):
         step = model.grid.frames_in(BLOCK_SECONDS)
         for first in range(start, stop, step):
-            yield first, analysis.cut(first, min(first + step, stop)).masks
+            yield first, cut(first, min(first + step, stop)).masks
         return
     prior = ScorePrior(parts, named(model.instruments), model.grid)
     step = model.grid.frames_in(OVERLAP_SECONDS)
-    outputs = (analysis.cut(first, min(first + step, high)) for first in range(low, high, step))
+    outputs = (cut(first, min(first + step, high)) for first in range(low, high, step))
     first = low
-    for _, masks in refined_outputs(outputs, model, prior, high - low, weight=weight, offset=low):
+    refined = refined_outputs(outputs, model, prior, high - low, present=present, weight=weight, offset=low)
+    for _, masks in refined:
         begin, end = max(start, first), min(stop, first + masks.shape[2])
         if begin < end:
             yield begin, masks[..., begin - first : end - first]
@@ -157,17 +166,17 @@ def named(instruments: Sequence[Instrument]) -> tuple[Instrument, ...]:
     return tuple(replace(each, names=(each.name,)) for each in instruments)
 
 
-def only_present(masks: np.ndarray, present: Sequence[bool]) -> np.ndarray:
-    """Masks float32 (N, F, t) in which instruments that do not play have nothing and the others share theirs.
+def only_present(masks: np.ndarray, present: np.ndarray, kind: str) -> np.ndarray:
+    """Masks float32 (N, F, t) as the separator gives them when it is told who plays, from those for all.
 
-    Where those who play have nothing either, they share equally.
+    Args:
+        kind: of the masks; where it is `softmax`, the others share what those who do not play had.
     """
-    plays = np.asarray(present, dtype=bool)
-    if plays.all() or not plays.any():
-        return masks
-    shared = np.where(plays[:, None, None], masks + np.float32(1e-9), np.float32(0.0))
-    whole: np.ndarray = shared * (masks.sum(axis=0) / shared.sum(axis=0))
-    return whole
+    own = np.where(present[:, None, None], masks, np.float32(0.0))
+    if kind != "softmax":
+        return own
+    total = own.sum(axis=0)
+    return np.where(total > 0, own / np.where(total > 0, total, 1), present[:, None, None] / np.float32(present.sum()))
 
 
 def picture(magnitude: np.ndarray, grid: Grid) -> np.ndarray:

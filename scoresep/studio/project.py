@@ -29,13 +29,12 @@ from scoresep.instruments import group_of
 from scoresep.models.model import Model, identity
 from scoresep.score.parts import read_midi
 from scoresep.separation.score_prior import SCORE_WEIGHT, as_weight
-from scoresep.separation.separate import RESIDUAL, stem_names
+from scoresep.separation.separate import RESIDUAL, presence, stem_names
 from scoresep.studio.analysis import (
     FADE_SECONDS,
     Analysis,
     analyse,
     masks_again,
-    only_present,
     open_analysis,
 )
 from scoresep.studio.state import STATE, Conflict, State, Version, as_mix, open_state, write_state
@@ -276,7 +275,7 @@ class Project:
 
     def _masks(self, new: Version, before: Version | None, place: Path, progress: Progress | None) -> None:
         """Write the masks of a version; at the ends of a span they fade into those of the version before."""
-        analysis, present = self.analysis(), [name in new.present for name in self.model.names]
+        analysis, present = self.analysis(), presence(self.model, new.present)
         target = place / "masks.npy"
         start, stop = 0, len(analysis)
         if new.span and before:
@@ -286,11 +285,12 @@ class Project:
         else:
             masks = np.lib.format.open_memmap(target, "w+", np.float16, analysis.masks.shape)
         fade = _fade(start, stop, len(analysis), self.model.grid.frames_in(FADE_SECONDS))
-        pieces = masks_again(analysis, self.model, self.tables(), new.weight, (start, stop) if new.span else None)
+        span = (start, stop) if new.span else None
+        pieces = masks_again(analysis, self.model, self.tables(), new.weight, present, span)
         for first, piece in pieces:
             inside = slice(first, first + piece.shape[2])
             share = fade[first - start : first - start + piece.shape[2], None, None]
-            fresh = only_present(piece, present).transpose(2, 0, 1)
+            fresh = piece.transpose(2, 0, 1)
             masks[inside] = fresh if not new.span else share * fresh + (1 - share) * masks[inside]
             if progress:
                 progress("separating", inside.stop - start, stop - start)
