@@ -50,7 +50,7 @@ def main() -> None:
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     model = load(given.ckpt, "cpu").model
-    tracks = [track for track in open_slakh(given.songs).tracks if track.stems][: given.count]
+    tracks = [track for track in open_slakh(given.songs).tracks if fits(track, model)][: given.count]
     found = []
     for number, track in enumerate(tracks):
         found.append(measured(track, model, np.random.default_rng((given.seed, number))))
@@ -58,6 +58,12 @@ def main() -> None:
     if given.out:
         given.out.write_text(json.dumps(found))
     show(found, model.names)
+
+
+def fits(track: Track, model: Model) -> bool:
+    """Whether a track has stems, each of an instrument of the model."""
+    groups = [group_of(stem.program, stem.is_drum, model.instruments) for stem in track.stems]
+    return bool(groups) and None not in groups
 
 
 def measured(track: Track, model: Model, rng: np.random.Generator) -> dict[str, list[float]]:
@@ -89,8 +95,7 @@ def truth(track: Track, model: Model) -> tuple[dict[str, list[Row]], dict[str, n
     for stem in track.stems:
         sound, rate = soundfile.read(stem.audio)
         group = group_of(stem.program, stem.is_drum, model.instruments)
-        if group is None:
-            raise SystemExit(f"{track.id}: {stem.name} is of no instrument of the model")
+        assert group is not None, "see fits"
         name = model.names[group]
         stems[name] = stems.get(name, 0.0) + sound
         parts[name] += stem.load_parts()
