@@ -24,9 +24,9 @@ from scoresep.models.streaming import (
     model_audio,
     model_samples,
 )
-from scoresep.score.parts import Part, part_from_notes
 from scoresep.separation.nmf_refine import OVERLAP_SECONDS, Outputs, network_outputs, refined_outputs
 from scoresep.separation.score_prior import SCORE_WEIGHT, ScorePrior
+from scoresep.transcription.notation import parts_of
 from scoresep.transcription.transcribe import Posteriors, key_strength, transcribe_stream
 
 NAMES = ("magnitude", "masks", "frame", "onset")
@@ -102,20 +102,6 @@ def _kept(outputs: Iterator[Outputs], stored: Analysis, grid: Grid) -> Iterator[
         strength = key_strength(torch.from_numpy(piece.magnitude.T[None].copy()), grid)[0].numpy().T
         frame, onset = (values.transpose(0, 2, 1) for values in (piece.frame, piece.onset))
         yield Posteriors(frame, onset, np.broadcast_to(strength, frame.shape))
-
-
-def parts_of(notes: Mapping[str, np.ndarray], instruments: Sequence[Instrument]) -> list[Part]:
-    """Notes (K, 4) of instruments as parts of a score that each of them takes for its own."""
-    return [
-        part_from_notes(
-            [(a, max(b, a + 1e-3), int(pitch), int(velocity)) for a, b, pitch, velocity in notes[each.name]],
-            program=each.midi_program,
-            is_drum=not each.pitched,
-            name=each.name,
-        )
-        for each in instruments
-        if len(notes.get(each.name, ()))
-    ]
 
 
 def masks_again(

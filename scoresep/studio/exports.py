@@ -11,12 +11,14 @@ import numpy as np
 
 from scoresep.audio.source import CHUNK, FileSource
 from scoresep.errors import NotFound
+from scoresep.score.musicxml_writing import Beat
 from scoresep.separation.writing import choose_format, write_stems
 from scoresep.studio.analysis import picture
 from scoresep.studio.giving import SeparatedSong, write_page
 from scoresep.studio.packing import SUFFIX, pack
 from scoresep.studio.project import Project
 from scoresep.studio.stems import read_span
+from scoresep.transcription.notation import write_musicxml
 
 BITS = {"wav": "24", "flac": "24", "mp3": None}
 """Formats and bits of exported stems: what audio editors read."""
@@ -69,6 +71,13 @@ def midi(project: Project, folder: Path, form: str, version: int | None, part: i
     return folder / "notes.mid"
 
 
+def score(project: Project, folder: Path, form: str, version: int | None, part: int) -> Path:
+    """The notes as MusicXML, by the beat that was tapped or, without one, by the steady one that fits them best."""
+    beat = Beat(*project.state.beat) if project.state.beat else None
+    write_musicxml(folder / "score.musicxml", project.tables(), project.model.instruments, beat)
+    return folder / "score.musicxml"
+
+
 def whole(project: Project, folder: Path, form: str, version: int | None, part: int) -> Path:
     """The project."""
     pack(project, folder / f"project{SUFFIX}")
@@ -86,7 +95,15 @@ def page(project: Project, folder: Path, form: str, version: int | None, part: i
     return folder / "page.html"
 
 
-KINDS = {"stems": stems, "stem": stem, "without": without, "midi": midi, "project": whole, "page": page}
+KINDS = {
+    "stems": stems,
+    "stem": stem,
+    "without": without,
+    "midi": midi,
+    "musicxml": score,
+    "project": whole,
+    "page": page,
+}
 
 
 def _written(project: Project, folder: Path, form: str, version: int | None, part: int | None) -> list[Path]:

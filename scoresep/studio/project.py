@@ -37,7 +37,7 @@ from scoresep.studio.analysis import (
     masks_again,
     open_analysis,
 )
-from scoresep.studio.state import STATE, Conflict, State, Version, as_mix, open_state, write_state
+from scoresep.studio.state import STATE, Conflict, State, Version, as_beat, as_mix, open_state, write_state
 from scoresep.studio.stems import empty_stems, stems_between, write_span
 from scoresep.transcription.transcribe import write_midi
 
@@ -200,6 +200,12 @@ class Project:
             self.state.mix = as_mix(mix, self.names)
             self.save()
 
+    def set_beat(self, beat: Any) -> None:
+        """Remember a beat that was tapped; raises as `as_beat`."""
+        with self._lock:
+            self.state.beat = as_beat(beat)
+            self.save()
+
     def read_score(self, content: bytes) -> dict[str, list[list[float]]]:
         """Notes of a MIDI file by instrument; those of parts that are no instrument's are left out.
 
@@ -314,7 +320,8 @@ class Project:
 
     def _render(self, version: Version, place: Path, progress: Progress | None, before: Version | None = None) -> None:
         """Write the stems of a version whose masks are in `place`."""
-        files = [place / f"{part}.wav" for part in range(len(self.names))]
+        final = [place / f"{part}.wav" for part in range(len(self.names))]
+        files = [path.with_name(f"unfinished-{path.name}") for path in final]
         start, stop = self.touched(version) if before else (0, self.state.samples)
         if version.span and before:
             for part, path in enumerate(files):
@@ -325,6 +332,8 @@ class Project:
         complete = RESIDUAL not in self.names
         pieces = stems_between(self.mixture, magnitude, masks, self.model.grid, start, stop, complete)
         write_span(files, pieces, progress, start, stop)
+        for path, name in reversed([*zip(files, final, strict=True)]):  # the first, which is looked for, comes last
+            path.replace(name)
 
 
 def _fade(start: int, stop: int, count: int, length: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import json
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qs, quote, urlsplit
 
-from scoresep.errors import InvalidValue, NotFound, ScoresepError
+from scoresep.errors import InvalidValue, NotFound, ScoresepError, Unavailable
 from scoresep.studio.exports import export
 from scoresep.studio.state import Conflict
 from scoresep.studio.studio import Studio
@@ -77,7 +78,12 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, studio: Studio, port: int = 0, token: str = "") -> None:
-        super().__init__((HOST, port), Handler)
+        """Raises Unavailable: another program has the port."""
+        try:
+            super().__init__((HOST, port), Handler)
+        except OSError as fault:
+            problem = f"port {port} cannot be used ({fault.strerror})"
+            raise Unavailable(problem, remedy="leave --port out") from fault
         self.studio, self.token, self.page = studio, token or secrets.token_urlsafe(24), read_page()
         self.hosts = {f"{name}:{self.server_address[1]}" for name in (HOST, "localhost")}
 
@@ -86,7 +92,9 @@ class Server(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_address[1]}/{self.token}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that went away is no fault."""
+        """A browser that went away is no fault; anything else is a bug and shows its traceback."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -224,6 +232,11 @@ def put_mix(request: Handler) -> None:
     request.send_json({})
 
 
+def put_beat(request: Handler) -> None:
+    request.server.studio.project.set_beat(request.read_json()["beat"])
+    request.send_json({})
+
+
 def post_score(request: Handler) -> None:
     request.send_json({"notes": request.server.studio.project.read_score(request.body(LARGEST_SCORE))})
 
@@ -269,10 +282,12 @@ def get_picture(request: Handler, start: str, stop: str) -> None:
 
 def get_export(request: Handler, kind: str, format: str = "wav", version: str = "", part: str = "0") -> None:
     studio = request.server.studio
-    with studio.worker.alone(), tempfile.TemporaryDirectory(dir=studio.project.folder, prefix=".export-") as place:
-        file = export(studio.project, Path(place), kind, format, int(version) if version else None, int(part))
-        request.send_file(file, f"{studio.project.state.name} {file.name}" if kind != "project"
-                          else f"{studio.project.state.name}{file.suffix}")  # fmt: skip
+    project = studio.project
+    with tempfile.TemporaryDirectory(dir=project.folder, prefix=".export-") as place:
+        with studio.worker.alone():  # not while it is sent
+            file = export(project, Path(place), kind, format, int(version) if version else None, int(part))
+        plain = kind in ("project", "page")
+        request.send_file(file, f"{project.state.name}{file.suffix if plain else f' {file.name}'}")
 
 
 ROUTES: tuple[tuple[str, str, Callable[..., None]], ...] = (
@@ -280,6 +295,7 @@ ROUTES: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("GET", "api/notes", get_notes),
     ("PUT", "api/notes", put_notes),
     ("PUT", "api/mix", put_mix),
+    ("PUT", "api/beat", put_beat),
     ("POST", "api/score", post_score),
     ("POST", "api/open", post_open),
     ("POST", "api/separate", post_separate),

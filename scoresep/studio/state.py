@@ -55,6 +55,7 @@ class State:
         notes: as they are now.
         revision: how often the notes have changed.
         versions: of the stems, the latest last; none before the recording is separated.
+        beat: as it was tapped: beats a minute, and seconds at which a measure begins; none before.
         mix: stem -> level, pan, mute and solo, as they were set last.
     """
 
@@ -69,6 +70,7 @@ class State:
     revision: int = 0
     versions: list[Version] = field(default_factory=list)
     mix: dict[str, dict[str, float]] = field(default_factory=dict)
+    beat: tuple[float, float] | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> State:
@@ -79,6 +81,7 @@ class State:
             for v in values["versions"]
         ]
         given["mix"] = as_mix(values["mix"], values["mix"])
+        given["beat"] = as_beat(values["beat"])
         state = cls(**given)
         if Path(state.recording).name != state.recording or not re.fullmatch(r"(recording\.\w+)?", state.recording):
             raise ValueError(f"a recording called {state.recording!r}")
@@ -103,6 +106,16 @@ def as_mix(mix: Any, names: Iterable[str]) -> dict[str, dict[str, float]]:
     if not all(math.isfinite(value) for lane in lanes.values() for value in lane.values()):
         raise ValueError("a level that is no number")
     return lanes
+
+
+def as_beat(beat: Any) -> tuple[float, float] | None:
+    """A tempo and a beginning, or none; raises TypeError or ValueError for what is neither."""
+    if beat is None:
+        return None
+    tempo, first = (float(value) for value in beat)
+    if not (20 <= tempo <= 400 and 0 <= first < 86400):
+        raise ValueError("no beat")
+    return tempo, first
 
 
 def write_state(folder: Path, state: State) -> None:

@@ -96,6 +96,8 @@ class Studio:
             "opened": bool(state.recording),
             "decoded": project.mixture.exists() and state.samples > 0,
             "ready": bool(versions) and project.stem(state.versions[-1].id, 0).exists(),
+            "revision": state.revision,
+            "beat": state.beat,
             "job": self.worker.state(),
         }
 

@@ -14,12 +14,13 @@ from scoresep.models.model import Model
 from scoresep.score.parts import read_midi
 from scoresep.separation.score_prior import ScorePrior
 from scoresep.separation.separate import Options, separate_array
-from scoresep.studio.analysis import named, only_present, parts_of
+from scoresep.studio.analysis import named, only_present
 from scoresep.studio.exports import export
 from scoresep.studio.packing import pack, unpack
 from scoresep.studio.project import Project
 from scoresep.studio.state import Conflict
 from scoresep.studio.stems import stems_between
+from scoresep.transcription.notation import parts_of
 from scoresep.transcription.transcribe import transcribe_array
 
 LIMIT = 10**9
@@ -101,12 +102,27 @@ def test_a_project_in_one_file_restores_everything(project: Project, model: Mode
     version = project.separate(0.85, ["piano", "guitar"], (0.5, 2.0))
     project.set_mix({"piano": {"level": 0.5, "mute": True}})
     pack(project, tmp_path / "song.scoresep")
-    (tmp_path / "other").mkdir()
     again = unpack(tmp_path / "song.scoresep", tmp_path / "other", model, LIMIT)
     again.prepare()
     assert again.state == project.state
     for number in (0, version.id):
         np.testing.assert_array_equal(stems_of(again, number), stems_of(project, number))
+
+
+def test_a_project_that_is_killed_while_it_is_restored_is_restored_again(
+    project: Project, model: Model, tmp_path: Path
+) -> None:
+    def stop(stage: str, done: float, total: float) -> None:
+        if stage == "writing":
+            raise KeyboardInterrupt
+
+    pack(project, tmp_path / "song.scoresep")
+    again = unpack(tmp_path / "song.scoresep", tmp_path / "other", model, LIMIT)
+    with pytest.raises(KeyboardInterrupt):
+        again.prepare(stop)
+    again = Project(again.folder, model)
+    again.prepare()
+    np.testing.assert_array_equal(stems_of(again, 0), stems_of(project, 0))
 
 
 def test_work_that_is_cut_short_leaves_what_was_there(project: Project, model: Model) -> None:
@@ -129,7 +145,7 @@ def test_the_first_the_last_and_the_one_before_are_kept(project: Project, model:
     assert sorted(path.name for path in (project.folder / "versions").iterdir()) == ["0", "3", "4"]
 
 
-@pytest.mark.parametrize("kind", ["stems", "stem", "without", "midi", "project"])
+@pytest.mark.parametrize("kind", ["stems", "stem", "without", "midi", "musicxml", "page", "project"])
 def test_exports(project: Project, tmp_path: Path, kind: str) -> None:
     (tmp_path / "out").mkdir()
     file = export(project, tmp_path / "out", kind, "flac", 0, 1)
@@ -143,6 +159,10 @@ def test_exports(project: Project, tmp_path: Path, kind: str) -> None:
     elif kind == "midi":
         parts = {part.name: len(part) for part in read_midi(file)}
         assert parts == {name: len(rows) for name, rows in project.tables().items() if len(rows)}
+    elif kind == "musicxml":
+        assert b"<score-partwise" in file.read_bytes()
+    elif kind == "page":
+        assert file.read_text("utf-8").count('id="packed"') == 1
     else:
         assert zipfile.ZipFile(file).testzip() is None
 

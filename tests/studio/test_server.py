@@ -15,6 +15,7 @@ from urllib.parse import quote
 import numpy as np
 import soundfile
 
+from scoresep.errors import Unavailable
 from scoresep.studio.server import PAGE, Server
 
 
@@ -98,6 +99,7 @@ def test_what_makes_no_sense_is_refused(serving: Callable[..., Any], song: Path)
             ("PUT", "api/notes", "[]"),
             ("PUT", "api/notes", '{"notes": 3, "revision": 0}'),
             ("PUT", "api/mix", '{"piano": 3}'),
+            ("PUT", "api/beat", '{"beat": [0, 1]}'),
             ("POST", "api/open?name=a.exe", "MZ"),
             ("POST", "api/open?name=a.wav", "no sound"),
             ("POST", "api/open?name=a.scoresep", "no project"),
@@ -217,6 +219,11 @@ def test_a_killed_server_goes_on_where_it_was(serving: Callable[..., Any], song:
         assert client.json("GET", "api/notes")[1]["notes"]["bass"] == [[0.0, 1.0, 40, 90]]
         status, _, body = client.ask("POST", "api/open?name=b.wav", song.read_bytes())
         assert status == 400 and "holds a recording" in json.loads(body)["error"]
+
+
+def test_a_port_that_is_taken(serving: Callable[..., Any], refused: Callable[..., Any]) -> None:
+    with serving() as server, refused(Unavailable):
+        Server(server.studio, server.server_address[1])
 
 
 def test_another_song_is_another_project(serving: Callable[..., Any], song: Path) -> None:

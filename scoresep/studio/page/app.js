@@ -42,8 +42,13 @@ class Studio {
     try {
       const state = await this.source.state();
       await this.show(state);
-      if (state.job.running) setTimeout(() => this.refresh(), POLL);
+      if (state.job.running) this.later(POLL);
     } catch (fault) { this.fail(fault); }
+  }
+
+  later(wait) {
+    clearTimeout(this.asking);
+    this.asking = setTimeout(() => this.refresh(), wait);
   }
 
   async show(state) {
@@ -115,6 +120,7 @@ class Studio {
     this.roll.show(this.engine.length, state.picture, colours, this.source);
     $("weight").value = state.versions.at(-1).weight || state.weight;
     this.showWeight();
+    this.showBeat(state.beat);
     await this.showVersions(state.versions.at(-1).id);
     this.choosePart(0);
     this.say("The song is separated.");
@@ -191,6 +197,7 @@ class Studio {
     on("weight", "input", () => this.showWeight());
     on("whole", "click", () => this.setSpan(null));
     on("again", "click", () => this.separate());
+    on("tap", "click", () => this.tap());
     on("format", "change", () => this.showExports());
     on("file", "change", () => this.open($("file").files[0]));
     on("midi", "change", () => this.loadScore($("midi").files[0]));
@@ -198,6 +205,7 @@ class Studio {
     $("lanes").addEventListener("click", () => this.saveSoon());
     addEventListener("keydown", event => this.guard(() => this.key(event)));
     addEventListener("resize", () => this.engine.lanes.length && this.mixer.draw());
+    addEventListener("focus", () => this.refresh());
     addEventListener("beforeunload", event => { if (this.unsaved) event.preventDefault(); });
     if (this.packed) return;
     addEventListener("dragover", event => { event.preventDefault(); document.body.classList.add("over"); });
@@ -230,7 +238,7 @@ class Studio {
     $("stage").textContent = "Opening";
     $("work").hidden = false;
     try { await this.show(await this.source.open(file)); } finally { $("file").value = ""; }
-    if (this.state.job.running) setTimeout(() => this.refresh(), POLL);
+    if (this.state.job.running) this.later(POLL);
   }
 
   async loadScore(file) {
@@ -246,7 +254,7 @@ class Studio {
     $("fault").hidden = true;
     await this.flush();
     await this.show(await this.source.separate(Number($("weight").value), [...this.present], this.span));
-    setTimeout(() => this.refresh(), POLL / 2);
+    this.later(POLL / 2);
   }
 
   toggle() {
@@ -321,9 +329,26 @@ class Studio {
     const link = (text, kind, part = 0) => make("a", {className: "button", textContent: text, download: "",
       href: this.source.exported(kind, format, this.shown ?? "", part), data: busy ? {"aria-disabled": "true"} : {}});
     const parts = this.state.stems.flatMap((name, n) => [link(name, "stem", n), link(`without ${name}`, "without", n)]);
-    $("exports").replaceChildren(link("All stems (ZIP)", "stems"), ...parts, link("MIDI", "midi"), link("Project", "project"),
+    $("exports").replaceChildren(link("All stems (ZIP)", "stems"), ...parts, link("MIDI", "midi"), link("MusicXML", "musicxml"), link("Project", "project"),
       link("Page to give away", "page"));
     for (const each of $("exports").children) each.addEventListener("click", () => this.flush());
+  }
+
+  // A tap at the playhead: the line through all taps (times over numbers) is the beat; the first tap begins a bar.
+  async tap() {
+    const now = this.engine.position(), taps = this.taps || [];
+    this.taps = taps.length && (now <= taps.at(-1) || now - taps.at(-1) > 3) ? [now] : [...taps, now];
+    const count = this.taps.length, middle = (count - 1) / 2, mean = this.taps.reduce((sum, each) => sum + each, 0) / count;
+    if (count < 4) { $("beat-says").textContent = `${count} of at least 4 taps`; return; }
+    let above = 0, below = 0;
+    this.taps.forEach((each, n) => { above += (n - middle) * (each - mean); below += (n - middle) ** 2; });
+    const beat = [60 / (above / below), Math.max(mean - middle * above / below, 0)];
+    await this.source.saveBeat(beat);
+    this.showBeat(beat);
+  }
+
+  showBeat(beat) {
+    if (beat) $("beat-says").textContent = `${beat[0].toFixed(1)} beats a minute, as tapped`;
   }
 
   // -- notes --
@@ -372,7 +397,7 @@ class Studio {
     }
     const native = ["BUTTON", "SUMMARY", "A"].includes(tag) || target.type === "checkbox" || target.type === "file";
     if ((letter === " " || key === "Enter") && native) return;
-    if (key.startsWith("Arrow") && tag === "INPUT") return;
+    if ((key.startsWith("Arrow") && tag === "INPUT") || (key === "Enter" && target.id !== "canvas")) return;
     const work = this.keys(event)[letter];
     if (!work || (/^[1-9]$/.test(letter) && Number(letter) > this.engine.lanes.length)) return;
     event.preventDefault();
@@ -396,7 +421,7 @@ class Studio {
       "]": () => this.setSpan([Math.min(this.span ? this.span[0] : 0, this.engine.position()), this.engine.position()]),
       p: edit(() => this.setPencil()), i: edit(() => this.notes.give(this.roll.part)), Delete: edit(() => this.notes.remove()),
       Backspace: edit(() => this.notes.remove()), a: edit(() => this.addHere()),
-      Enter: edit(() => $("again").disabled ? null : this.separate()),
+      t: edit(() => this.tap()), Enter: edit(() => $("again").disabled ? null : this.separate()),
     };
   }
 

@@ -178,7 +178,7 @@ export class Roll {
     paint.font = "11px system-ui, sans-serif";
     for (let pitch = this.picture.lowest; pitch <= this.top; pitch++) {
       const y = this.y(pitch);
-      if (BLACK.has(pitch % 12)) { paint.fillStyle = colour("--soft"); paint.fillRect(0, y, GUTTER * 0.55, this.row - 1); }
+      if (BLACK.has(pitch % 12)) { paint.fillStyle = colour("--key"); paint.fillRect(0, y, GUTTER * 0.55, this.row - 1); }
       if (pitch % 12 === 0) { paint.fillStyle = colour("--text"); paint.fillText(pitchName(pitch), GUTTER - 20, y + this.row - 2); }
     }
     paint.fillStyle = colour("--line");

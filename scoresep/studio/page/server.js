@@ -26,6 +26,7 @@ export class ServerSource {
   async save(notes, revision) {
     return (await this.ask("notes", {method: "PUT", body: JSON.stringify({notes, revision})})).json();
   }
+  async saveBeat(beat) { await this.ask("beat", {method: "PUT", body: JSON.stringify({beat})}); }
   async saveMix(mix) { await this.ask("mix", {method: "PUT", body: mix}); }
   async score(file) { return (await this.ask("score", {method: "POST", body: file})).json(); }
   async open(file) {
