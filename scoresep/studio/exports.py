@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.audio.source import CHUNK, FileSource
+from scoresep.audio.decoding.recording import CHUNK, open_recording
 from scoresep.errors import NotFound
 from scoresep.score.musicxml_writing import Beat
 from scoresep.separation.writing import choose_format, write_stems
@@ -110,7 +110,7 @@ def _written(project: Project, folder: Path, form: str, version: int | None, par
     """Files of all stems or, of one part, of the recording without it and of the part; they add up to the recording."""
     number = project.version(version).id
     names = list(project.names) if part is None else [f"without_{project.names[part]}", project.names[part]]
-    source = FileSource(project.mixture)
+    source = open_recording(project.mixture)
     return write_stems(_pieces(project, number, part), names, folder, source, choose_format(form, BITS[form]))[0]
 
 

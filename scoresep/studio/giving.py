@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from scoresep.audio.source import FileSource, Source
+from scoresep.audio.decoding.recording import open_recording
+from scoresep.audio.source import Source
 from scoresep.errors import Mismatch
 from scoresep.files import write_text
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
@@ -28,7 +29,7 @@ from scoresep.instruments import Instrument
 from scoresep.models.model import Model
 from scoresep.models.streaming import level_of_source, magnitudes, model_audio, model_samples
 from scoresep.plots.style import COLOURS
-from scoresep.reporting.media import AUDIO_FORMATS, AudioFormat, audio_format
+from scoresep.reporting.media import AUDIO_FORMATS, AudioFormat
 from scoresep.separation.score_prior import SCORE_WEIGHT
 from scoresep.studio.analysis import ROWS_A_KEY, picture
 from scoresep.studio.worker import Job
@@ -69,9 +70,9 @@ def write_page(path: Path, song: SeparatedSong, model: Model, form: str = "mp3")
     Raises:
         Unwritable: `path` cannot be written.
     """
-    sources = [FileSource(stem) for stem in song.stems.values()]
+    sources = [open_recording(stem) for stem in song.stems.values()]
     first, gain = sources[0], min(1.0, 0.999 / max(1e-9, *(_peak(source) for source in sources)))
-    stored = fitting(audio_format(form), first)
+    stored = fitting(AUDIO_FORMATS[form], first)
     data = {
         "state": song_state(song.name, first, model.instruments, list(song.stems), song.versions, song.mix, model.grid),
         "notes": {name: np.round(table, 4).tolist() for name, table in song.notes.items()},
@@ -124,7 +125,7 @@ def song_state(
 
 def of_files(name: str, recording: Path, stems: Mapping[str, Path], model: Model) -> SeparatedSong:
     """The song of a recording and its stems; the notes are what the model hears, if it hears any."""
-    source, frames = FileSource(recording), list[np.ndarray]()
+    source, frames = open_recording(recording), list[np.ndarray]()
     level = np.float32(level_of_source(source, model.grid))
     samples = model_samples(source, model.grid)
     for part in magnitudes(model_audio(source, source.chunks(), model.grid), model.grid, samples):

@@ -22,7 +22,8 @@ import soundfile
 
 from scoresep.arguments import as_notes
 from scoresep.audio.decoding.formats import AUDIO_SUFFIXES, FORMATS
-from scoresep.audio.source import FileSource, Progress
+from scoresep.audio.decoding.recording import open_recording
+from scoresep.audio.source import Progress
 from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch, NotFound, WrongFormat
 from scoresep.files import replacing, system_name
 from scoresep.instruments import group_of
@@ -132,7 +133,7 @@ class Project:
         suffix = Path(name).suffix.lower()
         if suffix not in AUDIO_SUFFIXES:
             raise WrongFormat(f"'{suffix}' is no audio that is read here", file=name, remedy=f"give {FORMATS}")
-        FileSource(file)
+        open_recording(file)
         kept = f"recording{suffix}"
         with replacing(self.folder / kept) as temporary:
             shutil.copyfile(file, temporary)
@@ -154,7 +155,7 @@ class Project:
         """Write the recording as float samples, from which any span is read at once."""
         if self.mixture.exists():
             return
-        source, done = FileSource(self.folder / self.state.recording), 0
+        source, done = open_recording(self.folder / self.state.recording), 0
         self.state.rate, self.state.channels, self.state.samples = source.rate, source.channels, source.samples
         with replacing(self.mixture) as temporary:
             empty_stems([temporary], source.rate, source.channels, source.samples)
@@ -168,7 +169,7 @@ class Project:
 
     def _hear(self, progress: Progress | None) -> None:
         place = _emptied(self.folder / "analysis.new")
-        notes = analyse(FileSource(self.mixture), self.model, place, progress)
+        notes = analyse(open_recording(self.mixture), self.model, place, progress)
         _moved(place, self.folder / "analysis")
         self.state.heard = {name: np.round(table, 4).tolist() for name, table in notes.items()}
         self.state.notes = {name: list(rows) for name, rows in self.state.heard.items()}

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from scoresep.audio.source import CHUNK, Progress
+from scoresep.audio.decoding.recording import CHUNK
+from scoresep.audio.source import Progress
 from scoresep.audio.spectrogram import OverlapAdd, frames_to_spectrum
 from scoresep.files import system_name
 from scoresep.grid import Grid
