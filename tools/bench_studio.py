@@ -39,15 +39,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         opened(given.song, min(given.seconds, 6.0), model, place / "warm").prepare()
-        Project(place / "warm", model).separate(present=model.names, span=(1.0, 2.0))
+        Project(place / "warm", model).separate(span=(1.0, 2.0))
         project = opened(given.song, given.seconds, model, place / "timed")
         print(f"| {given.threads} threads, {given.seconds:g} s of music | s | of the music's length |\n|---|---|---|")
         show("first sound", project.decode, given.seconds)
         show("stems and notes", project.prepare, given.seconds)
         start = given.seconds / 3
         span = (start, start + given.span)
-        show(f"again, {given.span:g} s of it", lambda: project.separate(present=model.names, span=span), given.span)
-        show("again, all", lambda: project.separate(present=model.names), given.seconds)
+        show(f"again, {given.span:g} s of it", lambda: project.separate(span=span), given.span)
+        show("again, all", lambda: project.separate(), given.seconds)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"\npeak memory, with pages of files: {peak} MB")
 

@@ -80,8 +80,10 @@ def measured(track: Track, model: Model, rng: np.random.Generator) -> dict[str, 
         figures = {"mixture": scores(stems, dict.fromkeys(stems, mixture)), "masks": separated(project, stems, 0)}
         for title, weight in WEIGHTS.items():
             for share in SHARES:
-                project.edit({name: corrected(heard[name], mistakes[name], share) for name in heard}, revision(project))
-                version = project.separate(weight, model.names)
+                project.edit(
+                    {name: corrected(heard[name], mistakes[name], share) for name in heard}, project.state.revision
+                )
+                version = project.separate(weight)
                 figures[f"{title}, {share:.0%}"] = separated(project, stems, version.id)
     counts = [float(len(mistakes[name])) for name in stems]
     return {**figures, "mistakes": counts, "notes": [float(len(true[name])) for name in stems]}
@@ -131,10 +133,6 @@ def corrected(heard: Sequence[Row], mistakes: Sequence[tuple[Row | None, Row | N
         if right is not None:
             notes.append(right)
     return sorted(notes)
-
-
-def revision(project: Project) -> int:
-    return project.state.revision
 
 
 def separated(project: Project, stems: dict[str, np.ndarray], version: int) -> list[float]:

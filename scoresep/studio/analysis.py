@@ -5,6 +5,7 @@ Axes: T frames, N instruments, F frequency bins, P keys.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from scoresep.audio.source import Progress, Source
+from scoresep.files import writing
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model
@@ -78,15 +80,25 @@ def analyse(source: Source, model: Model, folder: Path, progress: Progress | Non
     samples = model_samples(source, grid)
     frames = grid.frames(samples)
     widths = ((grid.bins,), (count, grid.bins), (count, PITCHES), (count, PITCHES))
-    stored = Analysis(*(_new(folder / f"{name}.npy", (frames, *w)) for name, w in zip(NAMES, widths, strict=True)))
+    stored = Analysis(*(new_array(folder / f"{name}.npy", (frames, *w)) for name, w in zip(NAMES, widths, strict=True)))
     relative = (part / level for part in magnitudes(model_audio(source, source.chunks(), grid), grid, samples))
     block = block_frames(BLOCK_SECONDS, grid, max(model.separator.context, model.transcriptor.context))
     outputs = network_outputs(relative, model, block, frames)
     return transcribe_stream(_kept(outputs, stored, grid), model, source, progress)
 
 
-def _new(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    return np.lib.format.open_memmap(path, "w+", np.float16, shape)
+def new_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A file of float16 zeros to be written to as an array.
+
+    Raises:
+        Unwritable: the disk has no room for it: to find that out while writing would end the process.
+    """
+    with writing(path):
+        array = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+        if hasattr(os, "posix_fallocate"):
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _kept(outputs: Iterator[Outputs], stored: Analysis, grid: Grid) -> Iterator[Posteriors]:

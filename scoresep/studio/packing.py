@@ -6,8 +6,8 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from scoresep.errors import Damaged
-from scoresep.files import replacing
+from scoresep.errors import Damaged, ScoresepError
+from scoresep.files import replacing, writing
 from scoresep.models.model import Model
 from scoresep.studio.analysis import NAMES
 from scoresep.studio.project import Project
@@ -43,7 +43,7 @@ def unpack(file: Path, folder: Path, model: Model, limit: int) -> Project:
     """
     place = folder / "unpacked"
     try:
-        with zipfile.ZipFile(file) as packed:
+        with writing(folder), zipfile.ZipFile(file) as packed:
             state = read_state(_bounded(packed, STATE, limit), model)
             names = inner_names(state)
             if sum(packed.getinfo(name).file_size for name in names) > limit:
@@ -54,6 +54,8 @@ def unpack(file: Path, folder: Path, model: Model, limit: int) -> Project:
                     shutil.copyfileobj(inside, out)
         for name in [*dict.fromkeys(name.partition("/")[0] for name in reversed(names))]:  # project.json last
             (place / name).rename(folder / name)
+    except ScoresepError:
+        raise
     except (*UNREADABLE, zipfile.BadZipFile) as fault:
         raise Damaged(f"is no project ({fault})", file=file.name, remedy="give one that the studio wrote") from fault
     finally:

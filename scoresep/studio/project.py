@@ -25,17 +25,18 @@ from scoresep.audio.decoding.formats import AUDIO_SUFFIXES, FORMATS
 from scoresep.audio.decoding.recording import open_recording
 from scoresep.audio.source import Progress
 from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch, NotFound, WrongFormat
-from scoresep.files import replacing, system_name
+from scoresep.files import replacing, system_name, writing
 from scoresep.instruments import group_of
 from scoresep.models.model import Model, identity
 from scoresep.score.parts import read_midi
 from scoresep.separation.score_prior import SCORE_WEIGHT, as_weight
-from scoresep.separation.separate import RESIDUAL, presence, stem_names
+from scoresep.separation.separate import RESIDUAL, presence, present_names, stem_names
 from scoresep.studio.analysis import (
     FADE_SECONDS,
     Analysis,
     analyse,
     masks_again,
+    new_array,
     open_analysis,
 )
 from scoresep.studio.state import STATE, Conflict, State, Version, as_beat, as_mix, open_state, write_state
@@ -251,21 +252,26 @@ class Project:
     ) -> Version:
         """Separate by the notes as they are now; outside of a span of seconds the version before stays.
 
+        Args:
+            weight: of the notes beside the separator's masks, 0 to 1.
+            present: names of the instruments that play; none for all.
+            span: seconds; none for all.
+
         Raises:
             InvalidValue: a weight, an instrument or a span that is none.
         """
-        wanted = tuple(name for name in self.model.names if name in present)
-        if not wanted or set(present) - set(self.model.names):
-            raise InvalidValue("nobody plays", remedy=f"choose from {', '.join(self.model.names)}")
+        stem_names(self.model, present=present)  # knows them
+        wanted = tuple(present_names(self.model, present))
         if span and not 0 <= span[0] < span[1]:
             raise InvalidValue(f"a span from {span[0]} to {span[1]} s")
         before = self.state.versions[-1] if self.state.versions else None
         span = span if before else None
         new = Version(before.id + 1 if before else 0, as_weight(weight), wanted, span)
-        place = _emptied(self.folder / "versions" / "new")
-        self._masks(new, before, place, progress)
-        self._render(new, place, progress, before)
-        _moved(place, self.folder / "versions" / str(new.id))
+        with writing(self.folder):
+            place = _emptied(self.folder / "versions" / "new")
+            self._masks(new, before, place, progress)
+            self._render(new, place, progress, before)
+            _moved(place, self.folder / "versions" / str(new.id))
         self.state.versions.append(new)
         if dropped := self.state.versions[1 : -(KEPT - 1)]:
             self.state.versions = [each for each in self.state.versions if each not in dropped]
@@ -290,7 +296,7 @@ class Project:
             start, stop = self._faded(new.span)
             masks = np.load(target, mmap_mode="r+")
         else:
-            masks = np.lib.format.open_memmap(target, "w+", np.float16, analysis.masks.shape)
+            masks = new_array(target, analysis.masks.shape)
         fade = _fade(start, stop, len(analysis), self.model.grid.frames_in(FADE_SECONDS))
         span = (start, stop) if new.span else None
         pieces = masks_again(analysis, self.model, self.tables(), new.weight, present, span)

@@ -176,7 +176,7 @@ def test_edits_are_checked(project: Project, refused: Callable[..., Any]) -> Non
     with refused(Conflict):
         project.edit({"piano": []}, 0)
     with refused(InvalidValue):
-        project.separate(0.5, [])
+        project.separate(0.5, ["kazoo"])
     with refused(InvalidValue):
         project.separate(1.5, ["piano"])
 
