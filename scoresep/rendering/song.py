@@ -46,7 +46,7 @@ def fingerprint(parts: Sequence[Part]) -> str:
     return digest(repr(rows).encode())
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | memoryview) -> str:
     """md5 as 32 hex digits."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
