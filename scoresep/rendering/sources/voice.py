@@ -38,8 +38,10 @@ from scoresep.score.parts import Part
 VOICE_FILE = "voice.json"
 PROBE_SECONDS = 6.0
 """Of a person's recordings, by which the range of the voice is told."""
-LONGEST = 20.0
+LONGEST = 12.0
 """Seconds of a person's recordings that are analysed."""
+VOICE_VERSION = 2
+"""Part of what is known of a voice: raise it when the same recordings and notes give other audio."""
 RANGES = {"speech": (-4, 21), "singing": (-12, 14)}
 """Kind to the semitones, from the median of a voice's pitch, between which it can be made to sing."""
 DOUBLED = 0.25
@@ -87,7 +89,7 @@ def synthetic_voices() -> tuple[Patch, ...]:
         replace(
             _SINGER,
             label=f"formants/{n}",
-            config=f"formants/{n}",
+            config=f"formants/{n} {VOICE_VERSION}",
             material=frozenset({f"formants/{n}"}),
             keys=frozenset(range(median + low, median + high + 1)),
             credit=Credit(maker=f"formants {n}"),
@@ -145,7 +147,7 @@ def _patch(place: Path, files: Sequence[Path], label: str, store: Path) -> Patch
         maker=place.name,
         weak=is_weak(stated.get("provenance")),
     )
-    config = digest("\n".join(map(sha256_of, files)).encode())
+    config = digest("\n".join([f"{VOICE_VERSION}", *map(sha256_of, files)]).encode())
     path = store / f"{config}.npz"
     kind = "singing" if stated.get("kind") == "singing" else "speech"
     return replace(
@@ -181,10 +183,11 @@ def _voice(patch: Patch) -> Voice:
         raise Damaged(
             "no syllable can be heard in its recordings", file=patch.label, remedy="take it out of the folder"
         )
+    kept = to_arrays(voice)
     patch.path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(patch.path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **to_arrays(voice))  # type: ignore[arg-type]  # its stubs take a name for allow_pickle
-    return voice
+        np.savez(file, **kept)  # type: ignore[arg-type]  # its stubs take a name for allow_pickle
+    return from_arrays(kept)  # what others will find, so that all sing alike
 
 
 VOICE = SoundSource(play, probe=probe)
