@@ -21,9 +21,8 @@ from typing import Any
 
 from scoresep.rendering import render as corpus
 from scoresep.rendering import track
-from scoresep.rendering.bands import BAND_GROUPS
 from scoresep.rendering.casting import cast_song
-from scoresep.rendering.composer import GROUPS
+from scoresep.rendering.composer import BAND_GROUPS, GROUPS
 from scoresep.rendering.effects import EFFECTS
 from scoresep.rendering.settings import RenderSettings
 from scoresep.rendering.song import Song, fingerprint

@@ -8,13 +8,9 @@ import soundfile
 from scipy.signal import hilbert
 
 from scoresep.errors import NotFound, NothingToDo
-from scoresep.rendering.effects import EFFECTS
-from scoresep.rendering.effects.base import Scene
-from scoresep.rendering.effects.chain import ROUTES, Step, apply_chain, chain_text, draw_chains, impulses_of
-from scoresep.rendering.effects.drive import AMPLIFIERS, bend
-from scoresep.rendering.effects.impulses import Impulse, minimum_phase, read_impulses, response
-from scoresep.rendering.effects.mixing_desk import Tone, apply_tone, compress, draw_tone
-from scoresep.rendering.effects.space import convolve
+from scoresep.rendering.chain import ROUTES, Step, apply_chain, chain_text, draw_chains, impulses_of
+from scoresep.rendering.effects import AMPLIFIERS, EFFECTS, Scene, Tone, apply_tone, bend, compress, draw_tone
+from scoresep.rendering.impulses import Impulse, convolve, minimum_phase, read_impulses, response
 from scoresep.rendering.sources.base import Patch
 from scoresep.score.parts import part_from_notes
 

@@ -42,7 +42,7 @@ _INFO = (b"ICOP", b"INAM", b"IENG")
 _PRESET_ROW, _INSTRUMENT_ROW, _SAMPLE_ROW = "<20sHHHIII", "<20sH", "<20sIIIIIBbHH"
 
 
-Bytes = bytes | memoryview
+Buffer = bytes | memoryview
 
 
 def default_soundfont() -> Path:
@@ -92,12 +92,12 @@ def soundfont_credit(path: Path) -> Credit:
     return Credit(rights, ", ".join(filter(None, (bank, engineers))))
 
 
-def _text(field: Bytes) -> str:
+def _text(field: Buffer) -> str:
     return bytes(field).split(b"\0")[0].decode("latin-1")
 
 
 @lru_cache(maxsize=8)
-def _chunks(path: Path) -> dict[bytes, Bytes]:
+def _chunks(path: Path) -> dict[bytes, Buffer]:
     data = memoryview(soundfont_bytes(path))
     return dict(_leaf_chunks(data, 12, len(data)))
 
@@ -118,12 +118,12 @@ def _leaf_chunks(data: memoryview, start: int, end: int) -> Iterator[tuple[bytes
 
 def _parse_presets(
     path: Path,
-    headers: Bytes,
-    bags: Bytes,
-    generators: Bytes,
-    instruments: Bytes,
-    instrument_bags: Bytes,
-    instrument_gens: Bytes,
+    headers: Buffer,
+    bags: Buffer,
+    generators: Buffer,
+    instruments: Buffer,
+    instrument_bags: Buffer,
+    instrument_gens: Buffer,
 ) -> Iterator[Patch]:
     first_bags = [row[1] for row in struct.iter_unpack(_INSTRUMENT_ROW, instruments)]
     instrument_keys = [
@@ -151,7 +151,7 @@ def _parse_presets(
             )
 
 
-def _zones(bags: Bytes, generators: Bytes, first: int, end: int, target: int) -> list[tuple[frozenset[int], int]]:
+def _zones(bags: Buffer, generators: Buffer, first: int, end: int, target: int) -> list[tuple[frozenset[int], int]]:
     """The zones of a preset or an instrument: their keys, and the number that generator `target` gives.
 
     A first zone without that generator holds the defaults of the others (sections 7.3 and 7.7).
@@ -218,7 +218,7 @@ def bank_of(path: Path, bank: int, program: int) -> bytes:
 
 
 def _cut(
-    bags: Bytes, generators: Bytes, spans: Sequence[tuple[int, int]], target: int
+    bags: Buffer, generators: Buffer, spans: Sequence[tuple[int, int]], target: int
 ) -> tuple[bytes, bytes, list[int], list[int]]:
     """The zones of some `spans` of bags, with what generator `target` names numbered anew from 0.
 
@@ -248,7 +248,7 @@ def _reach(generators: bytes) -> int:
     return _GUARD + max(abs(amount) * _OFFSETS.get(operator, 0) for operator, amount in rows)
 
 
-def _cut_samples(chunks: dict[bytes, Bytes], numbers: Sequence[int], reach: int) -> tuple[bytes, bytes]:
+def _cut_samples(chunks: dict[bytes, Buffer], numbers: Sequence[int], reach: int) -> tuple[bytes, bytes]:
     """The recordings of some sample headers, one after the other, and headers for them."""
     pieces, rows, length = [], [], 0
     headers = list(struct.iter_unpack(_SAMPLE_ROW, chunks[b"shdr"]))

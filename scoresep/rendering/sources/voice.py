@@ -17,9 +17,11 @@ import soxr
 from scoresep.audio.decoding.formats import AUDIO_SUFFIXES
 from scoresep.audio.loading import read_audio
 from scoresep.errors import Damaged, NotFound, ScoresepError
-from scoresep.files import replacing, sha256_of
+from scoresep.files import existing_folder, replacing, sha256_of
 from scoresep.instruments import INSTRUMENTS
-from scoresep.rendering.singing import (
+from scoresep.rendering.song import Song, digest
+from scoresep.rendering.sources.base import Credit, Patch, SoundSource, is_weak, read_json_table
+from scoresep.rendering.sources.singing import (
     FRAME,
     RATE,
     Voice,
@@ -31,14 +33,13 @@ from scoresep.rendering.singing import (
     synthetic_voice,
     to_arrays,
 )
-from scoresep.rendering.song import Song, digest
-from scoresep.rendering.sources.base import Credit, Patch, SoundSource, is_weak, read_json_table
 from scoresep.score.parts import Part
 
 VOICE_FILE = "voice.json"
-PROBE_SECONDS = 6.0
+VOICES_REMEDY = "name a folder with a folder for each person"
+RANGE_SECONDS = 6.0
 """Of a person's recordings, by which the range of the voice is told."""
-LONGEST = 12.0
+ANALYSED_SECONDS = 12.0
 """Seconds of a person's recordings that are analysed."""
 VOICE_VERSION = 2
 """Part of what is known of a voice: raise it when the same recordings and notes give other audio."""
@@ -63,14 +64,15 @@ def list_voices(folder: Path, store: Path) -> tuple[tuple[Patch, ...], dict[str,
         store: folder in which the analysis of a voice is kept once it has sung.
 
     Raises:
-        NotFound: no recording anywhere.
+        NotFound: no such folder, or no recording anywhere.
+        WrongFormat: it is a file.
     """
     recordings: dict[Path, list[Path]] = {}
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+    for path in sorted(existing_folder(folder, "folder of voices", VOICES_REMEDY).rglob("*")):
         if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
             recordings.setdefault(path.parent, []).append(path)
     if not recordings:
-        raise NotFound("no recording of a voice", file=folder, remedy="name a folder with a folder for each person")
+        raise NotFound("no recording of a voice", file=folder, remedy=VOICES_REMEDY)
     voices, left_out = [], {}
     for place, files in recordings.items():
         label = "voices/" + (place.relative_to(folder).as_posix() if place != folder else folder.name)
@@ -129,7 +131,7 @@ def layers(notes: np.ndarray) -> list[np.ndarray]:
 def probe(patch: Patch) -> Patch | str:
     """A recorded voice with the keys that it can sing, by the pitch of its recordings, or why it cannot."""
     try:
-        hertz = syllable_pitch(*_samples(_recordings(patch), PROBE_SECONDS))
+        hertz = syllable_pitch(*_samples(_recordings(patch), RANGE_SECONDS))
     except ScoresepError as fault:
         return str(fault)
     if not hertz:
@@ -177,7 +179,7 @@ def _voice(patch: Patch) -> Voice:
     if patch.path.is_file():
         with np.load(patch.path) as stored:
             return from_arrays(stored)
-    samples, rate = _samples(_recordings(patch), LONGEST)
+    samples, rate = _samples(_recordings(patch), ANALYSED_SECONDS)
     voice = analyse(samples, rate)
     if voice is None:
         raise Damaged(
