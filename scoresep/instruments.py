@@ -168,8 +168,8 @@ def group_of(program: int, is_drum: bool, instruments: Sequence[Instrument], nam
 
 
 def read_instruments(path: str | Path) -> tuple[Instrument, ...]:
-    """Groups from a TOML file: a table each, in order, and `other = true` for what they leave over
-    (docs/how-to/instruments.md).
+    """Groups from a TOML file: a table each, in order, and `other = true` for what they leave over, without a score; a
+    table [other] is a group like any other (docs/how-to/instruments.md).
 
     Raises:
         WrongFormat: the file is missing, cannot be read or is not TOML.
@@ -181,9 +181,9 @@ def read_instruments(path: str | Path) -> tuple[Instrument, ...]:
         problem = f"is not a readable TOML file of instruments ({first_line(fault)})"
         raise WrongFormat(problem, file=path, remedy="correct it") from fault
     try:
-        with_other = tables.pop(OTHER.name, False)
-        if not isinstance(with_other, bool):
-            raise InvalidValue("'other' is not true or false", remedy="a table cannot be called so")
+        with_other = tables.get(OTHER.name) is True
+        if isinstance(tables.get(OTHER.name), bool):
+            del tables[OTHER.name]
         groups = tuple(_from_table(name, table) for name, table in tables.items())
         return checked(groups + (OTHER,) * with_other)
     except ScoresepError as fault:

@@ -33,6 +33,10 @@ def separate(
     instruments: Annotated[
         str, typer.Option(help="By comma, those wanted; the others stay together in 'residual'. Default: all.")
     ] = "",
+    present: Annotated[
+        str,
+        typer.Option(help="By comma, those that play in every recording, if you know: the others get nothing."),
+    ] = "",
     score: Annotated[
         Path | None,
         typer.Option(help="MIDI file in time with the recording, to help; a folder with song.mid for each song.wav."),
@@ -53,7 +57,11 @@ def separate(
     last bit. If they, OGG or MP3 would clip, all stems of a recording get one common gain. A file that fails does not
     stop the others.
 
+    Say who plays, if you know: what would go to instruments that are not there goes to those that are.
+
     Example: scoresep separate song.flac --refine
+
+    Example: scoresep separate song.flac --present guitar,bass,drums
 
     Example: scoresep separate album --ckpt ckpt.pt --out stems --format flac
     """
@@ -68,10 +76,17 @@ def separate(
     )
     from scoresep.instruments import INSTRUMENTS, OTHER
     from scoresep.separation.score_prior import read_score_prior
-    from scoresep.separation.separate import RESIDUAL, Options, earlier_stems, file_names, separate_file
+    from scoresep.separation.separate import (
+        RESIDUAL,
+        Options,
+        earlier_stems,
+        file_names,
+        present_names,
+        separate_file,
+    )
     from scoresep.separation.writing import choose_format
 
-    chosen, stored = by_comma(instruments), choose_format(form, bits)
+    chosen, playing, stored = by_comma(instruments), by_comma(present), choose_format(form, bits)
     recordings = find_recordings(audio, out)
     for note in notes(audio, out):
         errors.print(one_line(note), markup=False)
@@ -79,7 +94,7 @@ def separate(
         problem = f"the score of one of {len(recordings)} files"
         raise Mismatch(problem, file=score, remedy="give a folder of scores named alike")
     model = load_model(ckpt, device)
-    stems = file_names(model, chosen)
+    stems = file_names(model, chosen, playing)
     names = {*model.names, RESIDUAL, *INSTRUMENTS, OTHER.name}
     recordings = without_results(recordings, lambda recording: out / recording.name, names)
     check_no_loss(recordings, lambda recording: earlier_stems(out / recording.name, model))
@@ -91,10 +106,10 @@ def separate(
         prior, lines = None, []
         if score is not None:
             prior = read_score_prior(find_score(score, recording), model.instruments, model.grid)
-            if prior.missing:
-                absent = ", ".join(prior.missing)
+            if missing := [name for name in prior.missing if name in present_names(model, playing)]:
+                absent = ", ".join(missing)
                 lines.append(f"the score of {recording.name} has no part of {absent}: those are left to the model")
-        options = Options(chosen, prior, progress=progress, refine=refine)
+        options = Options(chosen, prior, progress=progress, refine=refine, present=playing)
         written = separate_file(recording.path, model, out / recording.name, options, stored, force=force)
         if written.gain != 1.0:
             gain = 20 * log10(written.gain)

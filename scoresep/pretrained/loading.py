@@ -48,6 +48,7 @@ class Pretrained:
         instruments: str | Iterable[str] = (),
         score: str | Path | None = None,
         refine: bool = False,
+        present: str | Iterable[str] = (),
     ) -> dict[str, np.ndarray]:
         """One stem per instrument; together they add up to the audio.
 
@@ -58,17 +59,19 @@ class Pretrained:
             score: MIDI file aligned with the audio, to help.
             refine: learn the sounds of this recording from the notes that the model reads in it: better on sounds
                 unlike those of training (docs/research/teacher.md). With a score this is always done.
+            present: those that play, as `instruments`, if you know: the others get nothing, and no stem; none for all.
 
         Returns:
             name -> float32 array of the shape of `audio`. If some instruments are left out, or the model's masks are
             independent of one another (sigmoid), the rest of the audio is `residual`.
 
         Raises:
-            ScoresepError: audio or a rate that is none (`arguments.as_audio`, `as_rate`), an unknown instrument, an
-                unreadable score, or `refine` without notes: neither a score nor a model that hears any.
+            ScoresepError: audio or a rate that is none (`arguments.as_audio`, `as_rate`), an unknown instrument, one
+                asked for (or with a part in the score) that is not present, an unreadable score, or `refine` without
+                notes: neither a score nor a model that hears any.
         """
         prior = read_score_prior(score, self.model.instruments, self.model.grid) if score is not None else None
-        options = Options(as_names(instruments), prior, refine=refine)
+        options = Options(as_names(instruments), prior, refine=refine, present=as_names(present))
         return separate_array(audio, rate, self.model, options)
 
     def transcribe(self, audio: ArrayLike, rate: int, signal: str = "mixture") -> Transcription:

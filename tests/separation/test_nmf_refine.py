@@ -100,6 +100,33 @@ def test_notes_that_are_heard_tell_the_instruments_apart(constant_model: Callabl
         assert si_sdr(stem, stems[name]) > si_sdr(stem, plain[name]) + 10
 
 
+@pytest.mark.parametrize("scored", [False, True], ids=["heard", "scored"])
+def test_who_does_not_play_gets_nothing_whatever_is_heard(
+    constant_model: Callable, song: dict[str, np.ndarray], scored: bool
+) -> None:
+    model = believing(constant_model(SHARES), TUNES)
+    mixture = song["guitar"] + song["bass"]
+    score = ScorePrior(parts_of({"bass": tune("bass")}), model.instruments, GRID) if scored else None
+    options = Options(score=score, refine=True, present=("guitar", "bass"))
+    stems = separate_array(mixture, 16000, model, options)
+    assert list(stems) == ["guitar", "bass"]
+    np.testing.assert_allclose(sum(stems.values()), mixture, atol=1e-6)
+    for name in stems:
+        assert si_sdr(song[name], stems[name]) > 10
+    magnitude = relative(mixture)
+    present = np.array([False, True, True])
+    blocks = refined_blocks(chunks(magnitude, 40), model, score, 50, len(magnitude), 3.0, present)
+    masks = np.concatenate([masks for _, masks in blocks], axis=2)
+    assert not masks[0].any()
+    np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-5)
+
+
+def test_drums_alone_present_have_nothing_to_refine(song: dict[str, np.ndarray], refused: Any) -> None:
+    model = Model(GRID, choose(["piano", "drums"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax").eval()
+    with refused(Mismatch):
+        separate_array(song["bass"], 16000, model, Options(refine=True, present=("drums",)))
+
+
 def test_a_unison_goes_to_whom_it_is_heard_from(constant_model: Callable, make: type) -> None:
     mixture = make.play([(0.0, 2.0, 60)], 2.0).astype(np.float32)
     model = believing(constant_model((1 / 3, 1 / 3, 1 / 3)), {"piano": [60]}, 0.9)
