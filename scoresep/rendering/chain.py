@@ -110,10 +110,6 @@ def chain_text(chain: Chain) -> str:
     return " > ".join(str(step) for step in chain)
 
 
-def impulses_of(chain: Chain) -> list[Impulse]:
-    return [value for step in chain for value in step.settings.values() if isinstance(value, Impulse)]
-
-
 def _value_text(value: float | str | Impulse | Tone) -> str:
     if isinstance(value, Impulse):
         return f"[{value.label}]"

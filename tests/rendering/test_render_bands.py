@@ -28,7 +28,7 @@ from scoresep.rendering.sources.voice import layers, list_voices, play, syntheti
 from scoresep.score.parts import part_from_notes, read_midi
 from scoresep.score_check import check_stem
 
-SETTINGS = RenderSettings(songs=5, seconds=8.0, sample_rate=16000, seed=4, bands=True)
+SETTINGS = RenderSettings(songs=4, seconds=6.0, sample_rate=16000, seed=4, bands=True)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -62,7 +62,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.integration
 def test_stems_add_up(corpus: Path) -> None:
     tracks = sorted(corpus.glob("*/Track*"))
-    assert len(tracks) == 5
+    assert len(tracks) == 4
     for track in tracks:
         mix = soundfile.read(track / "mix.flac", dtype="int16")[0]
         stems = [soundfile.read(path, dtype="int16")[0] for path in sorted((track / "stems").iterdir())]

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import yaml
 
-from scoresep.errors import NothingToDo
+from scoresep.errors import NotFound, NothingToDo
 from scoresep.rendering.render import render_corpus
 from scoresep.rendering.settings import RenderSettings
 from scoresep.reporting.corpus import excerpt_of, write_preview
@@ -25,7 +25,8 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("preview") / "corpus"
-    render_corpus(out, RenderSettings(songs=3, seconds=3.0, sample_rate=16000, chains=True), jobs=1)
+    small = RenderSettings(songs=3, seconds=2.5, sample_rate=16000, chains=True, groups=("guitar", "bass"))
+    render_corpus(out, small, jobs=1)
     return out
 
 
@@ -47,11 +48,11 @@ def test_every_stem_can_be_heard_and_what_is_said_of_it_read(corpus: Path) -> No
 
 
 def test_what_metadata_say_is_text(corpus: Path) -> None:
-    path = next(corpus.glob("*/Track*/metadata.yaml"))
+    path = corpus / "train" / "Track00001" / "metadata.yaml"
     metadata = yaml.safe_load(path.read_text())
     next(iter(metadata["stems"].values()))["chain"] = "<script>alert(1)</script>"
     path.write_text(yaml.safe_dump(metadata))
-    page, _ = write_preview(corpus, seconds=1.0)
+    page, _ = write_preview(corpus, songs=1, seconds=1.0)
     assert "<script>alert" not in page.read_text(encoding="utf-8")
 
 
@@ -63,6 +64,8 @@ def test_the_excerpt_is_where_most_play() -> None:
 
 
 def test_a_corpus_without_songs_is_refused(tmp_path: Path, refused: Callable) -> None:
-    (tmp_path / "train").mkdir()
+    with refused(NotFound, tmp_path):
+        write_preview(tmp_path)
+    (tmp_path / "train" / "Track00001").mkdir(parents=True)  # broken: it has no metadata
     with refused(NothingToDo, tmp_path):
         write_preview(tmp_path)
