@@ -19,8 +19,7 @@ from scoresep.errors import InvalidValue
 from scoresep.instruments import Instrument, choose, read_instruments
 
 if TYPE_CHECKING:
-    from scoresep.cache.build import Part
-    from scoresep.cache.report import Report
+    from scoresep.cache.prepare_report import Report
     from scoresep.datasets.base import Dataset
 
 SHOWN = 20
@@ -32,7 +31,7 @@ class DatasetCommands(typer.core.TyperGroup):
 
     @property
     def commands(self) -> MutableMapping[str, Any]:
-        from scoresep.datasets.registry import DATASETS
+        from scoresep.datasets.table import DATASETS
 
         return {name: command_of(name, dataset) for name, dataset in DATASETS.items()}
 
@@ -41,7 +40,7 @@ class DatasetCommands(typer.core.TyperGroup):
         """Typer assigns those that were registered: none."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        from scoresep.datasets.registry import BUILT_IN, DATASETS
+        from scoresep.datasets.table import BUILT_IN, DATASETS
 
         if dataset := BUILT_IN.get(cmd_name) or DATASETS.get(cmd_name):
             return command_of(cmd_name, dataset)
@@ -176,7 +175,7 @@ def compile_dataset(
 
 def print_report(report: Report, is_part: bool) -> None:
     """Print what was left out and what is odd, then what there is."""
-    from scoresep.cache.report import problem_lines, unused_lines
+    from scoresep.cache.prepare_report import problem_lines, unused_lines
 
     problems, unused = problem_lines(report), unused_lines(report)
     more = [f"and {len(problems) - SHOWN} more"] * (len(problems) > SHOWN)
@@ -200,7 +199,7 @@ def read_groups(text: str) -> tuple[Instrument, ...]:
     return choose(by_comma(text))
 
 
-def read_part(text: str | None) -> Part | None:
+def read_part(text: str | None) -> tuple[int, int] | None:
     """The part of '3/16'.
 
     Raises:

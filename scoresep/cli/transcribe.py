@@ -32,7 +32,7 @@ def transcribe(
 
     Example: scoresep transcribe song.flac --plot
     """
-    from scoresep.audio.source import FileSource
+    from scoresep.audio.decoding.recording import open_recording
     from scoresep.cli.inputs import each_recording, find_recordings, load_model, notes
     from scoresep.files import folder_for_results
     from scoresep.transcription.transcribe import check_new, transcribe_file
@@ -52,7 +52,7 @@ def transcribe(
                 from scoresep.plots.style import check_picture
 
                 check_new(check_picture(picture[0]), force)
-            source = FileSource(recording.path)
+            source = open_recording(recording.path)
             parts = transcribe_file(source, model, target, progress=progress, signal=signal, force=force)
             if picture:
                 from scoresep.plots.result import draw_roll

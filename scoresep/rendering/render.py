@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.datasets.metadata import read_metadata
+from scoresep.datasets.slakh import read_metadata
 from scoresep.datasets.splits import SPLITS
 from scoresep.errors import Damaged, InvalidValue, NothingToDo, ScoresepError
 from scoresep.executor import Engine

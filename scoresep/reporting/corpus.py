@@ -13,8 +13,7 @@ import numpy as np
 from scoresep import __version__
 from scoresep.audio.loading import read_audio
 from scoresep.datasets.base import Stem, Track
-from scoresep.datasets.metadata import read_metadata
-from scoresep.datasets.slakh import open_slakh
+from scoresep.datasets.slakh import open_slakh, read_metadata
 from scoresep.errors import Mismatch, NothingToDo
 from scoresep.files import read_text, write_text
 from scoresep.grid import Grid

@@ -21,12 +21,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from scoresep.arguments import as_choice, as_model, as_names, as_seconds, unknown
-from scoresep.audio.source import ArraySource, FileSource, Progress, Recorder, Source
+from scoresep.arguments import as_choice, as_names, as_seconds, unknown
+from scoresep.audio.decoding.recording import open_recording
+from scoresep.audio.source import ArraySource, Progress, Recorder, Source
 from scoresep.audio.spectrogram import OverlapAdd, frames_to_spectrum
 from scoresep.errors import AlreadyExists, InvalidValue, Mismatch
 from scoresep.files import as_path, check_writable, folder_for_results, same_file
-from scoresep.models.model import Model
+from scoresep.models.model import Model, as_model
 from scoresep.models.streaming import (
     BLOCK_SECONDS,
     PIECE_SECONDS,
@@ -161,7 +162,7 @@ def separate_file(
         raise AlreadyExists("a stem would replace the recording itself", file=audio, remedy="give another --out")
     if earlier and not force:
         raise AlreadyExists("exists already", file=earlier[0], remedy="--force replaces it, or give another --out")
-    source = FileSource(audio)
+    source = open_recording(audio)
     check_fits(form, source)
     check_writable(folder / f"{names[0]}.{form.name}", "stem")  # before all of the audio is read for its level
     pieces = (piece.stems for piece in separate_stream(source, model, options))

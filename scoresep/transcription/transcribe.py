@@ -17,13 +17,14 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
-from scoresep.arguments import TICKS_A_SECOND, as_choice, as_model, as_notes
-from scoresep.audio.source import ArraySource, FileSource, Progress, Source
+from scoresep.arguments import TICKS_A_SECOND, as_choice, as_notes
+from scoresep.audio.decoding.recording import Recording, open_recording
+from scoresep.audio.source import ArraySource, Progress, Source
 from scoresep.errors import AlreadyExists, Mismatch
 from scoresep.files import as_target, check_writable, replacing
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import Instrument
-from scoresep.models.model import Model
+from scoresep.models.model import Model, as_model
 from scoresep.models.streaming import (
     BLOCK_SECONDS,
     block_frames,
@@ -34,7 +35,6 @@ from scoresep.models.streaming import (
     network_blocks,
 )
 from scoresep.separation.separate import Options, mask_blocks
-from scoresep.text import latin_carrier
 from scoresep.transcription.note_decoder import Note, NoteDecoder, sort_notes
 
 RESOLUTION = TICKS_A_SECOND // 2
@@ -76,7 +76,7 @@ class Transcription:
 
 
 def transcribe_file(
-    audio: str | Path | FileSource,
+    audio: str | Path | Recording,
     model: Model,
     out_path: str | Path,
     block_seconds: float = BLOCK_SECONDS,
@@ -97,7 +97,7 @@ def transcribe_file(
     """
     model, out_path = as_model(model), as_target(out_path, "MIDI file")
     check_new(out_path, force)
-    source = audio if isinstance(audio, FileSource) else FileSource(audio)
+    source = audio if isinstance(audio, Recording) else open_recording(audio)
     blocks = posterior_stream(source, model, block_seconds, signal, progress)
     notes = transcribe_stream(blocks, model, source, progress)
     write_midi(out_path, notes, model.instruments)
@@ -264,7 +264,7 @@ def write_midi(path: str | Path, notes: Mapping[str, np.ndarray], instruments: S
     for instrument in instruments:
         if instrument.name not in notes:
             continue
-        name = latin_carrier(instrument.name)
+        name = instrument.name.encode().decode("latin-1")  # pretty_midi writes Latin-1: the file holds UTF-8
         part = pretty_midi.Instrument(instrument.midi_program, not instrument.pitched, name)
         part.notes = [
             pretty_midi.Note(int(velocity), int(pitch), onset, max(offset, onset + SHORTEST))

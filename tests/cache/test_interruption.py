@@ -28,8 +28,8 @@ import pytest
 import soundfile
 
 from scoresep.cache.build import prepare
+from scoresep.cache.prepare_report import Report
 from scoresep.cache.reader import Cache
-from scoresep.cache.report import Report
 from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.pairs import open_pairs
 from scoresep.datasets.slakh import open_slakh
