@@ -1,10 +1,10 @@
 """Time `scoresep render`: times real time on one core, and what each part of it costs.
 
-    python tools/bench_render.py [--songs 8] [--seconds 30] [--parts 6] [--bands] [--soundfont FILE] [--sounds DIR]
-        [--impulses DIR] [--voices DIR] [--charts DIR] [--grooves DIR] [--pack-share 0.7]
+    python tools/bench_render.py [--songs 8] [--seconds 30] [--parts 6] [--bands] [--sounds DIR] [--voices DIR]
 
 Composed songs with chains, one core, in this process, processor time. `--parts` repeats a song's parts, or leaves some
-out. Sounds are gathered, and voices analysed, once for a corpus: that is told apart.
+out; other options are those of `scoresep render`. Sounds are gathered, and voices analysed, once for a corpus: that is
+told apart.
 """
 
 from __future__ import annotations
