@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scoresep.cache.prepare_report import Report
     from scoresep.datasets.base import Dataset
 
-SHOWN = 20
+MOST_LISTED = 20
 """Tracks that the terminal lists; the CSV file has them all."""
 
 
@@ -84,8 +84,8 @@ Scheduler = Annotated[
 
 
 def command_of(name: str, dataset: Dataset) -> Any:
-    """The command that compiles a kind of dataset: its own options, then those of every dataset."""
-    own = options_of(dataset)
+    """The command that compiles a kind of dataset: its extra options, then those of every dataset."""
+    extra = options_of(dataset)
     known = {"Dataset": type(dataset)}  # which is imported here no sooner than it is needed
     signature = inspect.signature(compile_dataset, eval_str=True, locals=known)
     shared = {name: option for name, option in signature.parameters.items() if option.kind is option.KEYWORD_ONLY}
@@ -94,7 +94,7 @@ def command_of(name: str, dataset: Dataset) -> Any:
         del shared["score_check"]
 
     def command(root: Path | None, **values: Any) -> None:
-        compile_dataset(dataset, root, {option: values.pop(option) for option in own}, **values)
+        compile_dataset(dataset, root, {option: values.pop(option) for option in extra}, **values)
 
     folder = inspect.Parameter(
         "root",
@@ -102,7 +102,7 @@ def command_of(name: str, dataset: Dataset) -> Any:
         default=None if dataset.environment or dataset.usual_folders else ...,
         annotation=Annotated[Path | None, typer.Argument(help=dataset.folder)],
     )
-    parameters = [folder, *own.values(), *shared.values()]
+    parameters = [folder, *extra.values(), *shared.values()]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {}
     app = typer.Typer(add_completion=False)
@@ -178,9 +178,9 @@ def print_report(report: Report, is_part: bool) -> None:
     from scoresep.cache.prepare_report import problem_lines, unused_lines
 
     problems, unused = problem_lines(report), unused_lines(report)
-    more = [f"and {len(problems) - SHOWN} more"] * (len(problems) > SHOWN)
+    more = [f"and {len(problems) - MOST_LISTED} more"] * (len(problems) > MOST_LISTED)
     table = [f"all of it: {report.table}"] * bool((problems or unused) and not is_part)
-    for line in (*problems[:SHOWN], *more, *unused, *table):
+    for line in (*problems[:MOST_LISTED], *more, *unused, *table):
         console.print(f"  {line}", markup=False)
     counts = ", ".join(f"{count} {split}" for split, count in report.tracks.items()) or "no usable track"
     what = "part made" if is_part else report.path

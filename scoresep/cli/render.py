@@ -123,7 +123,7 @@ def render(
 def print_preview(corpus: Path) -> None:
     """Write the page of a corpus, and say where it is."""
     from scoresep.reporting.corpus import write_preview
-    from scoresep.reporting.media import size_text
+    from scoresep.reporting.page import size_text
 
     with meter("songs") as progress:
         path, size = write_preview(corpus, progress=partial(progress, "drawing"))
@@ -132,12 +132,12 @@ def print_preview(corpus: Path) -> None:
 
 def print_report(report: RenderReport) -> None:
     """Print what was left out, what only test songs use, and what was made."""
-    from scoresep.cli.prepare import SHOWN
+    from scoresep.cli.prepare import MOST_LISTED
     from scoresep.rendering.render import summary
 
     skipped = [f"skipped {file}: {reason}" for file, reason in report.skipped]
-    more = [f"skipped {len(skipped) - SHOWN} more"] * (len(skipped) > SHOWN)
-    for line in (*skipped[:SHOWN], *more, *summary(report.left_out)):
+    more = [f"skipped {len(skipped) - MOST_LISTED} more"] * (len(skipped) > MOST_LISTED)
+    for line in (*skipped[:MOST_LISTED], *more, *summary(report.left_out)):
         console.print(f"  {line}", markup=False)
     if report.left_out:
         console.print(f"  all of it: {report.table}", markup=False)

@@ -18,7 +18,6 @@ from scoresep.cli.options import (
     StemFormat,
     by_comma,
 )
-from scoresep.console import errors, one_line
 from scoresep.errors import Mismatch
 
 if TYPE_CHECKING:
@@ -68,10 +67,9 @@ def separate(
     from scoresep.cli.inputs import (
         check_no_loss,
         each_recording,
-        find_recordings,
         find_score,
+        listed,
         load_model,
-        notes,
         without_results,
     )
     from scoresep.instruments import INSTRUMENTS, OTHER
@@ -87,9 +85,7 @@ def separate(
     from scoresep.separation.writing import choose_format
 
     chosen, playing, stored = by_comma(instruments), by_comma(present), choose_format(form, bits)
-    recordings = find_recordings(audio, out)
-    for note in notes(audio, out):
-        errors.print(one_line(note), markup=False)
+    recordings = listed(audio, out)
     if score is not None and len(recordings) > 1 and not score.is_dir():
         problem = f"the score of one of {len(recordings)} files"
         raise Mismatch(problem, file=score, remedy="give a folder of scores named alike")

@@ -19,14 +19,13 @@ from scoresep.files import read_text, write_text
 from scoresep.grid import Grid
 from scoresep.plots.cache_track import busiest
 from scoresep.plots.result import log_spectrogram
-from scoresep.plots.style import RANGE_DB, colours_of
-from scoresep.reporting.media import AUDIO_FORMATS, audio_uri, size_text
-from scoresep.reporting.page import SIZE, check_page, filled
-from scoresep.reporting.pictures import Picture, key_range, roll, spectrogram
-from scoresep.reporting.tracks import within
+from scoresep.plots.style import RANGE_DB, colours_of, pitch_range
+from scoresep.reporting.media import AUDIO_FORMATS, Picture, audio_uri, roll, spectrogram
+from scoresep.reporting.page import SIZE_MARK, check_page, filled, size_text
+from scoresep.reporting.track_views import within
 from scoresep.score.parts import Part
 
-SONGS, SECONDS = 12, 10.0
+PREVIEW_SONGS, PREVIEW_SECONDS = 12, 10.0
 """How many songs are shown, and how long their excerpts are."""
 PREVIEW = "preview.html"
 STEP = 0.1
@@ -36,7 +35,10 @@ WINDOW, HOP = 4096, 1024
 
 
 def write_preview(
-    corpus: Path, songs: int = SONGS, seconds: float = SECONDS, progress: Callable[[int, int], None] | None = None
+    corpus: Path,
+    songs: int = PREVIEW_SONGS,
+    seconds: float = PREVIEW_SECONDS,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, int]:
     """Write the page of `corpus` into it; returns its path and size in bytes.
 
@@ -64,9 +66,9 @@ def write_preview(
             f"The {seconds:g} s of each song in which most parts play. Levels are those in the mixture. "
             f"Spectrograms of a song share one scale of {RANGE_DB:g} dB. A line follows what is played."
         ),
-        about=[("made by", f"scoresep {__version__}"), ("size of this page", SIZE), *settings_of(corpus)],
+        about=[("made by", f"scoresep {__version__}"), ("size of this page", SIZE_MARK), *settings_of(corpus)],
     )
-    page = page.replace(SIZE, size_text(len(page.encode(errors="backslashreplace"))))
+    page = page.replace(SIZE_MARK, size_text(len(page.encode(errors="backslashreplace"))))
     write_text(path, page)
     return path, len(page.encode(errors="backslashreplace"))
 
@@ -104,7 +106,7 @@ def song_panels(track: Track, seconds: float, number: int) -> dict[str, Any]:
         notes = within(notes_of(written), span)
         pictures = [
             player("stem", f"the stem {name}", read_audio(stem.audio)[0][cut]),
-            roll("notes", name, [notes], key_range([notes]), span, colours[stem.name], not stem.is_drum),
+            roll("notes", name, [notes], pitch_range([notes], span), span, colours[stem.name], not stem.is_drum),
         ]
         panels.append(
             {

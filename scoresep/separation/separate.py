@@ -89,19 +89,6 @@ DEFAULT_OPTIONS = Options()
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Consecutive samples of a separated recording.
-
-    Attributes:
-        mixture: the input, float32 (n, C).
-        stems: float32 (S, n, C), in the order of `stem_names`; they add up to the mixture.
-    """
-
-    mixture: np.ndarray
-    stems: np.ndarray
-
-
-@dataclass(frozen=True)
 class Written:
     """Stems on disk.
 
@@ -115,13 +102,18 @@ class Written:
 
 
 def separate_array(
-    mixture: ArrayLike, rate: int, model: Model, options: Options = DEFAULT_OPTIONS
+    mixture: ArrayLike,
+    rate: int,
+    model: Model,
+    options: Options = DEFAULT_OPTIONS,
+    masks: list[np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Separate audio in memory.
 
     Args:
         mixture: (L,) or (L, C), full scale +-1 (`arguments.as_audio`).
         rate: its sample rate, Hz.
+        masks: a list to put the masks of all instruments into, float32 (N, F, t) of consecutive frames.
 
     Returns:
         name (`stem_names`) -> float32 of the shape of `mixture`.
@@ -132,7 +124,7 @@ def separate_array(
     model = as_model(model)
     names = stem_names(model, options.instruments, options.present)
     source = ArraySource(mixture, rate)
-    stems = np.concatenate([piece.stems for piece in separate_stream(source, model, options)], axis=1)
+    stems = np.concatenate([*separate_stream(source, model, options, masks)], axis=1)
     return {name: stem.reshape(source.shape) for name, stem in zip(names, stems, strict=True)}
 
 
@@ -165,7 +157,7 @@ def separate_file(
     source = open_recording(audio)
     check_fits(form, source)
     check_writable(folder / f"{names[0]}.{form.name}", "stem")  # before all of the audio is read for its level
-    pieces = (piece.stems for piece in separate_stream(source, model, options))
+    pieces = separate_stream(source, model, options)
     with folder_for_results(folder):
         written = Written(*write_stems(pieces, names, folder, source, form, options.progress))
         for path in set(earlier) - set(written.files):
@@ -226,11 +218,14 @@ def _complete(model: Model, chosen: Sequence[str], playing: Sequence[str]) -> bo
     return model.mask == "softmax" and set(chosen) == set(playing)
 
 
-def separate_stream(source: Source, model: Model, options: Options = DEFAULT_OPTIONS) -> Iterator[Piece]:
-    """Separate a source piece by piece; the pieces do not overlap and together have its length.
+def separate_stream(
+    source: Source, model: Model, options: Options = DEFAULT_OPTIONS, masks: list[np.ndarray] | None = None
+) -> Iterator[np.ndarray]:
+    """Separate a source piece by piece: stems, float32 (S, n, C), in the order of `stem_names`.
 
+    The pieces do not overlap and together have the source's length; their stems add up to it.
     The source is read twice: at once, for its level (so that a fault of the file shows before anything is written),
-    and for the pieces.
+    and for the pieces. `masks`: as in `separate_array`.
 
     Raises:
         Mismatch: there are no notes to refine by, or the score has parts of instruments that are not present.
@@ -238,7 +233,7 @@ def separate_stream(source: Source, model: Model, options: Options = DEFAULT_OPT
     check_refinable(model, options)
     check_score(model, options)
     level = np.float32(level_of_source(source, model.grid, options.progress))
-    return _with_progress(_separated(source, model, level, options), source, options.progress)
+    return _with_progress(_separated(source, model, level, options, masks), source, options.progress)
 
 
 def check_refinable(model: Model, options: Options) -> None:
@@ -274,7 +269,9 @@ def check_score(model: Model, options: Options) -> None:
         raise Mismatch(problem, remedy="name them there, too, or leave the score out")
 
 
-def _separated(source: Source, model: Model, level: np.float32, options: Options) -> Iterator[Piece]:
+def _separated(
+    source: Source, model: Model, level: np.float32, options: Options, seen: list[np.ndarray] | None
+) -> Iterator[np.ndarray]:
     """Recorder, mono at the model's rate, magnitudes, masks, stems."""
     grid, recorder = model.grid, Recorder(source)
     samples = model_samples(source, grid)
@@ -284,10 +281,15 @@ def _separated(source: Source, model: Model, level: np.float32, options: Options
     wanted = [name for name in stem_names(model, options.instruments, options.present) if name != RESIDUAL]
     complete = _complete(model, wanted, present_names(model, options.present))
     chosen = [model.names.index(name) for name in wanted]
-    blocks = mask_blocks(relative, frames, model, options)
-    extended = (mapping.extend(masks[chosen], magnitude) for magnitude, masks in blocks)
-    pieces = _synthesise(extended, recorder, mapping, frames)
-    return (Piece(mixture, _adding_up(stems, mixture, complete)) for mixture, stems in pieces)
+
+    def extended() -> Iterator[np.ndarray]:
+        for magnitude, masks in mask_blocks(relative, frames, model, options):
+            if seen is not None:
+                seen.append(masks)
+            yield mapping.extend(masks[chosen], magnitude)
+
+    pieces = _synthesise(extended(), recorder, mapping, frames)
+    return (_adding_up(stems, mixture, complete) for mixture, stems in pieces)
 
 
 def mask_blocks(
@@ -318,11 +320,11 @@ def _adding_up(stems: np.ndarray, mixture: np.ndarray, complete: bool) -> np.nda
     return stems
 
 
-def _with_progress(pieces: Iterator[Piece], source: Source, progress: Progress | None) -> Iterator[Piece]:
+def _with_progress(pieces: Iterator[np.ndarray], source: Source, progress: Progress | None) -> Iterator[np.ndarray]:
     done = 0
-    for piece in pieces:
-        done += len(piece.mixture)
-        yield piece
+    for stems in pieces:
+        done += stems.shape[1]
+        yield stems
         if progress:
             progress("separating", done / source.rate, source.samples / source.rate)
 

@@ -156,24 +156,24 @@ def test_what_has_no_notes_keeps_its_mask(mask: str) -> None:
     if mask == "sigmoid":
         outputs = replace(outputs, masks=np.minimum(2 * outputs.masks, 1))
     notes, pitched = note_prior(outputs, 0, model, None), [0, 2]
-    found = refined_masks(outputs, notes, model)
-    np.testing.assert_array_equal(found[1], outputs.masks[1])
-    np.testing.assert_allclose(found.sum(axis=0), outputs.masks.sum(axis=0), rtol=1e-4)
+    result = refined_masks(outputs, notes, model)
+    np.testing.assert_array_equal(result[1], outputs.masks[1])
+    np.testing.assert_allclose(result.sum(axis=0), outputs.masks.sum(axis=0), rtol=1e-4)
     left = outputs.magnitude.T * (1 - outputs.masks[1])
     rolls = (notes.roll[pitched], ["harmonic"] * 2, GRID, notes.onset[pitched], SETTINGS, notes.likelihood[pitched])
     weight = outputs.masks[pitched] ** MASK_POWER * nmf_masks(factorise(left, *rolls))
     expected = weight / weight.sum(axis=0) * outputs.masks[pitched].sum(axis=0)
-    np.testing.assert_allclose(found[pitched], expected, atol=1e-4)
+    np.testing.assert_allclose(result[pitched], expected, atol=1e-4)
 
 
 def test_frames_in_which_nothing_is_heard_keep_their_masks() -> None:
     model = Model(GRID, choose(["piano", "guitar", "bass"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
     outputs = random_outputs(3, 60)
     outputs.frame[..., 20:] = outputs.onset[..., 20:] = 0
-    found = refined_masks(outputs, note_prior(outputs, 0, model, None), model)
+    result = refined_masks(outputs, note_prior(outputs, 0, model, None), model)
     ringing = 20 + int(np.ceil(SETTINGS.decay * GRID.frame_rate))
-    np.testing.assert_array_equal(found[..., ringing:], outputs.masks[..., ringing:])
-    assert np.abs(found[..., :20] - outputs.masks[..., :20]).max() > 0.1
+    np.testing.assert_array_equal(result[..., ringing:], outputs.masks[..., ringing:])
+    assert np.abs(result[..., :20] - outputs.masks[..., :20]).max() > 0.1
 
 
 def parts_of(tunes: dict[str, Notes]) -> list[Part]:
@@ -276,12 +276,12 @@ def test_pieces_are_faded_into_one_another(model: Model, song: dict[str, np.ndar
     magnitude = relative(sum(song.values()))
     frames = len(magnitude)
     blocks = list(refined_blocks(chunks(magnitude, 33), model, None, 50, frames, 3.0))
-    np.testing.assert_array_equal(np.concatenate([own for own, _ in blocks]), magnitude)
-    found = np.concatenate([masks for _, masks in blocks], axis=2)
+    np.testing.assert_array_equal(np.concatenate([place for place, _ in blocks]), magnitude)
+    result = np.concatenate([masks for _, masks in blocks], axis=2)
     spans = piece_spans(frames, 94, 47)
     assert len(spans) == 3
     (whole,) = network_outputs(chunks(magnitude, frames), model, frames, frames)
-    expected, end = np.zeros_like(found), 0
+    expected, end = np.zeros_like(result), 0
     for start, stop in spans:
         piece = whole.cut(start, stop)
         masks = refined_masks(piece, note_prior(piece, start, model, None), model)
@@ -290,7 +290,7 @@ def test_pieces_are_faded_into_one_another(model: Model, song: dict[str, np.ndar
             line[: end - start] = np.arange(1, end - start + 1) / (end - start + 1)
         expected[..., start:stop] = expected[..., start:stop] * (1 - line) + masks * line
         end = stop
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    np.testing.assert_allclose(result, expected, atol=1e-3)
 
 
 def test_pieces_of_one_sound_give_about_what_the_whole_gives(
