@@ -41,7 +41,7 @@ from scoresep.training.stages import STAGES
 
 SIZE_MARK = "{size of this page}"
 """Stands for the page's size until that is known."""
-EMPTY: dict[str, Any] = {
+OPTIONAL_CONTENT: dict[str, Any] = {
     **dict.fromkeys(("notes", "facts", "tables", "tracks", "stages"), ()),
     "facts_hint": "",
     "listening_hint": "",
@@ -136,10 +136,10 @@ def render(
 
 
 def filled(**content: Any) -> str:
-    """The page's template with its content; of `EMPTY` what is not given is not shown."""
+    """The page's template with its content; of `OPTIONAL_CONTENT` what is not given is not shown."""
     script = read("page.js")
     return template().render(
-        **{**EMPTY, **content},
+        **{**OPTIONAL_CONTENT, **content},
         version=__version__,
         style=Markup(read("page.css")),
         script=Markup(script),
