@@ -124,6 +124,7 @@ OPTIONS = {
     ],
     "studio": ["--browser", "--ckpt", "--device", "--port", "--project", "AUDIO"],
     "transcribe": ["--ckpt", "--device", "--force", "--from", "--musicxml", "--out", "--plot", "AUDIO"],
+    "export": ["--force", "--onnx", "CKPT"],
     "doctor": ["--cache", "--ckpt"],
     "info": ["--out", "--plot", "--span", "FILE"],
 }
@@ -163,7 +164,19 @@ def test_help_of_every_command_has_an_example(command, name):
 def test_help_of_the_groups_lists_their_commands(command, line):
     ended = command(line)
     names = (
-        ("render", "prepare", "train", "evaluate", "report", "separate", "transcribe", "studio", "info", "doctor")
+        (
+            "render",
+            "prepare",
+            "train",
+            "evaluate",
+            "report",
+            "separate",
+            "transcribe",
+            "studio",
+            "export",
+            "info",
+            "doctor",
+        )
         if "prep" not in line
         else ("slakh",)
     )
