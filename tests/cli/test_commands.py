@@ -30,6 +30,7 @@ OPTIONS = {
         "--levels",
         "--midi",
         "--pack-share",
+        "--preview",
         "--sample-rate",
         "--seconds",
         "--seed",
