@@ -18,9 +18,9 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of mallopt(3): freed bytes at the heap's end that go back; pieces that are taken from the system."""
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Variables by which a user may say how OpenMP's threads wait (OpenMP 5.2, section 21.2.8; libgomp; LLVM)."""
-SPINS = 20_000
-"""Turns that libgomp's threads wait for one another before they sleep, some 400 microseconds: threads that share a step
-evenly meet within it, and a run alone loses little (docs/research/performance.md). By itself libgomp takes 300,000."""
+SPINS = 1000
+"""Turns that libgomp's threads wait for one another before they sleep, some 20 microseconds: threads that share a step
+evenly meet within it, and a run alone loses nothing (docs/research/performance.md). By itself libgomp takes 300,000."""
 
 
 def wait_passively() -> None:
