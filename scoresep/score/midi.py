@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -23,12 +24,14 @@ _SIZE = {status: 1 if status & 0xF0 in (PROGRAM, 0xD0) else 2 for status in rang
 _META, _EXCLUSIVE, _CONTINUED = 0xFF, 0xF0, 0xF7
 NAME, INSTRUMENT = 0x03, 0x04
 """Meta events that name a track, and its instrument."""
-_CHANNEL, _PORT, _END, _TEMPO = 0x20, 0x21, 0x2F, 0x51
+_CHANNEL, _PORT, _END, _TEMPO, _METER = 0x20, 0x21, 0x2F, 0x51, 0x58
 _SYSTEM_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 """Data bytes of system messages, which have no place in files; the others have none."""
 _GS_RESET = bytes.fromhex("421240007f00")
 MOST_TRACKS = 1000
 """More are no score."""
+MOST_BARS = 100_000
+"""More are not counted."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Track:
         names: (NAME or INSTRUMENT, channel or -1 for all, bytes in an encoding that nobody says), in order.
         port: which of several sets of sixteen channels it plays on.
         end: tick of its end.
+        metres: (tick, beats of a bar, in the file's beats: quarter notes).
     """
 
     events: np.ndarray
@@ -48,6 +52,7 @@ class Track:
     names: list[tuple[int, int, bytes]]
     port: int
     end: int
+    metres: list[tuple[int, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,20 @@ class MidiFile:
         latest = np.searchsorted(begin, ticks, side="right") - 1
         seconds: np.ndarray = start[latest] + (ticks - begin[latest]) * seconds_a_tick[latest]
         return seconds
+
+    def bar_lines(self) -> np.ndarray:
+        """Seconds at which bars begin, float64, the last one at or after the end; four beats a bar until the file says
+        otherwise. None where ticks are no beats."""
+        if not self.beats:
+            return np.zeros(0)
+        end = max((track.end for track in self.tracks), default=0)
+        metres = dict(sorted(metre for track in self.tracks for metre in track.metres if metre[0] < end))
+        starts = [*metres, end] if 0 in metres else [0, *metres, end]
+        lines = [np.zeros(0)]
+        for first, last in pairwise(starts):
+            length = max(metres.get(first, 4.0) * self.ticks, end / MOST_BARS)
+            lines.append(np.arange(first, last, length))
+        return self.seconds(np.append(np.concatenate(lines), end))
 
 
 def read_file(content: bytes) -> MidiFile:
@@ -183,6 +202,7 @@ class _Notes:
     names: list[tuple[int, int, bytes]] = field(default_factory=list)
     prefix: tuple[int, int] = (-1, -1)
     port: int = 0
+    metres: list[tuple[int, float]] = field(default_factory=list)
 
 
 def _read_track(content: bytes, place: int, said: int) -> tuple[Track, int]:
@@ -199,7 +219,7 @@ def _read_track(content: bytes, place: int, said: int) -> tuple[Track, int]:
     except KeyError:
         raise ValueError("a message without a status") from None
     events = np.array(found.events, dtype=np.int64).reshape(-1, 4)
-    return Track(events, found.tempos, found.names, found.port, tick), place
+    return Track(events, found.tempos, found.names, found.port, tick, found.metres), place
 
 
 def _read_events(content: bytes, place: int, stop: int, found: _Notes) -> tuple[int, int]:
@@ -264,6 +284,8 @@ def _note(found: _Notes, tick: int, kind: int, body: bytes) -> None:
         if len(body) != 3:
             raise ValueError(f"a tempo of {len(body)} bytes")
         found.tempos.append((tick, int.from_bytes(body, "big")))
+    elif kind == _METER and len(body) >= 2 and body[0] and body[1] < 8:
+        found.metres.append((tick, 4.0 * body[0] / 2 ** body[1]))
     elif kind in (NAME, INSTRUMENT) and body.strip(b"\0 "):
         found.names.append((kind, found.prefix[1] if found.prefix[0] == tick else -1, body))
     elif kind == _CHANNEL and body:
