@@ -75,7 +75,8 @@ def align(samples: np.ndarray, rate: int, scores: Sequence[Score]) -> Alignment:
         Mismatch: the score is one of something else.
     """
     tables = [note_table(score.parts) for score in scores]
-    check_content(samples, rate, tables)
+    check_recording(samples, rate)
+    check_score(tables)
     audio = audio_features(resample(samples, rate, RATE))
     placements = [place(audio, notes, score.bar_lines) for notes, score in zip(tables, scores, strict=True)]
     best = min(range(len(scores)), key=lambda n: placements[n].cost)
@@ -88,17 +89,21 @@ def align(samples: np.ndarray, rate: int, scores: Sequence[Score]) -> Alignment:
     return Alignment(parts, final, score, placement, audio.tuning, bars, piece_confidence(bars), audio.seconds)
 
 
-def check_content(samples: np.ndarray, rate: int, tables: Sequence[NoteTable]) -> None:
-    """Refuse what cannot be aligned."""
+def check_recording(samples: np.ndarray, rate: int) -> None:
+    """Refuse a recording without sound, or too short to find anything in it."""
+    if len(samples) < SHORTEST_RECORDING * rate:
+        problem = f"the recording lasts {len(samples) / rate:.1f} s, too little to find a score in it"
+        raise NothingToDo(problem, remedy=f"give {SHORTEST_RECORDING:g} s or more")
+    if float(np.abs(samples).max()) < QUIETEST:
+        raise NothingToDo("the recording is silent", remedy="give another one")
+
+
+def check_score(tables: Sequence[NoteTable]) -> None:
+    """Refuse a score without pitched notes."""
     if not any(len(notes) for notes in tables):
         raise NothingToDo("the score has no notes", remedy="give another one")
     if all(notes.drum.all() for notes in tables):
         raise NothingToDo("the score has drums alone, whose place cannot be found", remedy="add a part with pitches")
-    if len(samples) < SHORTEST_RECORDING * rate:
-        problem = f"the recording lasts {len(samples) / rate:.1f} s, too little to find a score in it"
-        raise NothingToDo(problem, remedy=f"give {SHORTEST_RECORDING:g} s or more")
-    if float(np.abs(samples).max(initial=0.0)) < QUIETEST:
-        raise NothingToDo("the recording is silent", remedy="give another one")
 
 
 def check_evidence(placement: Placement, seconds: float) -> None:

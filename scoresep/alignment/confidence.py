@@ -7,6 +7,7 @@ and if its notes are heard to begin there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ class Bar:
 
 def least_evidence(seconds: float) -> float:
     """The evidence that a recording of this length needs."""
-    return LEAST_EVIDENCE * max(1.0, (ENOUGH / seconds) ** 0.5)
+    return LEAST_EVIDENCE * max(1.0, math.sqrt(ENOUGH / seconds))
 
 
 def bars_of(

@@ -12,6 +12,7 @@ import typer
 import typer.core
 
 from scoresep import __version__
+from scoresep.cli.align import align
 from scoresep.cli.doctor import doctor
 from scoresep.cli.evaluate import evaluate
 from scoresep.cli.info import info
@@ -24,7 +25,7 @@ from scoresep.cli.transcribe import transcribe
 from scoresep.console import console, errors, one_line, take_any_name
 from scoresep.errors import NotFound, ScoresepError, unwritable
 
-ORDER = ("render", "prepare", "train", "evaluate", "report", "separate", "transcribe", "info", "doctor")
+ORDER = ("render", "align", "prepare", "train", "evaluate", "report", "separate", "transcribe", "info", "doctor")
 """The order of work, in which help lists the commands."""
 
 
@@ -52,7 +53,7 @@ app = typer.Typer(
 )
 app.command()(render)
 app.add_typer(prepare_app, name="prepare")
-for command in (train, evaluate, report, separate, transcribe, info, doctor):
+for command in (align, train, evaluate, report, separate, transcribe, info, doctor):
     app.command()(command)
 
 

@@ -19,7 +19,7 @@ from scoresep.cli.options import (
     by_comma,
 )
 from scoresep.console import errors, one_line
-from scoresep.errors import Mismatch
+from scoresep.errors import InvalidValue, Mismatch
 
 if TYPE_CHECKING:
     from scoresep.audio.source import Progress
@@ -37,6 +37,10 @@ def separate(
         Path | None,
         typer.Option(help="MIDI file in time with the recording, to help; a folder with song.mid for each song.wav."),
     ] = None,
+    align: Annotated[
+        bool,
+        typer.Option("--align", help="Align the score first; it may be MusicXML, and of one instrument alone."),
+    ] = False,
     refine: Annotated[
         bool, typer.Option("--refine", help="Learn each recording's own sounds from the notes heard in it; slower.")
     ] = False,
@@ -55,6 +59,8 @@ def separate(
 
     Example: scoresep separate song.flac --refine
 
+    Example: scoresep separate song.flac --score guitar.mid --align
+
     Example: scoresep separate album --ckpt ckpt.pt --out stems --format flac
     """
     from scoresep.cli.inputs import (
@@ -67,7 +73,9 @@ def separate(
         without_results,
     )
     from scoresep.instruments import INSTRUMENTS, OTHER
-    from scoresep.separation.score_prior import read_score_prior
+    from scoresep.score.parts import SCORE_SUFFIXES
+    from scoresep.score.reading import WRITTEN_SUFFIXES
+    from scoresep.separation.score_prior import prior_of, read_score_prior
     from scoresep.separation.separate import RESIDUAL, Options, earlier_stems, file_names, separate_file
     from scoresep.separation.writing import choose_format
 
@@ -75,6 +83,8 @@ def separate(
     recordings = find_recordings(audio, out)
     for note in notes(audio, out):
         errors.print(one_line(note), markup=False)
+    if align and score is None:
+        raise InvalidValue("--align needs a score", remedy="name one with --score")
     if score is not None and len(recordings) > 1 and not score.is_dir():
         problem = f"the score of one of {len(recordings)} files"
         raise Mismatch(problem, file=score, remedy="give a folder of scores named alike")
@@ -90,7 +100,17 @@ def separate(
     def work(recording: Recording, progress: Progress) -> list[str]:
         prior, lines = None, []
         if score is not None:
-            prior = read_score_prior(find_score(score, recording), model.instruments, model.grid)
+            file = find_score(score, recording, WRITTEN_SUFFIXES if align else SCORE_SUFFIXES)
+            if align:
+                from scoresep.alignment.align import summary
+                from scoresep.alignment.files import align_files
+
+                alignment = align_files(recording.path, file)
+                lines.append(f"{file} aligned: {summary(alignment)}")
+                played = [part for part in alignment.parts if len(part)]
+                prior = prior_of(played, file, model.instruments, model.grid)
+            else:
+                prior = read_score_prior(file, model.instruments, model.grid)
             if prior.missing:
                 absent = ", ".join(prior.missing)
                 lines.append(f"the score of {recording.name} has no part of {absent}: those are left to the model")
