@@ -16,7 +16,7 @@ from scoresep.machine import wait_passively
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scoresep.pretrained.loading import Pretrained
+    from scoresep.pretrained import Pretrained
 
 __all__ = ["__version__", "load"]
 wait_passively()
@@ -32,6 +32,6 @@ def load(checkpoint: str | Path | None = None, device: str = "auto") -> Pretrain
     Raises:
         scoresep.errors.ScoresepError: no such file, not a checkpoint, a damaged one, or no such device.
     """
-    from scoresep.pretrained.loading import load as load_model  # imports torch, which takes seconds
+    from scoresep.pretrained import load as load_model  # imports torch, which takes seconds
 
     return load_model(checkpoint, device)

@@ -11,12 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from scoresep.errors import InvalidValue, described
 from scoresep.grid import HIGHEST_RATE, LOWEST_RATE
 from scoresep.instruments import Instrument, suggestion
-from scoresep.models.model import Model
 
 AUDIO_REMEDY = "give an array of real numbers, as soundfile.read returns first"
 NOTE_REMEDY = "give onset s, offset s, pitch (MIDI number) and velocity of each"
@@ -30,18 +28,6 @@ TICKS_A_SECOND = 960
 """Of the MIDI files that are written: 480 a quarter note, 120 quarter notes a minute."""
 LATEST = 0x0FFFFFFF // TICKS_A_SECOND
 """Seconds: the longest time between two events of a MIDI file (Standard MIDI Files 1.0), three days."""
-
-
-def as_model(model: Any) -> Model:
-    """The networks, also of what `scoresep.load` returns.
-
-    Raises:
-        InvalidValue: neither.
-    """
-    networks = getattr(model, "model", model)
-    if not isinstance(networks, Model):
-        raise InvalidValue(f"the model is {described(model)}", remedy="give what scoresep.load returns")
-    return networks
 
 
 def as_audio(samples: Any) -> np.ndarray:
@@ -68,7 +54,7 @@ def _real_array(samples: Any) -> np.ndarray:
     if np.ma.is_masked(samples):
         raise InvalidValue("the audio holds masked samples", remedy="fill them first: audio.filled(0)")
     try:
-        if isinstance(samples, Tensor):
+        if hasattr(samples, "detach"):  # a tensor of torch, perhaps on a GPU
             samples = samples.detach().cpu()
             samples = samples.float() if samples.is_floating_point() else samples
         array = np.asarray(samples)

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-LONGEST = 1000
+LONGEST_LINE = 1000
 """Characters of a message that are shown."""
 
 
@@ -33,7 +33,7 @@ def printable(text: str) -> str:
 def one_line(message: str) -> str:
     """A message as one printable line."""
     line = printable(" ".join(line.strip() for line in message.splitlines()))
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} ..."
 
 
 def take_any_name() -> None:
@@ -45,7 +45,7 @@ def take_any_name() -> None:
 
 console = Terminal(highlight=False, soft_wrap=True, emoji=False)
 errors = Terminal(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-SHORTEST = 0.5
+SHORTEST_TIME = 0.5
 """Seconds that must have passed for a rate to mean something."""
 LINE_EVERY = 10.0
 """Seconds between progress lines where there is no terminal."""
@@ -68,7 +68,7 @@ class Meter:
         if title != self._title:
             self._begin(title, done, total)
         elapsed = time.monotonic() - self._began
-        rate = (done - self._first) / elapsed if elapsed > SHORTEST else 0.0
+        rate = (done - self._first) / elapsed if elapsed > SHORTEST_TIME else 0.0
         speed = f", {rate:.1f} {unit}/s" if rate > 0 else ""
         if self._bar:
             self._bar.update(self._task, completed=done, total=total, detail=f"{speed[2:]}  {detail}")

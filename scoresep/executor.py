@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Outcome = TypeVar("Outcome")
 
 ANSWER = 20.0
 """Seconds that a Dask scheduler has to answer, and then its first worker to appear."""
@@ -34,7 +34,7 @@ IDLE = 300
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Variables that keep libraries of each process to its part of the cores; a user's own win."""
 DIED = "a worker process died, perhaps for lack of memory; what was finished is kept"
-AGAIN = "run the same command again"
+RUN_AGAIN = "run the same command again"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Engine:
     jobs: int = 0
     scheduler: str = ""
 
-    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, function: Callable[[Item], Outcome], items: Sequence[Item]) -> Iterator[Outcome]:
         """Results of `function`, as they come. What one call raises ends the map, and the other calls.
 
         Function and items are pickled where there are several processes.
@@ -64,7 +64,7 @@ class Engine:
         return on_processes(jobs, function, items) if jobs > 1 else map(function, items)
 
 
-def on_processes(jobs: int, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def on_processes(jobs: int, function: Callable[[Item], Outcome], items: Sequence[Item]) -> Iterator[Outcome]:
     """The map on this machine. Ends with all its processes if it does not end well."""
     threads = str(max(1, available_cores() // jobs))
     limits = {name: threads for name in THREADS if name not in os.environ}
@@ -72,13 +72,13 @@ def on_processes(jobs: int, function: Callable[[Item], Result], items: Sequence[
     try:
         yield from results(executor, function, items)
     except BrokenProcessPool as fault:  # of a worker that was killed
-        raise Failed(DIED, remedy=f"{AGAIN}, with fewer --jobs") from fault
+        raise Failed(DIED, remedy=f"{RUN_AGAIN}, with fewer --jobs") from fault
     except BaseException:
         executor.shutdown(kill_workers=True)
         raise
 
 
-def on_dask(address: str, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def on_dask(address: str, function: Callable[[Item], Outcome], items: Sequence[Item]) -> Iterator[Outcome]:
     """The map on a Dask cluster."""
     with connected(address) as client:
         from distributed import CancelledError as Lost
@@ -88,13 +88,13 @@ def on_dask(address: str, function: Callable[[Item], Result], items: Sequence[It
         try:
             yield from results(client.get_executor(pure=False), function, items)  # type: ignore[no-untyped-call]  # Dask's
         except KilledWorker as fault:
-            raise Failed(DIED, remedy=f"{AGAIN}, with more memory for each") from fault
+            raise Failed(DIED, remedy=f"{RUN_AGAIN}, with more memory for each") from fault
         except (CancelledError, Lost, CommClosedError) as fault:
             problem = f"the Dask scheduler at {address} went away; what was finished is kept"
-            raise Failed(problem, remedy=f"start it, {AGAIN}") from fault
+            raise Failed(problem, remedy=f"start it, {RUN_AGAIN}") from fault
 
 
-def results(executor: Executor, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def results(executor: Executor, function: Callable[[Item], Outcome], items: Sequence[Item]) -> Iterator[Outcome]:
     """Results as they come; each is let go when it has been given."""
     pending = {executor.submit(function, item) for item in items}
     try:

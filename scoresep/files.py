@@ -90,13 +90,22 @@ class Sink(io.FileIO):
     """A new file that seems to take everything, and keeps the first fault for `check`: nothing is written after it.
 
     For libraries in C: HDF5 crashes, often only when the process ends, if its own write fails (h5py issue 914), and
-    libsndfile says "System error." and no more.
+    libsndfile says "System error." and no more. A `with` block that ends well ends with a check.
+
+    Args:
+        temporary: the file.
+        path: what it will be called.
     """
 
     def __init__(self, temporary: Path, path: Path) -> None:
         super().__init__(temporary, "w+")
         self._path = path
         self._fault: OSError | None = None
+
+    def __exit__(self, kind: type[BaseException] | None, *fault: Any) -> None:
+        super().__exit__(kind, *fault)
+        if kind is None:
+            self.check()
 
     def check(self) -> None:
         """Raise the fault, if there was one.
@@ -126,18 +135,6 @@ class Sink(io.FileIO):
             yield
         except OSError as fault:
             self._fault = OSError(fault.errno, fault.strerror, str(self._path))
-
-
-@contextmanager
-def new_sink(temporary: Path, path: Path) -> Iterator[Sink]:
-    """Yield a sink for a new file `temporary` that will be called `path`.
-
-    Raises:
-        OSError: it could not be written; ask the sink in between to know early.
-    """
-    with Sink(temporary, path) as sink:
-        yield sink
-        sink.check()
 
 
 @contextmanager

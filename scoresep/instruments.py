@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -17,12 +18,11 @@ from typing import Any
 
 from scoresep.errors import Damaged, InvalidValue, ScoresepError, WrongFormat, described, first_line
 from scoresep.files import read_text
-from scoresep.text import folded
 
 DRUM_PROGRAM = 128
-LONGEST_NAME = 100
+LONGEST_INSTRUMENT_NAME = 100
 """Characters of an instrument's name."""
-KINDS = ("harmonic", "percussive", "other")
+INSTRUMENT_KINDS = ("harmonic", "percussive", "other")
 """What a group's sounds are: partials of a pitch; broad-band strokes, whose pitches name drums; or whatever sounds
 without a score."""
 
@@ -35,7 +35,7 @@ class Instrument:
         name: how users and files call it.
         programs: MIDI programs, 0-127; 128 stands for drums.
         midi_program: the program that a transcription of it is written with.
-        kind: one of `KINDS`.
+        kind: one of `INSTRUMENT_KINDS`.
         names: patterns of track names (`*cello*`; neither case nor form of letters matters), which count more than
             programs.
         mask: name of its score mask, see `masks.table.MASKS`; '' for the one of its kind.
@@ -78,9 +78,10 @@ class Instrument:
             str(values.get("mask", "")),
         )
         if not is_name(instrument.name):
-            raise Damaged(f"{instrument.name[:LONGEST_NAME]!r} is not a possible name of an instrument")
+            raise Damaged(f"{instrument.name[:LONGEST_INSTRUMENT_NAME]!r} is not a possible name of an instrument")
         programs_fit = all(0 <= program <= DRUM_PROGRAM for program in instrument.programs)
-        if instrument.kind not in KINDS or not programs_fit or not 0 <= instrument.midi_program < DRUM_PROGRAM:
+        programs_fit = programs_fit and 0 <= instrument.midi_program < DRUM_PROGRAM
+        if instrument.kind not in INSTRUMENT_KINDS or not programs_fit:
             raise Damaged(f"the instrument '{instrument.name}' has an impossible kind or program")
         return instrument
 
@@ -167,9 +168,14 @@ def group_of(program: int, is_drum: bool, instruments: Sequence[Instrument], nam
     return next(by_program, next(left_over, None))
 
 
+def folded(text: str) -> str:
+    """A text to compare: one form of each letter (NFKC), without letter case."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
 def read_instruments(path: str | Path) -> tuple[Instrument, ...]:
-    """Groups from a TOML file: a table each, in order, and `other = true` for what they leave over
-    (docs/how-to/instruments.md).
+    """Groups from a TOML file: a table each, in order, and `other = true` for what they leave over, without a score; a
+    table [other] is a group like any other (docs/how-to/instruments.md).
 
     Raises:
         WrongFormat: the file is missing, cannot be read or is not TOML.
@@ -181,9 +187,9 @@ def read_instruments(path: str | Path) -> tuple[Instrument, ...]:
         problem = f"is not a readable TOML file of instruments ({first_line(fault)})"
         raise WrongFormat(problem, file=path, remedy="correct it") from fault
     try:
-        with_other = tables.pop(OTHER.name, False)
-        if not isinstance(with_other, bool):
-            raise InvalidValue("'other' is not true or false", remedy="a table cannot be called so")
+        with_other = tables.get(OTHER.name) is True
+        if isinstance(tables.get(OTHER.name), bool):
+            del tables[OTHER.name]
         groups = tuple(_from_table(name, table) for name, table in tables.items())
         return checked(groups + (OTHER,) * with_other)
     except ScoresepError as fault:
@@ -192,7 +198,7 @@ def read_instruments(path: str | Path) -> tuple[Instrument, ...]:
 
 def is_name(name: str) -> bool:
     """Whether an instrument can be called so: files, tables and pages show it, and stems are called by it."""
-    return name.replace("_", "").replace("-", "").isalnum() and len(name) <= LONGEST_NAME
+    return name.replace("_", "").replace("-", "").isalnum() and len(name) <= LONGEST_INSTRUMENT_NAME
 
 
 _SETTINGS = ("programs", "midi_program", "kind", "names", "mask")
@@ -214,7 +220,7 @@ def _from_table(name: str, table: Any) -> Instrument:
     programs = tuple(program for entry in _listed(table, name, "programs") for program in _programs(entry, name))
     patterns = _listed(table, name, "names")
     kind = table.get("kind", "percussive" if DRUM_PROGRAM in programs else "harmonic")
-    if kind not in KINDS[:2]:
+    if kind not in INSTRUMENT_KINDS[:2]:
         raise InvalidValue(f"[{name}] kind is {described(kind)}", remedy="it can be harmonic or percussive")
     if DRUM_PROGRAM in programs and kind != "percussive":
         raise InvalidValue(f"[{name}] has drums ({DRUM_PROGRAM}) and is {kind}", remedy="make it percussive")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.integration
 MODULE = """
 from scoresep.compiled import cache_place, compiled
 

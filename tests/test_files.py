@@ -16,11 +16,11 @@ import soundfile
 
 from scoresep.errors import InvalidValue, NotFound, Unwritable, WrongFormat
 from scoresep.files import (
+    Sink,
     as_path,
     as_target,
     check_writable,
     existing_file,
-    new_sink,
     remove_stale,
     replacing,
     write_json,
@@ -134,14 +134,14 @@ def test_a_folder_that_takes_no_files_is_named(refused):
 def test_a_sink_keeps_the_first_fault(tmp_path):
     """What it writes to is a link to a device that is always full."""
     (tmp_path / "temporary").symlink_to("/dev/full")
-    with pytest.raises(OSError) as info, new_sink(tmp_path / "temporary", tmp_path / "a.h5") as sink:
+    with pytest.raises(OSError) as info, Sink(tmp_path / "temporary", tmp_path / "a.h5") as sink:
         assert sink.write(b"some") == 4 and sink.write(memoryview(np.zeros(3))) == 24
         sink.check()
     assert (info.value.errno, info.value.filename) == (errno.ENOSPC, str(tmp_path / "a.h5"))
 
 
 def test_a_sink_is_a_file(tmp_path):
-    with new_sink(tmp_path / "a", tmp_path / "a") as sink:
+    with Sink(tmp_path / "a", tmp_path / "a") as sink:
         soundfile.write(sink, np.arange(5) / 8, 8000, format="WAV", subtype="FLOAT")
     assert soundfile.read(tmp_path / "a")[0].tolist() == [0, 0.125, 0.25, 0.375, 0.5]
 

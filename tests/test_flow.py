@@ -14,7 +14,7 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.pairs import open_pairs
 from scoresep.datasets.slakh import open_slakh
-from scoresep.evaluation.evaluate import Evaluation, evaluate
+from scoresep.evaluation.evaluate import Evaluation, evaluate, open_subject
 from scoresep.evaluation.tables import result_tables
 from scoresep.executor import Engine
 from scoresep.instruments import choose
@@ -33,7 +33,7 @@ def trained(cache: Cache, folder: Path, make) -> Evaluation:
     log.close()
     losses = (folder / "run" / "log.jsonl").read_text()
     assert "frame_mixture" in losses and "NaN" not in losses
-    return evaluate(folder / "ckpt.pt")
+    return evaluate(open_subject(folder / "ckpt.pt"))
 
 
 def test_drums_and_what_is_left_over(corpus, tmp_path, make):

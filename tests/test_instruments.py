@@ -181,6 +181,14 @@ def test_without_a_group_for_the_rest_a_part_may_belong_nowhere(read):
 TWO = "[a]\nprograms = [0]\n[b]\n"
 
 
+def test_other_as_a_table_is_a_group_with_a_score(tmp_path):
+    path = tmp_path / "groups.toml"
+    path.write_text(TWO + "programs = [1]\n[other]\nprograms = [2]\n")
+    groups = read_instruments(path)
+    assert [(group.name, group.scored) for group in groups] == [("a", True), ("b", True), ("other", True)]
+    assert group_of(2, False, groups) == 2 and group_of(3, False, groups) is None
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -188,7 +196,6 @@ TWO = "[a]\nprograms = [0]\n[b]\n"
         ("[a]\nprograms = [0]\n", "'a'"),
         ("other = true\n", "'other'"),
         ("other = 1\n" + TWO + "programs = [1]\n", "'other'"),
-        (TWO + "programs = [1]\n[other]\nprograms = [2]\n", "'other'"),
         ("piano = [0]\n", "'piano'"),
         ('["a/b"]\nprograms = [1]\n', "[a/b]"),
         ('["_"]\nprograms = [1]\n', "[_]"),

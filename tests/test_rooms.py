@@ -35,10 +35,6 @@ RENDERING = {"base", "audio", "score", "datasets"}
 """What `rendering` needs; it makes corpora and knows nothing of what is made of them."""
 ENTRIES = {"__init__", "__main__"}
 """Modules outside of the rooms that gather from all of them, as `cli` does; all others there are the base."""
-EXCEPTIONS: dict[str, set[str]] = {
-    # imports that point back today, by module: what is imported. An entry goes with its import.
-    "scoresep.arguments": {"scoresep.models.model"},
-}
 
 
 def name_of(path: Path) -> str:
@@ -87,11 +83,7 @@ def arrows_back(module: str, tree: ast.AST) -> set[str]:
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_a_module_imports_only_to_its_left(module: str) -> None:
-    assert arrows_back(module, ast.parse(MODULES[module].read_text("utf-8"))) == EXCEPTIONS.get(module, set())
-
-
-def test_exceptions_are_modules() -> None:
-    assert EXCEPTIONS.keys() <= MODULES.keys()
+    assert arrows_back(module, ast.parse(MODULES[module].read_text("utf-8"))) == set()
 
 
 def test_every_room_has_its_place() -> None:

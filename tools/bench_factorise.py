@@ -30,7 +30,7 @@ from scoresep.evaluation.metrics import ALONE_DB, SILENT_DB, bleed_db, si_sdr
 from scoresep.grid import LOWEST_PITCH, Grid
 from scoresep.instruments import Instrument, choose, group_of
 from scoresep.machine import choose_device
-from scoresep.nmf import FactoriseSettings, Factors, Song, factorise, masks
+from scoresep.nmf import FactoriseSettings, Factors, ScoredMixture, factorise, masks
 from scoresep.nmf.batched import factorise_together
 from scoresep.nmf.components import Components, combs, components_of
 from scoresep.nmf.kernels import BACKGROUND, warm_up
@@ -67,7 +67,7 @@ def main() -> None:
     start = components_of(rolls, onsets, kinds, GRID, PLAIN)
     warm_up()
     if chosen.device:
-        print_device(Song(magnitude, rolls, onsets), kinds, chosen)
+        print_device(ScoredMixture(magnitude, rolls, onsets), kinds, chosen)
         return
 
     def ours(settings: FactoriseSettings) -> Factors:
@@ -97,7 +97,7 @@ def main() -> None:
     print_sizes(found, len(instruments))
 
 
-def print_device(song: Song, kinds: list[str], chosen: argparse.Namespace) -> None:
+def print_device(song: ScoredMixture, kinds: list[str], chosen: argparse.Namespace) -> None:
     """What `device_times` finds."""
     found = device_times([song] * chosen.songs, kinds, choose_device(chosen.device), chosen.repeats)
     print(f"{chosen.songs} songs of {chosen.seconds:.0f} s")
@@ -108,7 +108,7 @@ def print_device(song: Song, kinds: list[str], chosen: argparse.Namespace) -> No
     print(f"    the batched form is {found['compiled'] / found['batched']:.2f} times as fast")
 
 
-def device_times(songs: list[Song], kinds: list[str], device: torch.device, repeats: int) -> dict[str, float]:
+def device_times(songs: list[ScoredMixture], kinds: list[str], device: torch.device, repeats: int) -> dict[str, float]:
     """Seconds of the `compiled` form on one core and of the `batched` one, by the clock, since a device works while
     the process waits; and by how much their masks of the first song differ."""
     (found,) = factorise_together(songs[:1], kinds, GRID, USUAL, device)

@@ -50,7 +50,7 @@ PARTS = {
     "resample": [("loading.py", "resample")],
     "spectrogram": [("spectrogram.py", "half_magnitude")],
     "parse MIDI": [("parts.py", "read_midi")],
-    "score check": [("check.py", "check_stem")],
+    "score check": [("__init__.py", "check_stem")],
     "rolls": [("piano_roll.py", "rasterise")],
     "masks": [("harmonic.py", "harmonic_mask")],
     "teacher": [("track.py", "add_teacher")],

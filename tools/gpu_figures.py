@@ -236,7 +236,7 @@ def teacher(findings: Findings, given: argparse.Namespace) -> None:
 
     from scoresep.instruments import choose
     from scoresep.machine import choose_device
-    from scoresep.nmf import Song
+    from scoresep.nmf import ScoredMixture
     from scoresep.nmf.kernels import warm_up
 
     songs, seconds = given.size.teacher
@@ -245,7 +245,7 @@ def teacher(findings: Findings, given: argparse.Namespace) -> None:
         instruments = choose(GROUPS.split(","))
         rolls, onsets = composed(seconds, instruments)
         warm_up()
-        song = Song(sound_of(rolls), rolls, onsets)
+        song = ScoredMixture(sound_of(rolls), rolls, onsets)
         kinds = [instrument.kind for instrument in instruments]
         forget_peak(given)
         found = device_times([song] * songs, kinds, choose_device(given.device), 1)

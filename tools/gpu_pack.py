@@ -21,7 +21,7 @@ PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x8
 THERE = ("torch", "numpy", "scipy", "numba", "h5py", "matplotlib", "rich", "typer")
 """What the other machine has, with all that these need."""
 ALONE = ("museval",)
-"""Of these a module that needs NumPy and SciPy only is used (`evaluation.bss`): their requirements stay here."""
+"""Of these a module that needs NumPy and SciPy only is used (`evaluation.metrics`): their requirements stay here."""
 LEFT_OUT = ("scoresep", "grpcio", "tensorboard-data-server")
 """The project itself; what shows TensorBoard's logs and is not needed to write them."""
 MOST_BYTES = 60_000_000

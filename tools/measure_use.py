@@ -26,9 +26,9 @@ from scoresep.models.model import Model
 from scoresep.score.parts import part_from_notes
 from scoresep.separation.score_prior import ScorePrior
 from scoresep.separation.separate import Options, separate_array
-from scoresep.transcription.metrics import ONSET_TOLERANCE, matched_notes, note_counts, note_scores
 from scoresep.transcription.note_decoder import decode_notes
-from scoresep.transcription.thresholds import CANDIDATES, ONSET_CANDIDATES, Tally
+from scoresep.transcription.note_metrics import ONSET_TOLERANCE, matched_notes, note_counts, note_scores
+from scoresep.transcription.threshold_tuning import CANDIDATES, ONSET_CANDIDATES, Tally
 from scoresep.transcription.transcribe import posteriors, transcribe_array
 
 
@@ -125,7 +125,7 @@ def retuned(cache: Cache, rows: Sequence[int], model: Model, signal: str) -> Mod
         tally = Tally(CANDIDATES)
         for block, roll, _ in heard:
             tally.add(block.frame[n], roll[:, n])
-        tuned.threshold[n] = limit = tally.best()[0]
+        tuned.threshold[n] = limit = tally.best()
 
         def f1(onset: float, n: int = n, limit: float = limit) -> float:
             hits = notes = 0

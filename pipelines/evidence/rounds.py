@@ -27,7 +27,7 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import TRACK_COLUMNS, Excluded, shard_datasets, shard_folder, shard_name
-from scoresep.cache.track import TrackFeatures, song_of, with_factors
+from scoresep.cache.track import TrackFeatures, scored_mixture, with_factors
 from scoresep.cache.writer import read_shard_summary, write_index, write_shard
 from scoresep.console import meter
 from scoresep.errors import ScoresepError
@@ -77,7 +77,7 @@ def again(cache: Cache, shard: int, model: Model) -> Iterator[TrackFeatures | Ex
 
 def found_again(track: TrackFeatures, cache: Cache, model: Model) -> Factors:
     """Factors of a track that began with the separator's masks."""
-    song, kinds = song_of(track), [instrument.kind for instrument in cache.instruments]
+    song, kinds = scored_mixture(track), [instrument.kind for instrument in cache.instruments]
     with torch.no_grad():
         masks = model.separator(torch.from_numpy(song.magnitude.copy())[None])[0].numpy()
     begun = begin(*song[:2], kinds, cache.grid, song.onsets, cache.settings.factorise)

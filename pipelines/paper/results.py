@@ -11,8 +11,8 @@ from table import Result, write_results
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import ScoresepError
-from scoresep.evaluation.evaluate import Evaluation, evaluate
-from scoresep.evaluation.tracks import remove_kept
+from scoresep.evaluation.evaluate import Evaluation, evaluate, open_subject
+from scoresep.evaluation.track_records import EvaluationSettings, remove_kept
 from scoresep.training.config import Config
 
 
@@ -109,7 +109,8 @@ class Results:
         path = self.path(songs, name, seed)
         keep = path.with_suffix(".parts")
         known = next((result.evaluation for result in self.collect(songs)), None)
-        result = evaluate(checkpoint, songs.cache.path, songs.split, device, jobs=0, keep=keep, other=known)
+        subject = open_subject(checkpoint, songs.cache.path, EvaluationSettings(songs.split))
+        result = evaluate(subject, device, jobs=0, keep=keep, other=known)
         result.save(path)
         remove_kept(keep)
 

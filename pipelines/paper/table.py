@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import SEPARATION, finite
-from scoresep.evaluation.registry import MEAN, METRICS, MODEL, STEMS, Metric
+from scoresep.evaluation.metric_table import MEAN, METRICS, MODEL, STEMS, Metric
 from scoresep.evaluation.tables import labels
 from scoresep.files import write_text
 from scoresep.plots.style import COLOURS, new_figure, save_figure

@@ -30,7 +30,7 @@ def read_audio(path: str | Path, sample_rate: int | None = None, channels: int |
     except MemoryError as fault:
         raise Failed(f"does not fit into memory ({fault})", file=path, remedy="cut it into pieces") from fault
     done = 0
-    for block in recording.blocks():
+    for block in recording.chunks():
         mono[done : done + len(block)] = average(block)
         done += len(block)
     if sample_rate is None:

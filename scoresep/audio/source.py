@@ -1,4 +1,4 @@
-"""Where the audio comes from: a file or an array, read front to back in chunks.
+"""Audio read front to back in chunks: of a file (`audio.decoding.recording.Recording`) or an array.
 
 A source can be read more than once (the level of a recording is measured before it is used). Unlike
 `audio.loading.read_audio` it never holds the whole recording.
@@ -7,18 +7,13 @@ A source can be read more than once (the level of a recording is measured before
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from scoresep.arguments import as_audio, as_rate
-from scoresep.audio.decoding.recording import open_recording
-from scoresep.audio.loading import average
-
-CHUNK = 1 << 16
-"""Samples read at a time; fewer where there are more than two channels."""
+from scoresep.audio.decoding.recording import CHUNK
 
 Progress = Callable[[str, float, float], None]
 """Called with what is done (`measuring`, `separating`, ...), seconds done and seconds in all."""
@@ -27,30 +22,16 @@ Progress = Callable[[str, float, float], None]
 class Source(Protocol):
     """Audio of known rate (Hz), channels C and length L (samples)."""
 
-    rate: int
-    channels: int
-    samples: int
+    @property
+    def rate(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def samples(self) -> int: ...
 
     def chunks(self, dtype: type = np.float32) -> Iterator[np.ndarray]:
         """The audio from its beginning, (n, C) at a time, L samples together; float64 holds 32-bit samples exactly."""
         ...
-
-
-class FileSource:
-    """An audio file.
-
-    Raises:
-        ScoresepError: as `open_recording`, and while reading as `Recording.blocks`.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self._recording = open_recording(path)
-        self.path, self.rate, self.channels = self._recording.path, self._recording.rate, self._recording.channels
-        self.samples = self._recording.samples
-
-    def chunks(self, dtype: type = np.float32) -> Iterator[np.ndarray]:
-        """See `Source.chunks`."""
-        return self._recording.blocks(dtype, CHUNK)
 
 
 class ArraySource:
@@ -110,8 +91,3 @@ class Recorder:
         if len(self._parts) > 1:
             self._parts = [np.concatenate(self._parts)]
         return self._parts[0]
-
-
-def mono(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Channels averaged: float32 (n, C) -> (n,) at a time, as `audio.loading.read_audio` does."""
-    return map(average, chunks)

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-BLOCK = 64
+FRAMES_AT_ONCE = 64
 """Frames transformed at a time: what a core's cache holds; also bounds the memory of hour-long files."""
 SMALLEST_NORMAL = np.float32(2.0**-14)
 """Of float16: smaller values are multiples of 2^-24."""
@@ -73,14 +73,14 @@ def frames_to_spectrum(padded: np.ndarray, frames: int, n_fft: int, hop: int) ->
 def spectrum_blocks(padded: np.ndarray, frames: int, n_fft: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
     """The frames of `frames_to_spectrum`, a block that fits the processor's cache at a time: first frame, (t, F)."""
     cut = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop][:frames]
-    for first in range(0, frames, BLOCK):
-        yield first, np.fft.rfft(cut[first : first + BLOCK] * analysis_window(n_fft), axis=1)
+    for first in range(0, frames, FRAMES_AT_ONCE):
+        yield first, np.fft.rfft(cut[first : first + FRAMES_AT_ONCE] * analysis_window(n_fft), axis=1)
 
 
 def istft(spectrum: np.ndarray, length: int, n_fft: int, hop: int) -> np.ndarray:
     """Inverse of `stft` by weighted overlap-add: complex64 (T, F) -> float32 (length,)."""
     adder = OverlapAdd(n_fft, hop, length)
-    blocks = [adder.push(spectrum[first : first + BLOCK]) for first in range(0, len(spectrum), BLOCK)]
+    blocks = [adder.push(spectrum[first : first + FRAMES_AT_ONCE]) for first in range(0, len(spectrum), FRAMES_AT_ONCE)]
     return np.concatenate([*blocks, adder.finish()])
 
 

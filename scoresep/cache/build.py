@@ -17,10 +17,10 @@ from typing import Any
 import h5py
 
 from scoresep import score_check
-from scoresep.cache.report import Report, table_of, write_csv
+from scoresep.cache.prepare_report import Report, table_of, write_csv
 from scoresep.cache.schema import (
+    CACHE_VERSION,
     INDEX_FORMAT,
-    VERSION,
     CacheSettings,
     Excluded,
     difference,
@@ -48,9 +48,7 @@ from scoresep.masks import harmonic
 from scoresep.masks.table import mask_name
 from scoresep.nmf import kernels as nmf_kernels
 
-Part = tuple[int, int]
-"""Which part of how many, from 1."""
-Progress = Callable[[int, int], None]
+TracksDone = Callable[[int, int], None]
 """Called with tracks done and tracks in all."""
 
 
@@ -59,8 +57,8 @@ def prepare(
     out: Path,
     settings: CacheSettings,
     engine: Engine | None = None,
-    progress: Progress | None = None,
-    part: Part | None = None,
+    progress: TracksDone | None = None,
+    part: tuple[int, int] | None = None,
     strict: bool = False,
     teacher_device: str = "cpu",
 ) -> Report:
@@ -68,7 +66,7 @@ def prepare(
 
     Args:
         engine: runs the work; all cores of this machine by default.
-        part: make only this part of the shards, and no index: for machines that share the work.
+        part: (k, n): make only part k (from 1) of n of the shards, and no index: for machines that share the work.
         strict: refuse to make an index if a track cannot be used.
         teacher_device: where workers search the teacher's factors, see `machine.choose_device`.
 
@@ -77,24 +75,14 @@ def prepare(
             settings, a worker died, or a file changed while it was read. Finished shards stay.
     """
     settings = replace(settings, stems=settings.stems and corpus.has_stems)
-    check_present(corpus, settings.instruments)
-    for instrument in settings.instruments:
-        mask_name(instrument)  # refused here rather than once a track
-    check_replaceable(out)
     about = description(corpus, settings)
-    check_same_settings(out, about)
+    check_possible(corpus, out, settings, about)
     jobs = plan(corpus, out.absolute(), settings, about, teacher_device)
     if part is not None:
         jobs = jobs[part[0] - 1 :: part[1]]
     missing = [job for job in jobs if read_shard_summary(job.path, job.key) is None]
-    if missing:  # an index of before must not outlive the shards it points into
-        out.unlink(missing_ok=True)
-    remove_temporaries(out, jobs)
     write_json(settings_file(out), about)
-    try:
-        compile_shards(jobs, missing, engine or Engine(), progress)
-    finally:  # a fault in one worker ends the others
-        remove_temporaries(out, jobs)
+    compile_shards(out, jobs, missing, engine or Engine(), progress)
     summaries = [finished_shard(job) for job in jobs]
     report = make_report(out, summaries, corpus, len(jobs) - len(missing))
     if part is None:
@@ -140,7 +128,9 @@ def plan(
     return [Job(folder / shard_name(n), shard_key(about, tracks), tracks, *same) for n, tracks in enumerate(groups)]
 
 
-def compile_shards(jobs: Sequence[Job], missing: Sequence[Job], engine: Engine, progress: Progress | None) -> None:
+def compile_shards(
+    out: Path, jobs: Sequence[Job], missing: Sequence[Job], engine: Engine, progress: TracksDone | None
+) -> None:
     """Make the missing shards.
 
     Raises:
@@ -152,12 +142,18 @@ def compile_shards(jobs: Sequence[Job], missing: Sequence[Job], engine: Engine, 
         compiled.warm_up()
     if progress and done:
         progress(done, total)
+    if missing:  # an index of before must not outlive the shards it points into
+        out.unlink(missing_ok=True)
+    remove_temporaries(out, jobs)
     faults = []
-    for job, fault in engine.map(compile_shard, missing):
-        done += len(job.tracks)
-        faults += [fault] if fault else []
-        if progress:
-            progress(done, total)
+    try:
+        for job, fault in engine.map(compile_shard, missing):
+            done += len(job.tracks)
+            faults += [fault] if fault else []
+            if progress:
+                progress(done, total)
+    finally:  # a fault in one worker ends the others
+        remove_temporaries(out, jobs)
     if faults:
         raise faults[0]
 
@@ -264,7 +260,7 @@ def used_tracks(corpus: Corpus, summaries: Sequence[Summary]) -> tuple[Track, ..
 def description(corpus: Corpus, settings: CacheSettings) -> dict[str, Any]:
     """What identifies a cache's making, as plain values."""
     return {
-        "version": VERSION,
+        "version": CACHE_VERSION,
         "corpus": corpus.name,
         "root": corpus.root.resolve().name,
         "split_set": corpus.split_set,
@@ -279,6 +275,15 @@ def settings_file(out: Path) -> Path:
 
 
 # Checks: each raises the error that its name suggests
+
+
+def check_possible(corpus: Corpus, out: Path, settings: CacheSettings, about: dict[str, Any]) -> None:
+    """Refuse what cannot succeed, before the work."""
+    check_present(corpus, settings.instruments)
+    for instrument in settings.instruments:
+        mask_name(instrument)
+    check_replaceable(out)
+    check_same_settings(out, about)
 
 
 def check_strict(report: Report, strict: bool) -> None:
@@ -345,7 +350,7 @@ def check_same_settings(out: Path, about: dict[str, Any]) -> None:
     remedy = f"give another --out, or delete it and the folder {shard_folder(out).name}"
     if (version := made.get("version", 1)) != about["version"]:
         raise WrongVersion(
-            f"begun in format version {version}, this scoresep writes {VERSION}", file=out, remedy=remedy
+            f"begun in format version {version}, this scoresep writes {CACHE_VERSION}", file=out, remedy=remedy
         )
     if changed := difference(made, about):
         raise Mismatch(f"begun with other settings: {changed}", file=out, remedy=remedy)

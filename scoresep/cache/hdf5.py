@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from scoresep.files import Sink, new_sink, replacing
+from scoresep.files import Sink, replacing
 
 TEXT_BYTES = 2**28
 """Memory that texts which are read at a time may take, if each is as long as the file."""
@@ -29,7 +29,7 @@ def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Sink]]:
     Raises:
         Unwritable: it could not be written; `Sink.check` tells in between.
     """
-    with replacing(path) as temporary, new_sink(temporary, path) as sink, h5py.File(sink, "w", libver="latest") as file:
+    with replacing(path) as temporary, Sink(temporary, path) as sink, h5py.File(sink, "w", libver="latest") as file:
         yield file, sink
 
 

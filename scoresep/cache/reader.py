@@ -23,11 +23,11 @@ import numpy as np
 
 from scoresep.cache.hdf5 import numbers, plain_dataset, text_attribute, texts
 from scoresep.cache.schema import (
+    CACHE_VERSION,
     INDEX_FORMAT,
     RECORDS,
     SHARD_FORMAT,
     TRACK_COLUMNS,
-    VERSION,
     CacheSettings,
     Excluded,
     StemFinding,
@@ -44,7 +44,7 @@ from scoresep.grid import PITCHES, Grid
 from scoresep.instruments import Instrument, checked
 from scoresep.nmf import Factors
 
-REMEDY = "make one with `scoresep prepare slakh --out cache.h5`"
+CACHE_REMEDY = "make one with `scoresep prepare slakh --out cache.h5`"
 SHARD_REMEDY = "delete it, prepare again"
 
 
@@ -66,7 +66,7 @@ class Cache:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = existing_file(path, "cache", REMEDY).resolve()
+        self.path = existing_file(path, "cache", CACHE_REMEDY).resolve()
         try:
             with h5py.File(self.path, "r", locking=False) as file:
                 check_header(file, INDEX_FORMAT)
@@ -74,7 +74,7 @@ class Cache:
         except (WrongFormat, WrongVersion):
             raise
         except Exception as fault:  # HDF5 and values of the wrong type raise OSError, RuntimeError, KeyError, ...
-            raise Damaged(f"not a readable cache ({first_line(fault)})", file=self.path, remedy=REMEDY) from fault
+            raise Damaged(f"not a readable cache ({first_line(fault)})", file=self.path, remedy=CACHE_REMEDY) from fault
         self._files: dict[int, h5py.File] = {}
         self._datasets: dict[tuple[int, str], h5py.Dataset] = {}
         self._owner = os.getpid()
@@ -110,17 +110,14 @@ class Cache:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The instruments' names."""
         return self.settings.names
 
     @property
     def has_stems(self) -> bool:
-        """Whether the cache holds isolated stems."""
         return self.settings.stems
 
     @property
     def has_teacher(self) -> bool:
-        """Whether the cache holds a teacher's factors."""
         return self.settings.teacher != "none"
 
     def rows(self, split: str) -> np.ndarray:
@@ -237,7 +234,6 @@ class Cache:
         return self._datasets[shard, name]
 
     def close(self) -> None:
-        """Close the shards that are open in this process."""
         for file in self._files.values():
             file.close()
         self._files, self._datasets = {}, {}
@@ -289,12 +285,12 @@ def check_header(file: h5py.File, expected: str) -> None:
     if kind != expected and kind == SHARD_FORMAT:
         raise WrongFormat("one shard of a cache", file=path, remedy="give the index beside its folder instead")
     if kind != expected:
-        raise WrongFormat("not a scoresep cache", file=path, remedy=REMEDY)
+        raise WrongFormat("not a scoresep cache", file=path, remedy=CACHE_REMEDY)
     version = file.attrs["version"] if "version" in file.attrs and file.attrs.get_id("version").shape == () else -1
-    if int(version) != VERSION:
+    if int(version) != CACHE_VERSION:
         folder = f"it and the folder {shard_folder(path).name}" if expected == INDEX_FORMAT else "the whole cache"
         raise WrongVersion(
-            f"a cache of version {version}, this scoresep reads version {VERSION}",
+            f"a cache of version {version}, this scoresep reads version {CACHE_VERSION}",
             file=path,
             remedy=f"delete {folder}, then prepare it anew",
         )

@@ -7,7 +7,7 @@ the same for people.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,7 +22,7 @@ from scoresep.nmf import FactoriseSettings
 
 INDEX_FORMAT = "scoresep-cache"
 SHARD_FORMAT = "scoresep-shard"
-VERSION = 3
+CACHE_VERSION = 3
 FULL_SCALE = 32767
 """int16 value of a track's largest sample, see `TRACK_COLUMNS['scale']`."""
 MOST_ROWS = 2**48
@@ -61,22 +61,12 @@ class CacheSettings:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The instruments' names."""
         return tuple(instrument.name for instrument in self.instruments)
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "grid": self.grid.to_dict(),
-            "instruments": list(self.names),
-            "groups": {instrument.name: instrument.to_dict() for instrument in self.instruments},
-            "harmonic": self.harmonic.to_dict(),
-            "percussive": self.percussive.to_dict(),
-            "tracks_per_shard": self.tracks_per_shard,
-            "score_check": self.score_check,
-            "stems": self.stems,
-            "teacher": self.teacher,
-            "factorise": self.factorise.to_dict(),
-        }
+        groups = {instrument.name: instrument.to_dict() for instrument in self.instruments}
+        values = asdict(self) | {"instruments": list(self.names)}
+        return {"grid": values.pop("grid"), "instruments": values.pop("instruments"), "groups": groups, **values}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> CacheSettings:
@@ -145,50 +135,25 @@ def pack(values: np.ndarray) -> np.ndarray:
     return np.packbits(values, axis=-1, bitorder="little")
 
 
+SPANS = {
+    "frames": ("magnitude", "roll", "onset", "harmonic", "activation_end"),
+    "samples": ("mixture", "stems"),
+    "notes": ("notes",),
+    "templates": ("template", "template_of"),
+    "activations": ("component", "activation"),
+}
+"""Columns of the track table that count rows, and the datasets whose rows along the first axis they count."""
+DATASET_SPAN = {dataset: span for span, datasets in SPANS.items() for dataset in datasets}
+FIRST_COLUMN = {span: f"first_{span.removesuffix('s')}" for span in SPANS}
+"""Which column says where they begin in the shard."""
 TRACK_COLUMNS: dict[str, str] = {
-    "id": "str",
-    "split": "str",
-    "uuid": "str",
+    **dict.fromkeys(("id", "split", "uuid"), "str"),
     "shard": "int32",
-    "first_frame": "int64",
-    "frames": "int64",
-    "first_sample": "int64",
-    "samples": "int64",
-    "first_note": "int64",
-    "notes": "int64",
-    "first_template": "int64",
-    "templates": "int64",
-    "first_activation": "int64",
-    "activations": "int64",
-    "level": "float64",
-    "scale": "float64",
+    **{column: "int64" for span in SPANS for column in (FIRST_COLUMN[span], span)},
+    **dict.fromkeys(("level", "scale"), "float64"),
 }
 """Columns of the track table besides `active` (bool, tracks x N). Sample values are int16 * scale; `level` is the root
 mean square of the mixture, which the networks divide magnitudes by."""
-
-DATASET_SPAN = {
-    "magnitude": "frames",
-    "roll": "frames",
-    "onset": "frames",
-    "harmonic": "frames",
-    "mixture": "samples",
-    "stems": "samples",
-    "notes": "notes",
-    "template": "templates",
-    "template_of": "templates",
-    "component": "activations",
-    "activation": "activations",
-    "activation_end": "frames",
-}
-"""Which column of the track table counts a dataset's rows along its first axis."""
-FIRST_COLUMN = {
-    "frames": "first_frame",
-    "samples": "first_sample",
-    "notes": "first_note",
-    "templates": "first_template",
-    "activations": "first_activation",
-}
-"""Which column says where they begin in the shard."""
 
 
 @dataclass
@@ -203,15 +168,6 @@ class TrackTable:
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.columns[name]
-
-    @classmethod
-    def from_rows(cls, rows: list[dict[str, Any]], instruments: int) -> TrackTable:
-        columns = {
-            name: np.array([row[name] for row in rows], dtype=object if dtype == "str" else dtype)
-            for name, dtype in TRACK_COLUMNS.items()
-        }
-        active = np.array([row["active"] for row in rows], dtype=bool).reshape(len(rows), instruments)
-        return cls(columns, active)
 
     def span(self, dataset: str, row: int) -> tuple[int, int]:
         """Where the rows of `dataset` of a track begin in its shard, and how many they are."""
@@ -301,12 +257,13 @@ def shard_name(number: int) -> str:
 
 
 def difference(made: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
-    """The first setting in which two settings differ, as 'name: made, not wanted', or ''."""
+    """The first setting in which two settings differ, as 'name is made, not wanted', or ''."""
     for name in [*wanted, *sorted(made.keys() - wanted.keys())]:
         a, b = made.get(name), wanted.get(name)
         if isinstance(a, dict) and isinstance(b, dict):
             if inner := difference(a, b, f"{prefix}{name}."):
                 return inner
         elif json.dumps(a) != json.dumps(b):
-            return f"{prefix}{name} is {json.dumps(a)}, not {json.dumps(b)}"
+            one, other = ("missing" if value is None else json.dumps(value) for value in (a, b))
+            return f"{prefix}{name} is {one}, not {other}"
     return ""

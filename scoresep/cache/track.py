@@ -32,7 +32,7 @@ from scoresep.grid import PITCHES
 from scoresep.instruments import Instrument, group_of
 from scoresep.machine import choose_device
 from scoresep.masks.table import MASKS, mask_name
-from scoresep.nmf import Factors, Song, factorise
+from scoresep.nmf import Factors, ScoredMixture, factorise
 from scoresep.score.parts import Part, key_strikes, sounding_notes
 from scoresep.score.piano_roll import rasterise
 from scoresep.score_check import check_stem
@@ -43,7 +43,7 @@ UNUSABLE = ("silent",)
 """Findings of the score check that leave a track out whatever the settings say: its labels would all be wrong."""
 DOUBLE_STRIKE = 0.03
 """Seconds within which two parts of a group that strike the same key count as one note."""
-NO_KEY = "notes outside the 88 keys"
+OFF_KEYBOARD = "notes outside the 88 keys"
 ONE_NOTE = f"notes struck again within {1000 * DOUBLE_STRIKE:.0f} ms, which count as one"
 TOO_LATE = "notes after the end of the audio"
 
@@ -176,7 +176,7 @@ def load_stems(track: Track, settings: CacheSettings) -> TrackContent:
         total, group_parts = reader.read_group(stems, instrument.scored)
         audio.append(total)
         parts.append(group_parts)
-    silence = np.zeros(reader.samples, dtype=np.float32)
+    silence = np.zeros_like(next(total for total in audio if total is not None))
     stacked = np.stack([silence if total is None else total for total in audio])
     unused = unused_stems(track, groups, settings.instruments)
     return TrackContent(stacked.sum(axis=0), stacked, parts, tuple(reader.findings), unused)
@@ -219,13 +219,6 @@ class StemReader:
         self._track, self._settings = track, settings
         self._first: tuple[int, int] | None = None
         self.findings: list[StemFinding] = []
-
-    @property
-    def samples(self) -> int:
-        """L: length of the track at the grid's rate."""
-        assert self._first
-        rate, length = self._first
-        return -(-length * self._settings.grid.sample_rate // rate)
 
     def read_group(self, stems: Sequence[Stem], scored: bool) -> tuple[np.ndarray | None, list[Part]]:
         """The sum of some stems at the grid's rate, float32 (L,) or None if there are none, and their parts.
@@ -323,7 +316,7 @@ def unused_notes(track: str, parts: Sequence[Sequence[Part]], seconds: float) ->
     on_keys = sum(len(key_strikes(group)) for group in parts)
     onsets = np.concatenate([sounding_notes(group, DOUBLE_STRIKE)[:, 0] for group in parts])
     late = int((onsets >= seconds).sum())
-    counts = {NO_KEY: written - on_keys, ONE_NOTE: on_keys - len(onsets), TOO_LATE: late}
+    counts = {OFF_KEYBOARD: written - on_keys, ONE_NOTE: on_keys - len(onsets), TOO_LATE: late}
     return [Unused(track, "", count, reason) for reason, count in counts.items() if count]
 
 
@@ -358,7 +351,7 @@ def add_teacher(tracks: Sequence[TrackFeatures], settings: CacheSettings, device
     if settings.teacher == "none":
         return list(tracks)
     device = device if device == "cpu" else str(choose_device(device))
-    kinds, songs = [instrument.kind for instrument in settings.instruments], [song_of(track) for track in tracks]
+    kinds, songs = [instrument.kind for instrument in settings.instruments], [scored_mixture(track) for track in tracks]
     if device == "cpu":
         factors = [factorise(*song[:2], kinds, settings.grid, song.onsets, settings.factorise) for song in songs]
     else:
@@ -366,15 +359,16 @@ def add_teacher(tracks: Sequence[TrackFeatures], settings: CacheSettings, device
     return [with_factors(track, item) for track, item in zip(tracks, factors, strict=True)]
 
 
-def song_of(track: TrackFeatures) -> Song:
+def scored_mixture(track: TrackFeatures) -> ScoredMixture:
     """What is to be explained of a track, and what its score says."""
     magnitude = track.arrays["magnitude"].astype(np.float32)
     magnitude /= np.float32(track.row["level"])
-    return Song(magnitude.T, *(np.moveaxis(unpack(track.arrays[name], PITCHES), 0, 2) for name in ("roll", "onset")))
+    rolls, onsets = (np.moveaxis(unpack(track.arrays[name], PITCHES), 0, 2) for name in ("roll", "onset"))
+    return ScoredMixture(magnitude.T, rolls, onsets)
 
 
 def factorise_on_device(
-    songs: Sequence[Song], kinds: Sequence[str], settings: CacheSettings, device: str
+    songs: Sequence[ScoredMixture], kinds: Sequence[str], settings: CacheSettings, device: str
 ) -> list[Factors]:
     """Factors of songs, found on a device; raises as `add_teacher` does."""
     from scoresep.nmf.batched import factorise_together
@@ -388,18 +382,13 @@ def factorise_on_device(
 
 def with_factors(track: TrackFeatures, factors: Factors) -> TrackFeatures:
     """A track with the rows of the datasets `schema.FACTORS`."""
-    arrays = factor_arrays(factors)
-    counts = {"templates": len(arrays["template"]), "activations": len(arrays["activation"])}
-    return replace(track, arrays=track.arrays | arrays, row=track.row | counts)
-
-
-def factor_arrays(factors: Factors) -> dict[str, np.ndarray]:
-    """Factors as rows for the datasets `schema.FACTORS`."""
     stored = factors.half()
-    return {
+    arrays = {
         "template": stored.templates,
         "template_of": np.stack([stored.instrument, stored.pitch], axis=1).astype(np.int16),
         "component": stored.component,
         "activation": stored.activation,
         "activation_end": stored.first[1:].astype(np.uint32),
     }
+    counts = {"templates": len(stored.templates), "activations": len(stored.activation)}
+    return replace(track, arrays=track.arrays | arrays, row=track.row | counts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,16 @@ import numpy as np
 from scoresep import __version__
 from scoresep.cache.hdf5 import new_hdf5
 from scoresep.cache.schema import (
+    CACHE_VERSION,
     DATASET_SPAN,
     FIRST_COLUMN,
     INDEX_FORMAT,
     RECORDS,
     SHARD_FORMAT,
     TRACK_COLUMNS,
-    VERSION,
     CacheSettings,
     Excluded,
     StemFinding,
-    TrackTable,
     Unused,
     shard_datasets,
 )
@@ -47,7 +46,7 @@ class ShardWriter:
             )
             for name, dataset in shard_datasets(settings).items()
         }
-        self._digest = hashlib.sha256()
+        self.digest = hashlib.sha256()
         self.rows: list[dict[str, Any]] = []
 
     def append(self, track: TrackFeatures) -> None:
@@ -59,13 +58,9 @@ class ShardWriter:
             row[FIRST_COLUMN[DATASET_SPAN[name]]] = first
             dataset.resize(first + len(array), axis=0)
             dataset[first:] = array
-            self._digest.update(np.ascontiguousarray(array).data)
+            self.digest.update(np.ascontiguousarray(array).data)
         row["active"] = [bool(value) for value in track.row["active"]]
         self.rows.append(row)
-
-    @property
-    def digest(self) -> str:
-        return self._digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -74,17 +69,21 @@ class Summary:
 
     Attributes:
         rows: of the track table.
+        digest: of the data.
         excluded: tracks that were left out.
         findings: oddities of the tracks that were not.
-        digest: of the data.
         unused: what of the tracks is not in the cache.
     """
 
     rows: list[dict[str, Any]]
+    digest: str
     excluded: list[Excluded]
     findings: list[StemFinding]
-    digest: str
-    unused: list[Unused] = field(default_factory=list)
+    unused: list[Unused]
+
+
+ITEMS: dict[str, type] = {"excluded": Excluded, "findings": StemFinding, "unused": Unused}
+"""Lists of a summary, which lie in the shard's attributes as JSON."""
 
 
 def write_shard(path: Path, settings: CacheSettings, key: str, tracks: Iterable[TrackFeatures | Excluded]) -> None:
@@ -99,26 +98,22 @@ def write_shard(path: Path, settings: CacheSettings, key: str, tracks: Iterable[
     """
     with new_hdf5(path) as (file, sink):
         writer = ShardWriter(file, settings)
-        excluded: list[Excluded] = []
-        findings: list[StemFinding] = []
-        unused: list[Unused] = []
-        for item in tracks:
-            if isinstance(item, Excluded):
-                excluded.append(item)
+        items: dict[str, list[Any]] = {name: [] for name in ITEMS}
+        for track in tracks:
+            if isinstance(track, Excluded):
+                items["excluded"].append(track)
             else:
-                writer.append(item)
-                findings += item.findings
-                unused += item.unused
+                writer.append(track)
+                items["findings"] += track.findings
+                items["unused"] += track.unused
                 sink.check()
         file.attrs.update(
             format=SHARD_FORMAT,
-            version=VERSION,
+            version=CACHE_VERSION,
             key=key,
-            digest=writer.digest,
+            digest=writer.digest.hexdigest(),
             rows=json.dumps(writer.rows),
-            excluded=json.dumps([asdict(item) for item in excluded]),
-            findings=json.dumps([asdict(item) for item in findings]),
-            unused=json.dumps([asdict(item) for item in unused]),
+            **{name: json.dumps([asdict(item) for item in several]) for name, several in items.items()},
         )
 
 
@@ -127,14 +122,13 @@ def read_shard_summary(path: Path, key: str) -> Summary | None:
     try:
         with h5py.File(path, "r", locking=False) as file:
             attributes = file.attrs
-            if (attributes["format"], attributes["version"], attributes["key"]) != (SHARD_FORMAT, VERSION, key):
+            if (attributes["format"], attributes["version"], attributes["key"]) != (SHARD_FORMAT, CACHE_VERSION, key):
                 return None
+            items = {name: json.loads(attributes.get(name, "[]")) for name in ITEMS}  # older shards lack `unused`
             return Summary(
                 json.loads(attributes["rows"]),
-                [Excluded(**item) for item in json.loads(attributes["excluded"])],
-                [StemFinding(**item) for item in json.loads(attributes["findings"])],
                 str(attributes["digest"]),
-                [Unused(**item) for item in json.loads(attributes.get("unused", "[]"))],  # older shards do not say
+                **{name: [kind(**item) for item in items[name]] for name, kind in ITEMS.items()},
             )
     except (OSError, KeyError, ValueError, TypeError):
         return None
@@ -153,19 +147,19 @@ def write_index(
     digest = hashlib.sha256(description.encode())
     for shard in shards:
         digest.update(shard.digest.encode())
-    table = TrackTable.from_rows(rows, len(settings.instruments))
     with new_hdf5(path) as (file, _):
         file.attrs.update(
             format=INDEX_FORMAT,
-            version=VERSION,
+            version=CACHE_VERSION,
             scoresep=__version__,
             about=description,
             leaks=json.dumps([asdict(item) for item in leakage]),
             digest=digest.hexdigest(),
         )
         for name, dtype in TRACK_COLUMNS.items():
-            _write_column(file, f"tracks/{name}", table[name], dtype)
-        _write_column(file, "tracks/active", table.active, "uint8")
+            _write_column(file, f"tracks/{name}", [row[name] for row in rows], dtype)
+        active = np.array([row["active"] for row in rows]).reshape(len(rows), len(settings.instruments))
+        _write_column(file, "tracks/active", active, "uint8")
         for name, kind in RECORDS.items():
             records = [record for shard in shards for record in getattr(shard, name)]
             for column in fields(kind):

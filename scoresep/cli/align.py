@@ -9,7 +9,6 @@ import typer
 
 from scoresep.audio.decoding.formats import FORMATS
 from scoresep.cli.options import DEFAULT_ALIGNED, Force
-from scoresep.console import errors, one_line
 from scoresep.errors import AlreadyExists, Mismatch
 
 if TYPE_CHECKING:
@@ -40,14 +39,12 @@ def align(
     """
     from scoresep.alignment.align import summary
     from scoresep.alignment.files import align_files, report_of, write_alignment
-    from scoresep.cli.inputs import each_recording, find_recordings, find_score, notes
+    from scoresep.cli.inputs import each_recording, find_score, listed
     from scoresep.files import check_writable, same_file
     from scoresep.score.reading import WRITTEN_SUFFIXES
     from scoresep.transcription.transcribe import check_new
 
-    recordings = find_recordings([audio], out)
-    for note in notes([audio], out):
-        errors.print(one_line(note), markup=False)
+    recordings = listed([audio], out)
     if len(recordings) > 1 and not score.is_dir():
         problem = f"the score of one of {len(recordings)} files"
         raise Mismatch(problem, file=score, remedy="give a folder of scores named alike")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +15,7 @@ from scoresep.errors import AlreadyExists, InvalidValue
 from scoresep.files import check_writable, first_bytes
 
 if TYPE_CHECKING:
-    from scoresep.evaluation.evaluate import Evaluation
-    from scoresep.evaluation.tracks import Settings
+    from scoresep.evaluation.evaluate import Evaluation, Subject
 
 ALL, NONE = "all", "none"
 
@@ -53,9 +52,10 @@ def evaluate(
 
     Example: scoresep evaluate old.pt new.pt --cache cache.h5 --bss
     """
-    from scoresep.evaluation.evaluate import known_references
-    from scoresep.evaluation.tables import result_tables
-    from scoresep.evaluation.tracks import Settings
+    from scoresep.evaluation.baselines import BASELINES
+    from scoresep.evaluation.evaluate import check_same_cache, compare, open_subject
+    from scoresep.evaluation.tables import comparison_table, result_tables
+    from scoresep.evaluation.track_records import EvaluationSettings
     from scoresep.machine import choose_device, use_threads
     from scoresep.plots.result import plot_track
 
@@ -64,65 +64,48 @@ def evaluate(
         raise InvalidValue(f"{len(ckpts)} checkpoints", remedy="give one to evaluate or two to compare")
     use_threads()
     chosen = str(choose_device(device))
-    names = None if references == ALL else () if references == NONE else by_comma(references)
-    settings = Settings(split, known_references(names), bss, refine)
-    check_places([out] if len(ckpts) == 1 else places(ckpts, out), plot)
-    check_data(ckpts, cache, settings)
-
-    def result_of(checkpoint: Path, path: Path, other: Evaluation | None = None) -> Evaluation:
-        result = evaluated(checkpoint, path, cache, settings, chosen, jobs, force, other)
-        console.print(result_tables(result, details))
+    names = tuple(BASELINES) if references == ALL else () if references == NONE else by_comma(references)
+    settings = EvaluationSettings(split, names, bss, refine)
+    outs = [out] if len(ckpts) == 1 else places(ckpts, out)
+    check_places(outs, plot)
+    subjects = [open_subject(path, cache, settings) for path in ckpts]
+    check_same_cache([subject.about for subject in subjects])
+    results: list[Evaluation] = []
+    for subject, path in zip(subjects, outs, strict=False):
+        results.append(evaluated(subject, path, chosen, jobs, force, *results))
+        console.print(result_tables(results[-1], details))
         console.print(f"figures: {path}", markup=False)
-        return result
-
-    if len(ckpts) == 1:
-        result_of(ckpts[0], out)
-    else:
-        compared(ckpts, out, result_of)
+    if len(results) == 2:
+        comparison = compare(*results)
+        comparison.save(outs[-1])
+        console.print(comparison_table(comparison))
+        console.print(f"comparison: {outs[-1]}", markup=False)
     if plot:
-        plot_track(plot, ckpts[-1], cache, split, chosen, refine)
+        plot_track(plot, subjects[-1], chosen)
         console.print(f"picture: {plot}", markup=False)
 
 
 def evaluated(
-    checkpoint: Path,
-    out: Path,
-    cache: Path | None,
-    settings: Settings,
-    device: str,
-    jobs: int,
-    force: bool,
-    other: Evaluation | None,
+    subject: Subject, out: Path, device: str, jobs: int, force: bool, other: Evaluation | None = None
 ) -> Evaluation:
     """The result that `out` holds if it is up to date, else a new one, which is written there.
 
     `other`: a result whose figures of references are reused.
     """
-    from scoresep.evaluation.evaluate import Evaluation, up_to_date
+    from scoresep.evaluation.evaluate import Evaluation
     from scoresep.evaluation.evaluate import evaluate as run_evaluation
-    from scoresep.evaluation.tracks import remove_kept
+    from scoresep.evaluation.track_records import remove_kept
 
     result = None if force else Evaluation.load(out)
-    if result and up_to_date(result, checkpoint, cache, settings):
-        console.print(f"{out} holds the result for {checkpoint}; --force evaluates anew", markup=False)
+    if result and result.about == subject.about:
+        console.print(f"{out} holds the result for {subject.path}; --force evaluates anew", markup=False)
         return result
     keep = out.with_name(f"{out.stem}.parts")
     if force:
         remove_kept(keep)
     with meter("tracks") as progress:
-        result = run_evaluation(
-            checkpoint,
-            cache,
-            settings.split,
-            device,
-            partial(progress, "evaluating"),
-            references=settings.references,
-            bss=settings.bss,
-            refine=settings.refine,
-            jobs=jobs,
-            keep=keep,
-            other=other,
-        )
+        shown = partial(progress, "evaluating")
+        result = run_evaluation(subject, device, shown, jobs=jobs, keep=keep, other=other)
     result.save(out)
     remove_kept(keep)
     return result
@@ -147,32 +130,6 @@ def check_places(outs: list[Path], plot: Path | None) -> None:
             raise AlreadyExists("exists already and holds no figures", file=out, remedy="give another --out")
     if plot:
         check_writable(check_picture(plot), "picture")
-
-
-def check_data(ckpts: list[Path], cache: Path | None, settings: Settings) -> None:
-    """Refuse checkpoints that cannot be evaluated, or not be compared, before the first of them is.
-
-    Raises:
-        ScoresepError: as `evaluation.evaluate.evaluate` and `evaluation.compare.compare`.
-    """
-    from scoresep.evaluation.compare import check_same_cache
-    from scoresep.evaluation.evaluate import open_both
-
-    caches = [open_both(ckpt, cache, settings)[1] for ckpt in ckpts]
-    check_same_cache(ckpts, [(each.path, each.digest) for each in caches])
-
-
-def compared(ckpts: list[Path], out: Path, result_of: Callable[..., Evaluation]) -> None:
-    """Evaluate both, the references once, compare them, write and print what comes out."""
-    from scoresep.evaluation.compare import compare
-    from scoresep.evaluation.tables import comparison_table
-
-    *paths, path = places(ckpts, out)
-    a = result_of(ckpts[0], paths[0])
-    comparison = compare(a, result_of(ckpts[1], paths[1], a))
-    comparison.save(path)
-    console.print(comparison_table(comparison))
-    console.print(f"comparison: {path}", markup=False)
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:

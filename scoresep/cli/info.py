@@ -34,7 +34,7 @@ def info(
 
     Example: scoresep info cache.h5 --plot Track00001
     """
-    from scoresep.pretrained import CARD, MODEL
+    from scoresep.pretrained import SHIPPED_CARD, SHIPPED_MODEL
 
     if plot is not None:
         from scoresep.cache.reader import Cache
@@ -46,11 +46,11 @@ def info(
         draw_track(target, Cache(file), plot, read_span(span))
         console.print(f"picture: {target}", markup=False)
         return
-    for name, value in describe(file or MODEL):
+    for name, value in describe(file or SHIPPED_MODEL):
         console.print(f"[bold]{name:>12}[/]  ", end="")
         console.print(one_line(value), markup=False)
     if file is None:
-        console.print(CARD.read_text("utf-8"), markup=False)
+        console.print(SHIPPED_CARD.read_text("utf-8"), markup=False)
 
 
 def read_span(text: str | None) -> tuple[float, float] | None:

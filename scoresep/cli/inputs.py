@@ -8,7 +8,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ import typer
 
 from scoresep.audio.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, conversion
 from scoresep.cli.options import DEFAULT_CHECKPOINT
-from scoresep.console import Meter, console, errors, meter, one_line
+from scoresep.console import console, errors, meter, one_line
 from scoresep.errors import AlreadyExists, NotFound, NothingToDo, ScoresepError, Unwritable
 from scoresep.files import files_below, is_folder, same_file
 from scoresep.machine import use_threads
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from scoresep.audio.source import Progress
     from scoresep.models.model import Model
 
-LONGEST_NAME = 250
+LONGEST_RESULT_NAME = 250
 """Bytes of a result's name, to which `.mid` is added; file systems take 255."""
 
 
@@ -75,6 +74,14 @@ def find_recordings(paths: Sequence[str | Path], out: str | Path) -> list[Record
     return distinct_names(without_duplicates(recordings))
 
 
+def listed(paths: Sequence[Path], out: Path) -> list[Recording]:
+    """`find_recordings`, with lines on standard error on the audio that is passed over."""
+    recordings = find_recordings(paths, out)
+    for note in notes(paths, out):
+        errors.print(one_line(note), markup=False)
+    return recordings
+
+
 def notes(paths: Sequence[Path], out: Path) -> list[str]:
     """Lines on the audio in folders that is passed over: taken for results, or of a format that is not read."""
     folders = [path for path in paths if is_folder(path)]
@@ -106,16 +113,15 @@ def result_name(path: Path) -> str:
 
     Without dots and blanks at its ends, which hide a file, lead out of the folder (`..`) or are lost on some systems.
     """
-    name = path.stem.lstrip(".").rstrip(". ") or path.suffix.strip(".") or "audio"
-    return _shortened(name)
+    return _shortened(path.stem.lstrip(".").rstrip(". ") or path.suffix.strip(".") or "audio")
 
 
 def _shortened(name: str) -> str:
     """The name, or its beginning and a digest where it is too long to become one of a file."""
-    if len(os.fsencode(name)) <= LONGEST_NAME:
+    if len(os.fsencode(name)) <= LONGEST_RESULT_NAME:
         return name
     digest = _digest(name)
-    while len(os.fsencode(f"{name}~{digest}")) > LONGEST_NAME:
+    while len(os.fsencode(f"{name}~{digest}")) > LONGEST_RESULT_NAME:
         name = name[:-1]
     return f"{name}~{digest}"
 
@@ -158,19 +164,19 @@ def _key(name: str) -> str:
 
 def _by_suffix(recording: Recording) -> str:
     folder, _, name = recording.name.rpartition("/")
-    return (Path(folder) / _shortened("-".join(filter(None, (name, recording.path.suffix.strip(".")))))).as_posix()
+    parts = filter(None, (name, recording.path.suffix.strip(".")))
+    return (Path(folder) / _shortened("-".join(parts))).as_posix()
 
 
 def _by_folder(recording: Recording) -> str:
-    folder = recording.path.parent if recording.root is None else recording.root
+    folder = recording.root or recording.path.parent
     return (Path(folder.resolve().name) / recording.name).as_posix()
 
 
 def _by_digest(recording: Recording) -> str:
     folder, _, name = _by_folder(recording).rpartition("/")
-    return (
-        Path(folder) / _shortened(f"{name}~{_digest(str(recording.path.parent.resolve() / recording.path.name))}")
-    ).as_posix()
+    digest = _digest(str(recording.path.parent.resolve() / recording.path.name))
+    return (Path(folder) / _shortened(f"{name}~{digest}")).as_posix()
 
 
 def without_results(
@@ -261,8 +267,7 @@ def each_recording(
     failed = 0
     for recording in left:
         try:
-            with meter("s of audio") as shown:
-                lines = work(recording, partial(_show, shown, recording.name))
+            lines = with_meter(recording, work)
         except ScoresepError as fault:
             if len(recordings) == 1 or (isinstance(fault, Unwritable) and fault.no_room):
                 raise
@@ -276,8 +281,10 @@ def each_recording(
         raise typer.Exit(2)
 
 
-def _show(shown: Meter, name: str, what: str, done: float, total: float) -> None:
-    shown(f"{what} {name}", done, total)
+def with_meter(recording: Recording, work: Callable[[Recording, Progress], Iterable[str]]) -> Iterable[str]:
+    """What `work` returns; the terminal shows how far it is."""
+    with meter("s of audio") as shown:
+        return work(recording, lambda what, done, total: shown(f"{what} {recording.name}", done, total))
 
 
 def load_model(ckpt: Path | None, device: str) -> Model:

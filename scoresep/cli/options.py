@@ -34,6 +34,8 @@ StemBits = Literal["float", "16", "24"]
 """As `separation.writing.SUBTYPES` has them."""
 Signal = Literal["mixture", "separated", "refined"]
 """As `transcription.transcribe.SIGNALS` has them."""
+Sound = Literal["flac", "mp3", "ogg"]
+"""As `reporting.media.AUDIO_FORMATS` has them."""
 Resident = Literal["host", "device"]
 """As `training.loader.RESIDENT` has them."""
 

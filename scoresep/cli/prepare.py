@@ -19,11 +19,10 @@ from scoresep.errors import InvalidValue
 from scoresep.instruments import Instrument, choose, read_instruments
 
 if TYPE_CHECKING:
-    from scoresep.cache.build import Part
-    from scoresep.cache.report import Report
+    from scoresep.cache.prepare_report import Report
     from scoresep.datasets.base import Dataset
 
-SHOWN = 20
+MOST_LISTED = 20
 """Tracks that the terminal lists; the CSV file has them all."""
 
 
@@ -32,7 +31,7 @@ class DatasetCommands(typer.core.TyperGroup):
 
     @property
     def commands(self) -> MutableMapping[str, Any]:
-        from scoresep.datasets.registry import DATASETS
+        from scoresep.datasets.table import DATASETS
 
         return {name: command_of(name, dataset) for name, dataset in DATASETS.items()}
 
@@ -41,7 +40,7 @@ class DatasetCommands(typer.core.TyperGroup):
         """Typer assigns those that were registered: none."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        from scoresep.datasets.registry import BUILT_IN, DATASETS
+        from scoresep.datasets.table import BUILT_IN, DATASETS
 
         if dataset := BUILT_IN.get(cmd_name) or DATASETS.get(cmd_name):
             return command_of(cmd_name, dataset)
@@ -85,8 +84,8 @@ Scheduler = Annotated[
 
 
 def command_of(name: str, dataset: Dataset) -> Any:
-    """The command that compiles a kind of dataset: its own options, then those of every dataset."""
-    own = options_of(dataset)
+    """The command that compiles a kind of dataset: its extra options, then those of every dataset."""
+    extra = options_of(dataset)
     known = {"Dataset": type(dataset)}  # which is imported here no sooner than it is needed
     signature = inspect.signature(compile_dataset, eval_str=True, locals=known)
     shared = {name: option for name, option in signature.parameters.items() if option.kind is option.KEYWORD_ONLY}
@@ -95,7 +94,7 @@ def command_of(name: str, dataset: Dataset) -> Any:
         del shared["score_check"]
 
     def command(root: Path | None, **values: Any) -> None:
-        compile_dataset(dataset, root, {option: values.pop(option) for option in own}, **values)
+        compile_dataset(dataset, root, {option: values.pop(option) for option in extra}, **values)
 
     folder = inspect.Parameter(
         "root",
@@ -103,7 +102,7 @@ def command_of(name: str, dataset: Dataset) -> Any:
         default=None if dataset.environment or dataset.usual_folders else ...,
         annotation=Annotated[Path | None, typer.Argument(help=dataset.folder)],
     )
-    parameters = [folder, *own.values(), *shared.values()]
+    parameters = [folder, *extra.values(), *shared.values()]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {}
     app = typer.Typer(add_completion=False)
@@ -176,12 +175,12 @@ def compile_dataset(
 
 def print_report(report: Report, is_part: bool) -> None:
     """Print what was left out and what is odd, then what there is."""
-    from scoresep.cache.report import problem_lines, unused_lines
+    from scoresep.cache.prepare_report import problem_lines, unused_lines
 
     problems, unused = problem_lines(report), unused_lines(report)
-    more = [f"and {len(problems) - SHOWN} more"] * (len(problems) > SHOWN)
+    more = [f"and {len(problems) - MOST_LISTED} more"] * (len(problems) > MOST_LISTED)
     table = [f"all of it: {report.table}"] * bool((problems or unused) and not is_part)
-    for line in (*problems[:SHOWN], *more, *unused, *table):
+    for line in (*problems[:MOST_LISTED], *more, *unused, *table):
         console.print(f"  {line}", markup=False)
     counts = ", ".join(f"{count} {split}" for split, count in report.tracks.items()) or "no usable track"
     what = "part made" if is_part else report.path
@@ -200,7 +199,7 @@ def read_groups(text: str) -> tuple[Instrument, ...]:
     return choose(by_comma(text))
 
 
-def read_part(text: str | None) -> Part | None:
+def read_part(text: str | None) -> tuple[int, int] | None:
     """The part of '3/16'.
 
     Raises:

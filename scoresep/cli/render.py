@@ -116,12 +116,12 @@ def render(
 
 def print_report(report: RenderReport) -> None:
     """Print what was left out, what only test songs use, and what was made."""
-    from scoresep.cli.prepare import SHOWN
+    from scoresep.cli.prepare import MOST_LISTED
     from scoresep.rendering.left_out import summary
 
     skipped = [f"skipped {file}: {reason}" for file, reason in report.skipped]
-    more = [f"skipped {len(skipped) - SHOWN} more"] * (len(skipped) > SHOWN)
-    for line in (*skipped[:SHOWN], *more, *summary(report.left_out)):
+    more = [f"skipped {len(skipped) - MOST_LISTED} more"] * (len(skipped) > MOST_LISTED)
+    for line in (*skipped[:MOST_LISTED], *more, *summary(report.left_out)):
         console.print(f"  {line}", markup=False)
     if report.left_out:
         console.print(f"  all of it: {report.table}", markup=False)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scoresep.cli.options import Device, by_comma
+from scoresep.cli.options import Device, Sound, by_comma
 from scoresep.console import console, meter
 from scoresep.errors import InvalidValue
 
@@ -30,7 +30,7 @@ def report(
     split: Annotated[str | None, typer.Option(help="Split of the tracks; default: the evaluated one.")] = None,
     tracks: Annotated[str, typer.Option(help="How many tracks, or their names by comma.")] = "3",
     seconds: Annotated[float, typer.Option(help="Length of the excerpts; 0 for whole tracks.", min=0)] = 12.0,
-    audio: Annotated[str, typer.Option(help="flac (no loss), or mp3 or ogg for a smaller page.")] = "flac",
+    audio: Annotated[Sound, typer.Option(help="flac (no loss), or mp3 or ogg for a smaller page.")] = "flac",
     device: Device = "auto",
 ) -> None:
     """Make a page to look at and listen to: losses, figures, spectrograms, masks, piano rolls, players.
@@ -40,8 +40,7 @@ def report(
     Example: scoresep report run metrics.json --out report.html
     """
     from scoresep.machine import choose_device, use_threads
-    from scoresep.reporting.media import size_text
-    from scoresep.reporting.page import write_report
+    from scoresep.reporting.page import size_text, write_report
     from scoresep.reporting.sources import gather
 
     use_threads()
@@ -50,15 +49,8 @@ def report(
     for note in material.notes:
         console.print(f"  {note}", markup=False)
     with meter("tracks") as progress:
-        size = write_report(
-            out,
-            material,
-            read_tracks(tracks),
-            seconds,
-            audio,
-            chosen,
-            partial(progress, "separating"),
-        )
+        shown = partial(progress, "separating")
+        size = write_report(out, material, read_tracks(tracks), seconds, audio, chosen, shown)
     console.print(f"report: {out} ({size_text(size)})", markup=False)
 
 

@@ -18,12 +18,13 @@ from scoresep.cli.options import (
     StemFormat,
     by_comma,
 )
-from scoresep.console import errors, one_line
 from scoresep.errors import InvalidValue, Mismatch
 
 if TYPE_CHECKING:
     from scoresep.audio.source import Progress
     from scoresep.cli.inputs import Recording
+    from scoresep.models.model import Model
+    from scoresep.separation.score_prior import ScorePrior
 
 
 def separate(
@@ -32,6 +33,10 @@ def separate(
     out: Annotated[Path, typer.Option(help="Folder; each file gets a folder of stems in it.")] = DEFAULT_STEMS,
     instruments: Annotated[
         str, typer.Option(help="By comma, those wanted; the others stay together in 'residual'. Default: all.")
+    ] = "",
+    present: Annotated[
+        str,
+        typer.Option(help="By comma, those that play in every recording, if you know: the others get nothing."),
     ] = "",
     score: Annotated[
         Path | None,
@@ -57,39 +62,37 @@ def separate(
     last bit. If they, OGG or MP3 would clip, all stems of a recording get one common gain. A file that fails does not
     stop the others.
 
+    Say who plays, if you know: what would go to instruments that are not there goes to those that are.
+
     Example: scoresep separate song.flac --refine
+
+    Example: scoresep separate song.flac --present guitar,bass,drums
 
     Example: scoresep separate song.flac --score guitar.mid --align
 
     Example: scoresep separate album --ckpt ckpt.pt --out stems --format flac
     """
-    from scoresep.cli.inputs import (
-        check_no_loss,
-        each_recording,
-        find_recordings,
-        find_score,
-        load_model,
-        notes,
-        without_results,
-    )
+    from scoresep.cli.inputs import check_no_loss, each_recording, listed, load_model, without_results
     from scoresep.instruments import INSTRUMENTS, OTHER
-    from scoresep.score.parts import SCORE_SUFFIXES
-    from scoresep.score.reading import WRITTEN_SUFFIXES
-    from scoresep.separation.score_prior import prior_of, read_score_prior
-    from scoresep.separation.separate import RESIDUAL, Options, earlier_stems, file_names, separate_file
+    from scoresep.separation.separate import (
+        RESIDUAL,
+        Options,
+        earlier_stems,
+        file_names,
+        present_names,
+        separate_file,
+    )
     from scoresep.separation.writing import choose_format
 
-    chosen, stored = by_comma(instruments), choose_format(form, bits)
-    recordings = find_recordings(audio, out)
-    for note in notes(audio, out):
-        errors.print(one_line(note), markup=False)
+    chosen, playing, stored = by_comma(instruments), by_comma(present), choose_format(form, bits)
+    recordings = listed(audio, out)
     if align and score is None:
         raise InvalidValue("--align needs a score", remedy="name one with --score")
     if score is not None and len(recordings) > 1 and not score.is_dir():
         problem = f"the score of one of {len(recordings)} files"
         raise Mismatch(problem, file=score, remedy="give a folder of scores named alike")
     model = load_model(ckpt, device)
-    stems = file_names(model, chosen)
+    stems = file_names(model, chosen, playing)
     names = {*model.names, RESIDUAL, *INSTRUMENTS, OTHER.name}
     recordings = without_results(recordings, lambda recording: out / recording.name, names)
     check_no_loss(recordings, lambda recording: earlier_stems(out / recording.name, model))
@@ -98,23 +101,14 @@ def separate(
         return [out / recording.name / f"{stem}.{stored.name}" for stem in stems]
 
     def work(recording: Recording, progress: Progress) -> list[str]:
-        prior, lines = None, []
+        prior: ScorePrior | None = None
+        lines: list[str] = []
         if score is not None:
-            file = find_score(score, recording, WRITTEN_SUFFIXES if align else SCORE_SUFFIXES)
-            if align:
-                from scoresep.alignment.align import summary
-                from scoresep.alignment.files import align_files
-
-                alignment = align_files(recording.path, file)
-                lines.append(f"{file} aligned: {summary(alignment)}")
-                played = [part for part in alignment.parts if len(part)]
-                prior = prior_of(played, file, model.instruments, model.grid)
-            else:
-                prior = read_score_prior(file, model.instruments, model.grid)
-            if prior.missing:
-                absent = ", ".join(prior.missing)
+            prior = read_prior(score, recording, model, align, lines)
+            if missing := [name for name in prior.missing if name in present_names(model, playing)]:
+                absent = ", ".join(missing)
                 lines.append(f"the score of {recording.name} has no part of {absent}: those are left to the model")
-        options = Options(chosen, prior, progress=progress, refine=refine)
+        options = Options(chosen, prior, progress=progress, refine=refine, present=playing)
         written = separate_file(recording.path, model, out / recording.name, options, stored, force=force)
         if written.gain != 1.0:
             gain = 20 * log10(written.gain)
@@ -122,3 +116,21 @@ def separate(
         return [*map(str, written.files), *lines]
 
     each_recording(recordings, work, files, force)
+
+
+def read_prior(score: Path, recording: Recording, model: Model, align: bool, lines: list[str]) -> ScorePrior:
+    """The score of a recording, aligned with it if that is asked for; what was found is added to `lines`."""
+    from scoresep.cli.inputs import find_score
+    from scoresep.score.parts import SCORE_SUFFIXES
+    from scoresep.score.reading import WRITTEN_SUFFIXES
+    from scoresep.separation.score_prior import prior_of, read_score_prior
+
+    file = find_score(score, recording, WRITTEN_SUFFIXES if align else SCORE_SUFFIXES)
+    if not align:
+        return read_score_prior(file, model.instruments, model.grid)
+    from scoresep.alignment.align import summary
+    from scoresep.alignment.files import align_files
+
+    alignment = align_files(recording.path, file)
+    lines.append(f"{file} aligned: {summary(alignment)}")
+    return prior_of([part for part in alignment.parts if len(part)], file, model.instruments, model.grid)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoresep.cli.options import DEFAULT_SCORES, Audio, CheckpointOption, Device, Force, Signal
-from scoresep.console import errors, one_line
 
 if TYPE_CHECKING:
     from scoresep.audio.source import Progress
@@ -32,14 +31,12 @@ def transcribe(
 
     Example: scoresep transcribe song.flac --plot
     """
-    from scoresep.audio.source import FileSource
-    from scoresep.cli.inputs import each_recording, find_recordings, load_model, notes
+    from scoresep.audio.decoding.recording import open_recording
+    from scoresep.cli.inputs import each_recording, listed, load_model
     from scoresep.files import folder_for_results
     from scoresep.transcription.transcribe import check_new, transcribe_file
 
-    recordings = find_recordings(audio, out)
-    for note in notes(audio, out):
-        errors.print(one_line(note), markup=False)
+    recordings = listed(audio, out)
     model = load_model(ckpt, device)
 
     def files(recording: Recording) -> list[Path]:
@@ -52,7 +49,7 @@ def transcribe(
                 from scoresep.plots.style import check_picture
 
                 check_new(check_picture(picture[0]), force)
-            source = FileSource(recording.path)
+            source = open_recording(recording.path)
             parts = transcribe_file(source, model, target, progress=progress, signal=signal, force=force)
             if picture:
                 from scoresep.plots.result import draw_roll

@@ -1,1 +1,1 @@
-"""Datasets on disk: what one offers (`base`), those there are (`registry`), their readers, and splits."""
+"""Datasets on disk: what one offers (`base`), those there are (`table`), their readers, and splits."""

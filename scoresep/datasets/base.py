@@ -145,7 +145,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A kind of dataset: a row of `scoresep.datasets.registry.DATASETS`, and a command `scoresep prepare NAME`.
+    """A kind of dataset: a row of `scoresep.datasets.table.DATASETS`, and a command `scoresep prepare NAME`.
 
     Attributes:
         open: lists the tracks below a folder: `open(root, **options) -> Corpus`. Its other parameters are the command's

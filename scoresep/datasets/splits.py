@@ -25,7 +25,7 @@ from scoresep.instruments import nearest
 
 SPLITS = ("train", "validation", "test")
 """By priority, the lowest first: copies of one piece stay in the highest-priority split that holds one."""
-HELD_OUT = {"validation": 0.1, "test": 0.1}
+HELD_OUT_SHARES = {"validation": 0.1, "test": 0.1}
 """Share of the compositions that each split besides training gets by hash."""
 LAST_ORIGINAL = {"train": 1500, "validation": 1875, "test": 2100}
 """Number of the last track of each split of Slakh2100-orig."""
@@ -127,7 +127,9 @@ def _from_action(track: str, about: Any) -> str:
         return OMIT
     if action == "move" and target in SPLITS:
         return str(target)
-    raise ValueError(f"'{track}' has the unknown action {action!r} to {target!r}")
+    if action == "move":
+        raise ValueError(f"'{track}' moves to {'no split' if target is None else repr(target)}")
+    raise ValueError(f"'{track}' has the unknown action {action!r}")
 
 
 def read_split_csv(path: str | Path, known: Collection[str]) -> SplitFile:
@@ -218,8 +220,8 @@ def assign_splits(tracks: Iterable[Track], salt: str = "") -> tuple[Track, ...]:
     ordered = sorted(identities, key=lambda identity: hashlib.sha256((salt + identity).encode()).digest())
     split_of = dict.fromkeys(ordered, "train")
     first = 0
-    for split, share in HELD_OUT.items():
-        count = max(1, round(share * len(ordered))) if len(ordered) > len(HELD_OUT) else 0
+    for split, share in HELD_OUT_SHARES.items():
+        count = max(1, round(share * len(ordered))) if len(ordered) > len(HELD_OUT_SHARES) else 0
         split_of.update(dict.fromkeys(ordered[first : first + count], split))
         first += count
     return tuple(replace(track, split=split_of.get(_identity(track), "")) for track in tracks)

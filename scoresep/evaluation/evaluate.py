@@ -1,34 +1,45 @@
-"""Evaluation of a checkpoint on a split of its cache, and its result on disk (`metrics.json`)."""
+"""Evaluation of a checkpoint on a split of its cache, its result on disk (`metrics.json`), and comparison of two.
+
+Two checkpoints are evaluated on the same tracks and compared track by track, so that differences do not depend on how
+hard a track is. The test says whether these two checkpoints differ on music of this kind. Whether two methods differ
+takes several seeds of each.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy.stats import wilcoxon
+
 from scoresep import __version__
-from scoresep.arguments import unknown
 from scoresep.cache.reader import Cache
 from scoresep.errors import Damaged, Mismatch, NotFound, NothingToDo, ScoresepError, WrongVersion, described, first_line
 from scoresep.evaluation.baselines import BASELINES
-from scoresep.evaluation.bss import FILTER, WINDOW_SECONDS, museval_metrics
-from scoresep.evaluation.figures import CONFIDENCE, RESAMPLES, SEED, Figures, rows_of
-from scoresep.evaluation.metrics import ALONE_DB, REST_SECONDS, SILENT_DB
-from scoresep.evaluation.registry import METRICS
-from scoresep.evaluation.tracks import Settings, Task, parts_folder, run_tasks
+from scoresep.evaluation.figures import CONFIDENCE, RESAMPLES, SEED, SEPARATION, Figures, bootstrap, rows_of
+from scoresep.evaluation.metric_table import MEAN, METRICS, MODEL, STEMS
+from scoresep.evaluation.metrics import ALONE_DB, BSS_SECONDS, BSS_TAPS, REST_SECONDS, SILENT_DB, museval_metrics
+from scoresep.evaluation.track_records import EvaluationSettings, Task, parts_folder, run_tasks
 from scoresep.files import read_text, sha256_of, write_json
-from scoresep.instruments import suggestion
+from scoresep.grid import Grid
+from scoresep.instruments import Instrument, suggestion
 from scoresep.models.checkpoint import Checkpoint, load_checkpoint
 from scoresep.separation.separate import Options, check_refinable
 
 REFINED = "Separation is refined by factorising each track by the transcriptor's notes (--refine)."
 """The remark on an evaluation of refined stems."""
-VERSION = 3
+METRICS_VERSION = 3
 """Of the files that `Evaluation.save` writes. Since 3, "leak" in names of metrics is "bleed"."""
-AGAIN = "evaluate anew with `scoresep evaluate --force`"
+EVALUATE_AGAIN = "evaluate anew with `scoresep evaluate --force`"
+PREFIX = {SEPARATION: "", "transcription": "", "transcription_separated": "separated_"}
+"""Of the names of what is compared, before that of the metric."""
+SAME = ("corpus", "split_set", "split", "instruments")
+"""What two evaluations must agree in, beside the cache's content and their tracks."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,6 @@ class Evaluation:
 
     @cached_property
     def figures(self) -> Figures:
-        """The figures of all tracks."""
         names = [str(record["track"]) for record in self.tracks]
         return Figures(names, self.about["instruments"], (row for record in self.tracks for row in rows_of(record)))
 
@@ -58,7 +68,9 @@ class Evaluation:
 
     def save(self, path: str | Path) -> None:
         """Write all of it as JSON (`metrics.json`)."""
-        write_json(path, {"version": VERSION, **{n: getattr(self, n) for n in ("about", "notes", "summary", "tracks")}})
+        write_json(
+            path, {"version": METRICS_VERSION, **{n: getattr(self, n) for n in ("about", "notes", "summary", "tracks")}}
+        )
 
     @classmethod
     def read(cls, path: str | Path) -> Evaluation:
@@ -70,16 +82,16 @@ class Evaluation:
         """
         try:
             content = json.loads(read_text(path))
-            if content["version"] != VERSION:
-                problem = f"figures of format {described(content['version'])}; this version reads {VERSION}"
-                raise WrongVersion(problem, file=path, remedy=AGAIN)
+            if content["version"] != METRICS_VERSION:
+                problem = f"figures of format {described(content['version'])}; this version reads {METRICS_VERSION}"
+                raise WrongVersion(problem, file=path, remedy=EVALUATE_AGAIN)
             evaluation = cls(*(content[name] for name in ("about", "notes", "tracks")))
             if not isinstance(evaluation.notes, list):
                 raise TypeError("notes are no list")
             _ = evaluation.figures  # checks the records
         except (OSError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as fault:
             problem = f"no result of `scoresep evaluate` ({type(fault).__name__}: {first_line(fault)})"
-            raise Damaged(problem, file=path, remedy=AGAIN) from fault
+            raise Damaged(problem, file=path, remedy=EVALUATE_AGAIN) from fault
         return evaluation
 
     @classmethod
@@ -91,64 +103,122 @@ class Evaluation:
             return None
 
 
-def evaluate(
-    checkpoint_path: str | Path,
-    cache_path: str | Path | None = None,
-    split: str = "test",
-    device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
-    *,
-    references: Sequence[str] | None = None,
-    bss: bool = False,
-    refine: bool = False,
-    jobs: int = 1,
-    keep: str | Path | None = None,
-    other: Evaluation | None = None,
-) -> Evaluation:
-    """Separate and transcribe every track of `split` and compare with the truth.
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated; made by `open_subject`.
 
-    Args:
-        cache_path: the cache; None for the one that the checkpoint was trained on.
-        progress: called with tracks done and tracks in all.
-        references: rows of `BASELINES`; None for all.
-        bss, refine: see `Settings`.
-        jobs: processes; 0 for one a core (on a GPU at most `JOBS_ON_A_DEVICE`). The result does not depend on it.
-        keep: folder for finished tracks, from which the same evaluation resumes. `tracks.remove_kept` empties it.
-        other: a result of another checkpoint, whose figures of references are reused if tracks and settings agree.
+    Attributes:
+        path: of the checkpoint.
+        checkpoint: as read from there.
+        cache: where the tracks are.
+        settings: what is computed.
+    """
+
+    path: str
+    checkpoint: Checkpoint
+    cache: Cache
+    settings: EvaluationSettings
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """All that the figures depend on, as plain values: what an `Evaluation` of it is `about`."""
+        checkpoint, cache, settings = self.checkpoint, self.cache, self.settings
+        model = checkpoint.model
+        return {
+            "scoresep": __version__,
+            "corpus": cache.corpus,
+            "split_set": cache.split_set,
+            "split_leakage": len(cache.split_leakage),
+            "split": settings.split,
+            "rules": list(cache.rules),
+            "instruments": list(model.names),
+            "grid": model.grid.to_dict(),
+            "seed": checkpoint.config.get("seed"),
+            "checkpoint": {
+                "path": self.path,
+                "sha256": sha256_of(self.path),
+                **{name: getattr(checkpoint, name) for name in ("stage", "steps", "complete", "config")},
+            },
+            "cache": {"path": str(cache.path), "digest": cache.digest, "trained_on": checkpoint.cache_digest},
+            "settings": {
+                "silent_below_db": SILENT_DB,
+                "alone_above_db": ALONE_DB,
+                "threshold": list(model.threshold),
+                "onset_threshold": list(model.onset_threshold),
+                "rest_window_seconds": REST_SECONDS,
+                "references": list(settings.references),
+                "refine": settings.refine,
+                "bss": {"window_seconds": BSS_SECONDS, "filter": BSS_TAPS} if settings.bss else None,
+                "plugins": {**METRICS.describe(), **BASELINES.describe()},
+                "bootstrap": {"resamples": RESAMPLES, "confidence": CONFIDENCE, "seed": SEED},
+            },
+        }
+
+    @property
+    def notes(self) -> list[str]:
+        """Remarks to show beside the figures."""
+        cache, leaked = self.cache, len(self.cache.split_leakage)
+        remarks = {
+            f"{self.path} was trained on another cache than {cache.path}": cache.digest != self.checkpoint.cache_digest,
+            f"{leaked} compositions lie in several splits, so figures may flatter; prepare with --dedupe": leaked > 0,
+            "The corpus has no stems: separation cannot be scored, only transcription.": not cache.has_stems,
+            "The critic classifies who plays, without notes: separation is scored, transcription cannot be.": (
+                not self.checkpoint.model.transcribes
+            ),
+            REFINED: self.settings.refine,
+        }
+        return [text for text, holds in remarks.items() if holds]
+
+
+def open_subject(
+    checkpoint_path: str | Path, cache_path: str | Path | None = None, settings: EvaluationSettings | None = None
+) -> Subject:
+    """Open a checkpoint and the cache to evaluate it on (None: that of its training), and check that they suffice.
 
     Raises:
         ScoresepError: checkpoint or cache cannot be read.
         NotFound, Mismatch: the cache does not exist, or has other instruments or another grid.
-        NothingToDo: no tracks in `split`, or nothing to compare with (no stems, and a model that does not transcribe).
-        InvalidValue: an unknown reference.
-        Unavailable: `bss` without museval.
+        NothingToDo: no tracks in the split, or nothing to compare (no stems, and a model that does not transcribe).
+        Unavailable: BSS Eval without museval.
     """
-    settings = Settings(split, known_references(references), bss, refine)
-    checkpoint, cache = open_both(checkpoint_path, cache_path, settings)
-    about = _about(checkpoint, checkpoint_path, cache, settings)
-    parts = parts_folder(keep, about)
-    task = Task(str(checkpoint_path), str(cache.path), about["checkpoint"]["sha256"], device, settings, parts)
-    others = other.tracks if other and reference_key(other.about) == reference_key(about) else None
-    records = run_tasks(task, cache, jobs, progress, others)
-    notes = remarks(checkpoint, checkpoint_path, cache)
-    return Evaluation(about, [*notes, REFINED] if refine else notes, records)
-
-
-def open_both(
-    checkpoint_path: str | Path, cache_path: str | Path | None, settings: Settings
-) -> tuple[Checkpoint, Cache]:
-    """A checkpoint and the cache to evaluate it on, checked for these settings.
-
-    Raises:
-        ScoresepError: as `evaluate`.
-    """
+    settings = settings or EvaluationSettings()
     checkpoint = load_checkpoint(checkpoint_path)
-    cache = open_cache(checkpoint, checkpoint_path, cache_path)
-    check_comparable(cache, checkpoint, checkpoint_path, settings.split)
-    check_refinable(checkpoint.model, Options(refine=settings.refine))
+    cache, model = open_cache(checkpoint, checkpoint_path, cache_path), checkpoint.model
+    if not len(cache.rows(settings.split)):
+        splits = suggestion(settings.split, sorted(set(cache.tracks["split"])) or ["none"])
+        raise NothingToDo(f"no track in the split '{settings.split}'", file=cache.path, remedy=splits)
+    if not (cache.has_stems or model.transcribes):
+        problem = f"no stems, and {checkpoint_path} does not transcribe: there is nothing to compare"
+        raise NothingToDo(problem, file=cache.path, remedy="name a cache with stems with --cache")
+    check_refinable(model, Options(refine=settings.refine))
     if settings.bss:
         museval_metrics()
-    return checkpoint, cache
+    return Subject(str(checkpoint_path), checkpoint, cache, settings)
+
+
+def evaluate(
+    subject: Subject,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    jobs: int = 1,
+    keep: str | Path | None = None,
+    other: Evaluation | None = None,
+) -> Evaluation:
+    """Separate and transcribe every track of the split and compare with the truth.
+
+    Args:
+        device: where the networks run.
+        progress: called with tracks done and tracks in all.
+        jobs: processes; 0 for one a core (on a GPU at most `JOBS_ON_A_DEVICE`). The result does not depend on it.
+        keep: folder for finished tracks, from which the same evaluation resumes. `remove_kept` empties it.
+        other: a result of another checkpoint, whose figures of references are reused if tracks and settings agree.
+    """
+    about, cache = subject.about, subject.cache
+    sha256, parts = about["checkpoint"]["sha256"], parts_folder(keep, about)
+    task = Task(subject.path, str(cache.path), sha256, device, subject.settings, parts)
+    others = other.tracks if other and reference_key(other.about) == reference_key(about) else None
+    return Evaluation(about, subject.notes, run_tasks(task, cache, jobs, progress, others))
 
 
 def reference_key(about: dict[str, Any]) -> list[Any]:
@@ -159,53 +229,6 @@ def reference_key(about: dict[str, Any]) -> list[Any]:
     ]
 
 
-def known_references(names: Sequence[str] | None) -> tuple[str, ...]:
-    """Names of `BASELINES`, in their order there; None for all.
-
-    Raises:
-        InvalidValue: there is no such row.
-    """
-    for name in names or ():
-        if name not in BASELINES:
-            raise unknown("reference", name, BASELINES)
-    return tuple(name for name in BASELINES if names is None or name in names)
-
-
-def check_comparable(cache: Cache, checkpoint: Checkpoint, checkpoint_path: str | Path, split: str) -> None:
-    """Raise NothingToDo without a track in `split`, or with neither stems nor a model that transcribes."""
-    if not len(cache.rows(split)):
-        splits = suggestion(split, sorted(set(cache.tracks["split"])) or ["none"])
-        raise NothingToDo(f"no track in the split '{split}'", file=cache.path, remedy=splits)
-    if not (cache.has_stems or checkpoint.model.transcribes):
-        problem = f"no stems, and {checkpoint_path} does not transcribe: there is nothing to compare"
-        raise NothingToDo(problem, file=cache.path, remedy="name a cache with stems with --cache")
-
-
-def remarks(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache) -> list[str]:
-    """Remarks to show beside the figures."""
-    notes = []
-    if cache.digest != checkpoint.cache_digest:
-        notes.append(f"{checkpoint_path} was trained on another cache than {cache.path}")
-    if cache.split_leakage:
-        notes.append(
-            f"{len(cache.split_leakage)} compositions lie in several splits, so figures may flatter; "
-            "prepare with --dedupe"
-        )
-    if not cache.has_stems:
-        notes.append("The corpus has no stems: separation cannot be scored, only transcription.")
-    if not checkpoint.model.transcribes:
-        notes.append("The critic classifies who plays, without notes: separation is scored, transcription cannot be.")
-    return notes
-
-
-def up_to_date(
-    evaluation: Evaluation, checkpoint_path: str | Path, cache_path: str | Path | None, settings: Settings
-) -> bool:
-    """Whether `evaluation` is what evaluating this checkpoint with these settings would give again."""
-    checkpoint, cache = open_both(checkpoint_path, cache_path, settings)
-    return evaluation.about == _about(checkpoint, checkpoint_path, cache, settings)
-
-
 def open_cache(checkpoint: Checkpoint, checkpoint_path: str | Path, cache_path: str | Path | None) -> Cache:
     """The cache to evaluate on.
 
@@ -214,59 +237,104 @@ def open_cache(checkpoint: Checkpoint, checkpoint_path: str | Path, cache_path: 
         NotFound: none is named, or it does not exist.
         Mismatch: it does not fit the checkpoint.
     """
-    if cache_path is None and not checkpoint.cache:  # the model in the box names no cache
-        problem = "the checkpoint does not say which cache it was trained on"
+    path, model = cache_path if cache_path is not None else checkpoint.cache, checkpoint.model
+    if cache_path is None and not (path and Path(path).exists()):
+        gone = f"the cache {path} that it was trained on does not exist any more"
+        problem = gone if path else "the checkpoint does not say which cache it was trained on"  # the model in the box
         raise NotFound(problem, file=checkpoint_path, remedy="name one with --cache")
-    if cache_path is None and not Path(checkpoint.cache).exists():
-        problem = f"the cache {checkpoint.cache} that it was trained on does not exist any more"
-        raise NotFound(problem, file=checkpoint_path, remedy="name one with --cache")
-    cache = Cache(cache_path if cache_path is not None else checkpoint.cache)
-    model = checkpoint.model
-    for what, fits, has, needs in (
-        ("instruments", cache.instruments == model.instruments, ",".join(cache.names), ",".join(model.names)),
-        ("grid", cache.grid == model.grid, _grid_text(cache.grid.to_dict()), _grid_text(model.grid.to_dict())),
+    cache = Cache(path)
+    for what, has, needs in (
+        ("instruments", cache.instruments, model.instruments),
+        ("grid", cache.grid, model.grid),
     ):
-        if not fits:
-            problem = f"the {what} {has}, where {checkpoint_path} was trained for {needs}"
+        if has != needs:
+            problem = f"the {what} {_short(has)}, where {checkpoint_path} was trained for {_short(needs)}"
             raise Mismatch(problem, file=cache.path, remedy="name a cache of the same with --cache")
     return cache
 
 
-def _grid_text(grid: dict[str, int]) -> str:
-    return " ".join(f"{name}={value}" for name, value in grid.items())
+def _short(fact: Grid | tuple[Instrument, ...]) -> str:
+    """A grid, or instruments, in few words."""
+    if isinstance(fact, Grid):
+        return " ".join(f"{name}={value}" for name, value in fact.to_dict().items())
+    return ",".join(instrument.name for instrument in fact)
 
 
-def _about(checkpoint: Checkpoint, checkpoint_path: str | Path, cache: Cache, settings: Settings) -> dict[str, Any]:
-    model = checkpoint.model
+@dataclass(frozen=True)
+class Comparison:
+    """The result, in plain values.
+
+    Attributes:
+        about: the data, and the two checkpoints: path, hash, stage, steps.
+        figures: by name (`compared`) and instrument (or `MEAN`), see `paired`; None where no track counts.
+    """
+
+    about: dict[str, Any]
+    figures: dict[str, dict[str, dict[str, Any] | None]]
+
+    def save(self, path: str | Path) -> None:
+        write_json(path, asdict(self))
+
+
+def compare(a: Evaluation, b: Evaluation) -> Comparison:
+    """Differences b - a of the figures of two evaluations; raises Mismatch unless they are of the same tracks."""
+    check_same(a, b)
+    names = [*a.figures.instruments, MEAN]
+    figures = {
+        figure: {name: paired(*(each.figures.series(output, MODEL, metric, name) for each in (a, b))) for name in names}
+        for figure, (output, metric) in compared().items()
+        if all(metric in each.figures.metrics(output) for each in (a, b))
+    }
+    about = {name: a.about[name] for name in SAME} | {"tracks": len(a.tracks), "cache": a.about["cache"]["digest"]}
+    for side, evaluation in (("a", a), ("b", b)):
+        about[side] = {name: evaluation.about["checkpoint"][name] for name in ("path", "sha256", "stage", "steps")}
+    return Comparison(about, figures)
+
+
+def compared() -> dict[str, tuple[str, str]]:
+    """What checkpoints are compared by: output and metric by name."""
     return {
-        "scoresep": __version__,
-        "corpus": cache.corpus,
-        "split_set": cache.split_set,
-        "split_leakage": len(cache.split_leakage),
-        "split": settings.split,
-        "rules": list(cache.rules),
-        "instruments": list(model.names),
-        "grid": model.grid.to_dict(),
-        "seed": checkpoint.config.get("seed"),
-        "checkpoint": {
-            "path": str(checkpoint_path),
-            "sha256": sha256_of(checkpoint_path),
-            "stage": checkpoint.stage,
-            "steps": checkpoint.steps,
-            "complete": checkpoint.complete,
-            "config": checkpoint.config,
-        },
-        "cache": {"path": str(cache.path), "digest": cache.digest, "trained_on": checkpoint.cache_digest},
-        "settings": {
-            "silent_below_db": SILENT_DB,
-            "alone_above_db": ALONE_DB,
-            "threshold": list(model.threshold),
-            "onset_threshold": list(model.onset_threshold),
-            "rest_window_seconds": REST_SECONDS,
-            "references": list(settings.references),
-            "refine": settings.refine,
-            "bss": {"window_seconds": WINDOW_SECONDS, "filter": FILTER} if settings.bss else None,
-            "plugins": {**METRICS.describe(), **BASELINES.describe()},
-            "bootstrap": {"resamples": RESAMPLES, "confidence": CONFIDENCE, "seed": SEED},
-        },
+        f"{prefix}{name}": (output, name)
+        for output, prefix in PREFIX.items()
+        for name, metric in METRICS.items()
+        if metric.compared and (metric.source == STEMS) == (output == SEPARATION)
+    }
+
+
+def check_same(a: Evaluation, b: Evaluation) -> None:
+    """Raise Mismatch for evaluations of other tracks."""
+    check_same_cache([a.about, b.about])
+    ids = [[record["track"] for record in evaluation.tracks] for evaluation in (a, b)]
+    if ids[0] != ids[1] or any(a.about[name] != b.about[name] for name in SAME):
+        first, second = (evaluation.about["checkpoint"]["path"] for evaluation in (a, b))
+        raise Mismatch(f"{first} and {second} were evaluated on other tracks", remedy="evaluate both with one split")
+
+
+def check_same_cache(abouts: Sequence[Mapping[str, Any]]) -> None:
+    """Raise Mismatch if what is to be compared (`evaluate.Subject.about`) has caches of different content."""
+    if len({about["cache"]["digest"] for about in abouts}) > 1:
+        (a, cache), (b, another) = ((about["checkpoint"]["path"], about["cache"]["path"]) for about in abouts)
+        problem = f"{a} has the cache {cache}, {b} the cache {another}, whose content differs"
+        raise Mismatch(problem, remedy="name one cache for both with --cache")
+
+
+def paired(a: np.ndarray, b: np.ndarray) -> dict[str, Any] | None:
+    """How the values b differ from those a of the same tracks, (n,) each, NaN where undefined; None if no pair is left.
+
+    Returns:
+        `n` pairs; their means `a`, `b`; mean `difference` b - a, `median_difference`, bootstrap `interval` of the mean;
+        two-sided `p` value of Wilcoxon's signed-rank test (zero differences left out; 1 if all are zero).
+    """
+    both = np.isfinite(b - a)
+    if not both.any():
+        return None
+    differences = (b - a)[both]
+    return {
+        "n": len(differences),
+        "a": float(a[both].mean()),
+        "b": float(b[both].mean()),
+        "difference": float(differences.mean()),
+        "median_difference": float(np.median(differences)),
+        "interval": bootstrap(len(differences), [lambda drawn: differences[drawn].mean(axis=-1)]),
+        "p": float(wilcoxon(differences).pvalue) if differences.any() else 1.0,
     }

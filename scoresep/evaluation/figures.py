@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scoresep.evaluation.baselines import BASELINES
+from scoresep.evaluation.metric_table import ALWAYS, AVERAGES, MEAN, METRICS, MODEL, OVERALL, STEMS, Metric, nanmean
 from scoresep.evaluation.metrics import ALONE, NO_NOTES, SCORED
-from scoresep.evaluation.registry import ALWAYS, AVERAGES, MEAN, METRICS, MODEL, OVERALL, STEMS, Metric, nanmean
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -31,11 +31,11 @@ SEPARATION = "separation"
 TRANSCRIPTIONS = ("transcription", "transcription_separated")
 Key = tuple[str, str, str]
 """Output, estimator and metric."""
-LARGEST = 1e9
+LARGEST_FIGURE = 1e9
 """Values and counts beyond it are faults of a file."""
 
 
-class Row(NamedTuple):
+class FigureRow(NamedTuple):
     """A row of the tidy table; `value` is NaN where undefined, `counts` () where the metric has none."""
 
     track: str
@@ -48,7 +48,7 @@ class Row(NamedTuple):
     state: str = SCORED
 
 
-def record_of(track: str, seconds: float, rows: Iterable[Row]) -> dict[str, Any]:
+def record_of(track: str, seconds: float, rows: Iterable[FigureRow]) -> dict[str, Any]:
     """The rows of a track as plain values: `values.<output>.<estimator>.<instrument>.<metric>`, `counts` of the same
     form, and `states.<output>.<instrument>`."""
     record: dict[str, Any] = {"track": track, "seconds": seconds, "states": {}, "values": {}, "counts": {}}
@@ -62,7 +62,7 @@ def record_of(track: str, seconds: float, rows: Iterable[Row]) -> dict[str, Any]
     return record
 
 
-def rows_of(record: Mapping[str, Any]) -> Iterator[Row]:
+def rows_of(record: Mapping[str, Any]) -> Iterator[FigureRow]:
     """The rows that `record_of` was given.
 
     Raises:
@@ -75,12 +75,14 @@ def rows_of(record: Mapping[str, Any]) -> Iterator[Row]:
                 counts = record["counts"].get(output, {}).get(estimator, {}).get(instrument, {})
                 for metric, value in values.items():
                     value, each = checked(value), tuple(map(int, map(checked, counts.get(metric, ()))))
-                    yield Row(str(record["track"]), output, estimator, instrument, metric, value, each, str(state))
+                    yield FigureRow(
+                        str(record["track"]), output, estimator, instrument, metric, value, each, str(state)
+                    )
 
 
 def checked(value: Any) -> float:
     """A number of a file; NaN for None."""
-    if value is not None and not abs(value) <= LARGEST:
+    if value is not None and not abs(value) <= LARGEST_FIGURE:
         raise ValueError(f"{value} is no figure")
     return np.nan if value is None else float(value)
 
@@ -102,7 +104,7 @@ class Figures:
         states: of pairs, by output, then track and instrument.
     """
 
-    def __init__(self, tracks: Sequence[str], instruments: Sequence[str], rows: Iterable[Row]) -> None:
+    def __init__(self, tracks: Sequence[str], instruments: Sequence[str], rows: Iterable[FigureRow]) -> None:
         self.tracks, self.instruments, self.rows = tuple(tracks), tuple(instruments), [*rows]
         self.states: dict[str, dict[tuple[str, str], str]] = {}
         self._columns = {name: n for n, name in enumerate((*self.instruments, OVERALL))}

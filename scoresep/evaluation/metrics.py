@@ -1,10 +1,11 @@
 """Metrics of separation, and the pairs of truth and estimate that all metrics are computed from.
 
-`registry.METRICS` is the table of metrics. Undefined values are NaN. Definitions and settings:
+`metric_table.METRICS` is the table of metrics. Undefined values are NaN. Definitions and settings:
 docs/reference/metrics.md.
-Metrics of transcription: `transcription.metrics`.
+Metrics of transcription: `transcription.note_metrics`.
 
 SI-SDR: Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP 2019; means are not removed.
+BSS Eval v4 is museval's.
 
 A pair is one instrument of one track. Its state follows from the truth alone and is thus the same for every estimator.
 Of stems: `SCORED`; `SILENT`, where the instrument does not play (SI-SDR is undefined); `ALONE`, where it is nearly all
@@ -17,23 +18,41 @@ pitch, velocity.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
-from scoresep.errors import InvalidValue
-from scoresep.evaluation.bss import LIMIT_DB, BssEval, bss_eval
-from scoresep.transcription.metrics import Counts, NoteCounts, frame_counts, note_bleed, note_counts
+from scoresep.errors import InvalidValue, Unavailable
+from scoresep.transcription.note_metrics import (
+    Counts,
+    NoteCounts,
+    frame_counts,
+    match_notes,
+    note_bleed,
+    note_counts,
+)
 
 SCORED, SILENT, ALONE, NO_NOTES = "scored", "silent", "alone", "no_notes"
+LIMIT_DB = 100.0
+"""Ratios are kept within +-LIMIT_DB: a perfect or an empty estimate stays finite."""
 SILENT_DB = -60.0
 """An instrument whose stem has less energy than this, relative to the mixture, does not play."""
 ALONE_DB = 15.0
 """SI-SDR of the mixture above which an instrument plays (all but) alone."""
 REST_SECONDS = 0.25
 """Window within which an instrument is looked for when its rests are sought."""
+BSS_SECONDS = 1.0
+"""Length of the windows, and of the step between them, as in SiSEC 2018."""
+BSS_TAPS = 512
+"""Taps of the distortion filters, samples."""
+BSS_FIGURES = ("sdr", "isr", "sir", "sar")
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -94,6 +113,76 @@ def _energy(signal: np.ndarray) -> float:
 def _ratio_db(above: float, below: float) -> float:
     tiny = 10 ** (-LIMIT_DB / 10)
     return 10 * float(np.log10(max(above, tiny * below) / max(below, tiny * above))) if above or below else -LIMIT_DB
+
+
+class BssEval(NamedTuple):
+    """Ratios of a track.
+
+    Attributes:
+        figures: medians over windows in dB, within +-`LIMIT_DB`, float64 (4, K), rows as `BSS_FIGURES`; NaN where
+            undefined.
+        windows: windows in all.
+        dropped: windows without a value, because a stem or an estimate is silent there.
+    """
+
+    figures: np.ndarray
+    windows: int
+    dropped: int
+
+
+def bss_eval(stems: np.ndarray, estimates: np.ndarray, rate: int) -> BssEval:
+    """BSS Eval v4 of the estimates of K instruments, each of which plays in the track.
+
+    One set of filters for the whole track; no permutation. A remainder shorter than a window is ignored, as by
+    museval; a track shorter than a window is one window. A track with one instrument alone has no interference:
+    its SIR is NaN. If an estimate is zero throughout, or the stems are not independent, every window is dropped.
+
+    Args:
+        stems, estimates: float (K, L), K >= 1.
+        rate: Hz.
+
+    Raises:
+        Unavailable: museval is not installed.
+    """
+    window = round(BSS_SECONDS * rate)
+    windows = max(stems.shape[1] // window, 1)
+    nothing = BssEval(np.full((len(BSS_FIGURES), len(stems)), np.nan), windows, windows)
+    if not np.any(estimates, axis=1).all():
+        return nothing
+    metrics = museval_metrics()
+    try:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            *ratios, _ = metrics.bss_eval(
+                stems.astype(np.float64), estimates.astype(np.float64), window, window, filters_len=BSS_TAPS
+            )
+    except (np.linalg.LinAlgError, AttributeError):  # museval 0.4.1 handles the former by a name that NumPy 2 has not
+        return nothing
+    values = np.stack(ratios)
+    known = ~np.isnan(values).any(axis=(0, 1))
+    if not known.any():
+        return nothing
+    figures = np.median(np.clip(values[:, :, known], -LIMIT_DB, LIMIT_DB), axis=2)
+    if len(stems) == 1:
+        figures[BSS_FIGURES.index("sir")] = np.nan  # without others, interference is a rounding error
+    return BssEval(figures, windows, windows - int(known.sum()))
+
+
+@cache
+def museval_metrics() -> ModuleType:
+    """The module `museval.metrics`, loaded by itself, unchanged.
+
+    `import museval` pulls in musdb and stempeg, which raise where the program ffmpeg is missing.
+
+    Raises:
+        Unavailable: museval is not installed.
+    """
+    package = importlib.util.find_spec("museval")  # finds the package, does not import it
+    if package is None or package.origin is None:
+        raise Unavailable("BSS Eval needs museval, which is not installed", remedy="pip install museval")
+    loader = SourceFileLoader("scoresep_museval_metrics", str(Path(package.origin).with_name("metrics.py")))
+    module = ModuleType(loader.name)
+    loader.exec_module(module)
+    return module
 
 
 @dataclass(frozen=True)
@@ -197,11 +286,16 @@ class NotePair:
         return frame_counts(self.true_roll, self.roll)
 
     @cached_property
+    def matched(self) -> np.ndarray:
+        """Indices of true and estimated notes that match by onset and pitch, int64 (M, 2)."""
+        return match_notes(self.true_notes, self.notes)
+
+    @cached_property
     def note_counts(self) -> NoteCounts:
-        return note_counts(self.true_notes, self.notes)
+        return note_counts(self.true_notes, self.notes, self.matched)
 
     @cached_property
     def bleed(self) -> tuple[int, ...]:
         """Notes estimated; of them, those that are another instrument's, and those of each (`note_bleed`)."""
-        of_each, others = note_bleed(self.all_true_notes, self.notes, self.place)
-        return (len(self.notes), others, *of_each.tolist())
+        of_each, others = note_bleed(self.all_true_notes, self.notes, self.place, self.matched)
+        return (len(self.notes), others, *of_each)

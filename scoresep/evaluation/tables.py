@@ -12,11 +12,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from scoresep.evaluation.baselines import BASELINES
-from scoresep.evaluation.compare import PREFIX, Comparison, compared
-from scoresep.evaluation.evaluate import Evaluation
+from scoresep.evaluation.evaluate import PREFIX, Comparison, Evaluation, compared
 from scoresep.evaluation.figures import SEPARATION, Figures
+from scoresep.evaluation.metric_table import MEAN, METRICS, MODEL, OVERALL, STEMS, Metric
 from scoresep.evaluation.metrics import ALONE, SCORED, SILENT
-from scoresep.evaluation.registry import MEAN, METRICS, MODEL, OVERALL, STEMS, Metric
 
 NOTHING = "-"
 MIXTURE = "mixture"
@@ -64,7 +63,7 @@ class Table:
     Attributes:
         title, about: for a page.
         corner: heads the labels, as `columns` head the figures.
-        shown: as `registry.SHOWN`; also 'short', not shown where details are, and 'page', only on a page.
+        shown: as `metric_table.SHOWN`; also 'short', not shown where details are, and 'page', only on a page.
     """
 
     title: str
@@ -181,7 +180,6 @@ def short_note_tables(figures: Figures, outputs: list[str]) -> Iterator[Table]:
 
 
 def long_note_table(figures: Figures, output: str) -> Table:
-    """All metrics of a transcription."""
     metrics = {name: each for name, each in figures.metrics(output).items() if each.shown in ("table", "details")}
     lines = {(output, name): (each.label, each.label) for name, each in metrics.items()}
     source, words = FROM[output]

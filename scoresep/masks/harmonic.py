@@ -2,14 +2,13 @@
 
 For every frame of a note, the bins around each multiple of its fundamental are marked, in packed bits (1/32 of float32,
 docs/reference/cache.md). The pattern of a pitch is packed once and then written into the rows of all the frames in
-which
-that pitch sounds; where a note is bent, a frame in which the pitch changes begins another pattern.
+which that pitch sounds; where a note is bent, a frame in which the pitch changes begins another pattern.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,9 +38,6 @@ class HarmonicSettings:
     inharmonicity: float = 0.0
     release: float = 0.1
     detune: float = 0.0
-
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
 
 
 def harmonic_mask(parts: Sequence[Part], grid: Grid, frames: int, settings: HarmonicSettings) -> np.ndarray:

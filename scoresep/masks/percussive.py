@@ -6,7 +6,7 @@ A row of the mask depends on one thing, the frames since the latest stroke. Pack
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,9 +31,6 @@ class PercussiveSettings:
     decay: float = 0.5
     last: float = 500.0
     lead: float = 0.0
-
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
 
 
 def percussive_mask(parts: Sequence[Part], grid: Grid, frames: int, settings: PercussiveSettings) -> np.ndarray:

@@ -30,8 +30,8 @@ class Mask:
         make: function of parts, grid, frames T and settings; returns packed bits, uint8 (T, ceil(F / 8)), bit k of byte
             b is bin 8 b + k.
         settings: a dataclass with defaults.
-        kind: the kind of instruments that have this mask unless they name another (see `instruments.KINDS`); '' for a
-            mask that is only used by name.
+        kind: the kind of instruments (`instruments.INSTRUMENT_KINDS`) that have this mask unless they name another; ''
+            for a mask that is only used by name.
     """
 
     make: Callable[[Sequence[Part], Grid, int, Any], np.ndarray]

@@ -88,9 +88,19 @@ class Separator(nn.Module, ABC):
     def logits(self, magnitude: Tensor) -> Tensor:
         """Magnitudes (B, F, T) -> (B, N, F, T), of which the masks are made."""
 
-    def forward(self, magnitude: Tensor) -> Tensor:
-        """Magnitudes (B, F, T) -> masks float32 (B, N, F, T)."""
-        return MASKS[self.mask](self.logits(magnitude).float())
+    def forward(self, magnitude: Tensor, present: Tensor | None = None) -> Tensor:
+        """Magnitudes (B, F, T) -> masks float32 (B, N, F, T).
+
+        Args:
+            magnitude: (B, F, T).
+            present: who plays, bool (N,) or (B, N), at least one; None where nobody knows. The masks of the others are
+                0; softmax shares every bin out among those who play.
+        """
+        logits = self.logits(magnitude).float()
+        if present is not None:
+            absent = present.logical_not().reshape(-1, self.instruments, 1, 1)
+            logits = logits.masked_fill(absent, -torch.inf)
+        return MASKS[self.mask](logits)
 
 
 class Transcriptor(nn.Module, ABC):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
+from scoresep.errors import InvalidValue, described
 from scoresep.grid import Grid
 from scoresep.instruments import Instrument
 from scoresep.models.base import Separator, Transcriptor
@@ -89,3 +91,15 @@ def identity(model: Model) -> str:
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def as_model(model: Any) -> Model:
+    """The networks, also of what `scoresep.load` returns.
+
+    Raises:
+        InvalidValue: neither.
+    """
+    networks = getattr(model, "model", model)
+    if not isinstance(networks, Model):
+        raise InvalidValue(f"the model is {described(model)}", remedy="give what scoresep.load returns")
+    return networks

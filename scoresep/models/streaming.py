@@ -15,7 +15,8 @@ import soxr
 import torch
 from torch import Tensor
 
-from scoresep.audio.source import Progress, Source, mono
+from scoresep.audio.loading import average
+from scoresep.audio.source import Progress, Source
 from scoresep.audio.spectrogram import combine_levels, frames_to_spectrum
 from scoresep.grid import Grid
 
@@ -54,7 +55,7 @@ def _resample_pieces(chunks: Iterator[np.ndarray], rate: int, new_rate: int) -> 
 
 def model_audio(source: Source, chunks: Iterator[np.ndarray], grid: Grid) -> Iterator[np.ndarray]:
     """What the networks hear of `chunks` (n, C) of `source`: mono at the model's rate, float32 (n,) at a time."""
-    return resampled(mono(chunks), source.rate, grid.sample_rate, model_samples(source, grid))
+    return resampled(map(average, chunks), source.rate, grid.sample_rate, model_samples(source, grid))
 
 
 def level_of_source(source: Source, grid: Grid, progress: Progress | None = None) -> float:

@@ -23,8 +23,8 @@ from scoresep.nmf.factorisation import (
     TINY,
     Begun,
     Factors,
+    ScoredMixture,
     SharedEnvelopes,
-    Song,
     begin,
     neighbours,
     with_peaks_of_one,
@@ -36,7 +36,11 @@ CELLS = 2**25
 
 
 def factorise_together(
-    songs: Sequence[Song], kinds: Sequence[str], grid: Grid, settings: FactoriseSettings, device: str | torch.device
+    songs: Sequence[ScoredMixture],
+    kinds: Sequence[str],
+    grid: Grid,
+    settings: FactoriseSettings,
+    device: str | torch.device,
 ) -> list[Factors]:
     """What `factorise` finds for each of the songs, but for rounding.
 
@@ -50,7 +54,7 @@ def factorise_together(
     return factors
 
 
-def batches(songs: Sequence[Song], cells: int = CELLS) -> Iterator[Sequence[Song]]:
+def batches(songs: Sequence[ScoredMixture], cells: int = CELLS) -> Iterator[Sequence[ScoredMixture]]:
     """The songs in order, as many at a time as `cells` has room for when all are as long as the longest."""
     first, longest = 0, 0
     for place, song in enumerate(songs):
@@ -67,7 +71,7 @@ def search_together(
     songs: Sequence[Begun], instruments: int, grid: Grid, settings: FactoriseSettings, device: torch.device
 ) -> list[Factors]:
     """Better factors of several mixtures: the updates of `search`, templates with a largest bin of 1 in the end."""
-    batch = Batch(songs, instruments, settings, device)
+    batch = SongBatch(songs, instruments, settings, device)
     mixture, templates, activation = batch.mixture, batch.templates, batch.activation
     shapes = torch.from_numpy(bands(grid, settings.bands).astype(np.float32)).to(device)
     envelopes = SharedEnvelopes(batch.near, templates * batch.pitched, shapes, lambda a, b: a @ b.T, torch.matmul)
@@ -88,18 +92,18 @@ def search_together(
     return [with_peaks_of_one(factors) for factors in batch.factors(templates.cpu().numpy(), activation.cpu().numpy())]
 
 
-def explained(batch: Batch, templates: Tensor, activation: Tensor) -> tuple[Tensor, Tensor]:
+def explained(batch: SongBatch, templates: Tensor, activation: Tensor) -> tuple[Tensor, Tensor]:
     """The model of the mixtures and the largest part of an instrument in it, (B, T, F) each."""
     model, largest = torch.full_like(batch.mixture, float(BACKGROUND)), torch.zeros_like(batch.mixture)
     for n in range(batch.instruments):
         place = slice(n * batch.width, (n + 1) * batch.width)
-        own = activation[:, place].transpose(1, 2) @ templates[:, place]
-        model += own
-        torch.maximum(largest, own, out=largest)
+        part = activation[:, place].transpose(1, 2) @ templates[:, place]
+        model += part
+        torch.maximum(largest, part, out=largest)
     return model, largest
 
 
-class Batch:
+class SongBatch:
     """Songs side by side on a device; instruments follow one another in K = N U, with zeros where one has fewer than U.
 
     Attributes:

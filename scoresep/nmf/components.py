@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -52,9 +52,6 @@ class FactoriseSettings:
     stroke_decay: float = 0.2
     free: int = 8
 
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
-
 
 class Components(NamedTuple):
     """K components in the order of their instruments.
@@ -89,7 +86,7 @@ def components_of(
     nothing = Group(np.zeros(0), np.zeros((0, grid.bins)), np.zeros((rolls.shape[2], 0), dtype=bool))
     groups, owner = [nothing], [-1]
     for n, kind in enumerate(kinds):
-        for group in GROUPS[kind](rolls[n], onsets[n], grid, settings):
+        for group in GROUPS_OF_KIND[kind](rolls[n], onsets[n], grid, settings):
             groups.append(group)
             owner.append(n)
     shapes = np.concatenate([group.shapes for group in groups])
@@ -133,7 +130,7 @@ def free_groups(roll: np.ndarray, onset: np.ndarray, grid: Grid, settings: Facto
     yield Group(np.full(settings.free, FREE), shapes, np.ones((roll.shape[1], settings.free), dtype=bool))
 
 
-GROUPS = {"harmonic": harmonic_groups, "percussive": percussive_groups, "other": free_groups}
+GROUPS_OF_KIND = {"harmonic": harmonic_groups, "percussive": percussive_groups, "other": free_groups}
 """The components of an instrument by its kind."""
 
 

@@ -70,27 +70,8 @@ class Factors:
 
     def half(self) -> Factors:
         """The same in float16 and uint16, to be stored."""
-        return self._cast(np.float16, np.uint16)
-
-    def single(self) -> Factors:
-        """The same in float32 and int32, to be computed with."""
-        return self._cast(np.float32, np.int32)
-
-    def _cast(self, real: type, index: type) -> Factors:
-        return replace(
-            self,
-            templates=self.templates.astype(real, copy=False),
-            component=self.component.astype(index, copy=False),
-            activation=self.activation.astype(real, copy=False),
-        )
-
-    def crop(self, begin: int, count: int) -> Factors:
-        """Frames begin to begin + count, with the templates of all."""
-        first = self.first[begin : begin + count + 1]
-        inside = slice(int(first[0]), int(first[-1]))
-        return replace(
-            self, first=first - first[0], component=self.component[inside], activation=self.activation[inside]
-        )
+        templates, activation = self.templates.astype(np.float16), self.activation.astype(np.float16)
+        return replace(self, templates=templates, component=self.component.astype(np.uint16), activation=activation)
 
     def dense(self) -> np.ndarray:
         """Activations as a matrix A, float32 (K, T): components k sound like `templates[k].T @ A[k]`, (F, T)."""
@@ -114,7 +95,7 @@ def factorise(
         magnitude: of the mixture, (F, T), finite, relative to the track's level. A transposed float32 (T, F) is not
             copied.
         rolls: sounding keys, bool (N, P, T).
-        kinds: of the instruments, see `scoresep.instruments.KINDS`.
+        kinds: of the instruments, see `scoresep.instruments.INSTRUMENT_KINDS`.
         onsets: first frames of notes, bool (N, P, T); None: wherever a key begins to sound, so that notes that follow
             one another on a key count as one.
         likelihood: how likely each key sounds, (N, P, T), where that is not sure: activations begin in proportion to
@@ -128,7 +109,7 @@ def factorise(
     return with_peaks_of_one(search(begun.factors, begun.start, begun.mixture, grid, settings))
 
 
-class Song(NamedTuple):
+class ScoredMixture(NamedTuple):
     """A mixture's magnitude (F, T), its rolls and onsets, bool (N, P, T) each, as `factorise` takes them."""
 
     magnitude: np.ndarray
@@ -279,12 +260,15 @@ def with_peaks_of_one(factors: Factors) -> Factors:
 def masks(factors: Factors, power: float = POWER) -> np.ndarray:
     """Ratio masks of the instruments, float32 (N, F, T), a transposed (N, T, F); they add up to 1 in every bin.
 
-    Where nothing may sound, all share equally. Long recordings can be taken in pieces, see `Factors.crop`.
+    Where nothing may sound, all share equally.
 
     Args:
         power: exponent of the instruments' magnitudes: 1 compares magnitudes, 2 energies.
     """
-    whole = factors.single()
-    shares = np.empty((whole.instruments, whole.frames, whole.templates.shape[1]), dtype=np.float32)
-    share(whole.templates, whole.instrument, whole.first, whole.component, whole.activation, shares, np.float32(power))
+    templates, activation = (
+        values.astype(np.float32, copy=False) for values in (factors.templates, factors.activation)
+    )
+    component = factors.component.astype(np.int32, copy=False)
+    shares = np.empty((factors.instruments, factors.frames, templates.shape[1]), dtype=np.float32)
+    share(templates, factors.instrument, factors.first, component, activation, shares, np.float32(power))
     return shares.transpose(0, 2, 1)

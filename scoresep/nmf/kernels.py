@@ -52,47 +52,85 @@ def sweep(
     weighted: bool (K,), components whose templates a bin teaches by the square of the largest share of an instrument.
     """
     frames, bins = magnitude.shape
-    model, own, largest = np.empty(bins, np.float32), np.empty(bins, np.float32), np.empty(bins, np.float32)
+    model, part, largest = np.empty(bins, np.float32), np.empty(bins, np.float32), np.empty(bins, np.float32)
     learnt[:] = 0
     exposure[:] = 0
     for t in range(frames):
         begin, end = first[t], first[t + 1]
         if begin == end:
             continue
-        model[:] = BACKGROUND
-        largest[:] = 0
-        e = begin
-        while e < end:
-            player = instrument[component[e]]
-            own[:] = 0
-            while e < end and instrument[component[e]] == player:
-                height, template = activation[e], templates[component[e]]
-                for f in range(bins):
-                    own[f] += height * template[f]
-                e += 1
-            for f in range(bins):
-                model[f] += own[f]
-                largest[f] = max(largest[f], own[f])
+        explain(templates, instrument, component[begin:end], activation[begin:end], model, largest, part)
         for f in range(bins):
-            part = largest[f] / model[f]
-            largest[f] = part * part
+            ratio = largest[f] / model[f]
+            largest[f] = ratio * ratio
             model[f] = magnitude[t, f] / model[f]
-            own[f] = model[f] * largest[f]
-        for e in range(begin, end):
+            part[f] = model[f] * largest[f]
+        learn(templates, component[begin:end], activation[begin:end], weighted, model, largest, part, learnt, exposure)
+
+
+@compiled(fastmath=FAST)
+def explain(
+    templates: np.ndarray,
+    instrument: np.ndarray,
+    component: np.ndarray,
+    activation: np.ndarray,
+    model: np.ndarray,
+    largest: np.ndarray,
+    part: np.ndarray,
+) -> None:
+    """Write what the entries of one frame sum up to, and the largest sum of an instrument: model, largest (F,).
+
+    part: (F,), room to work in.
+    """
+    bins = len(model)
+    model[:] = BACKGROUND
+    largest[:] = 0
+    e = 0
+    while e < len(component):
+        player = instrument[component[e]]
+        part[:] = 0
+        while e < len(component) and instrument[component[e]] == player:
             height, template = activation[e], templates[component[e]]
-            above, below = learnt[component[e]], exposure[component[e]]
-            fit = np.float32(0)
-            if weighted[component[e]]:
-                for f in range(bins):
-                    above[f] += height * own[f]
-                    below[f] += height * largest[f]
-                    fit += template[f] * model[f]
-            else:
-                for f in range(bins):
-                    above[f] += height * model[f]
-                    below[f] += height
-                    fit += template[f] * model[f]
-            activation[e] = height * fit
+            for f in range(bins):
+                part[f] += height * template[f]
+            e += 1
+        for f in range(bins):
+            model[f] += part[f]
+            largest[f] = max(largest[f], part[f])
+
+
+@compiled(fastmath=FAST)
+def learn(
+    templates: np.ndarray,
+    component: np.ndarray,
+    activation: np.ndarray,
+    weighted: np.ndarray,
+    ratio: np.ndarray,
+    share: np.ndarray,
+    weighted_ratio: np.ndarray,
+    learnt: np.ndarray,
+    exposure: np.ndarray,
+) -> None:
+    """Add one frame to what its components learn, and update their activations; arguments as in `sweep`.
+
+    ratio, share, weighted_ratio: (F,), of the mixture to its model, the square of the largest share, their product.
+    """
+    bins = len(ratio)
+    for e in range(len(component)):
+        height, template = activation[e], templates[component[e]]
+        above, below = learnt[component[e]], exposure[component[e]]
+        fit = np.float32(0)
+        if weighted[component[e]]:
+            for f in range(bins):
+                above[f] += height * weighted_ratio[f]
+                below[f] += height * share[f]
+                fit += template[f] * ratio[f]
+        else:
+            for f in range(bins):
+                above[f] += height * ratio[f]
+                below[f] += height
+                fit += template[f] * ratio[f]
+        activation[e] = height * fit
 
 
 @compiled(fastmath=FAST)

@@ -5,8 +5,8 @@ It shows at a glance whether score and audio agree: sound that a mask misses sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SECONDS = 16.0
+EXCERPT_SECONDS = 16.0
 """Length of the excerpt by default."""
 PLAYS = 0.1
 """Share of an excerpt's time from which on an instrument counts as playing in it."""
@@ -53,10 +53,11 @@ CAPTION = (
 
 
 @dataclass(frozen=True)
-class Excerpt:
+class TrackExcerpt:
     """What is drawn: T frames of one track.
 
     Attributes:
+        instruments, grid: of the cache.
         span: seconds, from and to, half a hop before the first and after the last frame.
         mixture: float32 (T, F), magnitudes.
         stems: float32 (T, N, F), magnitudes, or None if the cache has none.
@@ -64,12 +65,24 @@ class Excerpt:
         mask: bool (T, N, F).
     """
 
+    instruments: tuple[Instrument, ...]
+    grid: Grid
     span: tuple[float, float]
     mixture: np.ndarray
     stems: np.ndarray | None
     roll: np.ndarray
     onset: np.ndarray
     mask: np.ndarray
+
+    @cached_property
+    def colours(self) -> list[str]:
+        """One for each instrument."""
+        return [*colours_of([instrument.name for instrument in self.instruments]).values()]
+
+    @cached_property
+    def loudest(self) -> float:
+        """The largest magnitude of the mixture."""
+        return float(self.mixture.max())
 
 
 def row_of(cache: Cache, track: str) -> int:
@@ -92,17 +105,21 @@ def row_of(cache: Cache, track: str) -> int:
 
 
 def chosen_frames(cache: Cache, row: int, span: tuple[float, float] | None) -> tuple[int, int]:
-    """First frame and number of frames of the excerpt."""
     grid, frames = cache.grid, int(cache.tracks["frames"][row])
     if span is None:
-        scored = [instrument.scored for instrument in cache.instruments]
-        sounding = np.asarray(cache.slice("roll", row)[:, scored].any(axis=2))
-        return busiest(sounding, min(frames, grid.frame_at(SECONDS)), max(1, grid.frame_at(1.0)))
+        return busiest_frames(cache, row, frames, grid.frame_at(EXCERPT_SECONDS))
     first, stop = grid.frame_at(max(span[0], 0.0)), min(grid.frame_at(span[1]) + 1, frames)
     if first >= stop - 1:
         problem = f"{span[0]:g} to {span[1]:g} s lies outside of {cache.tracks['id'][row]}"
         raise InvalidValue(problem, remedy=f"it lasts {grid.seconds(frames - 1):.1f} s")
     return first, stop - first
+
+
+def busiest_frames(cache: Cache, row: int, frames: int, count: int) -> tuple[int, int]:
+    """`busiest` of the first `frames` frames of a track: an excerpt of `count`, or of all where there are fewer."""
+    scored = [instrument.scored for instrument in cache.instruments]
+    sounding = np.asarray(cache.roll(row, 0, frames)[:, scored].any(axis=2))
+    return busiest(sounding, min(frames, count), max(1, cache.grid.frame_at(1.0)))
 
 
 def busiest(sounding: np.ndarray, count: int, step: int) -> tuple[int, int]:
@@ -120,10 +137,12 @@ def busiest(sounding: np.ndarray, count: int, step: int) -> tuple[int, int]:
     return int(starts[np.lexsort((-inside.sum(axis=1), -playing))[0]]), count
 
 
-def read_excerpt(cache: Cache, row: int, first: int, count: int) -> Excerpt:
+def read_excerpt(cache: Cache, row: int, first: int, count: int) -> TrackExcerpt:
     """Read `count` frames from `first` on."""
     grid = cache.grid
-    return Excerpt(
+    return TrackExcerpt(
+        cache.instruments,
+        grid,
         span=(grid.seconds(first - 0.5), grid.seconds(first + count - 0.5)),
         mixture=cache.magnitude(row, first, count).astype(np.float32),
         stems=read_stems(cache, row, first, count) if cache.has_stems else None,
@@ -152,7 +171,7 @@ def draw_track(path: str | Path, cache: Cache, track: str, span: tuple[float, fl
 
     Args:
         track: id of the track.
-        span: seconds that are shown, from and to; None: the `SECONDS` in which most instruments sound.
+        span: seconds that are shown, from and to; None: the `EXCERPT_SECONDS` in which most instruments sound.
 
     Raises:
         NotFound, InvalidValue: there is no such track, or `span` lies outside it.
@@ -163,18 +182,18 @@ def draw_track(path: str | Path, cache: Cache, track: str, span: tuple[float, fl
     excerpt = read_excerpt(cache, row, first, count)
     title = f"{track} ({cache.tracks['split'][row]}) of corpus '{cache.corpus}', split set '{cache.split_set}'"
     length = int(cache.tracks["samples"][row]) / cache.grid.sample_rate
-    which = "" if span else f": the {min(SECONDS, length):.0f} s in which most instruments sound"
+    which = "" if span else f": the {min(EXCERPT_SECONDS, length):.0f} s in which most instruments sound"
     shown = f"{clock(cache.grid.seconds(first))} to {clock(cache.grid.seconds(first + count - 1))} of {clock(length)}"
-    figure = draw_excerpt(excerpt, cache.instruments, cache.grid, f"{title}\n{shown}{which}")
+    figure = draw_excerpt(excerpt, f"{title}\n{shown}{which}")
     save_figure(figure, path)
 
 
-def draw_excerpt(excerpt: Excerpt, instruments: tuple[Instrument, ...], grid: Grid, title: str) -> Figure:
+def draw_excerpt(excerpt: TrackExcerpt, title: str) -> Figure:
     """Panels below one another on one time axis: mixture, rolls of pitched and of percussive groups, masks.
 
     An instrument that neither sounds nor is written in the excerpt has no panel; the title names it.
     """
-    colours = colours_of([instrument.name for instrument in instruments])
+    instruments = excerpt.instruments
     shown = [n for n in range(len(instruments)) if has_panel(excerpt, n)]
     pitched = [n for n in shown if instruments[n].pitched and excerpt.roll[:, n].any()]
     struck = [n for n in shown if instruments[n].kind == "percussive" and excerpt.roll[:, n].any()]
@@ -186,15 +205,14 @@ def draw_excerpt(excerpt: Excerpt, instruments: tuple[Instrument, ...], grid: Gr
     figure.suptitle(plain_text(title + silent), fontsize=14)
     panels = list(np.atleast_1d(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)))
     rest = iter(panels)
-    loudest = float(excerpt.mixture.max())
-    draw_spectrum(next(rest), excerpt.mixture, None, "black", excerpt.span, grid, loudest)
+    draw_spectrum(next(rest), excerpt, excerpt.mixture, None, "black")
     panels[0].set_title("mixture", loc="left", fontsize=11, fontweight="bold")
     if pitched:
-        draw_rolls(next(rest), excerpt, pitched, instruments, colours, grid)
+        draw_rolls(next(rest), excerpt, pitched)
     if struck:
-        draw_strokes(next(rest), excerpt, struck, drums, instruments, colours, grid)
+        draw_strokes(next(rest), excerpt, struck, drums)
     for n in shown:
-        draw_mask(next(rest), excerpt, n, instruments[n], colours[instruments[n].name], grid, loudest)
+        draw_mask(next(rest), excerpt, n)
     for axes in panels:
         axes.tick_params(labelsize=9)
     panels[0].set_xlim(*excerpt.span)
@@ -203,32 +221,31 @@ def draw_excerpt(excerpt: Excerpt, instruments: tuple[Instrument, ...], grid: Gr
     return figure
 
 
-def has_panel(excerpt: Excerpt, n: int) -> bool:
+def has_panel(excerpt: TrackExcerpt, n: int) -> bool:
     """Whether instrument n has notes or a stem loud enough to be seen."""
-    faintest = excerpt.mixture.max() * 10.0 ** (-RANGE_DB / 20.0)
+    faintest = excerpt.loudest * 10.0 ** (-RANGE_DB / 20.0)
     audible = excerpt.stems is not None and bool(excerpt.stems[:, n].max() > faintest)
     return audible or bool(excerpt.roll[:, n].any())
 
 
-def draw_mask(
-    axes: Axes, excerpt: Excerpt, n: int, instrument: Instrument, colour: str, grid: Grid, loudest: float
-) -> None:
+def draw_mask(axes: Axes, excerpt: TrackExcerpt, n: int) -> None:
     """The spectrogram that instrument n is found in, its mask in colour, its onsets above."""
+    instrument, colour = excerpt.instruments[n], excerpt.colours[n]
     magnitude = excerpt.mixture if excerpt.stems is None else excerpt.stems[:, n]
     mask = excerpt.mask[:, n] if instrument.scored else None
-    draw_spectrum(axes, magnitude, mask, colour, excerpt.span, grid, loudest)
+    draw_spectrum(axes, excerpt, magnitude, mask, colour)
     ink = colour if instrument.scored else "0.3"
     axes.set_title(instrument.name, loc="left", fontsize=11, fontweight="bold", color=ink, pad=TITLE_PAD)
-    axes.set_title(mask_caption(excerpt, n, instrument), loc="right", fontsize=10, pad=TITLE_PAD)
-    times = excerpt.span[0] + (np.flatnonzero(excerpt.onset[:, n].any(axis=1)) + 0.5) / grid.frame_rate
+    axes.set_title(mask_caption(excerpt, n), loc="right", fontsize=10, pad=TITLE_PAD)
+    times = excerpt.span[0] + (np.flatnonzero(excerpt.onset[:, n].any(axis=1)) + 0.5) / excerpt.grid.frame_rate
     axes.vlines(times, 1.01, 1.06, transform=axes.get_xaxis_transform(), color=colour, linewidth=1.0, clip_on=False)
 
 
-def mask_caption(excerpt: Excerpt, n: int, instrument: Instrument) -> str:
+def mask_caption(excerpt: TrackExcerpt, n: int) -> str:
     """What the panel of instrument n shows, and how much of its stem its mask covers."""
     if excerpt.stems is None:
         return "mask over the mixture"
-    if not instrument.scored:
+    if not excerpt.instruments[n].scored:
         return "its stem; it has no score"
     energy = excerpt.stems[:, n].astype(np.float64) ** 2
     total = energy.sum()
@@ -238,64 +255,45 @@ def mask_caption(excerpt: Excerpt, n: int, instrument: Instrument) -> str:
 
 
 def draw_spectrum(
-    axes: Axes,
-    magnitude: np.ndarray,
-    mask: np.ndarray | None,
-    colour: str,
-    span: tuple[float, float],
-    grid: Grid,
-    loudest: float,
+    axes: Axes, excerpt: TrackExcerpt, magnitude: np.ndarray, mask: np.ndarray | None, colour: str
 ) -> None:
     """A spectrogram (T, F) in grey on a logarithmic frequency axis; what lies inside `mask` (T, F) is in `colour`."""
-    level, inside, covered = log_rows(magnitude, np.zeros(magnitude.shape, dtype=bool) if mask is None else mask, grid)
-    shown = np.clip(1.0 + 20.0 * np.log10(np.maximum(level, 1e-9) / max(loudest, 1e-9)) / RANGE_DB, 0.0, 1.0)
+    mask = np.zeros(magnitude.shape, dtype=bool) if mask is None else mask
+    level, inside, covered = log_rows(magnitude, mask, excerpt.grid)
+    shown = np.clip(1.0 + 20.0 * np.log10(np.maximum(level, 1e-9) / max(excerpt.loudest, 1e-9)) / RANGE_DB, 0.0, 1.0)
     picture = tinted(shown, inside, covered, colour)
-    axes.imshow(picture.transpose(1, 0, 2), origin="lower", aspect="auto", extent=image_extent(span, grid))
-    frequency_axis(axes, grid)
+    extent = image_extent(excerpt.span, excerpt.grid)
+    axes.imshow(picture.transpose(1, 0, 2), origin="lower", aspect="auto", extent=extent)
+    frequency_axis(axes, excerpt.grid)
     axes.set_ylabel("kHz", fontsize=10)
 
 
-def draw_rolls(
-    axes: Axes,
-    excerpt: Excerpt,
-    chosen: list[int],
-    instruments: tuple[Instrument, ...],
-    colours: dict[str, str],
-    grid: Grid,
-) -> None:
+def draw_rolls(axes: Axes, excerpt: TrackExcerpt, chosen: list[int]) -> None:
     """The rolls of pitched instruments on one axis, each note's onset a dark stroke."""
-    tables = [notes_of_roll(excerpt.roll[:, n], excerpt.onset[:, n], excerpt.span[0], grid) for n in chosen]
+    tables = [notes_of_roll(excerpt.roll[:, n], excerpt.onset[:, n], excerpt.span[0], excerpt.grid) for n in chosen]
     for place, (n, table) in enumerate(zip(chosen, tables, strict=True)):
-        draw_notes(axes, table, colours[instruments[n].name], half_height(place))
-        draw_onsets(axes, excerpt.onset[:, n], np.arange(PITCHES) + LOWEST_PITCH, excerpt.span[0], grid)
+        draw_notes(axes, table, excerpt.colours[n], half_height(place))
+        draw_onsets(axes, excerpt, n, np.arange(PITCHES) + LOWEST_PITCH)
     pitch_axis(axes, *pitch_range(tables, excerpt.span))
     axes.set_ylabel("pitch", fontsize=10)
-    panel_title(axes, "score", {instruments[n].name: colours[instruments[n].name] for n in chosen})
+    panel_title(axes, "score", excerpt, chosen)
 
 
-def draw_strokes(
-    axes: Axes,
-    excerpt: Excerpt,
-    chosen: list[int],
-    drums: np.ndarray,
-    instruments: tuple[Instrument, ...],
-    colours: dict[str, str],
-    grid: Grid,
-) -> None:
+def draw_strokes(axes: Axes, excerpt: TrackExcerpt, chosen: list[int], drums: np.ndarray) -> None:
     """The rolls of percussive instruments, a line for each of the keys `drums` that is struck."""
     lines = np.full(PITCHES, np.nan)
     lines[drums] = np.arange(len(drums))
     for place, n in enumerate(chosen):
-        table = notes_of_roll(excerpt.roll[:, n], excerpt.onset[:, n], excerpt.span[0], grid)
+        table = notes_of_roll(excerpt.roll[:, n], excerpt.onset[:, n], excerpt.span[0], excerpt.grid)
         table[:, 2] = lines[table[:, 2].astype(int) - LOWEST_PITCH]
-        draw_notes(axes, table, colours[instruments[n].name], half_height(place))
-        draw_onsets(axes, excerpt.onset[:, n], lines, excerpt.span[0], grid)
-    named = all(DRUM_PROGRAM in instruments[n].programs for n in chosen)
+        draw_notes(axes, table, excerpt.colours[n], half_height(place))
+        draw_onsets(axes, excerpt, n, lines)
+    named = all(DRUM_PROGRAM in excerpt.instruments[n].programs for n in chosen)
     axes.set_yticks(range(len(drums)), [drum_name(int(key) + LOWEST_PITCH, named) for key in drums], fontsize=8)
     axes.set_ylim(-0.7, max(len(drums), 3) - 0.3)
     axes.grid(color="0.88", linewidth=0.8)
     axes.set_axisbelow(True)
-    panel_title(axes, "score, drums", {instruments[n].name: colours[instruments[n].name] for n in chosen})
+    panel_title(axes, "score, drums", excerpt, chosen)
 
 
 def drum_name(pitch: int, named: bool) -> str:
@@ -305,23 +303,23 @@ def drum_name(pitch: int, named: bool) -> str:
     return f"{note_number_to_drum_name(pitch) if named else ''} {pitch}".strip()
 
 
-def draw_onsets(axes: Axes, onset: np.ndarray, heights: np.ndarray, start: float, grid: Grid) -> None:
-    """A dark stroke where a note begins: onset bool (T, P), heights float (P,) on the y axis."""
-    first, key = np.nonzero(onset)
-    middle = heights[key]
-    axes.vlines(start + first / grid.frame_rate, middle - 0.5, middle + 0.5, color="black", linewidth=0.9)
+def draw_onsets(axes: Axes, excerpt: TrackExcerpt, n: int, heights: np.ndarray) -> None:
+    """A dark stroke where a note of instrument n begins; heights of the keys on the y axis, float (P,)."""
+    first, key = np.nonzero(excerpt.onset[:, n])
+    times, middle = excerpt.span[0] + first / excerpt.grid.frame_rate, heights[key]
+    axes.vlines(times, middle - 0.5, middle + 0.5, color="black", linewidth=0.9)
 
 
-def panel_title(axes: Axes, title: str, colours: Mapping[str, str]) -> None:
-    """A panel's title and, at its right, names in their colours."""
+def panel_title(axes: Axes, title: str, excerpt: TrackExcerpt, chosen: list[int]) -> None:
+    """A panel's title and, at its right, the instruments in their colours."""
     from matplotlib.patches import Patch
 
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axes.legend(
-        handles=[Patch(facecolor=colour, label=name) for name, colour in colours.items()],
+        handles=[Patch(facecolor=excerpt.colours[n], label=excerpt.instruments[n].name) for n in chosen],
         loc="lower right",
         bbox_to_anchor=(1.0, 0.98),
-        ncols=len(colours),
+        ncols=len(chosen),
         fontsize=10,
         frameon=False,
         borderpad=0.1,

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from scoresep.audio.spectrogram import stft
-from scoresep.evaluation.evaluate import open_both
-from scoresep.evaluation.tracks import Settings
 from scoresep.grid import Grid
 from scoresep.plots.style import (
+    LOG_ROWS,
     LOWEST_HZ,
     RANGE_DB,
-    ROWS,
     colours_of,
     draw_legend,
     draw_notes,
@@ -34,10 +32,11 @@ from scoresep.transcription.transcribe import transcribe_array
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
-    from matplotlib.image import AxesImage
 
-SECONDS = 30.0
-"""Length of the excerpt that is shown, unless told otherwise."""
+    from scoresep.evaluation.evaluate import Subject
+
+PICTURE_SECONDS = 30.0
+"""Length of the excerpt that is shown."""
 WIDTH, HEIGHT = 16.0, 10.0
 """Size of the picture in inches."""
 LINE_SECONDS, MOST_LINES = 30.0, 12
@@ -54,28 +53,26 @@ def draw_picture(
     notes: Mapping[str, np.ndarray],
     true_notes: Mapping[str, np.ndarray] | None = None,
     title: str = "",
-    span: tuple[float, float] = (0.0, SECONDS),
 ) -> None:
-    """Draw a separated and transcribed excerpt to `path` (PNG, SVG or PDF by its suffix).
+    """Draw the first `PICTURE_SECONDS`, separated and transcribed, to `path` (PNG, SVG or PDF by its suffix).
 
     Args:
         mixture: float32 (L,) at the grid's rate.
         stems: instrument -> float32 (L,).
         notes: instrument -> (K, 4) onset s, offset s, pitch, velocity, as transcribed.
         true_notes: the same as the score has them, or None.
-        span: seconds that are shown, from and to.
 
     Raises:
         ScoresepError: `path` cannot be written.
     """
-    stop = min(span[1], len(mixture) / grid.sample_rate)
+    seconds = min(PICTURE_SECONDS, len(mixture) / grid.sample_rate)
     colours = colours_of(list(stems))
     figure = new_figure(WIDTH, HEIGHT)
     figure.suptitle(plain_text(title), fontsize=15)
     left, right = cast("np.ndarray", figure.subfigures(1, 2, width_ratios=(1.1, 1)))
-    _draw_spectrograms(left, mixture, stems, grid, (span[0], stop), colours)
+    _draw_spectrograms(left, mixture, stems, grid, seconds, colours)
     rolls = {"transcribed": notes} | ({"score (truth)": true_notes} if true_notes is not None else {})
-    _draw_rolls(right, rolls, (span[0], stop), colours)
+    _draw_rolls(right, rolls, (0.0, seconds), colours)
     save_figure(figure, path)
 
 
@@ -84,16 +81,26 @@ def _draw_spectrograms(
     mixture: np.ndarray,
     stems: Mapping[str, np.ndarray],
     grid: Grid,
-    span: tuple[float, float],
+    seconds: float,
     colours: Mapping[str, str],
 ) -> None:
     """One spectrogram below the other, mixture first, all on the mixture's colour scale."""
     panels = np.atleast_1d(figure.subplots(1 + len(stems), 1, sharex=True, sharey=True))
     loudest = None
     for axes, (name, signal) in zip(panels, {"mixture": mixture, **stems}.items(), strict=True):
-        decibels = log_spectrogram(signal[int(span[0] * grid.sample_rate) : int(span[1] * grid.sample_rate)], grid)
+        decibels = log_spectrogram(signal[: int(seconds * grid.sample_rate)], grid)
         loudest = float(decibels.max()) if loudest is None else loudest
-        image = _draw_spectrogram(axes, decibels - loudest, grid, span)
+        image = axes.imshow(
+            (decibels - loudest).T,
+            origin="lower",
+            aspect="auto",
+            extent=image_extent((0.0, seconds), grid),
+            cmap="magma",
+            vmin=-RANGE_DB,
+            vmax=0.0,
+            interpolation="antialiased",
+        )
+        frequency_axis(axes, grid)
         axes.set_title(name, loc="left", fontsize=13, fontweight="bold", color=colours.get(name, "black"))
         axes.set_ylabel("frequency / kHz", fontsize=11)
         axes.tick_params(labelsize=10)
@@ -102,25 +109,10 @@ def _draw_spectrograms(
     bar.set_label("level / dB (0: peak of the mixture)", fontsize=11)
 
 
-def _draw_spectrogram(axes: Axes, decibels: np.ndarray, grid: Grid, span: tuple[float, float]) -> AxesImage:
-    image = axes.imshow(
-        decibels.T,
-        origin="lower",
-        aspect="auto",
-        extent=image_extent(span, grid),
-        cmap="magma",
-        vmin=-RANGE_DB,
-        vmax=0.0,
-        interpolation="antialiased",
-    )
-    frequency_axis(axes, grid)
-    return image
-
-
 def log_spectrogram(signal: np.ndarray, grid: Grid) -> np.ndarray:
-    """Magnitudes in dB of (L,) samples on logarithmically spaced frequencies from `LOWEST_HZ`: float32 (T, `ROWS`)."""
+    """Magnitudes in dB of (L,) samples on log-spaced frequencies from `LOWEST_HZ`: float32 (T, `LOG_ROWS`)."""
     magnitude = np.abs(stft(signal.astype(np.float32), grid.n_fft, grid.hop))
-    position = np.geomspace(LOWEST_HZ, grid.sample_rate / 2, ROWS) / grid.bin_width
+    position = np.geomspace(LOWEST_HZ, grid.sample_rate / 2, LOG_ROWS) / grid.bin_width
     below = np.minimum(position.astype(np.int64), grid.bins - 2)
     share = (position - below).astype(np.float32)
     picked = magnitude[:, below] * (1 - share) + magnitude[:, below + 1] * share
@@ -136,16 +128,29 @@ def _draw_rolls(
 ) -> None:
     """Piano rolls one below the other on common axes, a colour an instrument."""
     panels = np.atleast_1d(figure.subplots(len(rolls), 1, sharex=True, sharey=True))
+    keys = pitch_range([table for notes in rolls.values() for table in notes.values()], span)
     for axes, (label, notes) in zip(panels, rolls.items(), strict=True):
-        for n, (name, table) in enumerate(notes.items()):
-            draw_notes(axes, table, colours[name], half_height(n))
+        _draw_panel(axes, notes, colours, keys, span)
         axes.set_title(label, loc="left", fontsize=13, fontweight="bold")
-        axes.set_ylabel("pitch", fontsize=11)
-        axes.tick_params(labelsize=10)
-        pitch_axis(axes, *pitch_range([table for notes in rolls.values() for table in notes.values()], span))
-    panels[0].set_xlim(*span)
     panels[-1].set_xlabel("time / s", fontsize=12)
     draw_legend(figure, colours)
+
+
+def _draw_panel(
+    axes: Axes,
+    notes: Mapping[str, np.ndarray],
+    colours: Mapping[str, str],
+    keys: tuple[int, int],
+    span: tuple[float, float],
+) -> None:
+    """The notes of all instruments that sound within the span, on the keys from `keys[0]` to `keys[1]`."""
+    for n, (name, table) in enumerate(notes.items()):
+        shown = table[(table[:, 1] > span[0]) & (table[:, 0] < span[1])]
+        draw_notes(axes, shown, colours[name], half_height(n))
+    axes.set_ylabel("pitch", fontsize=11)
+    axes.tick_params(labelsize=10)
+    pitch_axis(axes, *keys)
+    axes.set_xlim(*span)
 
 
 def draw_roll(path: str | Path, notes: Mapping[str, np.ndarray], seconds: float, title: str = "") -> None:
@@ -163,46 +168,30 @@ def draw_roll(path: str | Path, notes: Mapping[str, np.ndarray], seconds: float,
     colours = colours_of(list(notes))
     figure = new_figure(WIDTH, LINE_HEIGHT * lines + 1.0)
     figure.suptitle(plain_text(title), fontsize=15)
-    low, high = pitch_range(list(notes.values()), (0.0, seconds))
+    keys = pitch_range(list(notes.values()), (0.0, seconds))
     panels = figure.subplots(lines, 1, sharey=True, squeeze=False)[:, 0]
     for line, axes in enumerate(panels):
-        start, stop = line * span, (line + 1) * span
-        for n, (name, table) in enumerate(notes.items()):
-            shown = table[(table[:, 1] > start) & (table[:, 0] < stop)]
-            draw_notes(axes, shown, colours[name], half_height(n))
-        axes.set_ylabel("pitch", fontsize=11)
-        axes.tick_params(labelsize=10)
-        pitch_axis(axes, low, high)
-        axes.set_xlim(start, stop)
+        _draw_panel(axes, notes, colours, keys, (line * span, (line + 1) * span))
     panels[-1].set_xlabel("time / s", fontsize=12)
     draw_legend(figure, colours)
     save_figure(figure, path)
 
 
-def plot_track(
-    path: str | Path,
-    checkpoint_path: str | Path,
-    cache_path: str | Path | None,
-    split: str,
-    device: str,
-    refine: bool = False,
-) -> None:
-    """Draw the first track of `split`: spectrograms of mixture and estimates, transcription and score.
-
-    `refine`: whether the estimates are refined, as in `evaluate`.
+def plot_track(path: str | Path, subject: Subject, device: str) -> None:
+    """Draw the first track of the split: spectrograms of mixture and estimates, transcription and score.
 
     Raises:
-        ScoresepError: as `evaluate`, or `path` cannot be written.
+        ScoresepError: `path` cannot be written.
     """
-    checkpoint, cache = open_both(checkpoint_path, cache_path, Settings(split, (), refine=refine))
-    model, row = checkpoint.model.to(device), int(cache.rows(split)[0])
+    cache, settings = subject.cache, subject.settings
+    model, row = subject.checkpoint.model.to(device), int(cache.rows(settings.split)[0])
     mixture, rate, truth = cache.mixture(row), cache.grid.sample_rate, cache.notes(row)
     draw_picture(
         path,
         mixture,
-        separate_array(mixture, rate, model, Options(refine=refine)),
+        separate_array(mixture, rate, model, Options(refine=settings.refine)),
         cache.grid,
         transcribe_array(mixture, rate, model).notes if model.transcribes else {},
         {name: truth[truth[:, 4] == n][:, :4] for n, name in enumerate(model.names)},
-        title=f"{cache.tracks['id'][row]} of {cache.corpus}, split '{split}'",
+        title=f"{cache.tracks['id'][row]} of {cache.corpus}, split '{settings.split}'",
     )

@@ -31,7 +31,7 @@ LOWEST_HZ = 40.0
 RANGE_DB = 70.0
 """Levels that are shown span this much below the loudest bin of the mixture."""
 FREQUENCIES = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16000)
-ROWS = 256
+LOG_ROWS = 256
 """Rows of a spectrogram with a logarithmic frequency axis."""
 PALE, GREY, SATURATION, BRIGHTNESS = 0.32, 0.3, 0.8, 0.78
 """Of `tinted`: colour of a covered bin without sound; ink outside; least saturation and relative brightness of the ink
@@ -166,28 +166,26 @@ def draw_notes(axes: Axes, table: np.ndarray, colour: str, half: float) -> None:
     axes.add_collection(PolyCollection(corners, facecolor=colour, edgecolor="white", linewidth=0.3))
 
 
-def draw_legend(figure: FigureBase, colours: Mapping[str, str], columns: int = 4) -> None:
+def draw_legend(figure: FigureBase, colours: Mapping[str, str]) -> None:
     """Names in their colours at the upper right, outside the panels."""
     from matplotlib.patches import Patch
 
     handles = [Patch(facecolor=colour, label=name) for name, colour in colours.items()]
-    figure.legend(
-        handles=handles, loc="outside upper right", ncols=min(len(handles), columns), fontsize=12, frameon=False
-    )
+    figure.legend(handles=handles, loc="outside upper right", ncols=min(len(handles), 4), fontsize=12, frameon=False)
 
 
 def log_rows(magnitude: np.ndarray, mask: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bins on logarithmically spaced rows from `LOWEST_HZ`; a row takes its loudest bin, so that no partial is lost.
 
     Returns:
-        float32 (T, ROWS) level; bool (T, ROWS) whether the loudest bin is in the mask; float32 (T, ROWS) share of the
-        row's bins that are.
+        of R = `LOG_ROWS` rows: float32 (T, R) level; bool (T, R) whether the loudest bin is in the mask; float32 (T, R)
+        share of the row's bins that are.
     """
-    edges = np.geomspace(LOWEST_HZ, grid.sample_rate / 2, ROWS + 1) / grid.bin_width
-    level = np.empty((len(magnitude), ROWS), dtype=np.float32)
+    edges = np.geomspace(LOWEST_HZ, grid.sample_rate / 2, LOG_ROWS + 1) / grid.bin_width
+    level = np.empty((len(magnitude), LOG_ROWS), dtype=np.float32)
     covered = np.empty_like(level)
     inside = np.empty(level.shape, dtype=bool)
-    for r in range(ROWS):
+    for r in range(LOG_ROWS):
         low, high = int(np.ceil(edges[r])), int(np.ceil(edges[r + 1]))
         if low == high:  # narrower than a bin: the nearest
             low = int(np.rint((edges[r] + edges[r + 1]) / 2))
@@ -201,7 +199,7 @@ def log_rows(magnitude: np.ndarray, mask: np.ndarray, grid: Grid) -> tuple[np.nd
 
 
 def tinted(level: np.ndarray, inside: np.ndarray, covered: np.ndarray, colour: str) -> np.ndarray:
-    """Colours of a spectrogram on white, float (T, ROWS, 3): levels 0 to 1 from background to ink."""
+    """Colours of a spectrogram on white, float (T, LOG_ROWS, 3): levels 0 to 1 from background to ink."""
     load_matplotlib()
     from matplotlib.colors import hsv_to_rgb, rgb_to_hsv, to_rgb
 

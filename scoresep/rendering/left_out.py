@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from scoresep.datasets.metadata import read_metadata
+from scoresep.datasets.slakh import read_metadata
 from scoresep.errors import Damaged
 from scoresep.files import write_rows
 from scoresep.score.parts import SHORTEST_NOTE, Part

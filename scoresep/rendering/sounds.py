@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scoresep.datasets.metadata import read_metadata
+from scoresep.datasets.slakh import read_metadata
 from scoresep.files import write_text
 from scoresep.rendering.effects.impulses import Impulse, ImpulseSet, read_impulses
 from scoresep.rendering.pools import PackPool, PresetPool, pack_pool, preset_pool, read_probes, voice_pool

@@ -16,7 +16,7 @@ import soundfile
 import yaml
 
 from scoresep.errors import NothingToDo
-from scoresep.files import new_sink, writing
+from scoresep.files import Sink, writing
 from scoresep.instruments import DRUM_PROGRAM
 from scoresep.rendering.casting import CastPart, as_played
 from scoresep.rendering.effects.chain import apply_chain, chain_text
@@ -100,7 +100,7 @@ def _written_part(cast: CastPart) -> Part:
 
 
 def _write_flac(path: Path, samples: np.ndarray, sample_rate: int) -> None:
-    with new_sink(path, path) as sink:
+    with Sink(path, path) as sink:
         soundfile.write(sink, samples, sample_rate, format="FLAC", subtype="PCM_16")
 
 

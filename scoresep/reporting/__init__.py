@@ -1,1 +1,1 @@
-"""One page to look at and listen to: `sources` → `curves`, `tracks` → `pictures`, `media` → `page`."""
+"""One page to look at and listen to: `sources` → `track_views`, `media` → `page`."""

@@ -21,28 +21,33 @@ from scoresep import __version__
 from scoresep.errors import AlreadyExists, InvalidValue, NothingToDo
 from scoresep.evaluation.baselines import BASELINES
 from scoresep.evaluation.figures import SEPARATION, Figures
-from scoresep.evaluation.registry import MEAN, METRICS, MODEL, STEMS
+from scoresep.evaluation.metric_table import MEAN, METRICS, MODEL, STEMS
 from scoresep.evaluation.tables import MIXTURE, NOTHING, in_unit, labels, number, tables_of
 from scoresep.files import check_writable, first_bytes, write_text
 from scoresep.grid import Grid
 from scoresep.plots.style import RANGE_DB
-from scoresep.reporting.curves import TOTAL, StageCurves, read_curves
-from scoresep.reporting.media import AudioFormat, audio_format, size_text
-from scoresep.reporting.pictures import curve_picture
-from scoresep.reporting.sources import Material
-from scoresep.reporting.tracks import SECONDS, TRACKS, TrackView, chosen_tracks, track_panels, view_track
+from scoresep.reporting.media import AUDIO_FORMATS, AudioFormat, curve_picture
+from scoresep.reporting.sources import Material, StageCurves, read_curves, stated
+from scoresep.reporting.track_views import (
+    REPORT_SECONDS,
+    REPORT_TRACKS,
+    TrackView,
+    chosen_tracks,
+    track_panels,
+    view_track,
+)
 from scoresep.separation.separate import Options
 from scoresep.training.stages import STAGES
 
-SIZE = "{size of this page}"
+SIZE_MARK = "{size of this page}"
 """Stands for the page's size until that is known."""
 
 
 def write_report(
     path: str | Path,
     material: Material,
-    tracks: int | Sequence[str] = TRACKS,
-    seconds: float = SECONDS,
+    tracks: int | Sequence[str] = REPORT_TRACKS,
+    seconds: float = REPORT_SECONDS,
     audio: str = "flac",
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
@@ -65,10 +70,15 @@ def write_report(
     check_page(Path(path))
     if not 0 <= seconds < math.inf:
         raise InvalidValue(f"excerpts cannot last {seconds} s", remedy="give --seconds a number from 0 on")
-    page = render(material, tracks, seconds, audio_format(audio), device, progress)
-    page = page.replace(SIZE, size_text(len(page.encode(errors="backslashreplace"))))
+    page = render(material, tracks, seconds, AUDIO_FORMATS[audio], device, progress)
+    page = page.replace(SIZE_MARK, size_text(len(page.encode(errors="backslashreplace"))))
     write_text(path, page)
     return len(page.encode(errors="backslashreplace"))
+
+
+def size_text(count: int) -> str:
+    """A number of bytes for people."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.0f} kB"
 
 
 def check_page(path: Path) -> None:
@@ -91,7 +101,7 @@ def render(
     device: str,
     progress: Callable[[int, int], None] | None = None,
 ) -> str:
-    """The page as text, with `SIZE` where its size belongs; see `write_report`."""
+    """The page as text, with `SIZE_MARK` where its size belongs; see `write_report`."""
     configs = {number: checkpoint.config for number, checkpoint in material.stages.items()}
     stages = [stage_of(curves) for curves in read_curves(material.run, configs)] if material.run else []
     evaluation = material.evaluation
@@ -126,7 +136,6 @@ def render(
 
 
 def contents_of(figures: bool, tracks: Sequence[Mapping[str, Any]], losses: bool) -> list[tuple[str, str]]:
-    """Place and name of each part of the page."""
     return [
         *([("figures", "Evaluation")] if figures else []),
         *([("tracks", "Tracks")] if tracks else []),
@@ -149,7 +158,6 @@ def printed(figure: str) -> str:
 
 
 def read(name: str) -> str:
-    """A file of this package."""
     return resources.files("scoresep.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -181,18 +189,13 @@ def stage_of(curves: StageCurves) -> dict[str, Any]:
     """A stage for the template: number, title and pictures, the total first."""
     every = [*([curves.total] if curves.total else []), *curves.losses]
     pictures = [
-        curve_picture(loss_title(each.name), each, curves.steps)
+        curve_picture(each.name.replace("/", ": ").replace("_", " "), each, curves.steps)
         for each in every
         if len(each.train) + len(each.validation)
     ]
     known = STAGES.get(curves.stage)
     title = f"Stage {curves.stage}: {known.title}" if known else f"Stage {curves.stage}"
     return {"number": curves.stage, "title": title, "pictures": pictures}
-
-
-def loss_title(name: str) -> str:
-    """'separator/clip_mixture' as 'separator: clip mixture'."""
-    return "total" if name == TOTAL else name.replace("/", ": ").replace("_", " ")
 
 
 def separated_tracks(
@@ -206,19 +209,14 @@ def separated_tracks(
     if not (material.cache and material.checkpoint):
         return []
     model = material.checkpoint.model.to(device)
+    options = Options(refine=stated(material.evaluation, "settings", "refine") is True)  # as what was evaluated
     chosen = chosen_tracks(material.cache, material.split, material.evaluation, tracks)
     views = []
     for done, (row, why) in enumerate(chosen, start=1):
-        views.append(view_track(material.cache, row, why, model, seconds, as_evaluated(material)))
+        views.append(view_track(material.cache, row, why, model, seconds, options))
         if progress:
             progress(done, len(chosen))
     return views
-
-
-def as_evaluated(material: Material) -> Options:
-    """How the stems that were evaluated were made; those that are played are made alike."""
-    settings = material.evaluation.about.get("settings") if material.evaluation else None
-    return Options(refine=isinstance(settings, Mapping) and settings.get("refine") is True)
 
 
 def title_of(material: Material) -> str:
@@ -254,7 +252,7 @@ def listening_hint(form: AudioFormat, grid: Grid) -> str:
 
 def about(material: Material, form: AudioFormat | None) -> list[tuple[str, str]]:
     """Where the page's content comes from."""
-    lines = [("made by", f"scoresep {__version__}"), ("size of this page", SIZE)]
+    lines = [("made by", f"scoresep {__version__}"), ("size of this page", SIZE_MARK)]
     if form:
         lines.append(("sound", form.about))
     if material.run:

@@ -3,26 +3,39 @@
 One thing leads to the next: an evaluation names its checkpoint and its cache, a run holds the checkpoints of its
 stages, a checkpoint names its cache. What the user named must exist; what was only found by such
 a hint may be gone (a run that was copied from elsewhere): then the page says what it lacks, and why.
+
+The log of a run holds each loss by itself, unweighted. Their weighted sum, which is what a stage minimises, is written
+down for validation only; for training it is made here from the weights in the stage's checkpoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from scoresep.cache.reader import Cache
-from scoresep.errors import InvalidValue, NotFound, NothingToDo, ScoresepError, WrongFormat
+from scoresep.errors import Damaged, InvalidValue, NotFound, NothingToDo, ScoresepError, WrongFormat, first_line
 from scoresep.evaluation.evaluate import Evaluation, open_cache
 from scoresep.files import sha256_of
 from scoresep.models.checkpoint import Checkpoint, is_checkpoint, load_checkpoint
-from scoresep.training.log import LOG_NAME
+from scoresep.models.networks import ROLES
+from scoresep.training.log import LOG_NAME, read_log
 from scoresep.training.run import stage_path
 from scoresep.training.stages import STAGES
 
 DEFAULT_SPLIT = "test"
-USUAL = (Path("run"), Path("metrics.json"))
+USUAL_SOURCES = (Path("run"), Path("metrics.json"))
 """What is looked for in the working folder if nothing is named."""
+TOTAL_LOSS = "total"
+LARGEST_LOSS = 1e15
+"""Steps and losses beyond it are faults of the file."""
+POINTS = 240
+"""Points of a training curve that are drawn at most; each is the mean of its neighbourhood."""
 
 
 @dataclass
@@ -56,13 +69,19 @@ def gather(
     """Open what was named and what it leads to.
 
     Args:
-        paths: a run's folder, a `metrics.json`, a checkpoint: one of each at most; none: the `USUAL` ones.
+        paths: a run's folder, a `metrics.json`, a checkpoint: one of each at most; none: the `USUAL_SOURCES` ones.
         checkpoint, cache, split: the user's choice instead of what the rest leads to.
 
     Raises:
         ScoresepError: nothing to report on, or what was named is missing, unreadable or does not fit.
     """
-    kinds = paths_by_kind(paths or [path for path in USUAL if path.exists()])
+    kinds: dict[str, Path] = {}
+    for path in paths or [path for path in USUAL_SOURCES if path.exists()]:
+        kind = kind_of(path)
+        if kind in kinds:
+            problem = f"{kinds[kind]} and {path} are two of a kind ({kind})"
+            raise InvalidValue(problem, remedy="name one; a report shows one")
+        kinds[kind] = path
     if checkpoint:
         kinds["checkpoint"] = checkpoint
     if not kinds:
@@ -71,33 +90,16 @@ def gather(
     material = Material(run=kinds.get("run"))
     if material.run:
         material.stages = read_stages(material.run, material.notes)
-    if path := kinds.get("evaluation"):
-        material.evaluation, material.evaluation_path = Evaluation.read(path), path
+    if metrics := kinds.get("evaluation"):
+        material.evaluation, material.evaluation_path = Evaluation.read(metrics), metrics
     choose_checkpoint(material, kinds.get("checkpoint"))
     choose_cache(material, cache)
     choose_split(material, split)
     return material
 
 
-def paths_by_kind(paths: Sequence[Path]) -> dict[str, Path]:
-    """Which path is what: `run`, `evaluation`, `checkpoint`.
-
-    Raises:
-        ScoresepError: as `kind_of`.
-        InvalidValue: two are of a kind.
-    """
-    kinds: dict[str, Path] = {}
-    for path in paths:
-        kind = kind_of(path)
-        if kind in kinds:
-            problem = f"{kinds[kind]} and {path} are two of a kind ({kind})"
-            raise InvalidValue(problem, remedy="name one; a report shows one")
-        kinds[kind] = path
-    return kinds
-
-
 def kind_of(path: Path) -> str:
-    """`run`, `evaluation` or `checkpoint`.
+    """What a path is: `run`, `evaluation` or `checkpoint`.
 
     Raises:
         NotFound, WrongFormat: it does not exist, or is none of these.
@@ -153,8 +155,7 @@ def choose_checkpoint(material: Material, named: Path | None) -> None:
 def recorded_checkpoint(material: Material) -> Path | None:
     """Where the evaluated checkpoint is: as written down, beside the evaluation's file, or among the run's stages."""
     assert material.evaluation and material.evaluation_path
-    about = material.evaluation.about.get("checkpoint")
-    recorded = Path(str(about.get("path", ""))) if isinstance(about, dict) else Path()
+    recorded = Path(str(stated(material.evaluation, "checkpoint", "path") or ""))
     beside = material.evaluation_path.parent
     stages = [stage_path(material.run, number) for number in reversed(material.stages)] if material.run else []
     places = [path for path in (recorded, beside / recorded, beside / recorded.name, *stages) if path.is_file()]
@@ -162,25 +163,25 @@ def recorded_checkpoint(material: Material) -> Path | None:
 
 
 def was_evaluated(path: Path, evaluation: Evaluation) -> bool:
-    """Whether the file at `path` has the content that was evaluated."""
-    about = evaluation.about.get("checkpoint")
-    stated = about.get("sha256") if isinstance(about, dict) else None
-    return sha256_of(path) == stated
+    return bool(sha256_of(path) == stated(evaluation, "checkpoint", "sha256"))
+
+
+def stated(evaluation: Evaluation | None, part: str, name: str) -> Any:
+    """An entry of what an evaluation is about; None where there is none: its file may come from anyone."""
+    about = evaluation.about.get(part) if evaluation else None
+    return about.get(name) if isinstance(about, dict) else None
 
 
 def choose_cache(material: Material, named: Path | None) -> None:
     """Set the cache: the one that was named, the one that was evaluated on, or the one of the training."""
     if not material.checkpoint or not material.checkpoint_path:
         return
-    path = named
+    hints = (str(stated(material.evaluation, "cache", "path") or ""), material.checkpoint.cache)
+    path = named or next((Path(hint) for hint in hints if hint and Path(hint).is_file()), None)
     if path is None:
-        about = material.evaluation.about.get("cache") if material.evaluation else None
-        hints = [str(about.get("path", ""))] if isinstance(about, dict) else []
-        path = next((Path(hint) for hint in (*hints, material.checkpoint.cache) if hint and Path(hint).is_file()), None)
-        if path is None:
-            material.notes.append("The cache does not exist any more: no track can be shown; name one with --cache.")
-            return
-    material.cache = open_cache(material.checkpoint, material.checkpoint_path, path)
+        material.notes.append("The cache does not exist any more: no track can be shown; name one with --cache.")
+    else:
+        material.cache = open_cache(material.checkpoint, material.checkpoint_path, path)
 
 
 def choose_split(material: Material, named: str | None) -> None:
@@ -196,3 +197,117 @@ def choose_split(material: Material, named: str | None) -> None:
             problem = f"no track in the split '{named}'"
             raise NothingToDo(problem, file=material.cache.path, remedy="choose another --split")
         material.notes.append(f"The cache has no track in the split '{material.split}': none is shown.")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A loss over a stage.
+
+    Attributes:
+        name: 'network/loss', or `TOTAL_LOSS`.
+        train, validation: float64 (K, 2), step and value, ordered by step.
+    """
+
+    name: str
+    train: np.ndarray
+    validation: np.ndarray
+
+
+@dataclass(frozen=True)
+class StageCurves:
+    """What a stage minimised, and the losses that it is made of."""
+
+    stage: int
+    steps: int
+    total: Curve | None
+    losses: tuple[Curve, ...]
+
+
+def read_curves(run: Path, configs: Mapping[int, Mapping[str, Any]]) -> list[StageCurves]:
+    """The curves of each stage in a run's log.
+
+    Args:
+        configs: config of each stage whose checkpoint is known, as plain values.
+
+    Raises:
+        Damaged: the log cannot be read.
+    """
+    log, remedy = run / LOG_NAME, "give the folder of another run"
+    try:
+        entries = read_log(run)
+        foreign = not entries and log.exists() and log.stat().st_size
+    except OSError as fault:
+        raise Damaged(f"the log cannot be read ({first_line(fault)})", file=log, remedy=remedy) from fault
+    if foreign:
+        raise Damaged("the log cannot be read (no line is a record)", file=log, remedy=remedy)
+    records = [record for record in entries if well_formed(record)]
+    return [
+        stage_curves(stage, [record for record in records if record["stage"] == stage], configs.get(stage, {}))
+        for stage in sorted({record["stage"] for record in records})
+    ]
+
+
+def well_formed(record: Any) -> bool:
+    return (
+        isinstance(record, dict)
+        and record.get("kind") in ("train", "validation")
+        and all(type(record.get(name)) is int and 0 <= record[name] < LARGEST_LOSS for name in ("stage", "step"))
+    )
+
+
+def stage_curves(stage: int, records: list[dict[str, Any]], config: Mapping[str, Any]) -> StageCurves:
+    names = list(dict.fromkeys(name for record in records for name in record if "/" in name))
+    weights = loss_weights(stage, config)
+    sums = [
+        {**record, TOTAL_LOSS: weighted(record, weights)} if record["kind"] == "train" else record for record in records
+    ]
+    total = curve(TOTAL_LOSS, sums)
+    return StageCurves(
+        stage,
+        max(record["step"] for record in records),
+        total if len(total.train) or len(total.validation) else None,
+        tuple(curve(name, records) for name in names),
+    )
+
+
+def loss_weights(stage: int, config: Mapping[str, Any]) -> dict[str, float]:
+    """Weights of a stage by 'network/loss', those of 0 left out; empty where the config does not tell."""
+    settings = config.get(f"stage{stage}")
+    tables = settings if isinstance(settings, Mapping) else {}
+    return {
+        f"{role}/{loss}": number(weight)
+        for role in ROLES
+        if isinstance(tables.get(role), Mapping)
+        for loss, weight in tables[role].items()
+        if isinstance(weight, (int, float)) and weight
+    }
+
+
+def weighted(record: Mapping[str, Any], weights: Mapping[str, float]) -> float:
+    """The weighted sum of a record's losses; NaN if it lacks one, or no weight is known."""
+    values = [weight * number(record.get(name)) for name, weight in weights.items()]
+    return sum(values) if values else math.nan
+
+
+def number(value: Any) -> float:
+    """A float; NaN for what is none, or absurd."""
+    valid = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST_LOSS
+    return float(value) if valid else math.nan
+
+
+def curve(name: str, records: list[dict[str, Any]]) -> Curve:
+    """One loss; values that are not finite are left out."""
+    points: dict[str, list[tuple[int, float]]] = {"train": [], "validation": []}
+    for record in records:
+        value = number(record.get(name))
+        if math.isfinite(value):
+            points[record["kind"]].append((record["step"], value))
+    train, validation = (np.array(sorted(each), dtype=np.float64).reshape(-1, 2) for each in points.values())
+    return Curve(name, thinned(train), validation)
+
+
+def thinned(points: np.ndarray) -> np.ndarray:
+    """At most `POINTS` points (K, 2): means of neighbouring ones."""
+    if len(points) <= POINTS:
+        return points
+    return np.stack([part.mean(axis=0) for part in np.array_split(points, POINTS)])

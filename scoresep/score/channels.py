@@ -6,11 +6,13 @@ their programs also where a note has none of its own.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict, deque
 from collections.abc import Sequence
 
 import numpy as np
 
-from scoresep.score.midi import BEND, CONTROL, DRUM_PART, NOTE_OFF, NOTE_ON, PROGRAM, Track
+from scoresep.score.midi import BEND, CONTROL, DRUM_PART, NOTE_OFF, NOTE_ON, PROGRAM, MidiTrack
 
 DEFAULT_BEND_RANGE = 2.0
 """Semitones of a full pitch bend until a file says otherwise (General MIDI)."""
@@ -38,53 +40,32 @@ def notes_of(events: np.ndarray, end: int) -> np.ndarray:
     Of notes of one pitch that overlap, the first struck ends first. A note that is never released ends where its key is
     struck again, or else with the last release of its key, or else when all notes are told to end, or at `end`.
     """
+    notes: list[list[int]] = []
+    held: dict[int, deque[list[int]]] = defaultdict(deque)
+    strikes: dict[int, list[int]] = defaultdict(list)
+    last_release: dict[int, int] = {}
+    for tick, status, pitch, velocity in events[is_note(events)].tolist():
+        if status & 0xF0 == NOTE_ON and velocity:
+            notes.append([tick, -1, pitch, velocity, 0])
+            held[pitch].append(notes[-1])
+            strikes[pitch].append(tick)
+        else:
+            last_release[pitch] = tick
+            if held[pitch]:
+                note = held[pitch].popleft()
+                note[1], note[4] = tick, 1
     silenced = events[(events[:, 1] & 0xF0 == CONTROL) & np.isin(events[:, 2], SILENCING), 0]
-    events = events[is_note(events)]
-    strike = (events[:, 1] & 0xF0 == NOTE_ON) & (events[:, 3] > 0)
-    release = releases_of(events[:, 2], strike)[strike]
-    onset, _, pitch, velocity = events[strike].T
-    offset = np.where(release >= 0, np.append(events[:, 0], 0)[release], -1)
-    last = np.full(128, -1)
-    np.maximum.at(last, events[~strike, 2], events[~strike, 0])
-    return _ended(np.column_stack([onset, offset, pitch, velocity, release >= 0]), last, np.append(silenced, end))
-
-
-def releases_of(pitch: np.ndarray, strike: np.ndarray) -> np.ndarray:
-    """Which message ends each strike: its index, int64 (E,), or -1; the first release of a key ends its first strike.
-
-    A release of a key that is not held ends nothing: it makes the number of keys held, counted from the first message
-    of its pitch on, lower than it has ever been.
-    """
-    found = np.full(len(pitch), -1)
-    if not len(pitch):
-        return found
-    order = np.argsort(pitch, kind="stable")
-    step = np.where(strike, 1, -1)[order]
-    first = np.flatnonzero(np.diff(pitch[order], prepend=-1))
-    group = np.repeat(np.arange(len(first)), np.diff(first, append=len(pitch)))
-    held = np.cumsum(step) - (np.cumsum(step) - step)[first][group]
-    fence = group * (len(pitch) + 1)  # each group begins below all of the one before
-    lowest = np.minimum.accumulate(np.minimum(held, 0) - fence) + fence
-    before = np.where(np.isin(np.arange(len(pitch)), first), 0, np.append(0, lowest[:-1]))
-    strikes, releases = np.flatnonzero(step > 0), np.flatnonzero((step < 0) & (lowest == before))
-    begin = np.searchsorted(strikes, first)[group[releases]]
-    rank = np.arange(len(releases)) - np.searchsorted(releases, first)[group[releases]]
-    found[order[strikes[begin + rank]]] = order[releases]
-    return found
-
-
-def _ended(notes: np.ndarray, last: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The notes with an end for those that have none; `last` is the last release of each key, `ends` ends all."""
-    onset, offset, pitch = notes[:, 0], notes[:, 1], notes[:, 2]
-    if (offset >= 0).all():
-        return notes
-    key = pitch * (onset.max() + 1) + onset
-    order = np.argsort(key, kind="stable")
-    following = order[np.minimum(np.searchsorted(key[order], key, side="right"), len(key) - 1)]
-    again = (pitch[following] == pitch) & (onset[following] > onset)
-    silence = np.append(ends, onset.max())[np.minimum(np.searchsorted(ends, onset), len(ends))]
-    end = np.where(again, onset[following], np.where(last[pitch] >= onset, last[pitch], np.maximum(silence, onset)))
-    return np.column_stack([onset, np.where(offset < 0, end, offset), notes[:, 2:]])
+    ends = [*silenced.tolist(), end]
+    for note in (note for queue in held.values() for note in queue):
+        onset, _, pitch, *_ = note
+        following, silence = bisect_right(strikes[pitch], onset), bisect_left(ends, onset)
+        if following < len(strikes[pitch]):
+            note[1] = strikes[pitch][following]
+        elif last_release.get(pitch, -1) >= onset:
+            note[1] = last_release[pitch]
+        else:
+            note[1] = ends[silence] if silence < len(ends) else onset
+    return np.array(notes, dtype=np.int64).reshape(-1, 5)
 
 
 def is_note(events: np.ndarray) -> np.ndarray:
@@ -92,8 +73,8 @@ def is_note(events: np.ndarray) -> np.ndarray:
     return np.isin(events[:, 1] & 0xF0, (NOTE_OFF, NOTE_ON))
 
 
-def on_channel(tracks: Sequence[Track], channel: int) -> np.ndarray:
-    """The messages of some tracks on a channel, by tick: int64 (E, 4) of `midi.Track.events`."""
+def on_channel(tracks: Sequence[MidiTrack], channel: int) -> np.ndarray:
+    """The messages of some tracks on a channel, by tick: int64 (E, 4) of `midi.MidiTrack.events`."""
     return by_tick([track.events[track.events[:, 1] & 15 == channel] for track in tracks])
 
 
@@ -111,9 +92,9 @@ def programs_at(ticks: np.ndarray, events: np.ndarray, fallback: np.ndarray, cha
         fallback: messages that count where `events` has chosen no program yet.
     """
     chosen, other = _programs(events, channel, gs), _programs(fallback, channel, gs)
-    own = np.searchsorted(chosen[:, 0], ticks, side="right") - 1
-    theirs = np.searchsorted(other[:, 0], ticks, side="right") - 1
-    return np.where((own > 0)[:, None], chosen[own, 1:], other[theirs, 1:])
+    latest = np.searchsorted(chosen[:, 0], ticks, side="right") - 1
+    instead = np.searchsorted(other[:, 0], ticks, side="right") - 1
+    return np.where((latest > 0)[:, None], chosen[latest, 1:], other[instead, 1:])
 
 
 def _programs(events: np.ndarray, channel: int, gs: bool) -> np.ndarray:
@@ -123,8 +104,8 @@ def _programs(events: np.ndarray, channel: int, gs: bool) -> np.ndarray:
     rows = [(-1, program, drums)]
     drum_banks = GS_DRUM_BANKS if gs else DRUM_BANKS
     kinds = events[:, 1] & 0xF0
-    told = np.isin(kinds, (PROGRAM, DRUM_PART)) | (kinds == CONTROL) & (events[:, 2] == BANK)
-    for tick, status, first, second in events[told].tolist():
+    counts = np.isin(kinds, (PROGRAM, DRUM_PART)) | (kinds == CONTROL) & (events[:, 2] == BANK)
+    for tick, status, first, second in events[counts].tolist():
         kind = status & 0xF0
         if kind == CONTROL:
             bank = second
@@ -146,8 +127,8 @@ def bends_of(events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     selected, semitones, cents, wheel = _NO_PARAMETER.copy(), DEFAULT_BEND_RANGE, 0.0, 0
     ticks, bends = [], []
     kinds = events[:, 1] & 0xF0
-    told = (kinds == BEND) | (kinds == CONTROL) & np.isin(events[:, 2], _BENDING)
-    for tick, status, first, second in events[told].tolist():
+    counts = (kinds == BEND) | (kinds == CONTROL) & np.isin(events[:, 2], _BENDING)
+    for tick, status, first, second in events[counts].tolist():
         kind, before = status & 0xF0, (semitones, cents)
         if kind == BEND:
             wheel = (second << 7 | first) - 8192

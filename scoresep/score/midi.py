@@ -7,7 +7,10 @@ running status across other events. A track that breaks off is refused.
 
 from __future__ import annotations
 
+import codecs
+import re
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -32,10 +35,17 @@ MOST_TRACKS = 1000
 """More are no score."""
 MOST_BARS = 100_000
 """More are not counted."""
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_TAGS = {b"{@LATIN}": "cp1252", b"{@JP}": "cp932"}
+"""What RP-026 lets a file say at the beginning of a text."""
+_WIDE = r"[\u3000-\u30ff\u4e00-\u9fff\uff01-\uff60]"
+_JAPANESE = re.compile(rf"(?:(?<![A-Za-z]){_WIDE}(?![A-Za-z])|{_WIDE}{{2,}}|[\uff65-\uff9f]{{2,}}|[\x00-\x7f])*")
+_CYRILLIC_WORD = re.compile(rb"(?<![A-Za-z\x80-\xff])[\xc0-\xff\xa8\xb8]{2,}(?![A-Za-z\x80-\xff])")
+_ACCENTED_WORD = re.compile(rb"[A-Za-z][\xc0-\xff]|[\xc0-\xff][A-Za-z]")
 
 
 @dataclass(frozen=True)
-class Track:
+class MidiTrack:
     """A track of a file.
 
     Attributes:
@@ -64,7 +74,7 @@ class MidiFile:
         gs: whether it resets its player to Roland's GS.
     """
 
-    tracks: list[Track]
+    tracks: list[MidiTrack]
     ticks: float
     beats: bool
     gs: bool
@@ -122,7 +132,7 @@ def read_file(content: bytes) -> MidiFile:
     return MidiFile(tracks, ticks, beats, _GS_RESET in content)
 
 
-def channels_of(track: Track) -> list[int]:
+def channels_of(track: MidiTrack) -> list[int]:
     """Channels on which a track has notes, ascending."""
     kind, velocity = track.events[:, 1], track.events[:, 3]
     channels: list[int] = np.unique(kind[(kind & 0xF0 == NOTE_ON) & (velocity > 0)] & 15).tolist()
@@ -153,9 +163,9 @@ def _division(code: bytes) -> tuple[float, bool]:
     return ticks, beats
 
 
-def _tracks(content: bytes, place: int, count: int) -> list[Track]:
+def _tracks(content: bytes, place: int, count: int) -> list[MidiTrack]:
     """All tracks from `place` on, at least `count`; chunks of other kinds are passed over."""
-    tracks: list[Track] = []
+    tracks: list[MidiTrack] = []
     while place < len(content):
         if content[place : place + 4] == b"MThd":
             raise ValueError("a second song follows the first; save them apart")
@@ -181,8 +191,8 @@ def _next_chunk(content: bytes, end: int, said: int) -> int:
 
 
 def _next_track(content: bytes, place: int) -> int:
-    found = content.find(b"MTrk", place)
-    return len(content) if found < 0 else found
+    following = content.find(b"MTrk", place)
+    return len(content) if following < 0 else following
 
 
 def _begins_chunk(content: bytes, place: int) -> bool:
@@ -194,7 +204,7 @@ def _begins_chunk(content: bytes, place: int) -> bool:
 
 
 @dataclass
-class _Notes:
+class _Contents:
     """What is noted of a track while it is read; `prefix` is the tick and the channel of the latest channel prefix."""
 
     events: array[int] = field(default_factory=lambda: array("q"))
@@ -205,26 +215,26 @@ class _Notes:
     metres: list[tuple[int, float]] = field(default_factory=list)
 
 
-def _read_track(content: bytes, place: int, said: int) -> tuple[Track, int]:
+def _read_track(content: bytes, place: int, said: int) -> tuple[MidiTrack, int]:
     """The track that begins at `place` and whose chunk says that it ends at `said`, and where it does end.
 
     Raises:
         ValueError: it breaks off, or holds what no track can.
     """
-    found = _Notes()
+    contents = _Contents()
     try:
-        tick, place = _read_events(content, place, said, found)
+        tick, place = _read_events(content, place, said, contents)
     except IndexError:
         raise ValueError("truncated: a track breaks off") from None
     except KeyError:
         raise ValueError("a message without a status") from None
-    events = np.array(found.events, dtype=np.int64).reshape(-1, 4)
-    return Track(events, found.tempos, found.names, found.port, tick, found.metres), place
+    events = np.array(contents.events, dtype=np.int64).reshape(-1, 4)
+    return MidiTrack(events, contents.tempos, contents.names, contents.port, tick, contents.metres), place
 
 
-def _read_events(content: bytes, place: int, stop: int, found: _Notes) -> tuple[int, int]:
+def _read_events(content: bytes, place: int, stop: int, contents: _Contents) -> tuple[int, int]:
     """Note all messages of a track; returns the tick and the place of its end."""
-    tick, status, add = 0, 0, found.events.extend
+    tick, status, add = 0, 0, contents.events.extend
     while True:
         if place >= stop:
             if place == stop and _begins_chunk(content, stop):
@@ -247,7 +257,7 @@ def _read_events(content: bytes, place: int, stop: int, found: _Notes) -> tuple[
             kind, body, place = _long_message(content, place)
             if kind == _END:
                 return tick, place
-            _note(found, tick, kind, body)
+            _note(contents, tick, kind, body)
         else:
             place += 1 + _SYSTEM_BYTES.get(first, 0)
 
@@ -276,22 +286,22 @@ def _long_message(content: bytes, place: int) -> tuple[int, bytes, int]:
     return kind, content[place : place + size], place + size
 
 
-def _note(found: _Notes, tick: int, kind: int, body: bytes) -> None:
+def _note(contents: _Contents, tick: int, kind: int, body: bytes) -> None:
     """Note a message of any length if a score needs it."""
     if kind == _EXCLUSIVE and (part := drum_part(body)):
-        found.events.extend((tick, DRUM_PART | part[0], part[1], 0))
+        contents.events.extend((tick, DRUM_PART | part[0], part[1], 0))
     elif kind == _TEMPO:
         if len(body) != 3:
             raise ValueError(f"a tempo of {len(body)} bytes")
-        found.tempos.append((tick, int.from_bytes(body, "big")))
+        contents.tempos.append((tick, int.from_bytes(body, "big")))
     elif kind == _METER and len(body) >= 2 and body[0] and body[1] < 8:
-        found.metres.append((tick, 4.0 * body[0] / 2 ** body[1]))
+        contents.metres.append((tick, 4.0 * body[0] / 2 ** body[1]))
     elif kind in (NAME, INSTRUMENT) and body.strip(b"\0 "):
-        found.names.append((kind, found.prefix[1] if found.prefix[0] == tick else -1, body))
+        contents.names.append((kind, contents.prefix[1] if contents.prefix[0] == tick else -1, body))
     elif kind == _CHANNEL and body:
-        found.prefix = tick, body[0] & 15
+        contents.prefix = tick, body[0] & 15
     elif kind == _PORT and body:
-        found.port = body[0]
+        contents.port = body[0]
 
 
 def drum_part(body: bytes) -> tuple[int, int] | None:
@@ -312,3 +322,57 @@ def drum_part(body: bytes) -> tuple[int, int] | None:
     if body[:1] == b"\x43" and body[2:4] == b"\x4c\x08" and body[5:6] == b"\x07" and body[4] < 16:
         return body[4], int(any(body[6:7]))
     return None
+
+
+# Names, in encodings that nobody says
+
+
+def decode_names(names: Sequence[bytes]) -> list[str]:
+    """Names of one file as text: Unicode where they are that, else in the encoding that fits all the others best."""
+    encoding = _guess([name for name in names if _unicode(name) is None])
+    texts = [_legacy(name, encoding) if (text := _unicode(name)) is None else text for name in names]
+    return [text.strip("\0 \t\r\n") for text in texts]  # zeros and blanks fill fields of fixed length
+
+
+def _unicode(name: bytes) -> str | None:
+    """A name in UTF-8 or UTF-16, or with a tag that names its encoding; else None."""
+    for mark, encoding in _MARKS:
+        if name.startswith(mark):
+            return name.decode(encoding, "replace")
+    for tag, encoding in _TAGS.items():
+        if name.startswith(tag):
+            return _legacy(name[len(tag) :], encoding)
+    text = name.rstrip(b"\0")
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(text) > 2 and not any(name[first::2]) and all(name[1 - first :: 2].rstrip(b"\0")):
+            return name.decode(encoding, "replace")
+    try:
+        return name.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _guess(names: Sequence[bytes]) -> str:
+    """Shift-JIS if it gives words of Japanese, Windows-1251 if whole words are of its letters, else Windows-1252."""
+    if names and all(_is_japanese(name) for name in names):
+        return "cp932"
+    words = b"\n".join(names)
+    return "cp1251" if _CYRILLIC_WORD.search(words) and not _ACCENTED_WORD.search(words) else "cp1252"
+
+
+def _is_japanese(name: bytes) -> bool:
+    """Whether a name is Shift-JIS: a lone character between Latin letters is an accent, and so are half-width letters
+    without any of the commonest (a vowel or k, s)."""
+    try:
+        text = name.decode("cp932")
+    except UnicodeDecodeError:
+        return False
+    half = re.findall(r"[\uff61-\uff9f]+", text)
+    return bool(_JAPANESE.fullmatch(text)) and all(re.search(r"[\uff70-\uff7f]", run) for run in half)
+
+
+def _legacy(name: bytes, encoding: str) -> str:
+    try:
+        return name.decode(encoding)
+    except UnicodeDecodeError:
+        return name.decode("latin-1")

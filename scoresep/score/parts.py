@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike
 from scoresep.errors import Damaged, first_line
 from scoresep.grid import LOWEST_PITCH, PITCHES
 from scoresep.score.channels import bends_of, by_tick, notes_of, on_channel, pedal_spans, pedalled, programs_at
-from scoresep.score.midi import INSTRUMENT, NAME, MidiFile, Track, channels_of, read_file
-from scoresep.text import decode_names
+from scoresep.score.midi import INSTRUMENT, NAME, MidiFile, MidiTrack, channels_of, decode_names, read_file
 
 SHORTEST_NOTE = 0.03
 """Seconds that a note must last to sound as more than a click; one without length is given these."""
@@ -115,15 +114,16 @@ def _parts(file: MidiFile, longest_pedal: float) -> list[Part]:
     names = iter(decode_names([text for track in file.tracks for *_, text in track.names]))
     playing = [channels_of(track) for track in file.tracks]
     everyone, quiet = _messages(file.tracks, playing)
-    if sum(len(quiet[t.port, c]) for t, own in zip(file.tracks, playing, strict=True) for c in own) > MOST_MESSAGES:
+    tracks = list(zip(file.tracks, playing, strict=True))
+    if sum(len(quiet[track.port, channel]) for track, channels in tracks for channel in channels) > MOST_MESSAGES:
         raise ValueError("more messages than any score has")
     parts = []
-    for track, channels in zip(file.tracks, playing, strict=True):
+    for track, channels in tracks:
         texts = list(islice(names, len(track.names)))
         for channel in channels:
-            own = on_channel([track], channel)
-            heard = by_tick([quiet[track.port, channel], own])
-            notes = notes_of(own, track.end)
+            events = on_channel([track], channel)
+            heard = by_tick([quiet[track.port, channel], events])
+            notes = notes_of(events, track.end)
             programs = programs_at(notes[:, 0], heard, everyone[track.port, channel], channel, file.gs)
             name = _name(track, texts, channel, len(channels) > 1)
             for program, is_drum in np.unique(programs, axis=0).tolist():
@@ -137,25 +137,25 @@ Messages = dict[tuple[int, int], np.ndarray]
 """Messages by port and channel."""
 
 
-def _messages(tracks: Sequence[Track], playing: Sequence[Sequence[int]]) -> tuple[Messages, Messages]:
+def _messages(tracks: Sequence[MidiTrack], playing: Sequence[Sequence[int]]) -> tuple[Messages, Messages]:
     """For each port and channel with notes, the messages of all tracks there, and of those that have no note on it."""
     everyone, quiet = {}, {}
     for port in {track.port for track in tracks}:
-        there = [(track, own) for track, own in zip(tracks, playing, strict=True) if track.port == port]
-        for channel in {channel for _, own in there for channel in own}:
-            everyone[port, channel] = on_channel([track for track, _ in there], channel)
-            quiet[port, channel] = on_channel([track for track, own in there if channel not in own], channel)
+        on_port = [(track, plays) for track, plays in zip(tracks, playing, strict=True) if track.port == port]
+        for channel in {channel for _, plays in on_port for channel in plays}:
+            everyone[port, channel] = on_channel([track for track, _ in on_port], channel)
+            quiet[port, channel] = on_channel([track for track, plays in on_port if channel not in plays], channel)
     return everyone, quiet
 
 
-def _name(track: Track, texts: Sequence[str], channel: int, several: bool) -> str:
+def _name(track: MidiTrack, texts: Sequence[str], channel: int, several: bool) -> str:
     """The name of a part: that of its channel, else of its track; '' if `several` parts share different names."""
-    found = [
+    named = [
         (prefix if several else -1, kind, text)  # all names of a track that plays on one channel are of that
         for (kind, prefix, _), text in zip(track.names, texts, strict=True)
     ]
     for wanted in product((channel, -1), (NAME, INSTRUMENT)):
-        if fitting := [text for *place, text in found if tuple(place) == wanted]:
+        if fitting := [text for *place, text in named if tuple(place) == wanted]:
             ambiguous = several and wanted[0] < 0 and len(set(fitting)) > 1
             return "" if ambiguous else fitting[-1]
     return ""
@@ -220,11 +220,10 @@ def first_strikes(onset: np.ndarray, pitch: np.ndarray, tolerance: float) -> np.
 
     A strike belongs to the note before it on its key if it comes within `tolerance` seconds of that note's onset.
     """
-    row = np.arange(len(onset))
-    head = np.append(True, (np.diff(pitch) != 0) | (np.diff(onset) > tolerance))[: len(onset)]
-    while True:  # only a chain of close strikes that lasts longer than the tolerance needs a second pass
-        note = np.maximum.accumulate(np.where(head, row, 0))
-        late = onset - onset[note] > tolerance
-        if not late.any():
-            return np.flatnonzero(head)
-        head[late & ~np.append(False, late[:-1])] = True
+    heads: list[int] = []
+    begun = (-np.inf, -np.inf)
+    for n, (start, key) in enumerate(zip(onset.tolist(), pitch.tolist(), strict=True)):
+        if key != begun[1] or start - begun[0] > tolerance:
+            heads.append(n)
+            begun = (start, key)
+    return np.array(heads, dtype=np.int64)

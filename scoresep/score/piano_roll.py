@@ -60,8 +60,8 @@ def rasterise(parts: Sequence[Part], grid: Grid, frames: int) -> tuple[np.ndarra
 
 def pitch_runs(parts: Sequence[Part], grid: Grid, frames: int) -> Runs:
     """The runs of all notes of `parts`, as far as they lie in frames 0 to `frames`; a note's follow one another."""
-    found = [_runs(part, grid, frames) for part in parts or [part_from_notes([])]]
-    return Runs(*(np.concatenate([getattr(runs, name) for runs in found]) for name in Runs.__dataclass_fields__))
+    runs = [_runs(part, grid, frames) for part in parts or [part_from_notes([])]]
+    return Runs(*(np.concatenate([getattr(of_part, name) for of_part in runs]) for name in Runs.__dataclass_fields__))
 
 
 def _runs(part: Part, grid: Grid, frames: int) -> Runs:

@@ -32,31 +32,6 @@ def energies(samples: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled(fastmath=True)
-def hits(rise: np.ndarray, steps: np.ndarray, longest: int) -> np.ndarray:
-    """Mean of `rise` (T,) at steps + lag, for each lag from -longest to longest."""
-    width = 2 * longest + 1
-    padded = np.zeros(len(rise) + 2 * longest, dtype=np.float32)
-    padded[longest : longest + len(rise)] = rise
-    total = np.zeros(width, dtype=np.float32)
-    for step in steps:
-        if step < len(rise):
-            piece = padded[step : step + width]
-            for lag in range(width):
-                total[lag] += piece[lag]
-    return total / max(len(steps), 1)
-
-
-@compiled()
-def loudest_steps(energy: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Maximum of energy[begin[k] : end[k]] for each k."""
-    highest = np.zeros(len(begin), dtype=np.float32)
-    for k in range(len(begin)):
-        for t in range(begin[k], end[k]):
-            highest[k] = max(highest[k], energy[t])
-    return highest
-
-
-@compiled(fastmath=True)
 def windows(samples: np.ndarray, start: np.ndarray, step: int, smoothing: np.ndarray, window: np.ndarray) -> np.ndarray:
     """Every `step`-th sample of the smoothed signal from each start on, times `window` (W,): float32 (F, W)."""
     frames = np.empty((len(start), len(window)), dtype=np.float32)
@@ -68,31 +43,6 @@ def windows(samples: np.ndarray, start: np.ndarray, step: int, smoothing: np.nda
                 total += smoothing[k] * samples[first + k]
             frames[f, n] = total * window[n]
     return frames
-
-
-@compiled(fastmath=True)
-def salient(magnitude: np.ndarray, lowest: int, reach: int) -> tuple[np.ndarray, np.ndarray]:
-    """What of sqrt(magnitude) (F, B) stands above its mean over `reach` bins on either side, scaled to norm 1, and
-    its share of the whole (F,)."""
-    frames, bins = magnitude.shape
-    salient = np.zeros((frames, bins), dtype=np.float32)
-    share = np.zeros(frames, dtype=np.float32)
-    total = np.zeros(bins + 1, dtype=np.float32)
-    for f in range(frames):
-        for b in range(bins):
-            total[b + 1] = total[b] + np.sqrt(magnitude[f, b])
-        norm = np.float32(0)
-        for b in range(lowest, bins):
-            low, high = max(b - reach, 0), min(b + reach + 1, bins)
-            above = total[b + 1] - total[b] - (total[high] - total[low]) / (high - low)
-            if above > 0:
-                salient[f, b] = above
-                norm += above * above
-                share[f] += above
-        if norm > 0:
-            salient[f] /= np.sqrt(norm)
-            share[f] /= total[bins]
-    return salient, share
 
 
 @compiled(fastmath=True)
@@ -113,7 +63,6 @@ def cosines(
     cosines = np.zeros((frames, len(shifts)), dtype=np.float32)
     template = np.zeros(bins, dtype=np.float32)
     touched = np.zeros(bins, dtype=np.int64)
-    weights = np.arange(1, PARTIALS + 1) ** -DECAY
     for f in range(frames):
         for s in range(len(shifts)):
             count = 0
@@ -123,19 +72,8 @@ def cosines(
                 if offset[k] <= start[f]:
                     continue
                 share = (min(offset[k], start[f] + length) - max(onset[k], start[f])) / length
-                loudness = np.sqrt(max(share, 0.1))
                 fundamental = 440.0 * 2.0 ** ((pitch[k] + bend[part[k], f] + shifts[s] - 69.0) / 12.0) / bin_width
-                for h in range(1, PARTIALS + 1):
-                    centre = fundamental * h * np.sqrt(1.0 + INHARMONICITY * h * h)
-                    half = HALF_WIDTH + SPREAD * centre
-                    if centre - half > bins - 1:
-                        break
-                    for b in range(max(int(np.ceil(centre - half)), 0), min(int(centre + half), bins - 1) + 1):
-                        value = np.float32(loudness * weights[h - 1] * (1.0 - ((b - centre) / half) ** 2))
-                        if template[b] == 0.0:
-                            touched[count] = b
-                            count += 1
-                        template[b] = max(template[b], value)
+                count = add_partials(template, touched, count, fundamental, np.sqrt(max(share, 0.1)))
             product = norm = np.float32(0)
             for n in range(count):
                 b = touched[n]
@@ -145,3 +83,23 @@ def cosines(
             if norm > 0:
                 cosines[f, s] = product / np.sqrt(norm)
     return cosines
+
+
+@compiled(fastmath=True)
+def add_partials(template: np.ndarray, touched: np.ndarray, count: int, fundamental: float, loudness: float) -> int:
+    """Write the partials of a note, whose fundamental lies at a bin, into a template (B,) where they are stronger.
+
+    touched: int64 (B,), the first `count` are the bins that have been written to; returns their new number.
+    """
+    for h in range(1, PARTIALS + 1):
+        centre = fundamental * h * np.sqrt(1.0 + INHARMONICITY * h * h)
+        half = HALF_WIDTH + SPREAD * centre
+        if centre - half > len(template) - 1:
+            break
+        for b in range(max(int(np.ceil(centre - half)), 0), min(int(centre + half), len(template) - 1) + 1):
+            value = np.float32(loudness * h**-DECAY * (1.0 - ((b - centre) / half) ** 2))
+            if template[b] == 0.0:
+                touched[count] = b
+                count += 1
+            template[b] = max(template[b], value)
+    return count

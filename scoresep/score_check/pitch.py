@@ -8,13 +8,23 @@ from itertools import pairwise
 
 import numpy as np
 
-from scoresep.score_check.evidence import BELLS, FLOOR_DB, ORGANS, Disagreement, Notes, Sound, Spectra
-from scoresep.score_check.kernels import cosines, salient, windows
-from scoresep.score_check.settings import ScoreCheckSettings
+from scoresep.score_check.evidence import (
+    BELLS,
+    FLOOR_DB,
+    ORGANS,
+    Disagreement,
+    Notes,
+    ScoreCheckSettings,
+    Sound,
+    Spectra,
+)
+from scoresep.score_check.kernels import cosines, windows
 
 FRAMES, FEWEST_FRAMES = 96, 8
 SPECTRUM_RATE, WINDOW, LOWEST, HIGHEST = 11025, 0.186, 35.0, 5000.0
 """Hz, seconds, Hz, Hz of the spectra: partials of the lowest bass note (41 Hz) lie seven bins apart."""
+LEAST = 1e-20
+"""Least divisor, for windows of silence."""
 DETUNED = (0.0, -0.4, -0.2, 0.2, 0.4)
 OCTAVES = (-12.0, 12.0)
 ANY_SHIFT = tuple(float(k) for k in range(-24, 25) if k)
@@ -48,6 +58,20 @@ def note_spectra(sound: Sound, lag: float = 0.0) -> Spectra | None:
     partials, peaks = salient(magnitude, int(LOWEST / bin_width), 15)
     bend = np.array([part.bend_at(start + length / 2 - lag) for part in sound.parts])
     return Spectra(start, length, bin_width, partials, float(np.median(peaks)), steady_level(magnitude), bend, lag)
+
+
+def salient(magnitude: np.ndarray, lowest: int, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """What of sqrt(magnitude) (F, B) stands above its mean over `reach` bins on either side, in bins from `lowest` on,
+    scaled to norm 1: float32 (F, B); and its share of the whole (F,)."""
+    root = np.sqrt(magnitude)
+    total = np.pad(np.cumsum(root, axis=1, dtype=np.float64), [(0, 0), (1, 0)])
+    bins = np.arange(root.shape[1])
+    low, high = np.maximum(bins - reach, 0), np.minimum(bins + reach + 1, len(bins))
+    above = np.maximum(root - (total[:, high] - total[:, low]) / (high - low), 0)
+    above[:, :lowest] = 0
+    norm = np.linalg.norm(above, axis=1, keepdims=True)
+    share = above.sum(axis=1) / np.maximum(total[:, -1], LEAST)
+    return (above / np.maximum(norm, LEAST)).astype(np.float32), share
 
 
 def steady_level(magnitude: np.ndarray) -> float:

@@ -13,12 +13,12 @@ from scoresep.score_check.evidence import (
     Envelope,
     Fit,
     Notes,
+    ScoreCheckSettings,
     Sound,
     Spectra,
 )
-from scoresep.score_check.kernels import energies, hits
+from scoresep.score_check.kernels import energies
 from scoresep.score_check.pitch import agreement, note_spectra
-from scoresep.score_check.settings import ScoreCheckSettings
 
 LONGEST_LAG = 15.0
 """Seconds by which a stem may be early or late and still be recognised."""
@@ -61,6 +61,15 @@ def onset_fit(envelope: Envelope, notes: Notes) -> tuple[np.ndarray, int]:
         chance = min(float(rise.mean()), 0.9)
         fits.append((hits(rise, steps, longest) - chance) / (1.0 - chance))
     return np.maximum(*fits), count
+
+
+def hits(rise: np.ndarray, steps: np.ndarray, longest: int) -> np.ndarray:
+    """Mean of `rise` (T,) at steps + lag, for each lag from -longest to longest, float64."""
+    padded, width = np.pad(rise, longest), 2 * longest + 1
+    total = np.zeros(width, dtype=np.float32)
+    for step in steps[steps < len(rise)]:
+        total += padded[step : step + width]
+    return total.astype(np.float64) / max(len(steps), 1)
 
 
 def best_offset(sound: Sound, spectra: Spectra | None, settings: ScoreCheckSettings) -> tuple[Fit, Fit] | None:

@@ -7,7 +7,8 @@ They come from the transcriptor, from a score, or from both:
 - a part of the score is trusted: its notes begin with all their weight, and keys that only the transcriptor has, from
   `EXTRA_KEY_THRESHOLD` on, with `EXTRA_KEY_WEIGHT` of their probability, because scores lack notes;
 - an instrument without notes from either keeps the separator's mask, and the others share the rest; so do drums,
-  unless the score has them: they are separated better than their strokes are transcribed.
+  unless the score has them: they are separated better than their strokes are transcribed;
+- an instrument that is said not to play has no notes and gets nothing.
 
 The refined masks are M_i^`MASK_POWER` W_i, W_i being the factorisation's, scaled so that the sum over these instruments
 stays what the separator's was. Every number here was chosen on validation tracks (docs/research/teacher.md).
@@ -18,7 +19,7 @@ Long recordings are factorised in overlapping pieces; masks are cross-faded from
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -103,6 +104,7 @@ def refined_blocks(
     block: int,
     frames: int,
     piece_seconds: float = PIECE_SECONDS,
+    present: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Magnitudes (t, F) and refined masks (N, F, t) of consecutive frames, as `models.streaming.network_blocks`.
 
@@ -110,8 +112,9 @@ def refined_blocks(
         relative: magnitudes divided by the level, float32 (t, F) at a time, `frames` together.
         block: frames that go through the networks at a time.
         piece_seconds: audio that is factorised at a time.
+        present: who plays, bool (N,); None where nobody knows.
     """
-    outputs, held, first = network_outputs(relative, model, block, frames), None, 0
+    outputs, held, first = network_outputs(relative, model, block, frames, present), None, 0
     spans = piece_spans(frames, model.grid.frames_in(piece_seconds), model.grid.frames_in(OVERLAP_SECONDS))
     before: np.ndarray | None = None  # masks that the piece before gives to the beginning of this one
     for (start, stop), following in zip(spans, [*(start for start, _ in spans[1:]), frames], strict=True):
@@ -120,7 +123,10 @@ def refined_blocks(
         while len(held) < stop - start:
             held = held.followed_by(next(outputs))
         piece = held.cut(0, stop - start)
-        masks = refined_masks(piece, note_prior(piece, start, model, score), model)
+        notes = note_prior(piece, start, model, score)
+        if present is not None:
+            notes = replace(notes, has_notes=notes.has_notes & present)
+        masks = refined_masks(piece, notes, model)
         if before is not None:
             count = before.shape[2]
             fade = (np.arange(1, count + 1) / np.float32(count + 1)).astype(np.float32)
@@ -142,13 +148,16 @@ def piece_spans(frames: int, length: int, overlap: int) -> list[tuple[int, int]]
     return [(start, start + length) for start in starts.tolist()]
 
 
-def network_outputs(relative: Iterator[np.ndarray], model: Model, block: int, frames: int) -> Iterator[Outputs]:
-    """Run both networks over the magnitudes, a block at a time."""
+def network_outputs(
+    relative: Iterator[np.ndarray], model: Model, block: int, frames: int, present: np.ndarray | None = None
+) -> Iterator[Outputs]:
+    """Run both networks over the magnitudes, a block at a time; `present` as in `refined_blocks`."""
     separator, transcriptor = model.separator.eval(), model.transcriptor.eval()
     bins, count = model.grid.bins, len(model.instruments)
+    known = None if present is None else torch.from_numpy(present).to(model.device)
 
     def both(magnitude: Tensor) -> Tensor:
-        masks = separator(magnitude)[0]
+        masks = separator(magnitude, known)[0]
         if not model.transcribes:
             return torch.cat([masks, masks.new_zeros(count, 2 * PITCHES, masks.shape[2])], dim=1)
         return torch.cat([masks, *(torch.sigmoid(roll[0]) for roll in transcriptor(magnitude))], dim=1)

@@ -2,7 +2,8 @@
 
 Stems have the rate, the channels and the length of the input; the input's phase is kept. They add up to the input,
 sample by sample: where the masks share everything out (softmax, all instruments asked for) by themselves, otherwise
-with one stem more, `residual`, which is the rest of the input.
+with one stem more, `residual`, which is the rest of the input. Where it is said who plays, the others get nothing, and
+softmax masks share everything out among those who do.
 
 Chunk edges cannot be heard: networks see all the context that a block depends on (`models.streaming.network_blocks`),
 and masked frames are overlapped and added across blocks (`_synthesise`). So the length of a block decides the memory,
@@ -17,14 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
-from scoresep.arguments import as_choice, as_model, as_names, as_seconds, unknown
-from scoresep.audio.source import ArraySource, FileSource, Progress, Recorder, Source
+from scoresep.arguments import as_choice, as_names, as_seconds, unknown
+from scoresep.audio.decoding.recording import open_recording
+from scoresep.audio.source import ArraySource, Progress, Recorder, Source
 from scoresep.audio.spectrogram import OverlapAdd, frames_to_spectrum
-from scoresep.errors import AlreadyExists, Mismatch
+from scoresep.errors import AlreadyExists, InvalidValue, Mismatch
 from scoresep.files import as_path, check_writable, folder_for_results, same_file
-from scoresep.models.model import Model
+from scoresep.models.model import Model, as_model
 from scoresep.models.streaming import (
     BLOCK_SECONDS,
     PIECE_SECONDS,
@@ -57,6 +60,7 @@ class Options:
         block_seconds: audio that goes through the network at a time; decides the memory, not the result.
         piece_seconds: audio that is factorised at a time, if any; decides the memory, and a little the result.
         progress: see `audio.source.Progress`.
+        present: the instruments that play, if that is known: the others get nothing, and no stem; none for all.
     """
 
     instruments: Sequence[str] = ()
@@ -65,10 +69,12 @@ class Options:
     progress: Progress | None = None
     refine: bool = False
     piece_seconds: float = PIECE_SECONDS
+    present: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Raises InvalidValue for values of other kinds."""
-        object.__setattr__(self, "instruments", as_names(self.instruments))
+        for name in ("instruments", "present"):
+            object.__setattr__(self, name, as_names(getattr(self, name)))
         object.__setattr__(self, "refine", as_choice(self.refine, (True, False), "refine"))
         for name in ("block_seconds", "piece_seconds"):
             object.__setattr__(self, name, as_seconds(getattr(self, name), name))
@@ -80,19 +86,6 @@ class Options:
 
 
 DEFAULT_OPTIONS = Options()
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Consecutive samples of a separated recording.
-
-    Attributes:
-        mixture: the input, float32 (n, C).
-        stems: float32 (S, n, C), in the order of `stem_names`; they add up to the mixture.
-    """
-
-    mixture: np.ndarray
-    stems: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -109,13 +102,18 @@ class Written:
 
 
 def separate_array(
-    mixture: ArrayLike, rate: int, model: Model, options: Options = DEFAULT_OPTIONS
+    mixture: ArrayLike,
+    rate: int,
+    model: Model,
+    options: Options = DEFAULT_OPTIONS,
+    masks: list[np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Separate audio in memory.
 
     Args:
         mixture: (L,) or (L, C), full scale +-1 (`arguments.as_audio`).
         rate: its sample rate, Hz.
+        masks: a list to put the masks of all instruments into, float32 (N, F, t) of consecutive frames.
 
     Returns:
         name (`stem_names`) -> float32 of the shape of `mixture`.
@@ -124,9 +122,9 @@ def separate_array(
         InvalidValue: as `ArraySource`, or an instrument that the model does not know.
     """
     model = as_model(model)
-    names = stem_names(model, options.instruments)
+    names = stem_names(model, options.instruments, options.present)
     source = ArraySource(mixture, rate)
-    stems = np.concatenate([piece.stems for piece in separate_stream(source, model, options)], axis=1)
+    stems = np.concatenate([*separate_stream(source, model, options, masks)], axis=1)
     return {name: stem.reshape(source.shape) for name, stem in zip(names, stems, strict=True)}
 
 
@@ -149,16 +147,17 @@ def separate_file(
             cannot be written, or an instrument that the model does not know.
     """
     model = as_model(model)
-    names, folder = file_names(model, options.instruments), as_path(folder, "folder of stems")
+    names = file_names(model, options.instruments, options.present)
+    folder = as_path(folder, "folder of stems")
     earlier = earlier_stems(folder, model)
     if any(same_file(path, audio) for path in earlier):
         raise AlreadyExists("a stem would replace the recording itself", file=audio, remedy="give another --out")
     if earlier and not force:
         raise AlreadyExists("exists already", file=earlier[0], remedy="--force replaces it, or give another --out")
-    source = FileSource(audio)
+    source = open_recording(audio)
     check_fits(form, source)
     check_writable(folder / f"{names[0]}.{form.name}", "stem")  # before all of the audio is read for its level
-    pieces = (piece.stems for piece in separate_stream(source, model, options))
+    pieces = separate_stream(source, model, options)
     with folder_for_results(folder):
         written = Written(*write_stems(pieces, names, folder, source, form, options.progress))
         for path in set(earlier) - set(written.files):
@@ -166,20 +165,35 @@ def separate_file(
     return written
 
 
-def stem_names(model: Model, instruments: Sequence[str] = ()) -> list[str]:
-    """Names of the stems: the instruments asked for (all by default), and the residual unless they are everything.
+def stem_names(model: Model, instruments: Sequence[str] = (), present: Sequence[str] = ()) -> list[str]:
+    """Names of the stems: the instruments asked for (by default all that are present), and the residual unless they are
+    everything.
 
     Raises:
-        InvalidValue: an instrument that the model does not know.
+        InvalidValue: an instrument that the model does not know, or one asked for that is not present.
     """
-    for name in instruments:
+    for name in (*instruments, *present):
         if name not in model.names:
             raise unknown("instrument", name, model.names)
-    chosen = list(dict.fromkeys(instruments)) or list(model.names)
-    return chosen if _complete(model, chosen) else [*chosen, RESIDUAL]
+    playing = present_names(model, present)
+    for name in instruments:
+        if name not in playing:
+            raise InvalidValue(f"{name} is asked for and not among those present", remedy="name it there, too")
+    chosen = list(dict.fromkeys(instruments)) or playing
+    return chosen if _complete(model, chosen, playing) else [*chosen, RESIDUAL]
 
 
-def file_names(model: Model, instruments: Sequence[str] = ()) -> list[str]:
+def present_names(model: Model, present: Sequence[str]) -> list[str]:
+    """Who plays, in the model's order: all if nobody is named."""
+    return [name for name in model.names if name in present or not present]
+
+
+def presence(model: Model, present: Sequence[str]) -> np.ndarray | None:
+    """Who plays, bool (N,); None if nobody is named."""
+    return np.isin(model.names, present) if present else None
+
+
+def file_names(model: Model, instruments: Sequence[str] = (), present: Sequence[str] = ()) -> list[str]:
     """`stem_names` for files: no name from a checkpoint becomes a path.
 
     Raises:
@@ -190,7 +204,7 @@ def file_names(model: Model, instruments: Sequence[str] = ()) -> list[str]:
         if name != Path(name).name or name.startswith(".") or "\\" in name or name == RESIDUAL:
             problem = f"the checkpoint calls an instrument {name!r}, which is no name for a file"
             raise Mismatch(problem, remedy="train anew")
-    return stem_names(model, instruments)
+    return stem_names(model, instruments, present)
 
 
 def earlier_stems(folder: Path, model: Model) -> list[Path]:
@@ -199,30 +213,34 @@ def earlier_stems(folder: Path, model: Model) -> list[Path]:
     return [path for name in names if (path := folder / name).exists()]
 
 
-def _complete(model: Model, chosen: Sequence[str]) -> bool:
-    """Whether the masks of these instruments add up to one in every bin."""
-    return model.mask == "softmax" and set(chosen) == set(model.names)
+def _complete(model: Model, chosen: Sequence[str], playing: Sequence[str]) -> bool:
+    """Whether the masks of the chosen instruments add up to one in every bin, where only some play."""
+    return model.mask == "softmax" and set(chosen) == set(playing)
 
 
-def separate_stream(source: Source, model: Model, options: Options = DEFAULT_OPTIONS) -> Iterator[Piece]:
-    """Separate a source piece by piece; the pieces do not overlap and together have its length.
+def separate_stream(
+    source: Source, model: Model, options: Options = DEFAULT_OPTIONS, masks: list[np.ndarray] | None = None
+) -> Iterator[np.ndarray]:
+    """Separate a source piece by piece: stems, float32 (S, n, C), in the order of `stem_names`.
 
+    The pieces do not overlap and together have the source's length; their stems add up to it.
     The source is read twice: at once, for its level (so that a fault of the file shows before anything is written),
-    and for the pieces.
+    and for the pieces. `masks`: as in `separate_array`.
 
     Raises:
-        Mismatch: there are no notes to refine by.
+        Mismatch: there are no notes to refine by, or the score has parts of instruments that are not present.
     """
     check_refinable(model, options)
+    check_score(model, options)
     level = np.float32(level_of_source(source, model.grid, options.progress))
-    return _with_progress(_separated(source, model, level, options), source, options.progress)
+    return _with_progress(_separated(source, model, level, options, masks), source, options.progress)
 
 
 def check_refinable(model: Model, options: Options) -> None:
     """Refuse a model that has no notes to refine by.
 
     Raises:
-        Mismatch: there is no score, and the model does not transcribe, or has no instrument whose sounds are learnt.
+        Mismatch: there is no score, and the model does not transcribe, or nobody plays whose sounds are learnt.
     """
     if not options.refine or options.score is not None:
         return
@@ -231,24 +249,47 @@ def check_refinable(model: Model, options: Options) -> None:
             f"the checkpoint's critic classifies who plays ({model.critic}) and gives no notes to refine by",
             remedy='give a score, or a checkpoint trained with supervision "score"',
         )
-    if not any(instrument.pitched for instrument in model.instruments):
-        problem = f"the checkpoint separates {', '.join(model.names)}, none of which has pitches to refine by"
+    playing = present_names(model, options.present)
+    if not any(instrument.pitched for instrument in model.instruments if instrument.name in playing):
+        problem = f"the checkpoint separates {', '.join(playing)}, none of which has pitches to refine by"
         raise Mismatch(problem, remedy="give a score")
 
 
-def _separated(source: Source, model: Model, level: np.float32, options: Options) -> Iterator[Piece]:
+def check_score(model: Model, options: Options) -> None:
+    """Refuse a score that has parts of instruments of which it is said that they do not play.
+
+    Raises:
+        Mismatch: it has.
+    """
+    if options.score is None or not options.present:
+        return
+    parts = zip(model.names, options.score.has_part, strict=True)
+    if absent := [name for name, has_part in parts if has_part and name not in options.present]:
+        problem = f"the score has a part of {', '.join(absent)}, not among those present"
+        raise Mismatch(problem, remedy="name them there, too, or leave the score out")
+
+
+def _separated(
+    source: Source, model: Model, level: np.float32, options: Options, seen: list[np.ndarray] | None
+) -> Iterator[np.ndarray]:
     """Recorder, mono at the model's rate, magnitudes, masks, stems."""
     grid, recorder = model.grid, Recorder(source)
     samples = model_samples(source, grid)
     frames = grid.frames(samples)
     relative = (part / level for part in magnitudes(model_audio(source, recorder.chunks(), grid), grid, samples))
     mapping = MaskMap(grid, native_grid(grid, source.rate))
-    wanted = [name for name in stem_names(model, options.instruments) if name != RESIDUAL]
+    wanted = [name for name in stem_names(model, options.instruments, options.present) if name != RESIDUAL]
+    complete = _complete(model, wanted, present_names(model, options.present))
     chosen = [model.names.index(name) for name in wanted]
-    blocks = mask_blocks(relative, frames, model, options)
-    extended = (mapping.extend(masks[chosen], magnitude) for magnitude, masks in blocks)
-    pieces = _synthesise(extended, recorder, mapping, frames)
-    return (Piece(mixture, _adding_up(stems, mixture, _complete(model, wanted))) for mixture, stems in pieces)
+
+    def extended() -> Iterator[np.ndarray]:
+        for magnitude, masks in mask_blocks(relative, frames, model, options):
+            if seen is not None:
+                seen.append(masks)
+            yield mapping.extend(masks[chosen], magnitude)
+
+    pieces = _synthesise(extended(), recorder, mapping, frames)
+    return (_adding_up(stems, mixture, complete) for mixture, stems in pieces)
 
 
 def mask_blocks(
@@ -259,13 +300,14 @@ def mask_blocks(
     Args:
         relative: magnitudes divided by the level, float32 (t, F) at a time, `frames` together.
     """
-    network = model.separator.eval()
+    network, present = model.separator.eval(), presence(model, options.present)
     block = block_frames(options.block_seconds, model.grid, network.context)
     if options.refines:
         from scoresep.separation.nmf_refine import refined_blocks  # here: its compiled kernels take time to load
 
-        return refined_blocks(relative, model, options.score, block, frames, options.piece_seconds)
-    return network_blocks(relative, lambda x: network(x)[0], network.context, block, frames, model.device)
+        return refined_blocks(relative, model, options.score, block, frames, options.piece_seconds, present)
+    known = None if present is None else torch.from_numpy(present).to(model.device)
+    return network_blocks(relative, lambda x: network(x, known)[0], network.context, block, frames, model.device)
 
 
 def _adding_up(stems: np.ndarray, mixture: np.ndarray, complete: bool) -> np.ndarray:
@@ -278,11 +320,11 @@ def _adding_up(stems: np.ndarray, mixture: np.ndarray, complete: bool) -> np.nda
     return stems
 
 
-def _with_progress(pieces: Iterator[Piece], source: Source, progress: Progress | None) -> Iterator[Piece]:
+def _with_progress(pieces: Iterator[np.ndarray], source: Source, progress: Progress | None) -> Iterator[np.ndarray]:
     done = 0
-    for piece in pieces:
-        done += len(piece.mixture)
-        yield piece
+    for stems in pieces:
+        done += stems.shape[1]
+        yield stems
         if progress:
             progress("separating", done / source.rate, source.samples / source.rate)
 

@@ -15,7 +15,7 @@ import soundfile
 from scoresep.arguments import unknown
 from scoresep.audio.source import Progress, Source
 from scoresep.errors import InvalidValue, Mismatch, first_line
-from scoresep.files import new_sink, remove_stale, replacing, system_name, writing
+from scoresep.files import Sink, remove_stale, replacing, system_name, writing
 
 SUBTYPES = {
     "wav": {"float": "FLOAT", "16": "PCM_16", "24": "PCM_24"},
@@ -196,7 +196,7 @@ def _write(pieces: Iterable[np.ndarray], paths: Sequence[Path], source: Source, 
     highest = lowest = 0.0
     container = form.container(source)
     with ExitStack() as stack:
-        sinks = [stack.enter_context(new_sink(path, path)) for path in paths]
+        sinks = [stack.enter_context(Sink(path, path)) for path in paths]
         files = [
             stack.enter_context(
                 soundfile.SoundFile(sink, "w", source.rate, source.channels, form.subtype, format=container)

@@ -33,7 +33,7 @@ from scoresep.training.distributed import ALONE, World
 from scoresep.training.loader import ClipOrder, open_source, stream
 from scoresep.training.log import RunLog
 from scoresep.training.stages import Stage, schedule, stage_losses, stemmed_tracks
-from scoresep.transcription.thresholds import tune_thresholds
+from scoresep.transcription.threshold_tuning import tune_thresholds
 
 LOG_EVERY = 10
 """Steps between two records of the training losses."""

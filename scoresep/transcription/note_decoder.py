@@ -19,8 +19,8 @@ VELOCITY = 80
 """Velocity of a note whose loudness is not known."""
 LOUDEST_DB = 4.0
 """Level of a key relative to the recording's that becomes velocity 127. A pure tone alone is at 3 dB."""
-SHORTEST = 0.06
-"""Default of the shortest note that is kept, seconds: two frames of 32 ms."""
+SHORTEST_SECONDS = 0.06
+"""Of the notes that are kept: two frames of 32 ms."""
 GAP_SECONDS = 0.07
 """Seconds (two frames of 32 ms) for which a key may fall silent within a note, unless an onset follows."""
 ATTACK_ODDS = 4.0
@@ -34,31 +34,21 @@ Note = tuple[float, float, float, float]
 
 
 def decode_notes(
-    frame_prob: np.ndarray,
-    onset_prob: np.ndarray,
-    threshold: float,
-    onset_threshold: float,
-    grid: Grid,
-    shortest: float = SHORTEST,
-    strength: np.ndarray | None = None,
-    attack: float | None = None,
+    frame_prob: np.ndarray, onset_prob: np.ndarray, threshold: float, onset_threshold: float, grid: Grid
 ) -> np.ndarray:
-    """Notes of one instrument.
+    """Notes of one instrument, all of `VELOCITY`.
 
     Args:
         frame_prob: probability that a key sounds, float (T, P).
         onset_prob: probability that a note begins, float (T, P).
         threshold, onset_threshold: probability from which a key goes on sounding, a peak is an onset.
-        shortest: notes that last less (seconds) are dropped.
-        strength: loudness of each key relative to the level, float (T, P), for velocities; else all are `VELOCITY`.
-        attack: probability from which a key that was silent sounds without an onset; None for `attack_threshold`.
 
     Returns:
         float64 (K, 4) ordered by onset, then pitch: onset s, offset s, pitch, velocity. Times are frame centres; the
         offset is the frame after the last that sounds, as `score.piano_roll.frame_spans` has it.
     """
-    decoder = NoteDecoder(threshold, onset_threshold, grid, shortest, attack)
-    return sort_notes(decoder.push(frame_prob, onset_prob, strength) + decoder.finish())
+    decoder = NoteDecoder(threshold, onset_threshold, grid)
+    return sort_notes(decoder.push(frame_prob, onset_prob) + decoder.finish())
 
 
 def attack_threshold(threshold: float) -> float:
@@ -107,17 +97,10 @@ class Evidence(NamedTuple):
 class NoteDecoder:
     """`decode_notes` for probabilities that come in blocks of frames; the result does not depend on the blocks."""
 
-    def __init__(
-        self,
-        threshold: float,
-        onset_threshold: float,
-        grid: Grid,
-        shortest: float = SHORTEST,
-        attack: float | None = None,
-    ) -> None:
+    def __init__(self, threshold: float, onset_threshold: float, grid: Grid) -> None:
         self._threshold, self._onset_threshold, self._grid = threshold, onset_threshold, grid
-        self._attack = attack_threshold(threshold) if attack is None else attack
-        self._fewest = max(int(np.ceil(shortest * grid.frame_rate - 1e-6)), 1)
+        self._attack = attack_threshold(threshold)
+        self._fewest = max(int(np.ceil(SHORTEST_SECONDS * grid.frame_rate - 1e-6)), 1)
         self._bridged = int(GAP_SECONDS * grid.frame_rate)
         self._settling = int(np.ceil(SETTLING_SECONDS * grid.frame_rate))
         empty = np.zeros((1, PITCHES), dtype=np.float32)
@@ -131,7 +114,11 @@ class NoteDecoder:
         )
 
     def push(self, frame_prob: np.ndarray, onset_prob: np.ndarray, strength: np.ndarray | None = None) -> list[Note]:
-        """Take the next frames, (t, P) each; returns the notes that have ended."""
+        """Take the next frames, (t, P) each; returns the notes that have ended.
+
+        Args:
+            strength: loudness of each key relative to the level, for velocities; None for `VELOCITY`.
+        """
         if strength is None:
             strength = np.full(frame_prob.shape, np.nan, dtype=np.float32)
         new = (frame_prob, onset_prob, strength)

@@ -5,7 +5,7 @@ Axes: N instruments, P keys, t or T frames, F frequency bins, K notes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,13 +17,15 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
-from scoresep.arguments import TICKS_A_SECOND, as_choice, as_model, as_notes
-from scoresep.audio.source import ArraySource, FileSource, Progress, Source
+from scoresep.arguments import TICKS_A_SECOND, as_choice, as_notes
+from scoresep.audio.decoding.recording import Recording, open_recording
+from scoresep.audio.source import ArraySource, Progress, Source
+from scoresep.audio.spectrogram import stft
 from scoresep.errors import AlreadyExists, Mismatch
 from scoresep.files import as_target, check_writable, replacing
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import Instrument
-from scoresep.models.model import Model
+from scoresep.models.model import Model, as_model
 from scoresep.models.streaming import (
     BLOCK_SECONDS,
     block_frames,
@@ -34,13 +36,12 @@ from scoresep.models.streaming import (
     network_blocks,
 )
 from scoresep.separation.separate import Options, mask_blocks
-from scoresep.text import latin_carrier
 from scoresep.transcription.note_decoder import Note, NoteDecoder, sort_notes
 
 RESOLUTION = TICKS_A_SECOND // 2
 """Ticks per quarter note; at the default tempo of 120 a tick is about 1 ms."""
-SHORTEST = 1.5 / TICKS_A_SECOND
-"""Seconds: a shorter note is written as long as this, because rounded to ticks it might have no length."""
+SHORTEST_MIDI_SECONDS = 1.5 / TICKS_A_SECOND
+"""A shorter note is written as long as this, because rounded to ticks it might have no length."""
 SIGNALS = ("mixture", "separated", "refined")
 """What the notes are read from: the mixture; its separated tracks, instrument i from track i; or these refined."""
 PARTIALS = 3
@@ -76,7 +77,7 @@ class Transcription:
 
 
 def transcribe_file(
-    audio: str | Path | FileSource,
+    audio: str | Path | Recording,
     model: Model,
     out_path: str | Path,
     block_seconds: float = BLOCK_SECONDS,
@@ -97,7 +98,7 @@ def transcribe_file(
     """
     model, out_path = as_model(model), as_target(out_path, "MIDI file")
     check_new(out_path, force)
-    source = audio if isinstance(audio, FileSource) else FileSource(audio)
+    source = audio if isinstance(audio, Recording) else open_recording(audio)
     blocks = posterior_stream(source, model, block_seconds, signal, progress)
     notes = transcribe_stream(blocks, model, source, progress)
     write_midi(out_path, notes, model.instruments)
@@ -121,21 +122,36 @@ def transcribe_array(
 ) -> Transcription:
     """Transcribe audio in memory, (L,) or (L, C) at `rate` Hz; also gives the roll of all frames."""
     model, source = as_model(model), ArraySource(mixture, rate)
+    return _transcription(posterior_stream(source, model, block_seconds, signal), model, source)
+
+
+def transcribe_tracks(stems: Mapping[str, np.ndarray], mixture: np.ndarray, model: Model) -> Transcription:
+    """Each instrument as the transcriptor reads it off its own separated track.
+
+    Magnitudes are taken relative to the mixture's level, as in training: a quiet stem stays quiet.
+
+    Args:
+        stems: instrument -> float32 (L,), at the model's rate as the mixture (L,) is.
+    """
+    grid, source = model.grid, ArraySource(mixture, model.grid.sample_rate)
+    level = np.float32(level_of_source(source, grid))
+    relative = np.concatenate([np.abs(stft(stems[name], grid.n_fft, grid.hop)) for name in model.names], axis=1)
+    relative /= level  # (T, N F)
+    blocks = _network_posteriors(iter([relative]), len(relative), model, track_posteriors, BLOCK_SECONDS)
+    return _transcription(blocks, model, source)
+
+
+def _transcription(blocks: Iterator[Posteriors], model: Model, source: Source) -> Transcription:
+    limits = np.array(model.threshold, dtype=np.float32)[:, None, None]
     rolls: list[np.ndarray] = []
 
     def with_rolls() -> Iterator[Posteriors]:
-        for block in posterior_stream(source, model, block_seconds, signal):
-            rolls.append(active_keys(block.frame, model))
+        for block in blocks:
+            rolls.append((block.frame >= limits).transpose(1, 0, 2))
             yield block
 
     notes = transcribe_stream(with_rolls(), model, source)
     return Transcription(notes, np.concatenate(rolls))
-
-
-def active_keys(frame: np.ndarray, model: Model) -> np.ndarray:
-    """Keys that sound by the model's thresholds: probabilities (N, T, P) -> bool (T, N, P)."""
-    limits = np.array(model.threshold, dtype=np.float32)[:, None, None]
-    return (frame >= limits).transpose(1, 0, 2)
 
 
 def posterior_stream(
@@ -156,17 +172,12 @@ def posterior_stream(
             f"the checkpoint's critic classifies who plays ({model.critic}) and gives no notes: it can only separate",
             remedy='transcribe with a checkpoint trained with supervision "score"',
         )
-    check_signal(signal)
+    as_choice(signal, SIGNALS, "--from")
     grid = model.grid
     level = np.float32(level_of_source(source, grid, progress))
     samples = model_samples(source, grid)
     relative = (part / level for part in magnitudes(model_audio(source, source.chunks(), grid), grid, samples))
     return posteriors(relative, grid.frames(samples), model, block_seconds, signal)
-
-
-def check_signal(signal: str) -> None:
-    """Raise InvalidValue unless `signal` is one of `SIGNALS`."""
-    as_choice(signal, SIGNALS, "--from")
 
 
 def posteriors(
@@ -176,15 +187,26 @@ def posteriors(
     block_seconds: float = BLOCK_SECONDS,
     signal: str = "mixture",
 ) -> Iterator[Posteriors]:
-    """The same from magnitudes relative to the level, float32 (t, F) at a time, `frames` together."""
-    network, context = partial(mixture_posteriors, model), model.transcriptor.eval().context
-    if signal != "mixture":
-        options = Options(block_seconds=block_seconds, refine=signal == "refined")
-        masked = mask_blocks(relative, frames, model, options)
-        relative = (np.concatenate(masks * magnitude.T).T for magnitude, masks in masked)  # (t, N F)
-        network = partial(track_posteriors, model)
+    """`posterior_stream` of magnitudes relative to the level, float32 (t, F) at a time, `frames` together."""
+    if signal == "mixture":
+        return _network_posteriors(relative, frames, model, mixture_posteriors, block_seconds)
+    options = Options(block_seconds=block_seconds, refine=signal == "refined")
+    masked = mask_blocks(relative, frames, model, options)
+    tracks = (np.concatenate(masks * magnitude.T).T for magnitude, masks in masked)  # (t, N F)
+    return _network_posteriors(tracks, frames, model, track_posteriors, block_seconds)
+
+
+def _network_posteriors(
+    relative: Iterator[np.ndarray],
+    frames: int,
+    model: Model,
+    network: Callable[[Model, Tensor], Tensor],
+    block_seconds: float,
+) -> Iterator[Posteriors]:
+    """Run `mixture_posteriors` or `track_posteriors` over magnitudes, a block at a time."""
+    context = model.transcriptor.eval().context
     block = block_frames(block_seconds, model.grid, context)
-    for _, outputs in network_blocks(relative, network, context, block, frames, model.device):
+    for _, outputs in network_blocks(relative, partial(network, model), context, block, frames, model.device):
         yield Posteriors(*outputs.transpose(0, 1, 3, 2))
 
 
@@ -264,10 +286,10 @@ def write_midi(path: str | Path, notes: Mapping[str, np.ndarray], instruments: S
     for instrument in instruments:
         if instrument.name not in notes:
             continue
-        name = latin_carrier(instrument.name)
+        name = instrument.name.encode().decode("latin-1")  # pretty_midi writes Latin-1: the file holds UTF-8
         part = pretty_midi.Instrument(instrument.midi_program, not instrument.pitched, name)
         part.notes = [
-            pretty_midi.Note(int(velocity), int(pitch), onset, max(offset, onset + SHORTEST))
+            pretty_midi.Note(int(velocity), int(pitch), onset, max(offset, onset + SHORTEST_MIDI_SECONDS))
             for onset, offset, pitch, velocity in notes[instrument.name].tolist()
         ]
         midi.instruments.append(part)

@@ -9,7 +9,7 @@ from scipy import signal
 
 from scoresep.audio import spectrogram
 from scoresep.audio.spectrogram import (
-    BLOCK,
+    FRAMES_AT_ONCE,
     QUIETEST,
     OverlapAdd,
     as_half,
@@ -40,7 +40,7 @@ def test_round_trip_gives_the_samples_back(length, n_fft, hop):
 
 
 def test_round_trip_over_more_frames_than_a_block(monkeypatch):
-    monkeypatch.setattr(spectrogram, "BLOCK", 7)
+    monkeypatch.setattr(spectrogram, "FRAMES_AT_ONCE", 7)
     samples = noise(20 * HOP + 3)
     assert np.abs(istft(stft(samples, N_FFT, HOP), len(samples), N_FFT, HOP) - samples).max() < 2e-6
 
@@ -133,7 +133,7 @@ def test_the_inverse_in_pieces_and_of_two_signals_is_that_of_the_whole(cuts):
     np.testing.assert_array_equal(sound, [istft(spectrum, 20000, N_FFT, HOP) for spectrum in spectra])
 
 
-@pytest.mark.parametrize("samples", [1, 5000, 256 * BLOCK, 256 * 2 * BLOCK + 77])
+@pytest.mark.parametrize("samples", [1, 5000, 256 * FRAMES_AT_ONCE, 256 * 2 * FRAMES_AT_ONCE + 77])
 def test_stored_magnitudes_are_the_absolute_spectrum_as_half_floats(samples):
     rng = np.random.default_rng(samples)
     signal = (rng.normal(0, 0.2, samples) * np.geomspace(1, 1e-9, samples)).astype(np.float32)  # down to subnormals

@@ -28,13 +28,14 @@ import pytest
 import soundfile
 
 from scoresep.cache.build import prepare
+from scoresep.cache.prepare_report import Report
 from scoresep.cache.reader import Cache
-from scoresep.cache.report import Report
 from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.pairs import open_pairs
 from scoresep.datasets.slakh import open_slakh
 from scoresep.errors import WrongVersion
-from scoresep.evaluation.evaluate import evaluate
+from scoresep.evaluation.evaluate import evaluate, open_subject
+from scoresep.evaluation.track_records import EvaluationSettings
 from scoresep.executor import Engine
 from scoresep.instruments import choose
 from scoresep.training.log import RunLog
@@ -404,7 +405,7 @@ def test_a_checkpoint_whose_cache_is_of_an_older_version(cache_copy, tmp_path, m
     as_version_1(cache_copy)
     for cache in (None, cache_copy):
         with refused(WrongVersion, cache_copy.resolve()):
-            evaluate(checkpoint, cache, "test", "cpu")
+            evaluate(open_subject(checkpoint, cache, EvaluationSettings("test")), device="cpu")
 
 
 def test_nothing_is_prepared_into_a_cache_of_an_older_version(corpus, cache_copy, assert_same, prepared, refused):

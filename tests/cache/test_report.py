@@ -14,8 +14,8 @@ import soundfile
 import yaml
 
 from scoresep.cache.build import prepare
+from scoresep.cache.prepare_report import Report, ReportRow, problem_lines, report_rows, table_of, write_csv
 from scoresep.cache.reader import Cache
-from scoresep.cache.report import Report, Row, problem_lines, rows, table_of, write_csv
 from scoresep.cache.schema import (
     NO_AUDIO,
     NO_GROUP,
@@ -24,7 +24,7 @@ from scoresep.cache.schema import (
     Excluded,
     StemFinding,
 )
-from scoresep.cache.track import NO_KEY, ONE_NOTE, TOO_LATE
+from scoresep.cache.track import OFF_KEYBOARD, ONE_NOTE, TOO_LATE
 from scoresep.datasets.slakh import open_slakh
 from scoresep.datasets.splits import SplitLeakage, deduplicated
 from scoresep.errors import Failed
@@ -53,28 +53,28 @@ OUTCOME = Report(
 )
 
 
-def table(path: Path) -> list[Row]:
+def table(path: Path) -> list[ReportRow]:
     """The rows of a CSV file, after its header."""
     with path.open(newline="", encoding="utf-8") as file:
         header, *found = csv.reader(file)
     assert header == ["what", "track", "stem", "split", "kind", "detail"]
-    return [Row(*row) for row in found]
+    return [ReportRow(*row) for row in found]
 
 
-def faults(path: Path) -> list[Row]:
+def faults(path: Path) -> list[ReportRow]:
     """The rows of tracks, without what of them is not used: here the drums, which were not chosen."""
     return [row for row in table(path) if row.what != "not used"]
 
 
 def test_rows_come_worst_first():
-    assert rows(OUTCOME) == [
-        Row("left out", "Track00005", "", "train", "", 'S00.flac is truncated, "badly" : 1, 2'),
-        Row("left out", "Track00006", "", "test", "", "été\N{MUSICAL SYMBOL G CLEF}"),
-        Row("flagged", "Track00001", "S02", "", "octave", "sounds an octave lower : agreement 0.9"),
-        Row("flagged", "Track00002", "", "", "metadata", "no audio for S03"),
-        Row("split leakage", "Track00001 Track00003", "", "train test", "", "b"),
-        Row("split leakage", "Track1 Track2", "", "train test", "", "c"),
-        Row("omitted", "Track00004", "", "train", "", "same music (UUID a) as Track00007 in test"),
+    assert report_rows(OUTCOME) == [
+        ReportRow("left out", "Track00005", "", "train", "", 'S00.flac is truncated, "badly" : 1, 2'),
+        ReportRow("left out", "Track00006", "", "test", "", "été\N{MUSICAL SYMBOL G CLEF}"),
+        ReportRow("flagged", "Track00001", "S02", "", "octave", "sounds an octave lower : agreement 0.9"),
+        ReportRow("flagged", "Track00002", "", "", "metadata", "no audio for S03"),
+        ReportRow("split leakage", "Track00001 Track00003", "", "train test", "", "b"),
+        ReportRow("split leakage", "Track1 Track2", "", "train test", "", "c"),
+        ReportRow("omitted", "Track00004", "", "train", "", "same music (UUID a) as Track00007 in test"),
     ]
 
 
@@ -99,7 +99,7 @@ def test_the_table_is_found_beside_the_index_and_read_back(tmp_path):
     outcome = replace(OUTCOME, path=tmp_path / "deep" / "cache.h5")
     write_csv(outcome)
     assert outcome.table == table_of(outcome.path) == tmp_path / "deep" / "cache.report.csv"
-    assert table(outcome.table) == rows(outcome)
+    assert table(outcome.table) == report_rows(outcome)
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["cache.report.csv"]
 
 
@@ -168,7 +168,9 @@ def test_flags_are_told_and_may_exclude(corpus_copy, tmp_path, make):
         make.track(corpus_copy / "train" / name, {"S00": stem}, 16.0)
     outcome = prepare(open_slakh(corpus_copy), tmp_path / "flag.h5", SETTINGS, Engine(1))
     (row,) = [row for row in table(outcome.table) if row.track == "Track00007"]
-    assert (row.what, row.stem, row.kind) == ("flagged", "S00", "octave") and "Track00008" not in str(rows(outcome))
+    assert (row.what, row.stem, row.kind) == ("flagged", "S00", "octave") and "Track00008" not in str(
+        report_rows(outcome)
+    )
     assert [(finding.track, finding.kind) for finding in Cache(outcome.path).findings] == [("Track00007", "octave")]
     outcome = prepare(open_slakh(corpus_copy), tmp_path / "out.h5", replace(SETTINGS, score_check="exclude"), Engine(1))
     assert [(item.track, item.deliberate) for item in outcome.excluded] == [("Track00007", False)]
@@ -213,7 +215,7 @@ def test_what_of_a_track_is_not_used_is_counted(tmp_path, make, scoresep):
         for stem, detail in (
             ("S02", f"1 {NO_GROUP}"),
             ("S03", f"1 {NO_AUDIO}"),
-            ("", f"2 {NO_KEY}"),
+            ("", f"2 {OFF_KEYBOARD}"),
             ("", f"1 {ONE_NOTE}"),
             ("", f"1 {TOO_LATE}"),
         )
@@ -223,7 +225,7 @@ def test_what_of_a_track_is_not_used_is_counted(tmp_path, make, scoresep):
         assert ended.returncode == 0, ended
         assert counted(tmp_path / "c.report.csv") == wanted
         told = [line.strip() for line in ended.stdout.splitlines() if "not used" in line]
-        assert told[0] == f"not used: 6 {NO_KEY} (in 3 tracks)" and len(told) == 5
+        assert told[0] == f"not used: 6 {OFF_KEYBOARD} (in 3 tracks)" and len(told) == 5
     cache = Cache(tmp_path / "c.h5")
     assert len(cache.tracks) == 3 and cache.tracks["notes"].tolist() == [4] * 3
 

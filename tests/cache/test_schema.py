@@ -6,15 +6,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from scoresep.cache.schema import (
     DATASET_SPAN,
     FACTORS,
     FIRST_COLUMN,
     TRACK_COLUMNS,
     CacheSettings,
-    TrackTable,
     difference,
     shard_datasets,
     shard_folder,
@@ -58,15 +55,8 @@ def test_difference_names_the_setting_and_both_values():
     made, wanted = CacheSettings().to_dict(), CacheSettings(grid=Grid(hop=256)).to_dict()
     assert difference(made, wanted) == "grid.hop is 512, not 256"
     assert difference(made, made) == ""
-    assert difference({"a": 1}, {"a": 1, "b": 2}) == "b is null, not 2"
+    assert difference({"a": 1}, {"a": 1, "b": 2}) == "b is missing, not 2"
 
 
 def test_tuples_and_lists_do_not_differ():
     assert difference({"a": (1, 2)}, {"a": [1, 2]}) == ""
-
-
-def test_track_table_keeps_types():
-    row = {name: "x" if dtype == "str" else 1 for name, dtype in TRACK_COLUMNS.items()}
-    table = TrackTable.from_rows([{**row, "active": [True, False]}] * 3, 2)
-    assert len(table) == 3 and table["first_sample"].dtype == np.int64 and table["level"].dtype == np.float64
-    assert table.active.tolist() == [[True, False]] * 3

@@ -11,7 +11,7 @@ import soundfile
 from scoresep.cache.schema import CacheSettings, unpack
 from scoresep.cache.track import compile_track, note_table, quantise
 from scoresep.datasets.slakh import read_track
-from scoresep.errors import NothingToDo, ScoresepError
+from scoresep.errors import Damaged, Mismatch, NotFound, NothingToDo
 from scoresep.grid import LOWEST_PITCH
 from scoresep.score.parts import part_from_notes
 
@@ -147,37 +147,47 @@ def silence(folder: Path) -> None:
 
 
 DAMAGES = {
-    "truncated FLAC": (lambda folder: cut(folder / "stems" / "S01.flac"), r"S01\.flac"),
-    "empty FLAC": (lambda folder: (folder / "stems" / "S01.flac").write_bytes(b""), r"S01\.flac"),
-    "broken MIDI": (
-        lambda folder: (folder / "MIDI" / "S00.mid").write_bytes(b"nothing"),
-        r"S00\.mid",
-    ),
-    "truncated MIDI": (lambda folder: cut(folder / "MIDI" / "S00.mid"), r"S00\.mid"),
-    "no MIDI": (lambda folder: (folder / "MIDI" / "S02.mid").unlink(), "stem S02 has audio but no MIDI file"),
+    "truncated FLAC": (lambda folder: cut(folder / "stems" / "S01.flac"), Damaged, "stems/S01.flac"),
+    "empty FLAC": (lambda folder: (folder / "stems" / "S01.flac").write_bytes(b""), Damaged, "stems/S01.flac"),
+    "broken MIDI": (lambda folder: (folder / "MIDI" / "S00.mid").write_bytes(b"nothing"), Damaged, "MIDI/S00.mid"),
+    "truncated MIDI": (lambda folder: cut(folder / "MIDI" / "S00.mid"), Damaged, "MIDI/S00.mid"),
+    "NaN": (nan_wav, Damaged, "stems/S01.wav"),
+}
+ODDITIES = {
+    "no MIDI": (lambda folder: (folder / "MIDI" / "S02.mid").unlink(), NotFound, "S02"),
     "other rate": (
         lambda folder: soundfile.write(folder / "stems" / "S01.flac", np.zeros(24000), 8000),
-        r"stem S01 has another rate \(8000 Hz\) than the others \(16000 Hz\)",
+        Mismatch,
+        "S01",
     ),
     "other length": (
         lambda folder: soundfile.write(folder / "stems" / "S02.flac", np.zeros(40000), 16000),
-        r"stem S02 has another length \(2\.50 s, the others 3\.00 s\)",
+        Mismatch,
+        "S02",
     ),
-    "silence": (silence, "stem S00 is silent; its score has 7 notes"),
-    "NaN": (nan_wav, r"S01\.wav"),
-    "text metadata": (lambda folder: (folder / "metadata.yaml").write_text("hello"), r"metadata\.yaml is unreadable"),
-    "no metadata": (lambda folder: (folder / "metadata.yaml").unlink(), r"metadata\.yaml is missing"),
+    "silence": (silence, Damaged, "S00"),
+    "text metadata": (lambda folder: (folder / "metadata.yaml").write_text("hello"), NothingToDo, "metadata.yaml"),
+    "no metadata": (lambda folder: (folder / "metadata.yaml").unlink(), NothingToDo, "metadata.yaml"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_track_is_refused_with_its_reason_in_one_line(tmp_path, make, damage):
+def test_a_track_with_a_damaged_file_is_refused(tmp_path, make, refused, damage):
     folder = make.track(tmp_path / "Track00001", make.usual_stems(1))
-    spoil, reason = DAMAGES[damage]
+    spoil, kind, file = DAMAGES[damage]
     spoil(folder)
-    with pytest.raises(ScoresepError, match=reason) as fault:
+    with refused(kind, folder / file):
         compiled(folder)
-    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_a_track_whose_files_do_not_fit_together_is_refused(tmp_path, make, refused, oddity):
+    folder = make.track(tmp_path / "Track00001", make.usual_stems(1))
+    spoil, kind, named = ODDITIES[oddity]
+    spoil(folder)
+    with refused(kind, remedy=False) as fault:
+        compiled(folder)
+    assert named in fault.value.problem
 
 
 def test_damage_outside_the_target_groups_does_not_matter(tmp_path, make):

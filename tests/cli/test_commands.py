@@ -11,7 +11,8 @@ import typer.core
 import typer.main
 
 from scoresep import __version__, cli
-from scoresep.cli.options import Resident, Signal, StemBits, StemFormat
+from scoresep.cli.options import Resident, Signal, Sound, StemBits, StemFormat
+from scoresep.reporting.media import AUDIO_FORMATS
 from scoresep.separation.writing import SUBTYPES
 from scoresep.training.loader import RESIDENT
 from scoresep.transcription.transcribe import SIGNALS
@@ -114,6 +115,7 @@ OPTIONS = {
         "--format",
         "--instruments",
         "--out",
+        "--present",
         "--refine",
         "--score",
         "AUDIO",
@@ -127,12 +129,12 @@ OPTIONS = {
 
 def commands() -> dict[str, typer.core.TyperCommand]:
     """Every command by what is typed after `scoresep`."""
-    found, todo = {}, [("", typer.main.get_command(cli.app))]
+    result, todo = {}, [("", typer.main.get_command(cli.app))]
     while todo:
         name, group = todo.pop()
-        found[name] = group
+        result[name] = group
         todo += [(f"{name} {sub}".strip(), inner) for sub, inner in getattr(group, "commands", {}).items()]
-    return found
+    return result
 
 
 def spelling(param: typer.core.TyperArgument | typer.core.TyperOption) -> str:
@@ -141,8 +143,8 @@ def spelling(param: typer.core.TyperArgument | typer.core.TyperOption) -> str:
 
 
 def test_commands_and_options_are_those_listed_here():
-    found = {name: sorted(map(spelling, item.params)) for name, item in commands().items()}
-    assert found == {name: sorted(options) for name, options in OPTIONS.items()}
+    result = {name: sorted(map(spelling, item.params)) for name, item in commands().items()}
+    assert result == {name: sorted(options) for name, options in OPTIONS.items()}
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -169,6 +171,7 @@ def test_choices_are_those_of_the_tables():
     assert get_args(StemFormat) == tuple(SUBTYPES)
     assert set(get_args(StemBits)) == {bits for known in SUBTYPES.values() for bits in known if bits}
     assert get_args(Signal) == SIGNALS
+    assert get_args(Sound) == tuple(AUDIO_FORMATS)
     assert ("", *get_args(Resident)) == RESIDENT
 
 

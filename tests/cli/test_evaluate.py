@@ -11,7 +11,7 @@ import pytest
 
 from scoresep.cache.reader import Cache
 from scoresep.cli.evaluate import distinct_names
-from scoresep.evaluation import tracks as tasks
+from scoresep.evaluation import track_records
 
 
 @pytest.fixture
@@ -58,10 +58,10 @@ def test_two_checkpoints(command, here: Path) -> None:
     assert "b - a" in out and "Wilcoxon" in out and "comparison: results/x-comparison.json" in out
     names = {path.name for path in (here / "results").iterdir()}
     assert names == {"x-ckpt.json", "x-new.json", "x-comparison.json"}
-    found = json.loads((here / "results" / "x-comparison.json").read_text())["figures"]["si_sdr"]["mean"]
+    result = json.loads((here / "results" / "x-comparison.json").read_text())["figures"]["si_sdr"]["mean"]
     values = [json.loads((here / "results" / f"x-{name}.json").read_text())["tracks"] for name in ("ckpt", "new")]
-    assert found["n"] == len(values[0]) == 3
-    assert found["difference"] == pytest.approx(found["b"] - found["a"])
+    assert result["n"] == len(values[0]) == 3
+    assert result["difference"] == pytest.approx(result["b"] - result["a"])
 
 
 def test_checkpoints_of_one_name(command, here: Path) -> None:
@@ -83,7 +83,7 @@ def test_three_checkpoints_and_unknown_references_are_refused(command, here: Pat
 
 
 def test_a_stopped_command_goes_on(command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, rows = tasks.evaluate_track, []
+    real, rows = track_records.evaluate_track, []
 
     def stopped(cache, row, *rest):
         if len(rows) == 2:
@@ -91,11 +91,13 @@ def test_a_stopped_command_goes_on(command, here: Path, monkeypatch: pytest.Monk
         rows.append(row)
         return real(cache, row, *rest)
 
-    monkeypatch.setattr(tasks, "evaluate_track", stopped)
+    monkeypatch.setattr(track_records, "evaluate_track", stopped)
     status, _, err = command("scoresep evaluate ckpt.pt --split train")
     assert status == 130 and "the same command goes on" in err
     assert len(list((here / "metrics.parts").rglob("*.json"))) == 2 and not (here / "metrics.json").exists()
-    monkeypatch.setattr(tasks, "evaluate_track", lambda cache, row, *rest: rows.append(row) or real(cache, row, *rest))
+    monkeypatch.setattr(
+        track_records, "evaluate_track", lambda cache, row, *rest: rows.append(row) or real(cache, row, *rest)
+    )
     assert command("scoresep evaluate ckpt.pt --split train")[0] == 0
     assert len(rows) == 3 == len(set(rows))
     assert not (here / "metrics.parts").exists()
@@ -107,7 +109,7 @@ def test_what_cannot_end_well_is_refused_before_the_work(
     def never(*arguments: object) -> None:
         raise AssertionError("a track is evaluated")
 
-    monkeypatch.setattr(tasks, "run_tasks", never)
+    monkeypatch.setattr(track_records, "run_tasks", never)
     monkeypatch.setattr("scoresep.evaluation.evaluate.run_tasks", never)
     (here / "folder").mkdir()
     with h5py.File(cache_copy, "a") as file:
@@ -139,11 +141,11 @@ def test_names() -> None:
 def test_a_file_of_an_older_version_is_made_anew(command, here: Path) -> None:
     """`evaluate` replaces it, `report` refuses it by name; so does a file that someone changed."""
     command("scoresep evaluate --references none")
-    found = json.loads((here / "metrics.json").read_text())
+    result = json.loads((here / "metrics.json").read_text())
     for change in ({"version": 1}, {"tracks": [{"track": "a"}]}, {"about": []}):
-        (here / "metrics.json").write_text(json.dumps(found | change))
+        (here / "metrics.json").write_text(json.dumps(result | change))
         status, _, err = command("scoresep report metrics.json")
         assert status == 2 and len(err.splitlines()) == 1 and "metrics.json" in err and "--force" in err
         status, out, _ = command("scoresep evaluate --references none")
         assert status == 0 and "holds the result" not in out
-        assert json.loads((here / "metrics.json").read_text()) == found
+        assert json.loads((here / "metrics.json").read_text()) == result

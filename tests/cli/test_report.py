@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from scoresep.cache.reader import Cache
-from scoresep.evaluation.evaluate import evaluate
+from scoresep.evaluation.evaluate import evaluate, open_subject
+from scoresep.evaluation.track_records import EvaluationSettings
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def here(tmp_path: Path, cache: Cache, make, monkeypatch: pytest.MonkeyPatch) ->
     """A working folder with a checkpoint and its evaluation."""
     monkeypatch.chdir(tmp_path)
     make.checkpoint(tmp_path / "ckpt.pt", cache)
-    evaluate("ckpt.pt", references=("mixture",)).save("metrics.json")
+    evaluate(open_subject("ckpt.pt", settings=EvaluationSettings(references=("mixture",)))).save("metrics.json")
     return tmp_path
 
 

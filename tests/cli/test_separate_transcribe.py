@@ -108,6 +108,29 @@ def test_separate_with_all_it_can_do(command, here, music, trained, make):
     assert (stems["a"] == stems["b"]).all() and (stems["a"] != stems["c"]).any() and (stems["d"] != stems["c"]).any()
 
 
+@pytest.mark.parametrize("more", ["", " --refine", " --score scores"])
+def test_separate_told_who_plays(command, here, music, trained, make, more):
+    (music / "broken.ogg").unlink()
+    for name in ("one", "two", "album/three"):
+        make.midi(here / "scores" / f"{name}.mid", [(0.0, 0.2, 40)], program=33)
+    ended = command(f"scoresep separate music --ckpt {trained} --present bass,guitar --out a{more}")
+    assert ended.status == 0 and ended.err == ""
+    for name in ("one", "two", "album/three"):
+        assert sorted(path.name for path in (here / "a" / name).iterdir()) == ["bass.wav", "guitar.wav"]
+    assert ("no part of guitar:" in ended.out) == ("--score" in more)
+    sound, total = (soundfile.read(music / "one.wav")[0], 0)
+    for name in ("bass", "guitar"):
+        total = total + soundfile.read(here / "a" / "one" / f"{name}.wav")[0]
+    np.testing.assert_allclose(total, sound, atol=1e-6)
+
+
+def test_separate_told_that_who_is_in_the_score_does_not_play(command, refuses, here, music, trained, make):
+    make.midi(here / "one.mid", [(0.0, 0.2, 60)], program=0)
+    line = f"scoresep separate music/one.wav --ckpt {trained} --score one.mid"
+    refuses(command(f"{line} --present bass"), "piano", "present")
+    assert not (here / "stems" / "one").exists()
+
+
 def test_separate_says_that_it_made_all_stems_softer(command, here, trained):
     soundfile.write(here / "loud.wav", np.random.default_rng(0).normal(0, 2, 8000), 16000, subtype="FLOAT")
     ended = command(f"scoresep separate loud.wav --ckpt {trained} --format flac")
@@ -124,6 +147,8 @@ def test_transcribe_with_all_it_can_do(command, here, music, trained):
     ("arguments", "names"),
     [
         ("separate one.wav --instruments pinao", ["'pinao'", "'piano'"]),
+        ("separate one.wav --present theremin", ["'theremin'", "piano, guitar, bass"]),
+        ("separate one.wav --present bass --instruments piano", ["piano", "present"]),
         ("separate one.wav --format flac --bits float", ["flac", "'float'", "24"]),
         ("separate one.wav --score none.mid", ["none.mid"]),
         ("separate one.wav --score .", ["one.mid", "one.wav"]),

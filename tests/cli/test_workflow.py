@@ -31,5 +31,5 @@ def test_three_lines_from_a_corpus_to_figures(scoresep, tmp_path, corpus):
     for instrument in ("piano", "guitar", "bass"):
         assert {"si_sdr", "si_sdr_improvement"} <= set(summary["separation"][instrument])
         assert {"frame_f1", "note_f1"} <= set(summary["transcription"][instrument])
-    found = load_checkpoint(tmp_path / "ckpt.pt")
-    assert (found.stage, found.steps, found.complete) == (3, 2, True)
+    result = load_checkpoint(tmp_path / "ckpt.pt")
+    assert (result.stage, result.steps, result.complete) == (3, 2, True)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from scoresep.datasets.metadata import LARGEST_METADATA, SAFE_FOR_LIBYAML, program_of, read_metadata
+from scoresep.datasets.slakh import LARGEST_METADATA, SAFE_FOR_LIBYAML, program_of, read_metadata
 
 GOOD = textwrap.dedent("""\
     UUID: 1a81ae092884234f

@@ -129,9 +129,9 @@ def test_a_split_set_is_called_by_its_file(tmp_path, file, called):
         ({name(1): "train"}, "'Track00001'"),
         ({name(1): {"split": "train"}}, "'Track00001'"),
         ({name(1): {"action": "copy"}}, "'copy'"),
-        ({name(1): {"action": "move"}}, "'move' to None"),
-        ({name(1): {"action": "move", "destination_split": "tset"}}, "'move' to 'tset'"),
-        ({name(1): {"action": "move", "destination_split": ["test"]}}, "'move' to"),
+        ({name(1): {"action": "move"}}, "'Track00001' moves to no split"),
+        ({name(1): {"action": "move", "destination_split": "tset"}}, "'tset'"),
+        ({name(1): {"action": "move", "destination_split": ["test"]}}, "['test']"),
     ],
 )
 def test_a_bad_split_file_is_one_line_with_the_remedy(tmp_path, content, words, refused):

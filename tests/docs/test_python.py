@@ -14,7 +14,7 @@ import pytest
 from shown import PAGES, ROOT, blocks, texts
 
 import scoresep
-from scoresep.pretrained.loading import Pretrained
+from scoresep.pretrained import Pretrained
 
 
 def python_of(text: str) -> list[ast.Module]:

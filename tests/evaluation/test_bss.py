@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from scoresep.evaluation.bss import FIGURES, bss_eval
+from scoresep.evaluation.metrics import BSS_FIGURES, bss_eval
 
 RATE = 8000
 TAPS = 512
@@ -28,14 +28,14 @@ def delayed(signal: np.ndarray) -> np.ndarray:
     return np.stack([np.pad(signal, (tap, TAPS - 1 - tap)) for tap in range(TAPS)], axis=1)
 
 
-def by_hand(stems: np.ndarray, estimate: np.ndarray, own: int) -> list[float]:
+def by_hand(stems: np.ndarray, estimate: np.ndarray, place: int) -> list[float]:
     """SDR, ISR, SIR, SAR of one window that is the whole signal, from their definition."""
-    padded, true = np.pad(estimate, (0, TAPS - 1)), np.pad(stems[own], (0, TAPS - 1))
+    padded, true = np.pad(estimate, (0, TAPS - 1)), np.pad(stems[place], (0, TAPS - 1))
 
     def project(basis: np.ndarray) -> np.ndarray:
         return basis @ np.linalg.lstsq(basis, padded, rcond=None)[0]
 
-    alone = project(delayed(stems[own]))
+    alone = project(delayed(stems[place]))
     together = project(np.concatenate([delayed(stem) for stem in stems], axis=1))
     spatial, interference, artefacts = alone - true, together - alone, padded - together
     pairs = (
@@ -49,19 +49,19 @@ def by_hand(stems: np.ndarray, estimate: np.ndarray, own: int) -> list[float]:
 
 def test_equals_the_definition() -> None:
     stems, estimates = some(0, samples=3000)
-    found = bss_eval(stems, estimates, RATE)
-    assert (found.windows, found.dropped) == (1, 0)
+    measured = bss_eval(stems, estimates, RATE)
+    assert (measured.windows, measured.dropped) == (1, 0)
     for n in range(2):
-        assert found.figures[:, n] == pytest.approx(by_hand(stems, estimates[n], n), abs=1e-3)
+        assert measured.figures[:, n] == pytest.approx(by_hand(stems, estimates[n], n), abs=1e-3)
 
 
 def test_interference_and_artefacts_equal_those_of_fast_bss_eval() -> None:
     stems, estimates = some(1, sources=3)
     tensors = (torch.from_numpy(values) for values in (stems, estimates))  # its NumPy form fails with NumPy 2
     _, sir, sar = fast_bss_eval.bss_eval_sources(*tensors, filter_length=TAPS, compute_permutation=False)
-    found = bss_eval(stems, estimates, RATE).figures
-    assert found[FIGURES.index("sir")] == pytest.approx(sir.numpy(), abs=0.01)
-    assert found[FIGURES.index("sar")] == pytest.approx(sar.numpy(), abs=0.01)
+    measured = bss_eval(stems, estimates, RATE).figures
+    assert measured[BSS_FIGURES.index("sir")] == pytest.approx(sir.numpy(), abs=0.01)
+    assert measured[BSS_FIGURES.index("sar")] == pytest.approx(sar.numpy(), abs=0.01)
 
 
 def test_sdr_is_the_median_over_windows_of_a_second() -> None:
@@ -71,18 +71,18 @@ def test_sdr_is_the_median_over_windows_of_a_second() -> None:
     parts = np.stack([stems, stems - estimates])[:, :, : 5 * RATE].reshape(2, 2, 5, RATE)
     energy = np.square(parts).sum(axis=-1)
     expected = np.median(10 * np.log10(energy[0] / energy[1]), axis=-1)
-    found = bss_eval(stems, estimates, RATE)
-    assert (found.windows, found.dropped) == (5, 0)
-    assert found.figures[0] == pytest.approx(expected, abs=0.02)  # filters reach over a window's end
+    measured = bss_eval(stems, estimates, RATE)
+    assert (measured.windows, measured.dropped) == (5, 0)
+    assert measured.figures[0] == pytest.approx(expected, abs=0.02)  # filters reach over a window's end
 
 
 def test_windows_in_which_a_source_is_silent_are_dropped_and_counted() -> None:
     stems, estimates = some(3, samples=4 * RATE)
     stems[1, RATE : 2 * RATE] = 0
     estimates[0, 3 * RATE :] = 0
-    found = bss_eval(stems, estimates, RATE)
-    assert (found.windows, found.dropped) == (4, 2)
-    assert np.isfinite(found.figures).all()
+    measured = bss_eval(stems, estimates, RATE)
+    assert (measured.windows, measured.dropped) == (4, 2)
+    assert np.isfinite(measured.figures).all()
 
 
 def test_what_has_no_value() -> None:
@@ -96,9 +96,9 @@ def test_what_has_no_value() -> None:
 
 def test_an_instrument_by_itself_has_no_interference() -> None:
     stems, estimates = some(5, sources=1)
-    found = dict(zip(FIGURES, bss_eval(stems, estimates, RATE).figures[:, 0], strict=True))
-    assert np.isnan(found["sir"])
-    assert np.isfinite([found["sdr"], found["isr"], found["sar"]]).all()
+    measured = dict(zip(BSS_FIGURES, bss_eval(stems, estimates, RATE).figures[:, 0], strict=True))
+    assert np.isnan(measured["sir"])
+    assert np.isfinite([measured["sdr"], measured["isr"], measured["sar"]]).all()
 
 
 def test_a_perfect_estimate_stays_finite() -> None:
@@ -111,7 +111,7 @@ def test_a_perfect_estimate_stays_finite() -> None:
 def test_no_ffmpeg_is_needed() -> None:
     """In a process that cannot find ffmpeg; the package museval itself is never imported."""
     program = (
-        "import sys, numpy as np; from scoresep.evaluation.bss import bss_eval; r = np.random.default_rng(0); "
+        "import sys, numpy as np; from scoresep.evaluation.metrics import bss_eval; r = np.random.default_rng(0); "
         "s = r.standard_normal((2, 800)); print(bss_eval(s, s + 1, 800).windows, 'museval' in sys.modules)"
     )
     ended = subprocess.run(

@@ -13,9 +13,8 @@ from rich.console import Console
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import Mismatch
-from scoresep.evaluation.compare import compare, paired
-from scoresep.evaluation.evaluate import Evaluation, evaluate
-from scoresep.evaluation.registry import MEAN, MODEL
+from scoresep.evaluation.evaluate import Evaluation, compare, evaluate, open_subject, paired
+from scoresep.evaluation.metric_table import MEAN, MODEL
 from scoresep.evaluation.tables import comparison_table
 
 NAN = np.nan
@@ -34,27 +33,29 @@ def both(
         other.transcriptor.head.bias.zero_()  # else it finds nothing
     results = []
     for name, model in (("a", make_model()), ("b", other)):
-        results.append(evaluate(make_checkpoint(tmp_path / f"{name}.pt", model, str(cache.path), cache.digest)))
+        results.append(
+            evaluate(open_subject(make_checkpoint(tmp_path / f"{name}.pt", model, str(cache.path), cache.digest)))
+        )
     return results[0], results[1]
 
 
 def test_differences_are_paired(both: tuple[Evaluation, Evaluation]) -> None:
     a, b = both
-    found = compare(a, b).figures["si_sdr"]
+    result = compare(a, b).figures["si_sdr"]
     values = [
         [record["values"]["separation"][MODEL]["guitar"]["si_sdr"] for record in evaluation.tracks]
         for evaluation in (a, b)
     ]
     gains = np.subtract(values[1], values[0])
     assert np.abs(gains).min() > 0
-    assert found["guitar"]["n"] == 3
-    assert found["guitar"]["difference"] == pytest.approx(gains.mean())
-    assert found["guitar"]["p"] == pytest.approx(scipy.stats.wilcoxon(values[1], values[0]).pvalue)
-    low, high = found["guitar"]["interval"]
+    assert result["guitar"]["n"] == 3
+    assert result["guitar"]["difference"] == pytest.approx(gains.mean())
+    assert result["guitar"]["p"] == pytest.approx(scipy.stats.wilcoxon(values[1], values[0]).pvalue)
+    low, high = result["guitar"]["interval"]
     assert gains.min() <= low <= gains.mean() <= high <= gains.max()
-    assert found["bass"]["n"] == 1 and found["bass"]["interval"] is None
-    assert found["piano"]["n"] == 2  # on the third track it plays alone
-    assert found[MEAN]["n"] == 3
+    assert result["bass"]["n"] == 1 and result["bass"]["interval"] is None
+    assert result["piano"]["n"] == 2  # on the third track it plays alone
+    assert result[MEAN]["n"] == 3
 
 
 def test_the_mean_is_over_the_instruments_that_count_on_a_track(both: tuple[Evaluation, Evaluation]) -> None:
@@ -73,8 +74,8 @@ def test_what_counts_depends_on_the_truth_alone(both: tuple[Evaluation, Evaluati
 
 
 def test_a_model_against_itself(both: tuple[Evaluation, Evaluation]) -> None:
-    found = compare(both[0], both[0]).figures["si_sdr"]["guitar"]
-    assert (found["difference"], found["p"], found["interval"]) == (0, 1, [0, 0])
+    result = compare(both[0], both[0]).figures["si_sdr"]["guitar"]
+    assert (result["difference"], result["p"], result["interval"]) == (0, 1, [0, 0])
 
 
 def test_json_and_table(both: tuple[Evaluation, Evaluation], tmp_path: Path) -> None:
@@ -100,24 +101,24 @@ def test_other_data_is_refused(both: tuple[Evaluation, Evaluation], refused: Any
 def test_wilcoxon_by_hand() -> None:
     """Ranks 1 to 6, all but the smallest difference positive: 2 of the 64 signs give a rank sum of at most 1, twice."""
     differences = np.array([-0.1, 0.2, 0.3, 0.4, 0.5, 0.6, NAN])
-    found = paired(np.ones(7), 1 + differences)
-    assert found is not None
-    assert (found["n"], found["p"]) == (6, pytest.approx(4 / 64))
-    assert (found["a"], found["b"]) == (1, pytest.approx(1 + 1.9 / 6))
-    assert found["difference"] == pytest.approx(1.9 / 6)
-    assert found["median_difference"] == pytest.approx(0.35)
-    low, high = found["interval"]
-    assert low < found["difference"] < high
+    result = paired(np.ones(7), 1 + differences)
+    assert result is not None
+    assert (result["n"], result["p"]) == (6, pytest.approx(4 / 64))
+    assert (result["a"], result["b"]) == (1, pytest.approx(1 + 1.9 / 6))
+    assert result["difference"] == pytest.approx(1.9 / 6)
+    assert result["median_difference"] == pytest.approx(0.35)
+    low, high = result["interval"]
+    assert low < result["difference"] < high
 
 
 def test_pairs_by_hand() -> None:
-    found = paired(np.array([1.0, 2.0, NAN, 4.0]), np.array([2.0, 4.0, 9.0, NAN]))
-    assert (found["n"], found["a"], found["b"], found["difference"]) == (2, 1.5, 3.0, 1.5)
+    result = paired(np.array([1.0, 2.0, NAN, 4.0]), np.array([2.0, 4.0, 9.0, NAN]))
+    assert (result["n"], result["a"], result["b"], result["difference"]) == (2, 1.5, 3.0, 1.5)
 
 
 def test_no_difference_and_no_pair() -> None:
-    found = paired(np.ones(5), np.ones(5))
-    assert found is not None and (found["difference"], found["p"], found["interval"]) == (0, 1, [0, 0])
+    result = paired(np.ones(5), np.ones(5))
+    assert result is not None and (result["difference"], result["p"], result["interval"]) == (0, 1, [0, 0])
     assert paired(np.array([NAN]), np.array([1.0])) is None
     one = paired(np.array([0.5]), np.array([1.0]))
     assert one is not None and one["interval"] is None and one["p"] == pytest.approx(1.0)

@@ -13,17 +13,17 @@ from rich.console import Console
 from scoresep.cache.reader import Cache
 from scoresep.errors import InvalidValue, Mismatch, NotFound, NothingToDo
 from scoresep.evaluation.baselines import BASELINES, Reference, TrueTrack
-from scoresep.evaluation.evaluate import Evaluation, evaluate, up_to_date
-from scoresep.evaluation.figures import Row, record_of
+from scoresep.evaluation.evaluate import Evaluation, evaluate, open_subject
+from scoresep.evaluation.figures import FigureRow, record_of
+from scoresep.evaluation.metric_table import METRICS, MODEL, OVERALL
 from scoresep.evaluation.metrics import Stems, TrueStem, rest_bleed_db, resting, si_sdr
-from scoresep.evaluation.registry import METRICS, MODEL, OVERALL
 from scoresep.evaluation.tables import result_tables
-from scoresep.evaluation.tracks import Settings, transcribe_separated
+from scoresep.evaluation.track_records import EvaluationSettings
 from scoresep.grid import Grid
 from scoresep.models.checkpoint import Checkpoint, save_checkpoint
 from scoresep.models.model import Model
 from scoresep.separation.separate import Options, separate_array
-from scoresep.transcription.transcribe import transcribe_array
+from scoresep.transcription.transcribe import transcribe_array, transcribe_tracks
 
 INSTRUMENTS = ("piano", "guitar", "bass")
 
@@ -35,9 +35,20 @@ def shown(evaluation: Evaluation, details: bool = False) -> str:
     return console.file.getvalue()
 
 
-@pytest.fixture
-def evaluation(checkpoint_path: Path) -> Evaluation:
-    return evaluate(checkpoint_path)
+@pytest.fixture(scope="module")
+def evaluated_path(
+    make_checkpoint: Callable, make_model: Callable, cache: Cache, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The checkpoint of `evaluation`. Read only."""
+    return make_checkpoint(
+        tmp_path_factory.mktemp("evaluated") / "ckpt.pt", make_model(), str(cache.path), cache.digest
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluation(evaluated_path: Path) -> Evaluation:
+    """Of all tracks, with all references. Read only."""
+    return evaluate(open_subject(evaluated_path))
 
 
 def test_states_of_pairs(evaluation: Evaluation) -> None:
@@ -64,17 +75,17 @@ def test_figures_are_those_of_the_stems(evaluation: Evaluation, cache: Cache, mo
 
 
 def test_refined_figures_are_those_of_refined_stems(checkpoint_path: Path, cache: Cache, model: Model) -> None:
-    refined = evaluate(checkpoint_path, references=(), refine=True)
+    refined = evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(references=(), refine=True)))
     row = int(cache.rows("test")[0])
     stems = separate_array(cache.mixture(row), cache.grid.sample_rate, model, Options(refine=True))
     plain = separate_array(cache.mixture(row), cache.grid.sample_rate, model)
     for n, name in enumerate(INSTRUMENTS):
-        found, truth = refined.tracks[0]["values"]["separation"][MODEL][name]["si_sdr"], cache.stems(row)[n]
-        assert found == pytest.approx(si_sdr(truth, stems[name]), abs=1e-3)
-        assert found != pytest.approx(si_sdr(truth, plain[name]), abs=0.1)
+        outcome, truth = refined.tracks[0]["values"]["separation"][MODEL][name]["si_sdr"], cache.stems(row)[n]
+        assert outcome == pytest.approx(si_sdr(truth, stems[name]), abs=1e-3)
+        assert outcome != pytest.approx(si_sdr(truth, plain[name]), abs=0.1)
     assert any("--refine" in note for note in refined.notes)
-    assert up_to_date(refined, checkpoint_path, None, Settings(refine=True))
-    assert not up_to_date(refined, checkpoint_path, None, Settings())
+    assert refined.about == open_subject(checkpoint_path, None, EvaluationSettings(references=(), refine=True)).about
+    assert refined.about != open_subject(checkpoint_path, None, EvaluationSettings(references=())).about
 
 
 def test_summary_has_the_promised_layout(evaluation: Evaluation) -> None:
@@ -120,7 +131,7 @@ def test_the_tables_name_everything(evaluation: Evaluation) -> None:
 def test_tables_of_a_result_with_gaps() -> None:
     """No pair scored, no note anywhere: dashes, no fault."""
     rows = [
-        Row("a", output, estimator, name, metric, np.nan, counts, state)
+        FigureRow("a", output, estimator, name, metric, np.nan, counts, state)
         for output, metric, counts, state in (
             ("separation", "si_sdr", (), "silent"),
             ("separation", "rest_bleed_db", (), "silent"),
@@ -132,7 +143,7 @@ def test_tables_of_a_result_with_gaps() -> None:
         for estimator in ((MODEL, *BASELINES) if output == "separation" else (MODEL,))
         for name in INSTRUMENTS
     ]
-    rows.append(Row("a", "separation", MODEL, OVERALL, "dropped_windows", np.nan, (0, 0)))
+    rows.append(FigureRow("a", "separation", MODEL, OVERALL, "dropped_windows", np.nan, (0, 0)))
     about = {"corpus": "c", "split": "test", "split_set": "s", "instruments": list(INSTRUMENTS)}
     evaluation = Evaluation(about, [], [record_of("a", 1.0, rows)])
     json.dumps(evaluation.summary, allow_nan=False)
@@ -147,13 +158,16 @@ def test_perfect_and_mixed_estimates() -> None:
     assert [true.state for true in truth] == ["scored", "scored"]
     for estimates, gain in ((np.stack([stem, other]), 50), (np.stack([stem + other] * 2), 0)):
         pair = Stems(truth, estimates).pairs[0]
-        found = METRICS["si_sdr_improvement"].measure(pair)
-        assert found == 0 if gain == 0 else found > gain
+        outcome = METRICS["si_sdr_improvement"].measure(pair)
+        assert outcome == 0 if gain == 0 else outcome > gain
 
 
 def test_progress(checkpoint_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    evaluate(checkpoint_path, split="validation", progress=lambda done, total: seen.append((done, total)))
+    evaluate(
+        open_subject(checkpoint_path, settings=EvaluationSettings("validation")),
+        progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(1, 2), (2, 2)]
 
 
@@ -162,12 +176,12 @@ def test_missing_cache_asks_for_one(
 ) -> None:
     path = make_checkpoint(tmp_path / "a.pt", make_model(), str(tmp_path / "gone.h5"), "")
     with refused(NotFound, path):
-        evaluate(path)
+        evaluate(open_subject(path))
 
 
 def test_named_cache_overrides(cache: Cache, make_checkpoint: Callable, make_model: Callable, tmp_path: Path) -> None:
     path = make_checkpoint(tmp_path / "a.pt", make_model(), str(tmp_path / "gone.h5"), "another")
-    evaluation = evaluate(path, cache.path)
+    evaluation = evaluate(open_subject(path, cache.path))
     assert len(evaluation.notes) == 1
     assert "trained on another cache" in evaluation.notes[0]
 
@@ -178,7 +192,7 @@ def test_same_cache_is_not_remarked_on(evaluation: Evaluation) -> None:
 
 def test_no_track_in_the_split(checkpoint_path: Path, cache: Cache, refused: Any) -> None:
     with refused(NothingToDo, cache.path):
-        evaluate(checkpoint_path, split="train")
+        evaluate(open_subject(checkpoint_path, settings=EvaluationSettings("train")))
 
 
 def test_other_instruments(
@@ -187,7 +201,7 @@ def test_other_instruments(
     model = make_model(instruments=("piano", "bass"))
     path = make_checkpoint(tmp_path / "a.pt", model, str(cache.path), cache.digest)
     with refused(Mismatch, cache.path):
-        evaluate(path)
+        evaluate(open_subject(path))
 
 
 def test_other_grid(
@@ -195,18 +209,18 @@ def test_other_grid(
 ) -> None:
     path = make_checkpoint(tmp_path / "a.pt", make_model(grid=Grid(8000, 512, 128)), str(cache.path), cache.digest)
     with refused(Mismatch, cache.path):
-        evaluate(path)
+        evaluate(open_subject(path))
 
 
 def test_rests_are_those_of_the_stems(evaluation: Evaluation, cache: Cache, model: Model) -> None:
     row = int(cache.rows("test")[0])
     mixture, truth = cache.mixture(row), cache.stems(row)[2]
-    found = evaluation.tracks[0]["values"]["separation"][MODEL]["bass"]
+    outcome = evaluation.tracks[0]["values"]["separation"][MODEL]["bass"]
     rests = resting(mixture, truth, cache.grid.sample_rate)
     estimate = separate_array(mixture, cache.grid.sample_rate, model)["bass"]
-    assert found["rest_seconds"] == pytest.approx(0.25 * rests.sum()) and 0 < rests.sum() < len(rests)
+    assert outcome["rest_seconds"] == pytest.approx(0.25 * rests.sum()) and 0 < rests.sum() < len(rests)
     expected = rest_bleed_db(mixture, estimate, rests, cache.grid.sample_rate)
-    assert found["rest_bleed_db"] == pytest.approx(expected, abs=1e-4)
+    assert outcome["rest_bleed_db"] == pytest.approx(expected, abs=1e-4)
     values = evaluation.tracks[1]["values"]["separation"]
     silent = values[MODEL]["bass"]
     assert silent["rest_bleed_db"] == pytest.approx(silent["bleed_db"], abs=1e-6) and "si_sdr" not in silent
@@ -227,11 +241,11 @@ def test_separated_tracks_are_heard_at_the_level_of_the_mixture(cache: Cache, mo
     mixture = cache.mixture(int(cache.rows("test")[0]))
     whole = transcribe_array(mixture, cache.grid.sample_rate, model)
     assert 0.1 < whole.roll.mean() < 0.9 and all(len(notes) for notes in whole.notes.values())
-    found = transcribe_separated(dict.fromkeys(model.names, mixture), mixture, model)
-    np.testing.assert_array_equal(found.roll, whole.roll)
+    outcome = transcribe_tracks(dict.fromkeys(model.names, mixture), mixture, model)
+    np.testing.assert_array_equal(outcome.roll, whole.roll)
     for name in model.names:
-        np.testing.assert_array_equal(found.notes[name], whole.notes[name])
-    quiet = transcribe_separated(dict.fromkeys(model.names, 1e-3 * mixture), mixture, model)
+        np.testing.assert_array_equal(outcome.notes[name], whole.notes[name])
+    quiet = transcribe_tracks(dict.fromkeys(model.names, 1e-3 * mixture), mixture, model)
     assert (quiet.roll != whole.roll).any()
 
 
@@ -239,7 +253,7 @@ def test_overall_counts_are_those_of_the_instruments_together(
     cache: Cache, model: Model, make_checkpoint: Callable, tmp_path: Path
 ) -> None:
     enliven(model)
-    result = evaluate(make_checkpoint(tmp_path / "a.pt", model, str(cache.path), cache.digest))
+    result = evaluate(open_subject(make_checkpoint(tmp_path / "a.pt", model, str(cache.path), cache.digest)))
     for key in ("transcription", "transcription_separated"):
         parts = [counts for record in result.tracks for counts in record["counts"][key][MODEL].values()]
         hit, false, missed = np.sum([counts["frame_f1"] for counts in parts], axis=0)
@@ -253,7 +267,7 @@ def test_overall_counts_are_those_of_the_instruments_together(
 
 
 def test_bss_eval_leaves_out_what_does_not_play(checkpoint_path: Path) -> None:
-    result = evaluate(checkpoint_path, references=["mixture"], bss=True)
+    result = evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(references=("mixture",), bss=True)))
     overall = result.summary["overall"]
     for each in (overall["separation"], overall["baselines"]["mixture"]):
         assert each["dropped_windows_counts"][0] == 9
@@ -268,19 +282,27 @@ def test_bss_eval_leaves_out_what_does_not_play(checkpoint_path: Path) -> None:
 
 def test_unknown_reference(checkpoint_path: Path, refused: Any) -> None:
     with refused(InvalidValue):
-        evaluate(checkpoint_path, references=["oracle"])
+        evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(references=("oracle",))))
 
 
-def test_up_to_date_asks_for_the_same_settings(evaluation: Evaluation, checkpoint_path: Path) -> None:
-    settings = Settings(references=tuple(BASELINES))
-    assert up_to_date(evaluation, checkpoint_path, None, settings)
+def test_a_result_tells_the_settings_that_it_was_made_with(evaluation: Evaluation, evaluated_path: Path) -> None:
+    settings = EvaluationSettings()
+    assert evaluation.about == open_subject(evaluated_path, None, settings).about
     for other in ({"split": "validation"}, {"bss": True}, {"references": ("mixture",)}):
-        assert not up_to_date(evaluation, checkpoint_path, None, replace(settings, **other))
+        assert evaluation.about != open_subject(evaluated_path, None, replace(settings, **other)).about
 
 
 @pytest.mark.integration
 def test_bss_eval_pairs_each_estimate_with_its_stem(checkpoint_path: Path) -> None:
-    result = evaluate(checkpoint_path, references=["mixture", "oracle_mask"], bss=True)
+    result = evaluate(
+        open_subject(
+            checkpoint_path,
+            settings=EvaluationSettings(
+                references=("mixture", "oracle_mask"),
+                bss=True,
+            ),
+        )
+    )
     rows = result.summary["baselines"]
     for name in INSTRUMENTS:
         assert rows["oracle_mask"][name]["sdr"] > rows["mixture"][name]["sdr"] + 3
@@ -295,7 +317,12 @@ def test_a_further_reference_is_a_line(checkpoint_path: Path, monkeypatch: pytes
         return 0.5 * track.roll.any(axis=(0, 2))[:, None] * track.mixture
 
     monkeypatch.setitem(BASELINES, "half", Reference("half of it", "half of the mixture", half))
-    result = evaluate(checkpoint_path, references=["mixture", "half"])
+    result = evaluate(
+        open_subject(
+            checkpoint_path,
+            settings=EvaluationSettings(references=("mixture", "half")),
+        )
+    )
     figures = result.summary["baselines"]
     assert figures["half"]["piano"]["si_sdr"] == pytest.approx(figures["mixture"]["piano"]["si_sdr"], abs=1e-4)
     values = result.tracks[0]["values"]["separation"]
@@ -319,19 +346,24 @@ def test_references_are_taken_from_another_result(
     with torch.no_grad():
         model.separator.head.weight.mul_(3)
     path = make_checkpoint(tmp_path / "b.pt", model, str(cache.path), cache.digest)
-    other = evaluate(path, references=references, bss=True)
-    alone = evaluate(checkpoint_path, references=references, bss=True)
+    other = evaluate(open_subject(path, settings=EvaluationSettings(references=references, bss=True)))
+    alone = evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(references=references, bss=True)))
     assert alone.tracks != other.tracks
     computed: list[str] = []
     for name in references:
         real = BASELINES[name]
         noted = replace(real, estimate=lambda track, real=real: computed.append(real.label) or real.estimate(track))
         monkeypatch.setitem(BASELINES, name, noted)
-    found = evaluate(checkpoint_path, references=references, bss=True, other=other)
-    assert json.dumps(found.tracks) == json.dumps(alone.tracks) and found == alone and not computed
-    evaluate(checkpoint_path, references=references, other=other)
-    evaluate(checkpoint_path, references=["mixture"], bss=True, other=other)
-    evaluate(checkpoint_path, split="validation", references=references, bss=True, other=other)
+    outcome = evaluate(
+        open_subject(checkpoint_path, settings=EvaluationSettings(references=references, bss=True)), other=other
+    )
+    assert json.dumps(outcome.tracks) == json.dumps(alone.tracks) and outcome == alone and not computed
+    evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(references=references)), other=other)
+    evaluate(open_subject(checkpoint_path, settings=EvaluationSettings(references=("mixture",), bss=True)), other=other)
+    evaluate(
+        open_subject(checkpoint_path, settings=EvaluationSettings("validation", references=references, bss=True)),
+        other=other,
+    )
     assert len(computed) == 3 * 2 + 3 + 2 * 2
 
 
@@ -342,5 +374,5 @@ def test_a_model_of_independent_masks_is_evaluated(cache: Cache, tmp_path: Path,
     save_checkpoint(
         path, Checkpoint(independent, 3, 7, True, {"seed": 5, "name": "test"}, str(cache.path), cache.digest)
     )
-    summary = evaluate(path, references=()).summary
+    summary = evaluate(open_subject(path, settings=EvaluationSettings(references=()))).summary
     assert all(summary["separation"][name]["si_sdr"] is not None for name in model.names)

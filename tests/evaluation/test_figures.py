@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from scoresep.evaluation.figures import RESAMPLES, Figures, Row, bootstrap, finite, record_of, rows_of
-from scoresep.evaluation.registry import MEAN, METRICS, MODEL, OVERALL, nanmean
+from scoresep.evaluation.figures import RESAMPLES, FigureRow, Figures, bootstrap, finite, record_of, rows_of
+from scoresep.evaluation.metric_table import MEAN, METRICS, MODEL, OVERALL, nanmean
 from scoresep.evaluation.tables import bleed_table
 
 NAN = np.nan
@@ -35,23 +35,23 @@ BLEED = {
 """Estimated notes; another's; the piano's; the bass's."""
 
 
-def stem_rows(track: str, name: str) -> Iterator[Row]:
+def stem_rows(track: str, name: str) -> Iterator[FigureRow]:
     state, value = STEMS[track][name]
     for estimator, si_sdr, rest in ((MODEL, value, -20.0), ("mixture", 1.0, 0.0)):
         figures = {"rest_bleed_db": rest, "rest_seconds": 0.5}
         figures |= {"bleed_db": value} if state == "silent" else {"si_sdr": si_sdr, "si_sdr_improvement": si_sdr - 1.0}
         for metric, figure in figures.items():
-            yield Row(track, "separation", estimator, name, metric, figure, (), state)
+            yield FigureRow(track, "separation", estimator, name, metric, figure, (), state)
 
 
-def note_rows(track: str, name: str) -> Iterator[Row]:
+def note_rows(track: str, name: str) -> Iterator[FigureRow]:
     state = "scored" if FRAMES[track][name][0] + FRAMES[track][name][2] else "no_notes"
     for metric, counts in (("frame", FRAMES), ("note", NOTES), ("bleed_notes", BLEED)):
         for full in METRICS:
             if full.startswith(metric):
                 each = counts[track][name]
                 value = float(METRICS[full].score(np.array(each)))
-                yield Row(track, "transcription", MODEL, name, full, value, each, state)
+                yield FigureRow(track, "transcription", MODEL, name, full, value, each, state)
 
 
 ROWS = [row for track in STEMS for name in INSTRUMENTS for of in (stem_rows, note_rows) for row in of(track, name)]
@@ -147,21 +147,21 @@ def test_records_hold_the_tidy_rows() -> None:
 
 
 def test_a_metric_of_a_package_that_is_gone_is_not_shown() -> None:
-    gone = [*ROWS, Row("a", "separation", MODEL, "piano", "of_yore", 1.0)]
+    gone = [*ROWS, FigureRow("a", "separation", MODEL, "piano", "of_yore", 1.0)]
     assert Figures([*STEMS], INSTRUMENTS, gone).summary() == SUMMARY
 
 
 def test_counts_of_another_metric_are_refused() -> None:
-    bad = [Row("a", "transcription", MODEL, "piano", "frame_f1", 0.5, (1, 2))]
+    bad = [FigureRow("a", "transcription", MODEL, "piano", "frame_f1", 0.5, (1, 2))]
     with pytest.raises(ValueError, match="unpack"):
         Figures(["a"], INSTRUMENTS, bad)
 
 
 def test_overall_is_for_counts_and_whole_tracks() -> None:
-    rows = [Row("a", "separation", MODEL, OVERALL, "dropped_windows", 0.2, (10, 2))]
-    found = Figures(["a"], INSTRUMENTS, [*rows, *(row for row in ROWS if row.track == "a")])
-    assert found.value("separation", MODEL, "dropped_windows", OVERALL) == 0.2
-    assert found.summary()["overall"]["separation"]["dropped_windows_counts"] == [10, 2]
+    rows = [FigureRow("a", "separation", MODEL, OVERALL, "dropped_windows", 0.2, (10, 2))]
+    result = Figures(["a"], INSTRUMENTS, [*rows, *(row for row in ROWS if row.track == "a")])
+    assert result.value("separation", MODEL, "dropped_windows", OVERALL) == 0.2
+    assert result.summary()["overall"]["separation"]["dropped_windows_counts"] == [10, 2]
 
 
 def interval(values: np.ndarray, of=np.mean) -> list[float] | None:

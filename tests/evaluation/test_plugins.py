@@ -9,12 +9,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import AlreadyExists, ScoresepError
 from scoresep.evaluation.baselines import BASELINES, Reference
-from scoresep.evaluation.registry import METRICS, Metric
+from scoresep.evaluation.metric_table import METRICS, Metric
 from scoresep.plugins import Registry
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,8 @@ GROUP = "scoresep.metrics"
 OWN = dict(METRICS)
 """The project's rows: looked at before a test installs others, which the table would keep."""
 METRIC = (
-    "from scoresep.evaluation.registry import Metric\nM = Metric(label='m', title='m', about='.', source='stems', {})\n"
+    "from scoresep.evaluation.metric_table import Metric\n"
+    "M = Metric(label='m', title='m', about='.', source='stems', {})\n"
 )
 
 
@@ -66,13 +68,13 @@ def test_a_metric_and_a_baseline_of_another_package(checkpoint_path: Path, tmp_p
     ended = scoresep(tmp_path, tmp_path / "site", "evaluate", "ckpt.pt", "--references", "mixture,equal_share")
     assert ended.returncode == 0, ended.stderr
     assert "level error, dB" in ended.stdout and "equal share" in ended.stdout and "notes too many" in ended.stdout
-    found = json.loads((tmp_path / "metrics.json").read_text())
-    summary, settings = found["summary"], found["about"]["settings"]
+    result = json.loads((tmp_path / "metrics.json").read_text())
+    summary, settings = result["summary"], result["about"]["settings"]
     assert summary["baselines"]["equal_share"]["piano"]["si_sdr_improvement"] == pytest.approx(0, abs=1e-4)
     assert (
         summary["separation"]["piano"]["level_error"] >= 0 and summary["overall"]["transcription"]["extra_notes"] >= -1
     )
-    values = found["tracks"][0]["values"]["separation"]
+    values = result["tracks"][0]["values"]["separation"]
     mixture, share = (values[name]["bass"]["level_error"] for name in ("mixture", "equal_share"))
     assert mixture > 0 and share == pytest.approx(abs(mixture - 9.542), abs=0.001)  # a third of it
     assert settings["plugins"].keys() == {"level_error", "extra_notes", "equal_share"}
@@ -91,7 +93,7 @@ def test_a_metric_and_a_baseline_of_another_package(checkpoint_path: Path, tmp_p
         ("raise SystemExit(3)\n", {"bad": "broken:M"}, "cannot be loaded (SystemExit"),
         ("def broken(:\n", {"bad": "broken:M"}, "cannot be loaded (SyntaxError"),
         ("\n", {"bad": "broken:M"}, "cannot be loaded (AttributeError"),
-        ("\n", {"bad": "broken"}, "is a module, not a scoresep.evaluation.registry.Metric"),
+        ("\n", {"bad": "broken"}, "is a module, not a scoresep.evaluation.metric_table.Metric"),
         (METRIC.format("measure=float, average='pooled'"), {"bad": "broken:M"}, "what is pooled needs a score"),
         (METRIC.format("measure=float, shown='always'"), {"bad": "broken:M"}, "shown 'always' is none of table"),
         (METRIC.format("measure=float, colour='red'"), {"bad": "broken:M"}, "cannot be loaded (TypeError"),
@@ -111,15 +113,16 @@ def test_a_broken_package_is_one_line(
     assert words in said and "broken 1.0" in said and "pip uninstall broken" in said and "\n" not in said
 
 
-def test_two_rows_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_rows_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
     for name in ("one", "two"):
         monkeypatch.syspath_prepend(
             install(
                 tmp_path / name, f"twin_{name}", METRIC.format("measure=float"), {GROUP: {"twin": f"twin_{name}:M"}}
             )
         )
-    with pytest.raises(ScoresepError, match=r"twin_two 1\.0.* a name that twin_one 1\.0 uses; rename"):
+    with refused(AlreadyExists) as error:
         dict(Registry(GROUP, Metric, OWN))
+    assert "twin_one 1.0" in error.value.problem and "twin_two 1.0" in error.value.problem
 
 
 @pytest.mark.integration

@@ -8,7 +8,7 @@ import pytest
 
 from scoresep.errors import ScoresepError
 from scoresep.evaluation.evaluate import Evaluation
-from scoresep.evaluation.tracks import read_part
+from scoresep.evaluation.track_records import read_part
 from scoresep.training.config_files import load_config
 from scoresep.training.log import LOG_NAME, read_log
 

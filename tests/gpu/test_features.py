@@ -10,7 +10,7 @@ from scoresep.grid import PITCHES, Grid
 from scoresep.losses.batch import DATASETS, STEMS, TEACHER, Batch
 from scoresep.losses.formulas import teacher_magnitudes
 from scoresep.models.checkpoint import load_checkpoint
-from scoresep.nmf import FactoriseSettings, Song, masks
+from scoresep.nmf import FactoriseSettings, ScoredMixture, masks
 from scoresep.nmf.batched import factorise_together
 from scoresep.separation.separate import Options, separate_array
 from scoresep.training.augment import vary
@@ -74,14 +74,14 @@ def test_the_teachers_parts(cache, device, close):
 def test_batched_factorisation(device):
     grid, kinds = Grid(8000, 256, 64), ["harmonic", "percussive", "harmonic"]
 
-    def song(frames: int, seed: int) -> Song:
+    def song(frames: int, seed: int) -> ScoredMixture:
         rng = np.random.default_rng(seed)
         rolls = np.zeros((len(kinds), PITCHES, frames), dtype=bool)
         for n in range(len(kinds)):
             for key, begin in zip(rng.integers(20, 60, 8), rng.integers(0, frames - 5, 8), strict=True):
                 rolls[n, key, begin : begin + rng.integers(1, 12)] = True
         onsets = rolls & ~np.pad(rolls, [(0, 0), (0, 0), (1, 0)])[..., :-1]
-        return Song(rng.gamma(0.3, 1.0, (grid.bins, frames)).astype(np.float32), rolls, onsets)
+        return ScoredMixture(rng.gamma(0.3, 1.0, (grid.bins, frames)).astype(np.float32), rolls, onsets)
 
     songs = [song(60, 0), song(25, 1), song(44, 2)]
     found, expected = (factorise_together(songs, kinds, grid, FactoriseSettings(), where) for where in (device, CPU))

@@ -190,11 +190,6 @@ def test_a_vibrato_is_followed_frame_by_frame():
         assert np.array_equal(mask[t], harmonic_mask([straight], GRID, 1, settings)[0])
 
 
-def test_settings_as_plain_values_give_the_settings_back():
-    settings = HarmonicSettings(harmonics=12, detune=10.0)
-    assert HarmonicSettings(**settings.to_dict()) == settings
-
-
 def test_no_notes_no_bits():
     assert not harmonic_mask([], GRID, 5, HarmonicSettings()).any()
 

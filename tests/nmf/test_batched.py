@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from scoresep.grid import PITCHES, Grid
-from scoresep.nmf import FactoriseSettings, Factors, Song, factorise, masks
+from scoresep.nmf import FactoriseSettings, Factors, ScoredMixture, factorise, masks
 from scoresep.nmf.batched import CELLS, batches, factorise_together
 
 GRID = Grid(8000, 256, 64)
 KINDS = ["harmonic", "percussive", "harmonic", "other"]
 
 
-def song(frames: int, seed: int, notes: int = 8) -> Song:
+def song(frames: int, seed: int, notes: int = 8) -> ScoredMixture:
     """Random notes, and magnitudes that have little to do with them."""
     rng = np.random.default_rng(seed)
     rolls = np.zeros((len(KINDS), PITCHES, frames), dtype=bool)
@@ -23,10 +23,10 @@ def song(frames: int, seed: int, notes: int = 8) -> Song:
         for key, begin in zip(rng.integers(20, 60, notes), rng.integers(0, frames - 5, notes), strict=True):
             rolls[n, key, begin : begin + rng.integers(1, 12)] = kind != "other"
     onsets = rolls & ~np.pad(rolls, [(0, 0), (0, 0), (1, 0)])[..., :-1]
-    return Song(rng.gamma(0.3, 1.0, (GRID.bins, frames)).astype(np.float32), rolls, onsets)
+    return ScoredMixture(rng.gamma(0.3, 1.0, (GRID.bins, frames)).astype(np.float32), rolls, onsets)
 
 
-def one_by_one(songs: list[Song], settings: FactoriseSettings, kinds: list[str] = KINDS) -> list[Factors]:
+def one_by_one(songs: list[ScoredMixture], settings: FactoriseSettings, kinds: list[str] = KINDS) -> list[Factors]:
     return [factorise(each.magnitude, each.rolls, kinds, GRID, each.onsets, settings) for each in songs]
 
 

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from scoresep.errors import NotFound
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import INSTRUMENTS, OTHER, Instrument, choose
-from scoresep.plots.cache_track import Excerpt, clock, draw_excerpt, draw_track
+from scoresep.plots.cache_track import TrackExcerpt, clock, draw_excerpt, draw_track
 
 GRID = Grid()
 FRAMES = 40
 
 
-def excerpt_of(instruments: tuple[Instrument, ...], with_stems: bool = True) -> Excerpt:
+def excerpt_of(instruments: tuple[Instrument, ...], with_stems: bool = True) -> TrackExcerpt:
     """Instrument n holds key 30 + n from frame 10 to 30 and sounds in bins 100 to 110, of which its mask has half.
 
     A percussive instrument is struck in frames 10 and 20; `other` sounds everywhere and may.
@@ -34,7 +34,7 @@ def excerpt_of(instruments: tuple[Instrument, ...], with_stems: bool = True) -> 
         roll[10:30, n, 30 + n] = True
         onset[[10, 20] if instrument.kind == "percussive" else [10], n, 30 + n] = True
     span = (GRID.seconds(-0.5), GRID.seconds(FRAMES - 0.5))
-    return Excerpt(span, stems.sum(axis=1), stems if with_stems else None, roll, onset, mask)
+    return TrackExcerpt(instruments, GRID, span, stems.sum(axis=1), stems if with_stems else None, roll, onset, mask)
 
 
 def titles(figure: Figure) -> list[str]:
@@ -73,7 +73,7 @@ def colourful(figure: Figure, panel: str) -> bool:
 )
 def test_panels_from_two_to_eight_instruments_on_one_time_axis(names, panels):
     instruments = choose(names)
-    figure = draw_excerpt(excerpt_of(instruments), instruments, GRID, "a title")
+    figure = draw_excerpt(excerpt_of(instruments), "a title")
     assert titles(figure) == panels
     assert {axes.get_xlim() for axes in figure.axes} == {(GRID.seconds(-0.5), GRID.seconds(FRAMES - 0.5))}
     for name in names:
@@ -84,14 +84,14 @@ def test_panels_from_two_to_eight_instruments_on_one_time_axis(names, panels):
 
 def test_how_much_of_a_stem_its_mask_covers_is_said():
     instruments = choose(["piano", "other"])
-    figure = draw_excerpt(excerpt_of(instruments), instruments, GRID, "")
+    figure = draw_excerpt(excerpt_of(instruments), "")
     assert figure.axes[2].get_title(loc="right") == "mask over its stem: 50 % of the energy lies inside"
     assert figure.axes[3].get_title(loc="right") == "its stem; it has no score"
 
 
 def test_without_stems_masks_lie_over_the_mixture_and_other_has_nothing_to_show():
     instruments = choose(["piano", "drums", "other"])
-    figure = draw_excerpt(excerpt_of(instruments, with_stems=False), instruments, GRID, "a title")
+    figure = draw_excerpt(excerpt_of(instruments, with_stems=False), "a title")
     assert titles(figure) == ["mixture", "score", "score, drums", "piano", "drums"]
     assert figure.axes[3].get_title(loc="right") == "mask over the mixture"
     assert figure.get_suptitle() == "a title"
@@ -103,7 +103,7 @@ def test_a_silent_instrument_is_named_and_has_no_panel():
     excerpt = excerpt_of(instruments)
     for values in (excerpt.stems, excerpt.roll, excerpt.onset, excerpt.mask):
         values[:, 1:] = 0
-    figure = draw_excerpt(excerpt, instruments, GRID, "a title")
+    figure = draw_excerpt(excerpt, "a title")
     assert titles(figure) == ["mixture", "score", "piano"]
     assert figure.get_suptitle() == "a title; silent here: bass, other"
 
@@ -113,7 +113,7 @@ def test_sound_without_notes_has_a_panel():
     excerpt = excerpt_of(instruments)
     for values in (excerpt.roll, excerpt.onset, excerpt.mask):
         values[:, 1] = False
-    figure = draw_excerpt(excerpt, instruments, GRID, "")
+    figure = draw_excerpt(excerpt, "")
     assert titles(figure) == ["mixture", "score", "piano", "bass"]
     assert not colourful(figure, "bass")
 
@@ -121,12 +121,14 @@ def test_sound_without_notes_has_a_panel():
 def test_nothing_at_all_is_a_mixture():
     instruments = choose(["piano", "drums"])
     excerpt = excerpt_of(instruments)
-    nothing = Excerpt(
+    nothing = TrackExcerpt(
+        instruments,
+        GRID,
         excerpt.span,
         *(np.zeros_like(v) for v in (excerpt.mixture, excerpt.stems, *([excerpt.roll] * 2))),
         excerpt.mask * False,
     )
-    figure = draw_excerpt(nothing, instruments, GRID, "")
+    figure = draw_excerpt(nothing, "")
     assert titles(figure) == ["mixture"]
 
 
@@ -145,7 +147,7 @@ def strokes(figure: Figure, panel: str) -> list[float]:
 
 def test_onsets_are_visible_in_score_and_masks():
     instruments = choose(["piano", "drums"])
-    figure = draw_excerpt(excerpt_of(instruments), instruments, GRID, "")
+    figure = draw_excerpt(excerpt_of(instruments), "")
     begin, again = (GRID.seconds(frame - 0.5) for frame in (10, 20))
     middle = GRID.seconds(0.5)  # in masks the stroke stands in the middle of its frame
     assert strokes(figure, "score") == pytest.approx([begin])
@@ -163,7 +165,7 @@ def test_drums_are_named_where_pitches_name_drums():
         excerpt = excerpt_of(instruments)
         excerpt.roll[:, 1] = False
         excerpt.roll[12:15, 1, key] = True
-        labels = draw_excerpt(excerpt, instruments, GRID, "").axes[2].get_yticklabels()
+        labels = draw_excerpt(excerpt, "").axes[2].get_yticklabels()
         assert [label.get_text() for label in labels] == [name]
 
 
@@ -185,7 +187,7 @@ def test_an_unknown_track_writes_nothing(cache, tmp_path, refused):
 
 def test_other_is_never_left_with_a_colour_of_its_mask():
     instruments = (INSTRUMENTS["piano"], OTHER)
-    assert not colourful(draw_excerpt(excerpt_of(instruments), instruments, GRID, ""), "other")
+    assert not colourful(draw_excerpt(excerpt_of(instruments), ""), "other")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00.0"), (83.44, "1:23.4"), (59.96, "1:00.0"), (3600, "60:00.0")])

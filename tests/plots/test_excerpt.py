@@ -7,7 +7,7 @@ import pytest
 
 from scoresep.audio.spectrogram import stft
 from scoresep.errors import InvalidValue, NotFound
-from scoresep.plots.cache_track import SECONDS, busiest, chosen_frames, read_excerpt, row_of
+from scoresep.plots.cache_track import EXCERPT_SECONDS, busiest, chosen_frames, read_excerpt, row_of
 
 
 def sounding(frames: int, *spans: tuple[int, int]) -> np.ndarray:
@@ -38,7 +38,7 @@ def test_a_short_track_is_shown_whole():
 
 def test_short_tracks_are_shown_whole_by_default(cache):
     frames = int(cache.tracks["frames"][0])
-    assert cache.grid.frame_at(SECONDS) > frames
+    assert cache.grid.frame_at(EXCERPT_SECONDS) > frames
     assert chosen_frames(cache, 0, None) == (0, frames)
 
 

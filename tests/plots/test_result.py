@@ -8,7 +8,15 @@ from matplotlib.image import imread as read_png
 
 from scoresep.errors import InvalidValue
 from scoresep.grid import Grid
-from scoresep.plots.result import LOWEST_HZ, MOST_LINES, RANGE_DB, ROWS, draw_picture, draw_roll, log_spectrogram
+from scoresep.plots.result import (
+    LOG_ROWS,
+    LOWEST_HZ,
+    MOST_LINES,
+    RANGE_DB,
+    draw_picture,
+    draw_roll,
+    log_spectrogram,
+)
 from scoresep.plots.style import COLOURS
 
 GRID = Grid()
@@ -20,8 +28,8 @@ def tone(hertz: float, seconds: float = 2.0) -> np.ndarray:
 
 def test_spectrogram_peaks_at_the_tone() -> None:
     decibels = log_spectrogram(tone(440), GRID)
-    assert decibels.shape == (GRID.frames(32000), ROWS)
-    frequencies = np.geomspace(LOWEST_HZ, 8000, ROWS)
+    assert decibels.shape == (GRID.frames(32000), LOG_ROWS)
+    frequencies = np.geomspace(LOWEST_HZ, 8000, LOG_ROWS)
     assert frequencies[decibels[20].argmax()] == pytest.approx(440, rel=0.03)
     assert decibels[20].max() == pytest.approx(0, abs=2.5)  # between two bins
     assert decibels[20].min() < -RANGE_DB

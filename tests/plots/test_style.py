@@ -9,8 +9,8 @@ from scoresep.errors import InvalidValue
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.plots.style import (
     COLOURS,
+    LOG_ROWS,
     LOWEST_HZ,
-    ROWS,
     colours_of,
     log_rows,
     new_figure,
@@ -24,7 +24,7 @@ GRID = Grid()
 
 
 def test_every_partial_keeps_its_level_and_lies_on_its_row():
-    edges = np.geomspace(LOWEST_HZ, GRID.sample_rate / 2, ROWS + 1)
+    edges = np.geomspace(LOWEST_HZ, GRID.sample_rate / 2, LOG_ROWS + 1)
     for bin_ in (8, 57, 400, 1000):
         magnitude, mask = np.zeros((2, GRID.bins), dtype=np.float32), np.zeros((2, GRID.bins), dtype=bool)
         magnitude[1, bin_] = 0.5

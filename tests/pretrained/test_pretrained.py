@@ -14,7 +14,7 @@ import scoresep
 from scoresep.evaluation.metrics import si_sdr
 from scoresep.instruments import choose, group_of
 from scoresep.models.checkpoint import load_checkpoint
-from scoresep.pretrained import CARD, MODEL
+from scoresep.pretrained import SHIPPED_CARD, SHIPPED_MODEL
 from scoresep.rendering.render import render_corpus
 from scoresep.rendering.settings import RenderSettings
 
@@ -38,13 +38,14 @@ def here(songs, tmp_path, monkeypatch) -> Path:
 
 
 def test_it_is_small_and_was_taught_by_scores_alone():
-    checkpoint = load_checkpoint(MODEL)
-    assert MODEL.stat().st_size < 8e6
+    checkpoint = load_checkpoint(SHIPPED_MODEL)
+    assert SHIPPED_MODEL.stat().st_size < 8e6
     assert checkpoint.config["supervision"] == "score+teacher" and checkpoint.complete
     assert checkpoint.model.names == NAMES and checkpoint.model.transcribes
     assert checkpoint.cache == "", "no folder of whoever made it"
 
 
+@pytest.mark.integration
 def test_it_improves_music_and_sounds_that_it_never_heard(songs):
     """Of every instrument in the mean; refinement leaves the drums as they are."""
     model = scoresep.load()
@@ -52,13 +53,13 @@ def test_it_improves_music_and_sounds_that_it_never_heard(songs):
     for song in songs:
         mixture, rate = soundfile.read(song / "mix.flac", dtype="float32")
         truth = stems_of(song)
-        for refine, found in gains.items():
+        for refine, result in gains.items():
             stems = model.separate(mixture, rate, refine=refine)
             assert np.allclose(sum(stems.values()), mixture, atol=1e-4)
             for name, stem in truth.items():
                 gain = si_sdr(stem, stems[name]) - si_sdr(stem, mixture)
-                found.setdefault(name, []).append(gain)
-    plain, refined = ({name: np.mean(values) for name, values in found.items()} for found in gains.values())
+                result.setdefault(name, []).append(gain)
+    plain, refined = ({name: np.mean(values) for name, values in result.items()} for result in gains.values())
     assert set(plain) == set(NAMES) and min(plain.values()) > 0 and np.mean(list(plain.values())) > 3, plain
     assert refined["drums"] == pytest.approx(plain["drums"], abs=0.05) and np.mean(list(refined.values())) > 3, refined
 
@@ -67,13 +68,14 @@ def stems_of(song: Path) -> dict[str, np.ndarray]:
     """Instrument to its sound in a rendered song."""
     instruments = choose(NAMES)
     listed = yaml.safe_load((song / "metadata.yaml").read_text())["stems"]
-    found: dict[str, np.ndarray] = {}
+    result: dict[str, np.ndarray] = {}
     for stem, about in listed.items():
         name = NAMES[group_of(about["program_num"], about["is_drum"], instruments)]
-        found[name] = found.get(name, 0) + soundfile.read(song / "stems" / f"{stem}.flac", dtype="float32")[0]
-    return found
+        result[name] = result.get(name, 0) + soundfile.read(song / "stems" / f"{stem}.flac", dtype="float32")[0]
+    return result
 
 
+@pytest.mark.integration
 def test_recordings_are_separated_and_transcribed_without_a_checkpoint(here, command):
     status, out, err = command("scoresep separate song.flac")
     assert status == 0 and "comes with scoresep" in out, err
@@ -93,12 +95,12 @@ def test_a_checkpoint_of_this_folder_comes_first(here, command, make, cache):
 def test_it_says_what_it_is(command):
     status, out, err = command("scoresep info")
     assert status == 0 and ", ".join(NAMES) in out, err
-    card = CARD.read_text("utf-8")
+    card = SHIPPED_CARD.read_text("utf-8")
     assert all(word in card for word in ("MIT", "SI-SDR", "pipelines/shipped/run.py", "not good at"))
     assert card.splitlines()[0] in out
 
 
 def test_it_names_no_cache_and_says_so_where_one_is_wanted(command):
-    status, _, err = command(f"scoresep evaluate {MODEL}")
+    status, _, err = command(f"scoresep evaluate {SHIPPED_MODEL}")
     assert status == 2 and "does not say which cache it was trained on; name one with --cache" in err
     assert "not said" in command("scoresep info")[1]

@@ -16,7 +16,8 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.base import Corpus, Track
 from scoresep.datasets.slakh import open_slakh
-from scoresep.evaluation.evaluate import evaluate
+from scoresep.evaluation.evaluate import evaluate, open_subject
+from scoresep.evaluation.track_records import EvaluationSettings
 from scoresep.executor import Engine
 from scoresep.instruments import OTHER, choose
 from scoresep.training.log import RunLog
@@ -45,7 +46,9 @@ def made(prepared: Path, tmp_path_factory: pytest.TempPathFactory, make: Any) ->
     config = make.config("stage1.steps=11", "stage2.steps=4", "stage3.steps=4")
     Run(Cache(prepared), config, run, checkpoint, log).train()
     log.close()
-    evaluate(checkpoint, split="train", references=REFERENCES).save(folder / "metrics.json")
+    evaluate(open_subject(checkpoint, settings=EvaluationSettings("train", references=REFERENCES))).save(
+        folder / "metrics.json"
+    )
     return Made(run, checkpoint, folder / "metrics.json", prepared)
 
 
@@ -61,11 +64,11 @@ def made_copy(made: Made, tmp_path: Path) -> Made:
 def hostile(corpus: Path, tmp_path_factory: pytest.TempPathFactory, make: Any) -> Made:
     """A cache whose corpus and track are called `EVIL`, as no instrument can be, a checkpoint and an evaluation."""
     folder = tmp_path_factory.mktemp("hostile")
-    found = open_slakh(corpus)
-    tracks = tuple(replace(track, id=EVIL, split="test") for track in found.tracks[:1])
-    prepare(replace(found, name=EVIL, split_set=EVIL, tracks=tracks), folder / "cache.h5", CacheSettings(), Engine(1))
+    plain = open_slakh(corpus)
+    tracks = tuple(replace(track, id=EVIL, split="test") for track in plain.tracks[:1])
+    prepare(replace(plain, name=EVIL, split_set=EVIL, tracks=tracks), folder / "cache.h5", CacheSettings(), Engine(1))
     checkpoint = make.checkpoint(folder / "ckpt.pt", Cache(folder / "cache.h5"), loud=8)
-    evaluate(checkpoint, references=REFERENCES).save(folder / "metrics.json")
+    evaluate(open_subject(checkpoint, settings=EvaluationSettings(references=REFERENCES))).save(folder / "metrics.json")
     run = folder / "run"
     run.mkdir()
     line = '{"kind": "%s", "stage": 1, "step": %d, "separator/%s": %s}\n'

@@ -37,9 +37,9 @@ def opened(browser: Any, path: Path, width: int = 1280, scheme: str = "light") -
 
 def test_players_have_sound_and_pictures_are_there(browser: Any, report: Path) -> None:
     page, said, asked = opened(browser, report)
-    found = page.evaluate("[...document.querySelectorAll('audio')].map(a => [a.duration, a.error && a.error.message])")
-    assert len(found) == 7
-    assert all(fault is None and duration == pytest.approx(2.0, abs=0.05) for duration, fault in found)
+    result = page.evaluate("[...document.querySelectorAll('audio')].map(a => [a.duration, a.error && a.error.message])")
+    assert len(result) == 7
+    assert all(fault is None and duration == pytest.approx(2.0, abs=0.05) for duration, fault in result)
     widths = page.evaluate("[...document.querySelectorAll('image')].map(i => i.getBoundingClientRect().width)")
     assert len(widths) == 16 and all(width > 100 for width in widths)
     drawn = "end => [...document.querySelectorAll(`[id$='-${end}'] path`)].map(p => p.getBoundingClientRect().width)"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scoresep.errors import Damaged
-from scoresep.reporting.curves import POINTS, loss_weights, read_curves, thinned
+from scoresep.reporting.sources import POINTS, loss_weights, read_curves, thinned
 
 CONFIG = {"stage2": {"separator": {"a": 2.0, "b": 0.5, "off": 0.0}, "transcriptor": {"off": 0.0}, "steps": 30}}
 
@@ -45,9 +45,9 @@ def test_a_real_run_agrees_with_its_own_validation_total(made) -> None:
     from scoresep.models.checkpoint import load_checkpoint
 
     stages = {n: load_checkpoint(made.run / f"stage{n}.pt").config for n in (1, 2, 3)}
-    found = read_curves(made.run, stages)
-    assert [stage.stage for stage in found] == [1, 2, 3]
-    for stage in found:
+    result = read_curves(made.run, stages)
+    assert [stage.stage for stage in result] == [1, 2, 3]
+    for stage in result:
         weights = loss_weights(stage.stage, stages[stage.stage])
         last = {curve.name: curve.validation[-1, 1] for curve in stage.losses}
         assert set(weights) == set(last)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scoresep.errors import Damaged, WrongVersion
-from scoresep.evaluation.evaluate import VERSION, Evaluation
+from scoresep.evaluation.evaluate import METRICS_VERSION, Evaluation
 from scoresep.evaluation.tables import labels, pair_lines, tables_of
 from scoresep.reporting.page import facts_of, hint_of, printed
 
@@ -64,9 +64,9 @@ def test_headlines(evaluation: Evaluation) -> None:
 
 def test_one_instrument_of_one_track(evaluation: Evaluation) -> None:
     values = evaluation.tracks[1]["values"]["separation"]
-    found = {line.title: line.cells[0].text for line in pair_lines(evaluation.figures, "Track00002", "bass")}
+    result = {line.title: line.cells[0].text for line in pair_lines(evaluation.figures, "Track00002", "bass")}
     for name, (_, title) in labels(evaluation.figures).items():
-        assert found[f"SI-SDR, {title}"] == f"{values[name]['bass']['si_sdr']:.1f} dB"
+        assert result[f"SI-SDR, {title}"] == f"{values[name]['bass']['si_sdr']:.1f} dB"
     assert pair_lines(evaluation.figures, "another", "bass") == []
 
 
@@ -92,14 +92,14 @@ def test_a_row_that_is_not_known_any_more_keeps_its_name(evaluation: Evaluation)
     "broken", [{}, {"track": "a", "values": 3}, {"track": "a", "values": {"separation": {"x": {"y": {"z": "w"}}}}}]
 )
 def test_other_figures_are_refused_by_name(made_copy, broken: dict, refused: Any) -> None:
-    found = json.loads(made_copy.metrics.read_text())
-    made_copy.metrics.write_text(json.dumps(found | {"tracks": [broken]}))
+    result = json.loads(made_copy.metrics.read_text())
+    made_copy.metrics.write_text(json.dumps(result | {"tracks": [broken]}))
     with refused(Damaged, made_copy.metrics):
         Evaluation.read(made_copy.metrics)
 
 
 def test_an_older_version_is_refused_by_name(made_copy, refused: Any) -> None:
     content = json.loads(made_copy.metrics.read_text())
-    made_copy.metrics.write_text(json.dumps(content | {"version": VERSION - 1}))
+    made_copy.metrics.write_text(json.dumps(content | {"version": METRICS_VERSION - 1}))
     with refused(WrongVersion, made_copy.metrics):
         Evaluation.read(made_copy.metrics)

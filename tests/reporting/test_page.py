@@ -20,10 +20,9 @@ import soundfile
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import NothingToDo, ScoresepError
-from scoresep.reporting.media import size_text
-from scoresep.reporting.page import write_report
+from scoresep.reporting.page import size_text, write_report
 from scoresep.reporting.sources import gather
-from scoresep.reporting.tracks import excerpt_frames
+from scoresep.reporting.track_views import excerpt_frames
 
 VOID = {"meta", "link", "img", "br", "input"}
 
@@ -125,9 +124,9 @@ def test_the_players_play_what_the_cache_holds(page, made) -> None:
     true = {"mixture": cache.mixture(row)[samples], "bass, truth": cache.stems(row)[2, samples]}
     for what, expected in true.items():
         (uri,) = [a["src"] for a in reader.all("audio") if a["aria-label"] == f"{name}, {what}"]
-        found, rate = soundfile.read(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+        result, rate = soundfile.read(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
         assert rate == 16000
-        np.testing.assert_allclose(found, expected, atol=1.01 / 32768)
+        np.testing.assert_allclose(result, expected, atol=1.01 / 32768)
     assert "softer" not in text
 
 
@@ -146,6 +145,10 @@ def test_the_page_tells_its_size_and_where_it_comes_from(page, made) -> None:
     assert size_text(len(text.encode())) in reader.text["td"]
     assert any(str(made.run) in cell for cell in reader.text["td"])
     assert "{size" not in text
+
+
+def test_sizes_for_people() -> None:
+    assert (size_text(8_690_000), size_text(5_000)) == ("8.7 MB", "5 kB")
 
 
 def test_names_from_files_are_text(hostile, evil: str, tmp_path: Path) -> None:

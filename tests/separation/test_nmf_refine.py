@@ -100,6 +100,33 @@ def test_notes_that_are_heard_tell_the_instruments_apart(constant_model: Callabl
         assert si_sdr(stem, stems[name]) > si_sdr(stem, plain[name]) + 10
 
 
+@pytest.mark.parametrize("scored", [False, True], ids=["heard", "scored"])
+def test_who_does_not_play_gets_nothing_whatever_is_heard(
+    constant_model: Callable, song: dict[str, np.ndarray], scored: bool
+) -> None:
+    model = believing(constant_model(SHARES), TUNES)
+    mixture = song["guitar"] + song["bass"]
+    score = ScorePrior(parts_of({"bass": tune("bass")}), model.instruments, GRID) if scored else None
+    options = Options(score=score, refine=True, present=("guitar", "bass"))
+    stems = separate_array(mixture, 16000, model, options)
+    assert list(stems) == ["guitar", "bass"]
+    np.testing.assert_allclose(sum(stems.values()), mixture, atol=1e-6)
+    for name in stems:
+        assert si_sdr(song[name], stems[name]) > 10
+    magnitude = relative(mixture)
+    present = np.array([False, True, True])
+    blocks = refined_blocks(chunks(magnitude, 40), model, score, 50, len(magnitude), 3.0, present)
+    masks = np.concatenate([masks for _, masks in blocks], axis=2)
+    assert not masks[0].any()
+    np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-5)
+
+
+def test_drums_alone_present_have_nothing_to_refine(song: dict[str, np.ndarray], refused: Any) -> None:
+    model = Model(GRID, choose(["piano", "drums"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax").eval()
+    with refused(Mismatch):
+        separate_array(song["bass"], 16000, model, Options(refine=True, present=("drums",)))
+
+
 def test_a_unison_goes_to_whom_it_is_heard_from(constant_model: Callable, make: type) -> None:
     mixture = make.play([(0.0, 2.0, 60)], 2.0).astype(np.float32)
     model = believing(constant_model((1 / 3, 1 / 3, 1 / 3)), {"piano": [60]}, 0.9)
@@ -129,24 +156,24 @@ def test_what_has_no_notes_keeps_its_mask(mask: str) -> None:
     if mask == "sigmoid":
         outputs = replace(outputs, masks=np.minimum(2 * outputs.masks, 1))
     notes, pitched = note_prior(outputs, 0, model, None), [0, 2]
-    found = refined_masks(outputs, notes, model)
-    np.testing.assert_array_equal(found[1], outputs.masks[1])
-    np.testing.assert_allclose(found.sum(axis=0), outputs.masks.sum(axis=0), rtol=1e-4)
+    result = refined_masks(outputs, notes, model)
+    np.testing.assert_array_equal(result[1], outputs.masks[1])
+    np.testing.assert_allclose(result.sum(axis=0), outputs.masks.sum(axis=0), rtol=1e-4)
     left = outputs.magnitude.T * (1 - outputs.masks[1])
     rolls = (notes.roll[pitched], ["harmonic"] * 2, GRID, notes.onset[pitched], SETTINGS, notes.likelihood[pitched])
     weight = outputs.masks[pitched] ** MASK_POWER * nmf_masks(factorise(left, *rolls))
     expected = weight / weight.sum(axis=0) * outputs.masks[pitched].sum(axis=0)
-    np.testing.assert_allclose(found[pitched], expected, atol=1e-4)
+    np.testing.assert_allclose(result[pitched], expected, atol=1e-4)
 
 
 def test_frames_in_which_nothing_is_heard_keep_their_masks() -> None:
     model = Model(GRID, choose(["piano", "guitar", "bass"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
     outputs = random_outputs(3, 60)
     outputs.frame[..., 20:] = outputs.onset[..., 20:] = 0
-    found = refined_masks(outputs, note_prior(outputs, 0, model, None), model)
+    result = refined_masks(outputs, note_prior(outputs, 0, model, None), model)
     ringing = 20 + int(np.ceil(SETTINGS.decay * GRID.frame_rate))
-    np.testing.assert_array_equal(found[..., ringing:], outputs.masks[..., ringing:])
-    assert np.abs(found[..., :20] - outputs.masks[..., :20]).max() > 0.1
+    np.testing.assert_array_equal(result[..., ringing:], outputs.masks[..., ringing:])
+    assert np.abs(result[..., :20] - outputs.masks[..., :20]).max() > 0.1
 
 
 def parts_of(tunes: dict[str, Notes]) -> list[Part]:
@@ -249,12 +276,12 @@ def test_pieces_are_faded_into_one_another(model: Model, song: dict[str, np.ndar
     magnitude = relative(sum(song.values()))
     frames = len(magnitude)
     blocks = list(refined_blocks(chunks(magnitude, 33), model, None, 50, frames, 3.0))
-    np.testing.assert_array_equal(np.concatenate([own for own, _ in blocks]), magnitude)
-    found = np.concatenate([masks for _, masks in blocks], axis=2)
+    np.testing.assert_array_equal(np.concatenate([place for place, _ in blocks]), magnitude)
+    result = np.concatenate([masks for _, masks in blocks], axis=2)
     spans = piece_spans(frames, 94, 47)
     assert len(spans) == 3
     (whole,) = network_outputs(chunks(magnitude, frames), model, frames, frames)
-    expected, end = np.zeros_like(found), 0
+    expected, end = np.zeros_like(result), 0
     for start, stop in spans:
         piece = whole.cut(start, stop)
         masks = refined_masks(piece, note_prior(piece, start, model, None), model)
@@ -263,7 +290,7 @@ def test_pieces_are_faded_into_one_another(model: Model, song: dict[str, np.ndar
             line[: end - start] = np.arange(1, end - start + 1) / (end - start + 1)
         expected[..., start:stop] = expected[..., start:stop] * (1 - line) + masks * line
         end = stop
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    np.testing.assert_allclose(result, expected, atol=1e-3)
 
 
 def test_pieces_of_one_sound_give_about_what_the_whole_gives(

@@ -35,7 +35,7 @@ def test_rolls_in_pieces_are_those_of_the_whole(cuts: Sequence[int]) -> None:
     parts = score(30.0)
     prior = ScorePrior(parts, INSTRUMENTS, GRID)
     pieces = [prior.rolls(a, b) for a, b in pairwise(cuts)]
-    roll, onset = (np.concatenate(found, axis=2) for found in zip(*pieces, strict=True))
+    roll, onset = (np.concatenate(result, axis=2) for result in zip(*pieces, strict=True))
     for n, part in enumerate(parts):
         expected = rasterise([part], GRID, 1000)
         assert expected[0].any() and expected[1].sum() > 50

@@ -18,7 +18,7 @@ from scoresep.models.checkpoint import load_checkpoint
 from scoresep.training.log import RunLog, read_log
 from scoresep.training.run import Run, Stopped, default_config, stage_path, stop_signals
 from scoresep.training.trainer import Trainer
-from scoresep.transcription.thresholds import Tuned
+from scoresep.transcription.threshold_tuning import Tuned
 
 pytestmark = pytest.mark.integration
 
@@ -225,7 +225,7 @@ def test_thresholds_are_tuned_on_validation_scores(run, tmp_path, monkeypatch):
 
     def tune(model, cache, split, tracks):
         seen.append(split)
-        return Tuned([0.1, 0.2, 0.3], [0.5, 0.5, 0.5], [], [])
+        return Tuned([0.1, 0.2, 0.3], [0.5, 0.5, 0.5])
 
     monkeypatch.setattr("scoresep.training.trainer.tune_thresholds", tune)
     run(2)

@@ -16,8 +16,9 @@ from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.pairs import open_pairs
 from scoresep.errors import Mismatch, NothingToDo, ScoresepError
-from scoresep.evaluation.evaluate import evaluate
+from scoresep.evaluation.evaluate import evaluate, open_subject
 from scoresep.evaluation.tables import result_tables
+from scoresep.evaluation.track_records import EvaluationSettings
 from scoresep.executor import Engine
 from scoresep.instruments import choose
 from scoresep.models.checkpoint import load_checkpoint, model_to_dict
@@ -62,7 +63,7 @@ def test_every_row_trains_all_stages_and_is_evaluated(run, tmp_path, supervision
         not torch.equal(a, b) for a, b in zip(first.separator.parameters(), last.separator.parameters(), strict=True)
     ]
     assert all(moved) and first.critic == last.critic == SUPERVISIONS[supervision].critic
-    evaluation = evaluate(checkpoint)
+    evaluation = evaluate(open_subject(checkpoint))
     figures = evaluation.summary["separation"]
     assert all(figures[name]["si_sdr"] is not None for name in ("piano", "guitar", "bass"))
     assert bool(evaluation.summary["transcription"]) == last.transcribes
@@ -217,7 +218,7 @@ def test_a_critic_of_who_plays_separates_and_does_not_transcribe(run, tmp_path, 
     with pytest.raises(Mismatch):
         transcribe_file(tmp_path / "song.wav", model, tmp_path / "song.mid")
     assert not (tmp_path / "song.mid").exists()
-    plot_track(tmp_path / "picture.png", checkpoint, None, "test", "cpu")
+    plot_track(tmp_path / "picture.png", open_subject(checkpoint, None, EvaluationSettings()), "cpu")
     assert (tmp_path / "picture.png").stat().st_size > 10_000
 
 
@@ -225,7 +226,7 @@ def test_nothing_to_compare_is_refused(run, cache, monkeypatch):
     checkpoint = run("class-frame", last=1)
     monkeypatch.setattr(Cache, "has_stems", False)
     with pytest.raises(NothingToDo):
-        evaluate(checkpoint)
+        evaluate(open_subject(checkpoint))
 
 
 @pytest.mark.parametrize("supervision", ["class-clip", "semi", "score+teacher"])

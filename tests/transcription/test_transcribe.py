@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from scoresep.audio.spectrogram import level_of, stft
-from scoresep.errors import AlreadyExists, InvalidValue, ScoresepError
+from scoresep.errors import AlreadyExists, InvalidValue, WrongFormat
 from scoresep.grid import LOWEST_PITCH, Grid
 from scoresep.instruments import INSTRUMENTS, choose
 from scoresep.models.model import Model
@@ -18,7 +18,7 @@ from scoresep.models.networks import Architecture
 from scoresep.models.tcn import TCNSettings
 from scoresep.score.parts import read_midi
 from scoresep.separation.nmf_refine import refined_blocks
-from scoresep.transcription.note_decoder import decode_notes
+from scoresep.transcription.note_decoder import NoteDecoder
 from scoresep.transcription.transcribe import key_strength, transcribe_array, transcribe_file, write_midi
 
 
@@ -113,8 +113,8 @@ def test_strength_is_the_energy_of_three_partials(make: type) -> None:
     grid = Grid(n_fft=8192, hop=2048)  # bins so narrow that partials stand apart
     tone = make.tone(57, 4.0, partials=6, amplitude=0.3).astype(np.float32)
     magnitude = torch.from_numpy(np.abs(stft(tone, grid.n_fft, grid.hop)).T[None].copy())
-    found = key_strength(magnitude, grid)[0, 57 - LOWEST_PITCH, 10]
-    assert found == pytest.approx(0.3 * (1 + 1 / 4 + 1 / 9) ** 0.5, rel=0.1)  # a peak between two bins is lower
+    result = key_strength(magnitude, grid)[0, 57 - LOWEST_PITCH, 10]
+    assert result == pytest.approx(0.3 * (1 + 1 / 4 + 1 / 9) ** 0.5, rel=0.1)  # a peak between two bins is lower
 
 
 def test_louder_notes_have_higher_velocities(make: type) -> None:
@@ -124,7 +124,8 @@ def test_louder_notes_have_higher_velocities(make: type) -> None:
     strength = key_strength(torch.from_numpy(magnitude.T[None].copy()), grid)[0].numpy().T
     sounding = np.zeros_like(strength)
     sounding[5:25, 60 - LOWEST_PITCH] = sounding[36:56, 60 - LOWEST_PITCH] = 1.0
-    (low, high) = decode_notes(sounding, np.zeros_like(sounding), 0.5, 0.5, grid, strength=strength)[:, 3]
+    decoder = NoteDecoder(0.5, 0.5, grid)
+    low, high = (note[3] for note in decoder.push(sounding, 0 * sounding, strength) + decoder.finish())
     assert 40 * np.log10(high / low) == pytest.approx(20, abs=1)  # General MIDI's curve: 20 dB
 
 
@@ -137,13 +138,13 @@ def test_what_is_heard_on_the_separated_tracks(model: Model) -> None:
         tracks = model.separator(magnitude)[0] * magnitude
         by_hand = [model.transcriptor(tracks[n : n + 1]).frame[0, n].T.numpy() for n in range(3)]
     direct = np.stack(by_hand, axis=1) >= 0
-    found = transcribe_array(mixture, 16000, model, signal="separated")
-    assert (found.roll != direct).mean() < 1e-4
-    assert (found.roll != transcribe_array(mixture, 16000, model).roll).any()
+    result = transcribe_array(mixture, 16000, model, signal="separated")
+    assert (result.roll != direct).mean() < 1e-4
+    assert (result.roll != transcribe_array(mixture, 16000, model).roll).any()
     for seconds in (0.3, 1.0):
         blocks = transcribe_array(mixture, 16000, model, seconds, "separated")
         for name in model.names:
-            np.testing.assert_array_equal(blocks.notes[name], found.notes[name])
+            np.testing.assert_array_equal(blocks.notes[name], result.notes[name])
 
 
 def test_what_is_heard_on_the_refined_tracks(model: Model) -> None:
@@ -153,9 +154,9 @@ def test_what_is_heard_on_the_refined_tracks(model: Model) -> None:
     with torch.inference_mode():
         rolls = model.transcriptor(torch.from_numpy(masks * relative.T)).frame
     direct = np.stack([rolls[n, n].numpy() for n in range(3)]).transpose(2, 0, 1) >= 0
-    found = transcribe_array(mixture, 16000, model, signal="refined").roll
-    assert direct.any() and (found != transcribe_array(mixture, 16000, model, signal="separated").roll).mean() > 0.01
-    assert (found != direct).mean() < 1e-3  # rounding on the thresholds
+    result = transcribe_array(mixture, 16000, model, signal="refined").roll
+    assert direct.any() and (result != transcribe_array(mixture, 16000, model, signal="separated").roll).mean() > 0.01
+    assert (result != direct).mean() < 1e-3  # rounding on the thresholds
     assert (transcribe_array(mixture, 16000, model, 0.3, "refined").roll != direct).mean() < 1e-3
 
 
@@ -184,9 +185,9 @@ def test_progress_of_both_passes_ends_at_the_end(model: Model, tmp_path: Path) -
     assert all(steps == sorted(steps) and steps[-1] == (6.25, 6.25) for steps in seen.values())
 
 
-def test_bad_audio_writes_no_midi(model: Model, tmp_path: Path) -> None:
+def test_bad_audio_writes_no_midi(model: Model, tmp_path: Path, refused: Any) -> None:
     song = tmp_path / "text.wav"
     song.write_text("not audio")
-    with pytest.raises(ScoresepError, match="not readable audio"):
+    with refused(WrongFormat, song):
         transcribe_file(song, model, tmp_path / "text.mid")
     assert not (tmp_path / "text.mid").exists()

@@ -23,7 +23,7 @@ MPEG_TAGS = (0x50, 0x55)
 """Formats of a WAV file that are MPEG audio (RFC 2361)."""
 SLACK = 1 << 16
 """Bytes by which an open length may differ from the largest: headers, whole blocks."""
-LARGEST = 0xFFFF_FFFF
+LARGEST_FIELD = 0xFFFF_FFFF
 """What a field of 32 bits holds."""
 
 
@@ -109,7 +109,7 @@ def find_streams(name: str, data: Bytes) -> list[Stream]:
     if layout is AIFF:
         first += int.from_bytes(data[sound.first : sound.first + 4], "big")
     field, following = sound.field, sound.following
-    if wide and field == LARGEST:
+    if wide and field == LARGEST_FIELD:
         field = int.from_bytes(data[wide.first + 8 : wide.first + 16], "little")
         following = first + field
     stated = field - (first - (sound.at if layout.inclusive else sound.first))
@@ -130,7 +130,7 @@ def find_au(name: str, data: Bytes) -> list[Stream]:
     """
     first, stated = struct.unpack(AU_ORDERS[data[:4]] + "II", data[4:12].ljust(8, b"\0"))
     end = find_end(name, len(data), first, stated, stated, False)
-    size = struct.pack(AU_ORDERS[data[:4]] + "I", min(end - first, LARGEST))
+    size = struct.pack(AU_ORDERS[data[:4]] + "I", min(end - first, LARGEST_FIELD))
     return [Stream(patched(len(data), [(8, 12, size)]))]
 
 
@@ -193,13 +193,13 @@ def _changes(layout: Layout, before: dict[bytes, Chunk], end: int) -> list[tuple
     size = (at, sound.first, layout.pack(end - (sound.at if layout.inclusive else sound.first)))
     if layout is CAF:
         return [size]
-    if layout is WAV and (end > LARGEST or b"ds64" in before):
+    if layout is WAV and (end > LARGEST_FIELD or b"ds64" in before):
         return _wide_changes(before, end)
     whole = (layout.label, layout.label + layout.width, layout.pack(end if layout.inclusive else end - 8))
     if layout is WAV:
         return [(0, 4, b"RIFF"), whole, size]
     if comm := before.get(b"COMM"):
-        return [whole, (comm.first + 2, comm.first + 6, layout.pack(LARGEST)), size]  # its number of samples
+        return [whole, (comm.first + 2, comm.first + 6, layout.pack(LARGEST_FIELD)), size]  # its number of samples
     return [whole, size]
 
 
@@ -207,7 +207,7 @@ def _wide_changes(before: dict[bytes, Chunk], end: int) -> list[tuple[int, int, 
     """`_changes` with sizes of 64 bits, in the chunk that is there or a new one."""
     sound, wide = before[WAV.sound], before.get(b"ds64")
     sizes = struct.pack("<QQQ", end - 8, end - sound.first, 0)
-    size = (sound.first - 4, sound.first, WAV.pack(LARGEST))
+    size = (sound.first - 4, sound.first, WAV.pack(LARGEST_FIELD))
     if wide:
         return [(0, 4, b"RF64"), (wide.first, wide.first + 24, sizes), size]
-    return [(0, 12, b"RF64" + WAV.pack(LARGEST) + b"WAVEds64" + WAV.pack(28) + sizes + bytes(4)), size]
+    return [(0, 12, b"RF64" + WAV.pack(LARGEST_FIELD) + b"WAVEds64" + WAV.pack(28) + sizes + bytes(4)), size]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from scoresep.audio.decoding.formats import REPLACE, conversion
-from scoresep.audio.decoding.splice import Bytes, Part, Stream
+from scoresep.audio.decoding.splice import Bytes, Piece, Stream
 from scoresep.errors import Damaged, WrongFormat
 
 MPEG1, MPEG2, MPEG25 = 3, 2, 0
@@ -37,7 +37,7 @@ SEARCHED = 1 << 20
 _LIKELY = re.compile(rb"\xff[\xe2-\xff][\x10-\xef]")
 """What a frame begins with; not every such thing is one."""
 _NOT_ZERO = re.compile(rb"[^\0]")
-MOST_FRAMES = (1 << 31) - 2
+MOST_MPEG_FRAMES = (1 << 31) - 2
 """More in a header were never filled in."""
 DECODER_DELAY = 529
 """Samples by which a decoder of layer III is late."""
@@ -99,7 +99,7 @@ def find_streams(name: str, data: Bytes, start: int, end: int) -> list[Stream]:
     if head and head.followed and not more:
         return [Stream([*walk.spans])]
     begin = first + frame_length(data, first) if head else first
-    spans: list[Part] = [(begin, walk.spans[0][1]), *walk.spans[1:]]
+    spans: list[Piece] = [(begin, walk.spans[0][1]), *walk.spans[1:]]
     skip = head.delay + DECODER_DELAY if head and head.delay is not None else 0
     samples = max(count * _samples(data[first + 1]) - skip, 0)
     room = max(count * (frame_length(data, begin) + 1) - size, 0) + 4096  # for libsndfile's estimate, never read
@@ -165,10 +165,10 @@ def _next_frame(data: Bytes, start: int, end: int, searched: int) -> int | None:
     filled = _NOT_ZERO.search(data, start, end)
     at = filled.start() if filled else end
     stop = min(end, at + searched)
-    while found := _LIKELY.search(data, at, stop):
-        if _begins(data, found.start(), end, few=False):
-            return found.start()
-        at = found.start() + 1
+    while likely := _LIKELY.search(data, at, stop):
+        if _begins(data, likely.start(), end, few=False):
+            return likely.start()
+        at = likely.start() + 1
     return None
 
 
@@ -254,4 +254,4 @@ def read_head(data: Bytes, at: int) -> Head | None:
 
 
 def _filled(frames: int) -> int:
-    return 0 if frames > MOST_FRAMES else frames
+    return 0 if frames > MOST_MPEG_FRAMES else frames

@@ -27,8 +27,8 @@ from scoresep.grid import HIGHEST_RATE, LOWEST_RATE
 
 MOST_SAMPLES_A_BYTE = 5000
 """FLAC holds 65535 samples of silence in 14 bytes; no other format holds more."""
-BLOCK = 1 << 16
-"""Samples read at a time unless told otherwise."""
+CHUNK = 1 << 16
+"""Samples read at a time unless another number is asked for."""
 FAULTS = (soundfile.SoundFileError, OSError, ValueError, TypeError)
 """What soundfile raises for files that are at fault."""
 
@@ -60,7 +60,7 @@ class Recording:
     integers: bool
     streams: tuple[Stream, ...]
 
-    def blocks(self, dtype: type = np.float32, size: int = BLOCK) -> Iterator[np.ndarray]:
+    def chunks(self, dtype: type = np.float32, size: int = CHUNK) -> Iterator[np.ndarray]:
         """The samples from the beginning, of full scale +-1: (n, C) at a time, L together.
 
         Args:
@@ -145,7 +145,7 @@ def _inspect(path: Path, stream: Stream) -> Recording:
     if stated > MOST_SAMPLES_A_BYTE * path.stat().st_size:
         problem = f"damaged: its header says {stated} samples, more than it can hold"
         raise Damaged(problem, file=path, remedy=REPLACE)
-    samples = stated or sum(map(len, _decoded(path, stream, max(BLOCK // channels, 1), np.float32)))
+    samples = stated or sum(map(len, _decoded(path, stream, max(CHUNK // channels, 1), np.float32)))
     return Recording(path, rate, channels, samples, integers, (replace(stream, samples=samples),))
 
 
@@ -168,7 +168,7 @@ def _decoded(path: Path, stream: Stream, size: int, dtype: type) -> Iterator[np.
 def _opened(path: Path, stream: Stream) -> Iterator[soundfile.SoundFile]:
     with ExitStack() as stack:
         try:
-            source = stack.enter_context(io.BufferedReader(Spliced(path, stream.parts), BLOCK))
+            source = stack.enter_context(io.BufferedReader(Spliced(path, stream.parts), CHUNK))
             file = stack.enter_context(_Straight(source))
             if file.subtype == "OPUS":
                 file.seek(0)  # else samples before the first are not left out where the stream's clock begins late

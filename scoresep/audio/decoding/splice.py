@@ -13,20 +13,20 @@ from typing import Any
 
 Bytes = bytes | mmap.mmap
 """The contents of a file."""
-Part = bytes | int | tuple[int, int]
+Piece = bytes | int | tuple[int, int]
 """Bytes as they are, so many zeros, or those of a file from the first to before the second offset."""
 
 
-def length_of(part: Part) -> int:
+def length_of(part: Piece) -> int:
     """Bytes of a part."""
     if isinstance(part, int):
         return part
     return part[1] - part[0] if isinstance(part, tuple) else len(part)
 
 
-def patched(size: int, changes: Iterable[tuple[int, int, bytes]]) -> list[Part]:
+def patched(size: int, changes: Iterable[tuple[int, int, bytes]]) -> list[Piece]:
     """A file of `size` bytes with changes: (first, end, what stands there instead), in order and apart."""
-    parts: list[Part] = []
+    parts: list[Piece] = []
     done = 0
     for first, end, instead in changes:
         parts += [(done, first), instead]
@@ -37,7 +37,7 @@ def patched(size: int, changes: Iterable[tuple[int, int, bytes]]) -> list[Part]:
 class Spliced(io.RawIOBase):
     """The parts of a file one after the other, to read and to seek in. What the disk cannot read ends it."""
 
-    def __init__(self, path: Path, parts: list[Part]) -> None:
+    def __init__(self, path: Path, parts: list[Piece]) -> None:
         super().__init__()
         self._parts = parts
         self._ends = list(accumulate(map(length_of, parts)))
@@ -90,13 +90,13 @@ class Stream:
     """What libsndfile is given of a file, and what counts of that.
 
     Attributes:
-        parts: see `Part`.
+        parts: see `Piece`.
         samples: how many there are; None: as many as libsndfile says; 0: only decoding tells.
         skip: samples at the beginning that are not sound.
         last: whether decoding must end with the samples.
     """
 
-    parts: list[Part]
+    parts: list[Piece]
     samples: int | None = None
     skip: int = 0
     last: bool = False

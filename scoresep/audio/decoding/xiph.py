@@ -14,7 +14,7 @@ from scoresep.audio.decoding.formats import REPLACE, conversion
 from scoresep.audio.decoding.splice import Bytes, Stream
 from scoresep.errors import Damaged, WrongFormat
 
-TOTAL = (21, 26)
+SAMPLE_COUNT = (21, 26)
 """The bytes of a stream of which the last 36 bits are the number of samples; 0 means unknown."""
 START = b"fLaC\0\0\0\x22"
 """What a stream begins with: the mark and the header of STREAMINFO."""
@@ -45,7 +45,7 @@ def find_flac(data: Bytes, start: int) -> list[Stream]:
 def flac_stream(data: Bytes, spans: list[tuple[int, int]]) -> Stream:
     """The stream in `spans` of a file. libFLAC is not told the number of samples, so that it reads to the end."""
     (begin, end), *others = spans
-    first, after = begin + TOTAL[0], begin + TOTAL[1]
+    first, after = begin + SAMPLE_COUNT[0], begin + SAMPLE_COUNT[1]
     said = int.from_bytes(data[first:after], "big")
     total = said & (1 << 36) - 1
     unknown = (said - total).to_bytes(after - first, "big")
@@ -63,15 +63,15 @@ def find_ogg(name: str, data: Bytes, start: int) -> list[Stream]:
     streams = []
     for link in links:
         serial = _sound(name, data, link)
-        own = [page for page in link if page.serial == serial]
-        if not own[-1].flags & ENDS:
+        pages = [page for page in link if page.serial == serial]
+        if not pages[-1].flags & ENDS:
             raise Damaged("truncated: its last page is missing", file=name, remedy=REPLACE)
-        if data[own[0].first : own[0].first + 5] == b"\x7fFLAC":
-            spans = [(page.first, page.end) for page in own]
-            spans[0] = (own[0].first + FLAC_LEAD, own[0].end)
+        if data[pages[0].first : pages[0].first + 5] == b"\x7fFLAC":
+            spans = [(page.first, page.end) for page in pages]
+            spans[0] = (pages[0].first + FLAC_LEAD, pages[0].end)
             streams.append(flac_stream(data, spans))
         else:
-            streams.append(Stream([*_joined([(page.at, page.end) for page in own])]))
+            streams.append(Stream([*_joined([(page.at, page.end) for page in pages])]))
     return streams
 
 

@@ -30,7 +30,7 @@ def read() -> Callable[..., np.ndarray]:
 
     def whole(path: Path, size: int = 4096) -> np.ndarray:
         recording = open_recording(path)
-        samples = np.concatenate(list(recording.blocks(size=size)))
+        samples = np.concatenate(list(recording.chunks(size=size)))
         assert samples.shape == (recording.samples, recording.channels)
         return samples
 

@@ -68,7 +68,7 @@ def test_lossy_formats_of_any_rate(
 def test_integers_of_32_bits_are_exact_as_float64(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(-(1 << 31), 1 << 31, (5000, 2), dtype=np.int32)
     soundfile.write(tmp_path / "a.wav", samples, 44100, "PCM_32")
-    blocks = np.concatenate(list(open_recording(tmp_path / "a.wav").blocks(np.float64)))
+    blocks = np.concatenate(list(open_recording(tmp_path / "a.wav").chunks(np.float64)))
     np.testing.assert_array_equal(blocks * 2.0**31, samples)
 
 

@@ -47,7 +47,7 @@ def table_of(index: Path) -> Path:
     return index.with_name(f"{index.stem}.report.csv")
 
 
-class Row(NamedTuple):
+class ReportRow(NamedTuple):
     """One line of the table.
 
     Attributes:
@@ -67,19 +67,22 @@ class Row(NamedTuple):
     detail: str
 
 
-def rows(report: Report) -> list[Row]:
+def report_rows(report: Report) -> list[ReportRow]:
     """The table, the worst first."""
     bad = [item for item in report.excluded if not item.deliberate]
     wanted = [item for item in report.excluded if item.deliberate]
     return [
-        *(Row("left out", item.track, "", item.split, "", item.reason) for item in bad),
-        *(Row("flagged", item.track, item.stem, "", item.kind, item.detail) for item in report.findings),
+        *(ReportRow("left out", item.track, "", item.split, "", item.reason) for item in bad),
+        *(ReportRow("flagged", item.track, item.stem, "", item.kind, item.detail) for item in report.findings),
         *(
-            Row("split leakage", " ".join(item.tracks), "", " ".join(item.splits), "", item.uuid)
+            ReportRow("split leakage", " ".join(item.tracks), "", " ".join(item.splits), "", item.uuid)
             for item in report.split_leakage
         ),
-        *(Row("omitted", item.track, "", item.split, "", item.reason) for item in wanted),
-        *(Row("not used", item.track, item.stems, "", "", f"{item.count} {item.reason}") for item in report.unused),
+        *(ReportRow("omitted", item.track, "", item.split, "", item.reason) for item in wanted),
+        *(
+            ReportRow("not used", item.track, item.stems, "", "", f"{item.count} {item.reason}")
+            for item in report.unused
+        ),
     ]
 
 
@@ -98,7 +101,7 @@ def problem_lines(report: Report) -> list[str]:
     lines = []
     if report.split_leakage:
         lines.append(f"{len(report.split_leakage)} compositions lie in several splits; --dedupe leaves copies out")
-    for row in rows(report):
+    for row in report_rows(report):
         if row.what in ("left out", "omitted", "flagged"):
             lines.append(f"{row.what} {' '.join(filter(None, (row.track, row.stem)))}: {row.detail}")
     return lines
@@ -106,4 +109,4 @@ def problem_lines(report: Report) -> list[str]:
 
 def write_csv(report: Report) -> None:
     """Write the table beside the index."""
-    write_rows(report.table, Row._fields, rows(report))
+    write_rows(report.table, ReportRow._fields, report_rows(report))

@@ -68,11 +68,13 @@ def scores(counts: ArrayLike) -> Scores:
     return Scores(*(np.where(union > 0, above / np.maximum(below, 1), np.nan)[()] for above, below in pairs))
 
 
-def note_counts(true: np.ndarray, estimated: np.ndarray) -> NoteCounts:
-    """Matched notes of two lists, (K, 4) each: onset s, offset s, pitch, velocity (velocities are not compared)."""
-    matched = match_notes(true, estimated)
-    both = match_notes(true, estimated, OFFSET_RATIO)
-    return NoteCounts(len(true), len(estimated), len(matched), len(both))
+def note_counts(true: np.ndarray, estimated: np.ndarray, matched: np.ndarray | None = None) -> NoteCounts:
+    """Matched notes of two lists, (K, 4) each: onset s, offset s, pitch, velocity (velocities are not compared).
+
+    `matched`: what `match_notes` gives for them, if that is known already.
+    """
+    matched = match_notes(true, estimated) if matched is None else matched
+    return NoteCounts(len(true), len(estimated), len(matched), len(match_notes(true, estimated, OFFSET_RATIO)))
 
 
 def note_scores(counts: ArrayLike, offset: bool = False) -> Scores:
@@ -105,25 +107,26 @@ def match_notes(true: np.ndarray, estimated: np.ndarray, offset_ratio: float | N
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
-def note_bleed(true: Sequence[np.ndarray], estimated: np.ndarray, own: int) -> tuple[np.ndarray, int]:
-    """Of the notes estimated for instrument `own`, how many are notes of the others.
+def note_bleed(
+    true: Sequence[np.ndarray], estimated: np.ndarray, place: int, matched: np.ndarray
+) -> tuple[list[int], int]:
+    """Of the notes estimated for the instrument at `place`, how many are notes of the others.
 
-    What matches a note of `own` (onset and pitch) is right and no bleed; the rest is matched with each other one.
+    What matches a note of that instrument (onset and pitch) is right and no bleed; the rest is matched with each other.
 
     Args:
         true: notes (K, 4) of each of the N instruments.
-        estimated: notes (K, 4) estimated for `own`.
+        estimated: notes (K, 4).
+        matched: `match_notes(true[place], estimated)`.
 
     Returns:
-        notes matched with each instrument, int64 (N,), in its own place those that are right; and the notes matched
-        with any other (less than the sum over others where they play in unison).
+        notes matched with each instrument, N of them, at `place` those that are right; and the notes matched with any
+        other (less than the sum over others where they play in unison).
     """
-    right = match_notes(true[own], estimated)
-    rest = np.delete(estimated, right[:, 1], axis=0)
-    counts = [len(right) if n == own else len(match_notes(notes, rest)) for n, notes in enumerate(true)]
-    others = [notes for n, notes in enumerate(true) if n != own]
-    bleed = len(match_notes(np.concatenate(others), rest)) if others else 0
-    return np.array(counts, dtype=np.int64), bleed
+    rest = np.delete(estimated, matched[:, 1], axis=0)
+    counts = [len(matched) if n == place else len(match_notes(notes, rest)) for n, notes in enumerate(true)]
+    others = [*true[:place], *true[place + 1 :]]
+    return counts, len(match_notes(np.concatenate(others), rest)) if others else 0
 
 
 def _notes_for_mir_eval(notes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

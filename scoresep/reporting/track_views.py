@@ -9,27 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from scoresep.audio.spectrogram import level_of, stft
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import ratio_masks
 from scoresep.evaluation.evaluate import Evaluation
 from scoresep.evaluation.figures import SEPARATION, Figures
-from scoresep.evaluation.registry import MEAN, MODEL
+from scoresep.evaluation.metric_table import MEAN, MODEL
 from scoresep.evaluation.tables import pair_lines
 from scoresep.grid import Grid
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model
-from scoresep.plots.cache_track import busiest, row_of
+from scoresep.plots.cache_track import busiest_frames, row_of
 from scoresep.plots.result import log_spectrogram
-from scoresep.plots.style import colours_of
-from scoresep.reporting.media import AudioFormat, audio_uri, common_gain
-from scoresep.reporting.pictures import Picture, key_range, mask, roll, spectrogram
-from scoresep.separation.separate import DEFAULT_OPTIONS, Options, mask_blocks, separate_array
+from scoresep.plots.style import colours_of, pitch_range
+from scoresep.reporting.media import AudioFormat, Picture, audio_uri, mask, roll, spectrogram
+from scoresep.separation.separate import DEFAULT_OPTIONS, Options, separate_array
 from scoresep.transcription.transcribe import transcribe_array
 
-SECONDS = 12.0
+REPORT_SECONDS = 12.0
 """Length of an excerpt by default."""
-TRACKS = 3
+REPORT_TRACKS = 3
 """How many tracks are shown by default."""
 
 
@@ -122,7 +120,7 @@ def rank_text(place: int, count: int) -> str:
 
 
 def view_track(
-    cache: Cache, row: int, why: str, model: Model, seconds: float = SECONDS, options: Options = DEFAULT_OPTIONS
+    cache: Cache, row: int, why: str, model: Model, seconds: float = REPORT_SECONDS, options: Options = DEFAULT_OPTIONS
 ) -> TrackView:
     """Separate and transcribe a track whole, and cut out the `seconds` in which most happens (0: all of it)."""
     grid = cache.grid
@@ -130,9 +128,10 @@ def view_track(
     first, count = excerpt_frames(cache, row, seconds)
     samples = slice(first * grid.hop, min((first + count) * grid.hop, len(mixture)))
     span = (samples.start / grid.sample_rate, samples.stop / grid.sample_rate)
-    estimates = separate_array(mixture, grid.sample_rate, model, options)
+    blocks: list[np.ndarray] = []
+    estimates = separate_array(mixture, grid.sample_rate, model, options, blocks)
+    masks = np.concatenate(blocks, axis=2)[..., first : first + count].transpose(0, 2, 1)
     transcribed = transcribe_array(mixture, grid.sample_rate, model).notes if model.transcribes else {}
-    masks = masks_of(mixture, model, first, count, options)
     harmonic, written = cache.harmonic(row, first, count), cache.notes(row)
     oracle = ratio_masks(truth, grid, slice(first, first + count)) if truth is not None else None
     parts = tuple(
@@ -152,23 +151,9 @@ def view_track(
 
 
 def excerpt_frames(cache: Cache, row: int, seconds: float) -> tuple[int, int]:
-    """First frame and number of frames of the excerpt in which most instruments play."""
-    grid = cache.grid
-    frames = max(int(cache.tracks["samples"][row]) // grid.hop, 1)  # the last frame may have no samples after it
-    count = min(frames, max(grid.frame_at(seconds), 1)) if seconds else frames
-    scored = [instrument.scored for instrument in cache.instruments]
-    sounding = np.asarray(cache.roll(row, 0, frames)[:, scored].any(axis=2))
-    return busiest(sounding, count, max(1, grid.frame_at(1.0)))
-
-
-def masks_of(mixture: np.ndarray, model: Model, first: int, count: int, options: Options) -> np.ndarray:
-    """Masks of `count` frames from `first` on, float32 (N, count, F): of the whole recording, as it is separated."""
-    relative = np.abs(stft(mixture, model.grid.n_fft, model.grid.hop)) / np.float32(level_of(mixture))
-    pieces, start = [], 0
-    for magnitude, masks in mask_blocks(iter([relative]), len(relative), model, options):
-        pieces.append(masks[..., max(first - start, 0) : max(first + count - start, 0)])
-        start += len(magnitude)
-    return np.concatenate(pieces, axis=2).transpose(0, 2, 1)
+    """First frame and number of frames of the excerpt in which most instruments play; `seconds` 0: of the track."""
+    frames = max(int(cache.tracks["samples"][row]) // cache.grid.hop, 1)  # the last frame may have no samples after it
+    return busiest_frames(cache, row, frames, max(cache.grid.frame_at(seconds), 1) if seconds else frames)
 
 
 def within(notes: np.ndarray, span: tuple[float, float]) -> np.ndarray:
@@ -187,7 +172,7 @@ def track_panels(
     """
     loudest = float(log_spectrogram(view.mixture, grid).max())
     signals = [view.mixture, *(s for part in view.parts for s in (part.estimate, part.truth) if s is not None)]
-    gain = np.float32(common_gain(signals))
+    gain = np.float32(min(1.0, 0.999 / max(float(np.abs(signal).max(initial=1e-9)) for signal in signals)))
     colours = colours_of([part.instrument.name for part in view.parts])
     place = f"track{number}"
 
@@ -227,12 +212,12 @@ def mask_pictures(view: TrackView, part: PartView, grid: Grid) -> list[Picture]:
 def roll_pictures(view: TrackView, part: PartView, colour: str) -> list[Picture]:
     """Transcribed notes, the score pale behind them, and the score itself, on the same keys."""
     name, pitched = part.instrument.name, part.instrument.pitched
-    keys = key_range([table for table in (part.notes, part.true_notes) if table is not None])
+    tables = [table for table in (part.notes, part.true_notes) if table is not None]
+    keys = pitch_range(tables, (-np.inf, np.inf))
     rest = (keys, view.span, colour, pitched)
     pictures = []
     if part.notes is not None:
         title = "transcribed notes" + " (pale: the score)" * (part.true_notes is not None)
-        tables = [table for table in (part.notes, part.true_notes) if table is not None]
         pictures.append(roll(title, f"{name} as transcribed", tables, *rest))
     if part.true_notes is not None:
         pictures.append(roll("notes of the score", f"{name} as the score has it", [part.true_notes], *rest))

@@ -11,11 +11,10 @@ from scoresep.audio.spectrogram import istft, stft
 from scoresep.cache.reader import Cache
 from scoresep.errors import NotFound
 from scoresep.evaluation.evaluate import Evaluation
-from scoresep.evaluation.figures import Row, record_of
-from scoresep.evaluation.registry import MODEL
+from scoresep.evaluation.figures import FigureRow, record_of
+from scoresep.evaluation.metric_table import MODEL
 from scoresep.models.checkpoint import load_checkpoint
-from scoresep.reporting import tracks
-from scoresep.reporting.tracks import chosen_tracks, excerpt_frames, merits, rank_text, view_track, within
+from scoresep.reporting.track_views import chosen_tracks, excerpt_frames, merits, rank_text, view_track, within
 from scoresep.separation.separate import Options, separate_array
 
 
@@ -23,22 +22,22 @@ def evaluated(gains: dict[str, float | None], stems: bool = True) -> Evaluation:
     """Tracks with the model's improvement of the piano, None where it is silent, and a note F1 of 1/2."""
     tracks = []
     for track, gain in gains.items():
-        silent = Row(track, "separation", MODEL, "piano", "bleed_db", -30.0, (), "silent")
-        scored = Row(track, "separation", MODEL, "piano", "si_sdr_improvement", gain or 0.0)
-        notes = Row(track, "transcription", MODEL, "piano", "note_f1", 0.5, (2, 2, 1, 1))
+        silent = FigureRow(track, "separation", MODEL, "piano", "bleed_db", -30.0, (), "silent")
+        scored = FigureRow(track, "separation", MODEL, "piano", "si_sdr_improvement", gain or 0.0)
+        notes = FigureRow(track, "transcription", MODEL, "piano", "note_f1", 0.5, (2, 2, 1, 1))
         tracks.append(record_of(track, 1.0, [*([silent if gain is None else scored] if stems else []), notes]))
     return Evaluation({"instruments": ["piano"]}, [], tracks)
 
 
 def test_worst_middle_and_best_are_chosen(cache: Cache) -> None:
     gains = {"Track00001": 3.0, "Track00002": -1.0, "Track00003": 2.0}
-    found = evaluated(gains)
-    rows = chosen_tracks(cache, "train", found, 3)
+    result = evaluated(gains)
+    rows = chosen_tracks(cache, "train", result, 3)
     assert [cache.tracks["id"][row] for row, _ in rows] == ["Track00002", "Track00003", "Track00001"]
     assert [why for _, why in rows][::2] == [f"the {w} of 3 tracks for this model" for w in ("worst", "best")]
-    assert [cache.tracks["id"][row] for row, _ in chosen_tracks(cache, "train", found, 1)] == ["Track00003"]
-    assert len(chosen_tracks(cache, "train", found, 9)) == 3
-    assert chosen_tracks(cache, "train", found, 0) == []
+    assert [cache.tracks["id"][row] for row, _ in chosen_tracks(cache, "train", result, 1)] == ["Track00003"]
+    assert len(chosen_tracks(cache, "train", result, 9)) == 3
+    assert chosen_tracks(cache, "train", result, 0) == []
 
 
 def test_without_figures_the_first_are_shown_and_names_are_obeyed(cache: Cache, refused: Any) -> None:
@@ -93,14 +92,6 @@ def test_the_masks_shown_are_those_that_are_heard(made, cache: Cache, refine: bo
         whole = istft(masked, len(mixture), grid.n_fft, grid.hop)
         inside = slice(0, (count - 4) * grid.hop)
         np.testing.assert_allclose(whole[inside], part.estimate[inside], atol=1e-4)
-
-
-def test_masks_do_not_depend_on_blocks(made, cache: Cache) -> None:
-    model, mixture = load_checkpoint(made.checkpoint).model, cache.mixture(0)
-    whole = tracks.masks_of(mixture, model, 0, 90, Options())
-    for first, count in ((0, 90), (20, 50), (33, 7)):
-        cut = tracks.masks_of(mixture, model, first, count, Options(block_seconds=0.5))
-        np.testing.assert_allclose(cut, whole[:, first : first + count], atol=1e-5)
 
 
 def test_oracle_masks_share_the_sound(made, cache: Cache) -> None:

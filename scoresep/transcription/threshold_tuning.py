@@ -14,8 +14,8 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import NothingToDo
 from scoresep.grid import Grid
 from scoresep.models.model import Model
-from scoresep.transcription.metrics import ONSET_TOLERANCE, Counts, matched_notes, scores
 from scoresep.transcription.note_decoder import decode_notes
+from scoresep.transcription.note_metrics import ONSET_TOLERANCE, Counts, matched_notes, scores
 from scoresep.transcription.transcribe import posteriors
 
 CANDIDATES = tuple(round(0.02 * step, 2) for step in range(1, 50))
@@ -26,12 +26,10 @@ ONSET_CANDIDATES = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 @dataclass(frozen=True)
 class Tuned:
-    """One value an instrument: thresholds, and the F1 that they reach on the validation tracks."""
+    """Thresholds of keys and of onsets, one an instrument."""
 
     threshold: list[float]
     onset_threshold: list[float]
-    frame_f1: list[float]
-    note_f1: list[float]
 
 
 def tune_thresholds(model: Model, cache: Cache, split: str = "validation", tracks: int | None = None) -> Tuned:
@@ -55,12 +53,12 @@ def tune_thresholds(model: Model, cache: Cache, split: str = "validation", track
         roll = cache.roll(int(row))
         for n, tally in enumerate(tallies):
             tally.add(frame[n], roll[:, n])
-    thresholds, frame_f1 = map(list, zip(*(tally.best() for tally in tallies), strict=True))
+    thresholds = [tally.best() for tally in tallies]
     truths = [cache.notes(int(row)) for row in rows]
     onsets = [
         _best_onset(model.grid, [(f[n], o[n]) for f, o in outputs], truths, n, thresholds[n]) for n in range(count)
     ]
-    return Tuned(thresholds, [threshold for threshold, _ in onsets], frame_f1, [f1 for _, f1 in onsets])
+    return Tuned(thresholds, onsets)
 
 
 class Tally:
@@ -77,19 +75,19 @@ class Tally:
             counted = np.bincount(reached[truth.ravel() == bool(value)], minlength=self._cells.shape[1])
             self._cells[value] += counted
 
-    def best(self) -> tuple[float, float]:
-        """The threshold with the highest F1, of equals the nearest to 0.5, and its F1; (0.5, nan) without truth."""
+    def best(self) -> float:
+        """The threshold with the highest F1, of equals the nearest to 0.5; 0.5 without truth."""
         false, hit = self._cells[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
         positives = self._cells[1].sum()
         if not positives:
-            return 0.5, float("nan")
+            return 0.5
         return _nearest_to_half(self._candidates, 2 * hit / np.maximum(hit + false + positives, 1))
 
 
-def _nearest_to_half(candidates: np.ndarray, f1: np.ndarray) -> tuple[float, float]:
-    equals = np.flatnonzero(f1 >= f1.max() - 1e-12)
-    choice = equals[np.argmin(np.abs(candidates[equals] - 0.5))]
-    return round(float(candidates[choice]), 6), float(f1[choice])
+def _nearest_to_half(candidates: np.ndarray, f1: np.ndarray) -> float:
+    """Of the candidates with the highest F1, (C,) each, the nearest to 0.5."""
+    equals = candidates[f1 >= f1.max() - 1e-12]
+    return round(float(equals[np.argmin(np.abs(equals - 0.5))]), 6)
 
 
 def _rolls(model: Model, cache: Cache, row: int) -> tuple[np.ndarray, np.ndarray]:
@@ -103,11 +101,11 @@ def _rolls(model: Model, cache: Cache, row: int) -> tuple[np.ndarray, np.ndarray
 
 def _best_onset(
     grid: Grid, outputs: Sequence[tuple[np.ndarray, np.ndarray]], truths: Sequence[np.ndarray], n: int, threshold: float
-) -> tuple[float, float]:
-    """The onset threshold of instrument n with the highest pooled note F1, and that F1; `threshold` is its keys'."""
+) -> float:
+    """The onset threshold of instrument n with the highest pooled note F1; `threshold` is its keys'."""
     true = [notes[notes[:, 4] == n] for notes in truths]
     if not any(len(notes) for notes in true):
-        return 0.5, float("nan")
+        return 0.5
     f1 = []
     for candidate in ONSET_CANDIDATES:
         counts = np.zeros(3, dtype=np.int64)

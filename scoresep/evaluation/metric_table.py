@@ -16,10 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from scoresep.evaluation.bss import FIGURES as BSS
-from scoresep.evaluation.metrics import ALONE, NO_NOTES, SCORED, SILENT, StemPair, bleed_db, rest_bleed_db, si_sdr
+from scoresep.evaluation.metrics import (
+    ALONE,
+    BSS_FIGURES,
+    NO_NOTES,
+    SCORED,
+    SILENT,
+    StemPair,
+    bleed_db,
+    rest_bleed_db,
+    si_sdr,
+)
 from scoresep.plugins import Registry
-from scoresep.transcription.metrics import note_scores, scores
+from scoresep.transcription.note_metrics import note_scores, scores
 
 MODEL = "model"
 """The estimator that is evaluated; the others are rows of `baselines.BASELINES`."""
@@ -64,7 +73,7 @@ class Metric:
         states: states of the pairs (`metrics`) whose values count; others are left out and counted by their state.
             Pooled counts are added over all pairs.
         baselines: rows of `BASELINES` that it is computed for beside the model; None for all.
-        option: name of the setting that asks for it (`tracks.Settings`), '' if it is always computed.
+        option: name of the setting that asks for it (`track_records.EvaluationSettings`), '' if it is always computed.
         unit: such as dB; '%' for shares, which are shown times 100.
         higher_is_better: which way is good.
         signed: whether + is written: of differences.
@@ -137,7 +146,7 @@ def share(counts: np.ndarray) -> np.ndarray:
 
 
 def bss_figure(row: int) -> Callable[[StemPair], float]:
-    """One of `bss.FIGURES` of a pair."""
+    """One of `BSS_FIGURES` of a pair."""
     return lambda pair: float(pair.track.bss.figures[row, pair.track.playing.index(pair.place)])
 
 
@@ -173,7 +182,7 @@ SDR = Metric(
     label="SDR",
     about="BSS Eval v4: medians over windows, means over tracks.",
     source=STEMS,
-    measure=bss_figure(BSS.index("sdr")),
+    measure=bss_figure(BSS_FIGURES.index("sdr")),
     option="bss",
     unit="dB",
     shown="brief",
@@ -191,7 +200,7 @@ FRAME_F1 = Metric(
     short="frames",
     headline=True,
 )
-FRAME = replace(FRAME_F1, shown="details", short="", headline=False)
+FRAME_DETAIL = replace(FRAME_F1, shown="details", short="", headline=False)
 NOTE_F1 = Metric(
     label="note F1",
     about="Notes: onset within 50 ms.",
@@ -203,7 +212,7 @@ NOTE_F1 = Metric(
     short="notes",
     headline=True,
 )
-NOTE = replace(NOTE_F1, shown="details", short="", headline=False)
+NOTE_DETAIL = replace(NOTE_F1, shown="details", short="", headline=False)
 OFFSET_F1 = replace(
     NOTE_F1,
     label="offset F1",
@@ -247,7 +256,7 @@ METRICS = Registry(
             unit="s",
             shown="no",
         ),
-        **{name: replace(SDR, label=name.upper(), measure=bss_figure(n)) for n, name in enumerate(BSS)},
+        **{name: replace(SDR, label=name.upper(), measure=bss_figure(n)) for n, name in enumerate(BSS_FIGURES)},
         "dropped_windows": replace(
             SDR,
             label="dropped",
@@ -261,12 +270,12 @@ METRICS = Registry(
             shown="no",
         ),
         **{
-            f"frame_{name}": replace(FRAME, label=f"frame {label}", score=part(scores, name))
+            f"frame_{name}": replace(FRAME_DETAIL, label=f"frame {label}", score=part(scores, name))
             for name, label in (*PARTS.items(), ("accuracy", "acc."))
         },
         "frame_f1": FRAME_F1,
         **{
-            f"note_{kind}{name}": replace(NOTE, label=f"{short} {label}", score=part(scored, name))
+            f"note_{kind}{name}": replace(NOTE_DETAIL, label=f"{short} {label}", score=part(scored, name))
             for kind, short, scored in (("", "note", note_scores), ("offset_", "offset", by_offset))
             for name, label in PARTS.items()
         },

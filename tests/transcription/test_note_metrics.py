@@ -5,7 +5,15 @@ import pytest
 from mir_eval.util import midi_to_hz
 from sklearn.metrics import precision_recall_fscore_support
 
-from scoresep.transcription.metrics import Counts, frame_counts, note_bleed, note_counts, note_scores, scores
+from scoresep.transcription.note_metrics import (
+    Counts,
+    frame_counts,
+    match_notes,
+    note_bleed,
+    note_counts,
+    note_scores,
+    scores,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -24,10 +32,10 @@ def test_frame_scores_equal_those_of_mir_eval() -> None:
     times = np.arange(200) / 31.25
     lists = [[midi_to_hz(np.flatnonzero(frame) + 21) for frame in roll] for roll in (true, estimated)]
     official = mir_eval.multipitch.evaluate(times, lists[0], times, lists[1])
-    found = scores(frame_counts(true, estimated))
-    assert found.precision == pytest.approx(official["Precision"])
-    assert found.recall == pytest.approx(official["Recall"])
-    assert found.accuracy == pytest.approx(official["Accuracy"])
+    result = scores(frame_counts(true, estimated))
+    assert result.precision == pytest.approx(official["Precision"])
+    assert result.recall == pytest.approx(official["Recall"])
+    assert result.accuracy == pytest.approx(official["Accuracy"])
 
 
 def test_frame_scores_by_hand() -> None:
@@ -56,10 +64,10 @@ def test_notes_by_hand() -> None:
     )
     assert note_counts(true, estimated) == (3, 4, 2, 1)
     counts = note_counts(true, estimated)
-    found, offset = note_scores(counts), note_scores(counts, offset=True)
-    assert found.precision == pytest.approx(2 / 4)
-    assert found.recall == pytest.approx(2 / 3)
-    assert found.f1 == pytest.approx(4 / 7)
+    result, offset = note_scores(counts), note_scores(counts, offset=True)
+    assert result.precision == pytest.approx(2 / 4)
+    assert result.recall == pytest.approx(2 / 3)
+    assert result.f1 == pytest.approx(4 / 7)
     assert offset.precision == pytest.approx(1 / 4)
     assert offset.recall == pytest.approx(1 / 3)
     assert offset.f1 == pytest.approx(2 / 7)
@@ -72,13 +80,13 @@ def test_notes_equal_mir_eval_by_its_own_evaluation() -> None:
 
     true, estimated = some(200), some(180)
     counts = note_counts(true, estimated)
-    found, offset = note_scores(counts), note_scores(counts, offset=True)
+    result, offset = note_scores(counts), note_scores(counts, offset=True)
     official = mir_eval.transcription.evaluate(
         true[:, :2], midi_to_hz(true[:, 2]), estimated[:, :2], midi_to_hz(estimated[:, 2])
     )
-    assert found.f1 == pytest.approx(official["F-measure_no_offset"])
-    assert found.precision == pytest.approx(official["Precision_no_offset"])
-    assert found.recall == pytest.approx(official["Recall_no_offset"])
+    assert result.f1 == pytest.approx(official["F-measure_no_offset"])
+    assert result.precision == pytest.approx(official["Precision_no_offset"])
+    assert result.recall == pytest.approx(official["Recall_no_offset"])
     assert offset.precision == pytest.approx(official["Precision"])
     assert offset.recall == pytest.approx(official["Recall"])
     assert offset.f1 == pytest.approx(official["F-measure"])
@@ -97,18 +105,16 @@ def test_bleed_notes_by_hand() -> None:
     piano = notes((0.0, 1.0, 60), (1.0, 2.0, 64), (2.0, 3.0, 67))
     bass = notes((2.0, 3.0, 67), (3.0, 4.0, 40))
     estimated = notes((0.0, 1.0, 60), (1.02, 2.0, 64), (2.0, 3.0, 67), (3.0, 4.0, 41), (3.2, 4.0, 40))
-    counts, leaked = note_bleed([guitar, piano, bass], estimated, own=0)
-    assert counts.tolist() == [1, 2, 1]  # the unison at 0 s is the guitar's own
-    assert leaked == 2
-    counts, leaked = note_bleed([guitar], estimated, own=0)
-    assert (counts.tolist(), leaked) == ([1], 0)
-    counts, leaked = note_bleed([guitar, piano, bass], np.zeros((0, 4)), own=1)
-    assert (counts.tolist(), leaked) == ([0, 0, 0], 0)
+    right = match_notes(guitar, estimated)
+    assert note_bleed([guitar, piano, bass], estimated, 0, right) == ([1, 2, 1], 2)  # the unison is the guitar's own
+    assert note_bleed([guitar], estimated, 0, right) == ([1], 0)
+    none = np.zeros((0, 4))
+    assert note_bleed([guitar, piano, bass], none, 1, match_notes(piano, none)) == ([0, 0, 0], 0)
 
 
 def test_scores_of_many_counts() -> None:
     counts = RNG.integers(0, 3, (4, 5, 3))
-    found = scores(counts)
+    result = scores(counts)
     for place in np.ndindex(4, 5):
         one = scores(Counts(*counts[place].tolist()))
-        assert [score[place] for score in found] == pytest.approx(list(one), nan_ok=True)
+        assert [score[place] for score in result] == pytest.approx(list(one), nan_ok=True)

@@ -12,7 +12,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +20,19 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from scoresep.audio.source import ArraySource
-from scoresep.audio.spectrogram import stft
+from scoresep.arguments import unknown
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import BASELINES, TrueTrack
-from scoresep.evaluation.figures import SEPARATION, Row, record_of, rows_of
+from scoresep.evaluation.figures import SEPARATION, FigureRow, record_of, rows_of
+from scoresep.evaluation.metric_table import METRICS, MODEL, OVERALL, STEMS, Metric
 from scoresep.evaluation.metrics import NotePair, StemPair, Stems, TrueStem
-from scoresep.evaluation.registry import METRICS, MODEL, OVERALL, STEMS, Metric
 from scoresep.executor import Engine
 from scoresep.files import read_text, write_json
-from scoresep.grid import PITCHES
 from scoresep.machine import available_cores
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
-from scoresep.models.streaming import level_of_source
 from scoresep.separation.separate import Options, separate_array
-from scoresep.transcription.transcribe import (
-    Transcription,
-    active_keys,
-    posteriors,
-    transcribe_array,
-    transcribe_stream,
-)
+from scoresep.transcription.transcribe import Transcription, transcribe_array, transcribe_tracks
 
 JOBS_ON_A_DEVICE = 4
 """Most processes that share one GPU unless told otherwise: each holds a context and a model there."""
@@ -50,24 +41,31 @@ PART = "part-"
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """What to compute.
 
     Attributes:
         split: of the cache.
-        references: rows of `BASELINES` beside the model's.
+        references: rows of `BASELINES` beside the model's, in their order there.
         bss: whether to compute BSS Eval: seconds a minute of music, row and instrument (docs/reference/metrics.md).
         refine: whether the model's separation is refined by factorisation (docs/research/teacher.md).
     """
 
     split: str = "test"
-    references: tuple[str, ...] = ()
+    references: tuple[str, ...] = field(default_factory=lambda: tuple(BASELINES))
     bss: bool = False
     refine: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises InvalidValue for an unknown reference."""
+        for name in self.references:
+            if name not in BASELINES:
+                raise unknown("reference", name, BASELINES)
+        object.__setattr__(self, "references", tuple(name for name in BASELINES if name in self.references))
+
 
 def evaluate_track(
-    cache: Cache, row: int, model: Model, settings: Settings, other: Mapping[str, Any] | None = None
+    cache: Cache, row: int, model: Model, settings: EvaluationSettings, other: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The record (`figures.record_of`) of one track: separation and transcription of every instrument.
 
@@ -77,7 +75,7 @@ def evaluate_track(
     """
     name, mixture, rate = str(cache.tracks["id"][row]), cache.mixture(row), cache.grid.sample_rate
     stems = separate_array(mixture, rate, model, Options(refine=settings.refine))
-    rows: list[Row] = []
+    rows: list[FigureRow] = []
     if cache.has_stems:
         kinds, score = tuple(each.kind for each in cache.instruments), (cache.roll(row), cache.onset(row))
         track = TrueTrack(mixture, cache.stems(row), cache.harmonic(row), cache.grid, kinds, *score)
@@ -93,7 +91,7 @@ def evaluate_track(
         roll, notes = cache.roll(row), cache.notes(row)
         for output, transcription in (
             ("transcription", transcribe_array(mixture, rate, model)),
-            ("transcription_separated", transcribe_separated(stems, mixture, model)),
+            ("transcription_separated", transcribe_tracks(stems, mixture, model)),
         ):
             rows += measured(name, output, MODEL, None, note_pairs(roll, notes, transcription, model), settings)
     return record_of(name, round(len(mixture) / rate, 3), rows)
@@ -114,8 +112,8 @@ def measured(
     estimator: str,
     whole: Stems | None,
     pairs: Mapping[str, StemPair | NotePair],
-    settings: Settings,
-) -> Iterator[Row]:
+    settings: EvaluationSettings,
+) -> Iterator[FigureRow]:
     """All metrics of what an estimator made of one track, `pairs` by instrument."""
     for name, metric in METRICS.items():
         asked = not metric.option or getattr(settings, metric.option)
@@ -124,11 +122,11 @@ def measured(
             continue
         with METRICS.running(name, track):
             if metric.per_track:
-                yield Row(track, output, estimator, OVERALL, name, *measure(metric, whole))
+                yield FigureRow(track, output, estimator, OVERALL, name, *measure(metric, whole))
                 continue
             for instrument, pair in pairs.items():
                 if metric.applies(pair.state):
-                    yield Row(track, output, estimator, instrument, name, *measure(metric, pair), pair.state)
+                    yield FigureRow(track, output, estimator, instrument, name, *measure(metric, pair), pair.state)
 
 
 def measure(metric: Metric, pair: Any) -> tuple[float, tuple[int, ...]]:
@@ -138,25 +136,6 @@ def measure(metric: Metric, pair: Any) -> tuple[float, tuple[int, ...]]:
         return float(measured), ()
     counts = tuple(map(int, measured))
     return float(metric.score(np.array(counts))), counts
-
-
-def transcribe_separated(stems: Mapping[str, np.ndarray], mixture: np.ndarray, model: Model) -> Transcription:
-    """Each instrument's notes as the transcriptor reads them off that instrument's separated track.
-
-    Magnitudes are taken relative to the mixture's level, as in training: a quiet stem stays quiet.
-    """
-    grid, scored = model.grid, [instrument.scored for instrument in model.instruments]
-    level = np.float32(level_of_source(ArraySource(mixture, grid.sample_rate), grid))
-    roll = np.zeros((grid.frames(len(mixture)), len(scored), PITCHES), dtype=bool)
-    notes = {}
-    for n, name in enumerate(model.names):
-        if not scored[n]:
-            continue
-        relative = np.abs(stft(stems[name], grid.n_fft, grid.hop)) / level
-        blocks = list(posteriors(iter([relative]), len(relative), model))
-        roll[:, n] = np.concatenate([active_keys(block.frame, model)[:, n] for block in blocks])
-        notes[name] = transcribe_stream(iter(blocks), model, ArraySource(stems[name], grid.sample_rate))[name]
-    return Transcription(notes, roll)
 
 
 def note_pairs(roll: np.ndarray, truth: np.ndarray, estimated: Transcription, model: Model) -> dict[str, NotePair]:
@@ -184,7 +163,7 @@ class Task:
     cache: str
     sha256: str
     device: str
-    settings: Settings
+    settings: EvaluationSettings
     parts: Path | None
 
     def part(self, row: int) -> Path | None:
@@ -210,7 +189,7 @@ def run_tasks(
     if progress and records and left:
         progress(len(records), len(rows))
     try:
-        engine = Engine(jobs or default_jobs(task.device))
+        engine = Engine(jobs or min(available_cores(), available_cores() if task.device == "cpu" else JOBS_ON_A_DEVICE))
         for row, record in engine.map(functools.partial(run_task, task), [(row, references.get(row)) for row in left]):
             records[row] = record
             if progress:
@@ -218,12 +197,6 @@ def run_tasks(
     finally:
         _open.cache_clear()
     return [records[row] for row in rows]
-
-
-def default_jobs(device: str) -> int:
-    """Processes for `jobs` 0."""
-    cores = available_cores()
-    return cores if device == "cpu" else min(cores, JOBS_ON_A_DEVICE)
 
 
 def run_task(task: Task, track: tuple[int, dict[str, Any] | None]) -> tuple[int, dict[str, Any]]:
