@@ -197,12 +197,26 @@ def scored(
 
 
 def errors_of(case: Case, found: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Seconds by which each note that is played is off: to the nearest of the moments found for this very note."""
+    """Seconds by which each note that is played is off.
+
+    What counts is the moment found for this very note; where none is near, as the score has the same section several
+    times and another copy of it was placed there, the nearest of its part and pitch.
+    """
     errors = []
-    for truth, moments in zip(case.truth, found, strict=True):
-        for true, own in zip(truth, moments, strict=True):
-            errors += [float(np.abs(own - at).min()) if len(own) else FAILED for at in true]
+    for part, truth, moments in zip(case.score.parts, case.truth, found, strict=True):
+        of_pitch: dict[int, np.ndarray] = {}
+        for pitch in np.unique(part.pitch).tolist():
+            of_pitch[pitch] = np.concatenate([moments[k] for k in np.flatnonzero(part.pitch == pitch)])
+        for pitch, true, own in zip(part.pitch.tolist(), truth, moments, strict=True):
+            for at in true:
+                error = distance(own, at)
+                errors.append(error if error < FAILED else distance(of_pitch[pitch], at))
     return np.array(errors)
+
+
+def distance(moments: np.ndarray, at: float) -> float:
+    """Seconds from a moment to the nearest of some, at most `FAILED`."""
+    return min(float(np.abs(moments - at).min()), FAILED) if len(moments) else FAILED
 
 
 def moments_of(alignment: Alignment, score: Score) -> list[list[np.ndarray]]:
@@ -394,11 +408,14 @@ def measure(case: Case, other: Case | None, found: Found) -> None:
 def judged_bars(case: Case, alignment: Alignment) -> list[tuple[bool, bool]]:
     """For each bar of the result: whether it is trusted, and whether its notes are in place (80 % within 100 ms)."""
     notes, judged = alignment.notes, []
+    played = [np.concatenate([np.zeros(0), *truth]) for truth in case.truth]
+    pitch = [np.repeat(p.pitch, [len(t) for t in truth]) for p, truth in zip(case.score.parts, case.truth, strict=True)]
     off = np.full(len(notes), np.nan)
     for k, (part, index, onset) in enumerate(zip(notes.part, notes.index, notes.onset, strict=True)):
-        true = case.truth[part][index]
-        if len(true):
-            off[k] = np.abs(true - onset).min()
+        if len(case.truth[part][index]):
+            own = distance(case.truth[part][index], onset)
+            same = played[part][pitch[part] == case.score.parts[part].pitch[index]]
+            off[k] = own if own < FAILED else distance(same, onset)
     for bar in alignment.bars:
         inside = (notes.onset >= bar.begin) & (notes.onset < bar.end) & ~np.isnan(off)
         if inside.sum() >= 3:

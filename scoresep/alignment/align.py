@@ -83,7 +83,7 @@ def align(samples: np.ndarray, rate: int, scores: Sequence[Score]) -> Alignment:
     score, notes, placement = scores[best], tables[best], placements[best]
     check_evidence(placement, audio.seconds)
     roughly = unfolded(notes, placement)
-    final = refined(audio, followed(audio, roughly))
+    final = refined(audio, followed(audio, roughly, placement.likeness))
     bars = bars_of(audio, roughly, final, placement, score.bar_lines)
     parts = [part_of(part, n, final, roughly, placement) for n, part in enumerate(score.parts)]
     return Alignment(parts, final, score, placement, audio.tuning, bars, piece_confidence(bars), audio.seconds)

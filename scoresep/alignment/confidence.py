@@ -78,7 +78,7 @@ def bars_of(
     """
     if not len(final):
         return ()
-    other = np.sort(followed(audio, roughly, HARMONY * ONSET_WEIGHT).onset)
+    other = np.sort(followed(audio, roughly, placement.likeness, HARMONY * ONSET_WEIGHT).onset)
     off = np.minimum(np.abs(other - np.sort(final.onset)), MOST)
     events = events_of(final)
     surely = heard_onsets(audio, final, events)

@@ -69,6 +69,7 @@ class Placement:
         evidence: how much less a frame costs than with the score played backwards, which is as good as any wrong one.
         cost: mean cost of a frame, jumps included.
         heard: share of the recording's sounding frames that the stretches cover.
+        likeness: see `likeness_of`; low where the score has but a part of what sounds.
     """
 
     stretches: tuple[Stretch, ...]
@@ -76,6 +77,7 @@ class Placement:
     evidence: float
     cost: float
     heard: float
+    likeness: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def place(audio: AudioFeatures, notes: NoteTable, bar_lines: np.ndarray) -> Plac
     heard = directions(pooled(audio.pitch, rate))
     moves = Moves(jump=JUMP_SECONDS * rate)
     for _ in range(2):  # again at the tempo that was found
-        places, cost = follow(1.0 - heard @ written.rows(rate, tempo, transposition).T, moves)
+        alike = heard @ written.rows(rate, tempo, transposition).T
+        places, cost = follow(1.0 - alike, moves)
         stretches = stretches_of(places, rate, tempo)
         found = mean_tempo(stretches)
         if not stretches or 0.85 < found / tempo < 1.18:
@@ -118,7 +121,12 @@ def place(audio: AudioFeatures, notes: NoteTable, bar_lines: np.ndarray) -> Plac
         tempo = found
     covered = covered_share(places, audio, rate)
     joined = with_seams(audio, written, stretches, transposition, bar_lines)
-    return Placement(tuple(joined), transposition, worst - best, cost, covered)
+    return Placement(tuple(joined), transposition, worst - best, cost, covered, likeness_of(alike))
+
+
+def likeness_of(alike: np.ndarray) -> float:
+    """Mean cosine of the frames of a recording with those of the score that match best, by all pairs (N, M)."""
+    return float(alike.max(axis=1).mean())
 
 
 def cheapest(

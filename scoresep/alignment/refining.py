@@ -26,8 +26,11 @@ PASSES = ((2.5, 0.25), (0.6, 0.06))
 """Seconds by which notes may be off before each pass of DTW, and within which its path is then smoothed."""
 ONSET_WEIGHT = 2.0
 """How much rises of energy count, where energies count 1."""
-BEND = 0.5
-"""Cost of a step of the path that is not diagonal, besides that of its frames."""
+BEND, BEND_OF_FEW = 0.5, 1.0
+"""Cost of a step of the path that is not diagonal, besides that of its frames; the latter where the score has but a
+part of what sounds, so that frames say little."""
+FEW, MOST = 0.5, 0.6
+"""`Placement.likeness` up to which the latter holds, and from which on the former does."""
 MARGIN = 3.0
 """Seconds of silence that are thought before and after the recording: notes may lie beyond its ends before they are
 moved."""
@@ -54,13 +57,14 @@ class Events:
     of: np.ndarray
 
 
-def fine_path(audio: AudioFeatures, notes: NoteTable, reach: float, onset_weight: float) -> np.ndarray:
+def fine_path(audio: AudioFeatures, notes: NoteTable, reach: float, onset_weight: float, likeness: float) -> np.ndarray:
     """For each frame, at FRAME_RATE from -MARGIN on, of notes that are roughly in place, its moment in the recording:
     seconds, float64 (T,).
 
     Args:
         reach: seconds by which notes may be off.
         onset_weight: see `ONSET_WEIGHT`.
+        likeness: see `placing.likeness_of`.
     """
     margin = round(MARGIN * FRAME_RATE)
     frames = len(audio.pitch) + 2 * margin
@@ -72,7 +76,8 @@ def fine_path(audio: AudioFeatures, notes: NoteTable, reach: float, onset_weight
     onsets = [scale * onset_rows(rows) for rows in (rises, score_flux(later, frames))]
     costs = [np.float32(0.5) + 0.5 * np.square(rows).sum(axis=1) for rows in onsets]
     left, right = (np.concatenate(pair, axis=1) for pair in zip(energies, onsets, strict=True))
-    frame = banded_path(left, right, costs[0], costs[1], round(reach * FRAME_RATE), BEND)
+    bend = float(np.interp(likeness, (FEW, MOST), (BEND_OF_FEW, BEND)))
+    frame = banded_path(left, right, costs[0], costs[1], round(reach * FRAME_RATE), bend)
     seconds: np.ndarray = frame / FRAME_RATE - MARGIN
     return seconds
 
@@ -86,10 +91,12 @@ def along(path: np.ndarray, seconds: np.ndarray, smoothing: float) -> np.ndarray
     return there
 
 
-def followed(audio: AudioFeatures, notes: NoteTable, onset_weight: float = ONSET_WEIGHT) -> NoteTable:
+def followed(
+    audio: AudioFeatures, notes: NoteTable, likeness: float = 1.0, onset_weight: float = ONSET_WEIGHT
+) -> NoteTable:
     """Notes that are roughly in place, moved along the path of each pass; by onset."""
     for reach, smoothing in PASSES:
-        path = fine_path(audio, notes, reach, onset_weight)
+        path = fine_path(audio, notes, reach, onset_weight, likeness)
         notes = notes.moved(along(path, notes.onset, smoothing), along(path, notes.offset, smoothing))
     return notes.chosen(np.argsort(notes.onset, kind="stable"))
 
