@@ -58,6 +58,7 @@ class Case:
         truth: for each part of the score, for each of its notes, the seconds at which it is played.
         transposition: semitones from the written to the sounding pitch.
         music: seconds at which the music begins and ends.
+        played: the parts as they are played.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Case:
     truth: list[list[np.ndarray]]
     transposition: int
     music: tuple[float, float]
+    played: list[Part]
 
 
 def make_case(path: Path, soundfont: bytes, form: str, seed: int) -> Case | None:
@@ -91,7 +93,7 @@ def make_case(path: Path, soundfont: bytes, form: str, seed: int) -> Case | None
         samples = with_noise(samples, before, end + 0.5, rng)
     transposition = int(rng.integers(-6, 7)) if rng.random() < 0.5 else 0
     score, truth = scored(parts, bent, owner, lines, transposition, rng)
-    return Case(path.stem, form, samples, score, truth, transposition, (before, end))
+    return Case(path.stem, form, samples, score, truth, transposition, (before, end), bent)
 
 
 def sections_of(form: str, lines: np.ndarray, rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -366,12 +368,12 @@ def main() -> int:
     return 0
 
 
-def cases(folder: Path, soundfont: bytes, songs: int, seed: int) -> Iterator[Case]:
-    """So many songs of a folder, drawn by chance, in all forms."""
+def cases(folder: Path, soundfont: bytes, songs: int, seed: int, forms: Sequence[str] = FORMS) -> Iterator[Case]:
+    """So many songs of a folder, drawn by chance, in these forms by turns."""
     files = sorted(folder.rglob("*.mid"))
     made = 0
     for number in np.random.default_rng(seed).permutation(len(files)):
-        case = make_case(files[number], soundfont, FORMS[made % len(FORMS)], seed) if made < songs else None
+        case = make_case(files[number], soundfont, forms[made % len(forms)], seed) if made < songs else None
         if case:
             made += 1
             yield case

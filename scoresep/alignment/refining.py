@@ -26,10 +26,10 @@ PASSES = ((2.5, 0.25), (0.6, 0.06))
 """Seconds by which notes may be off before each pass of DTW, and within which its path is then smoothed."""
 ONSET_WEIGHT = 2.0
 """How much rises of energy count, where energies count 1."""
-BEND, BEND_OF_FEW = 0.5, 1.0
+BEND, BEND_OF_FEW = 0.6, 1.0
 """Cost of a step of the path that is not diagonal, besides that of its frames; the latter where the score has but a
 part of what sounds, so that frames say little."""
-FEW, MOST = 0.5, 0.6
+FEW, MOST = 0.6, 0.7
 """`Placement.likeness` up to which the latter holds, and from which on the former does."""
 MARGIN = 3.0
 """Seconds of silence that are thought before and after the recording: notes may lie beyond its ends before they are
