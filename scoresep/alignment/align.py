@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoresep.alignment.confidence import Bar, bars_of, least_evidence, piece_confidence
+from scoresep.alignment.confidence import Bar, bars_of, least_evidence, least_support, piece_confidence
 from scoresep.alignment.features import RATE, NoteTable, audio_features, note_table
 from scoresep.alignment.placing import Placement, place, unfolded
 from scoresep.alignment.refining import followed, refined
@@ -85,8 +85,10 @@ def align(samples: np.ndarray, rate: int, scores: Sequence[Score]) -> Alignment:
     roughly = unfolded(notes, placement)
     final = refined(audio, followed(audio, roughly, placement.likeness))
     bars = bars_of(audio, roughly, final, placement, score.bar_lines)
+    confidence = piece_confidence(bars)
+    check_support(placement, confidence, audio.seconds)
     parts = [part_of(part, n, final, roughly, placement) for n, part in enumerate(score.parts)]
-    return Alignment(parts, final, score, placement, audio.tuning, bars, piece_confidence(bars), audio.seconds)
+    return Alignment(parts, final, score, placement, audio.tuning, bars, confidence, audio.seconds)
 
 
 def check_recording(samples: np.ndarray, rate: int) -> None:
@@ -112,6 +114,14 @@ def check_evidence(placement: Placement, seconds: float) -> None:
     if placement.evidence < least or not placement.stretches:
         figures = f"evidence {max(placement.evidence, 0.0):.2f}, {least:.2f} is needed"
         raise Mismatch(f"the score is not of this recording ({figures})", remedy="give the score of what is played")
+
+
+def check_support(placement: Placement, confidence: float, seconds: float) -> None:
+    """Refuse a score that fits little better than one played backwards and whose bars are hardly trusted."""
+    if placement.evidence * confidence < least_support(seconds):
+        figures = f"evidence {placement.evidence:.2f}, confidence {confidence:.2f}"
+        problem = f"the score is probably not of this recording ({figures})"
+        raise Mismatch(problem, remedy="give the score of what is played")
 
 
 def part_of(part: Part, number: int, final: NoteTable, roughly: NoteTable, placement: Placement) -> Part:

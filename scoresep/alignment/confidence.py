@@ -1,8 +1,8 @@
 """How far an alignment can be trusted, without knowing the truth.
 
 A piece is believed if its score fits clearly better than the same played backwards, which has the same notes and
-chords. A bar is believed if another path, which goes more by harmony and less by onsets, puts it at the same moment,
-and if its notes are heard to begin there.
+chords, the more clearly the less its bars are believed. A bar is believed if another path, which goes more by harmony
+and less by onsets, puts it at the same moment, and if its notes are heard to begin there.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from scoresep.alignment.refining import ONSET_WEIGHT, events_of, followed, heard
 LEAST_EVIDENCE, ENOUGH = 0.06, 60.0
 """Difference in the mean cost of a frame below which a score is of something else (docs/research/alignment.md), where
 the recording lasts so many seconds; the less it lasts, the more is due to chance."""
+LEAST_SUPPORT = 0.03
+"""The same of the product of evidence and confidence."""
 HARMONY = 0.25
 """Share of `ONSET_WEIGHT` by which the other path goes."""
 DISAGREEMENT, MOST = 0.1, 0.3
@@ -65,6 +67,11 @@ class Bar:
 def least_evidence(seconds: float) -> float:
     """The evidence that a recording of this length needs."""
     return LEAST_EVIDENCE * max(1.0, math.sqrt(ENOUGH / seconds))
+
+
+def least_support(seconds: float) -> float:
+    """The product of evidence and confidence that a recording of this length needs."""
+    return LEAST_SUPPORT / LEAST_EVIDENCE * least_evidence(seconds)
 
 
 def bars_of(

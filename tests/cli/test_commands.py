@@ -41,6 +41,7 @@ OPTIONS = {
         "OUT",
     ],
     "prepare": [],
+    "align": ["--force", "--out", "--plot", "AUDIO", "SCORE"],
     "prepare slakh": [
         "--dedupe",
         "--instruments",
@@ -56,6 +57,7 @@ OPTIONS = {
         "ROOT",
     ],
     "prepare pairs": [
+        "--align",
         "--dedupe",
         "--instruments",
         "--jobs",
@@ -108,6 +110,7 @@ OPTIONS = {
         "SOURCE",
     ],
     "separate": [
+        "--align",
         "--bits",
         "--ckpt",
         "--device",
@@ -160,7 +163,7 @@ def test_help_of_every_command_has_an_example(command, name):
 def test_help_of_the_groups_lists_their_commands(command, line):
     ended = command(line)
     names = (
-        ("render", "prepare", "train", "evaluate", "report", "separate", "transcribe", "info", "doctor")
+        ("render", "align", "prepare", "train", "evaluate", "report", "separate", "transcribe", "info", "doctor")
         if "prep" not in line
         else ("slakh",)
     )
