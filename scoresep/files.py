@@ -324,6 +324,21 @@ def existing_file(path: str | Path, what: str, remedy: str) -> Path:
     return path
 
 
+def existing_folder(path: str | Path, what: str, remedy: str) -> Path:
+    """Return `path` if it is a folder; `what` and `remedy` as of `existing_file`.
+
+    Raises:
+        NotFound: there is nothing.
+        WrongFormat: it is a file.
+    """
+    path = as_path(path, what)
+    if path.exists() and not path.is_dir():
+        raise WrongFormat(f"the {what} is a file, not a folder", file=path, remedy=remedy)
+    if not path.exists():
+        raise NotFound(f"the {what} does not exist", file=path, remedy=remedy)
+    return path
+
+
 def as_path(path: object, what: str) -> Path:
     """The path that a program gave for `what`.
 

@@ -60,6 +60,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every", type=int, default=1, help="of the tests marked gpu, run every so manieth alone")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of whole commands are no unit tests."""
+    for item in items:
+        if {"scoresep", "command"} & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.integration)
+
+
 Note = tuple[float, float, int]
 """Onset in seconds, offset in seconds, MIDI pitch as it sounds."""
 
@@ -265,7 +272,9 @@ def real_clip() -> Path:
 def one_core() -> None:
     """Keep this process on one core: threads that wait for one another are slow where other work runs."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        cores = sorted(os.sched_getaffinity(0))
+        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        os.sched_setaffinity(0, {cores[worker % len(cores)]})
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import torch
 
 import scoresep
 from scoresep.arguments import as_audio, as_names, as_rate
-from scoresep.errors import ScoresepError, Unavailable
+from scoresep.errors import InvalidValue, ScoresepError, Unavailable, Unwritable
 from scoresep.instruments import choose
 from scoresep.machine import choose_device
 from scoresep.models.model import Model
@@ -40,11 +40,12 @@ def loaded(model: Model, monkeypatch: pytest.MonkeyPatch) -> Pretrained:
     return Pretrained(model)
 
 
-def refused(call: Callable[[], Any], *words: str) -> None:
-    """The call raises a ScoresepError of one short line with these words."""
-    with pytest.raises(ScoresepError) as caught:
+def refused(call: Callable[[], Any], *words: str, kind: type[ScoresepError] = InvalidValue) -> None:
+    """The call raises an error of a kind, one short line that names these things and a remedy."""
+    with pytest.raises(kind) as caught:
         call()
-    said = str(caught.value)
+    fault, said = caught.value, str(caught.value)
+    assert type(fault) is kind and fault.remedy, repr(fault)
     assert "\n" not in said and len(said) < 400, said
     assert all(word in said for word in words), said
 
@@ -91,17 +92,17 @@ def test_a_read_only_slice_is_read_and_left_alone(model: Model) -> None:
 def test_channels_first_are_refused(loaded: Pretrained, shape: tuple[int, ...]) -> None:
     for audio in (np.zeros(shape, np.float32), torch.zeros(shape)):
         for use in (loaded.separate, loaded.transcribe):
-            refused(lambda use=use, audio=audio: use(audio, 44100), str(shape), "audio.T")
+            refused(lambda use=use, audio=audio: use(audio, 44100), str(shape))
 
 
 @pytest.mark.parametrize("shape", [(), (1, 2, 300), (3, 1, 300), (1, 1, 1, 1)])
 def test_batches_are_refused(loaded: Pretrained, shape: tuple[int, ...]) -> None:
-    refused(lambda: loaded.separate(np.zeros(shape), 44100), "shape", "(L, C)")
+    refused(lambda: loaded.separate(np.zeros(shape), 44100), str(shape))
 
 
 @pytest.mark.parametrize("audio", [[], np.zeros(0), np.zeros((0, 2)), np.zeros((2, 0))])
 def test_no_samples_are_refused(loaded: Pretrained, audio: Any) -> None:
-    refused(lambda: loaded.separate(audio, 44100), "the audio is empty")
+    refused(lambda: loaded.separate(audio, 44100), "empty")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_no_samples_are_refused(loaded: Pretrained, audio: Any) -> None:
     ],
 )
 def test_what_is_no_array_of_real_numbers_is_refused(loaded: Pretrained, audio: Any) -> None:
-    refused(lambda: loaded.separate(audio, 44100), "the audio is", "give an array of real numbers")
+    refused(lambda: loaded.separate(audio, 44100), "the audio")
 
 
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
@@ -145,25 +146,25 @@ def test_what_is_not_finite_is_refused(loaded: Pretrained, bad: float, kind: typ
 
 
 def test_masked_samples_are_refused(loaded: Pretrained) -> None:
-    refused(lambda: loaded.separate(np.ma.masked_greater(STEREO, 0.1), 44100), "masked", "filled(0)")
+    refused(lambda: loaded.separate(np.ma.masked_greater(STEREO, 0.1), 44100), "masked")
 
 
 @pytest.mark.parametrize("factor", [1e30, -1e30, 1e300])
 def test_what_float32_cannot_hold_is_refused(loaded: Pretrained, factor: float) -> None:
-    refused(lambda: loaded.separate(STEREO.astype(np.float64) * factor, 44100), "full scale is 1.0")
+    refused(lambda: loaded.separate(STEREO.astype(np.float64) * factor, 44100), "full scale")
 
 
 @pytest.mark.parametrize(("kind", "value"), [("i1", 100), ("i2", -32768), ("i4", 2**30), ("i8", -(2**63)), ("i2", 2)])
 def test_integers_beyond_full_scale_are_refused(loaded: Pretrained, kind: str, value: int) -> None:
     audio = np.zeros(100, kind)
     audio[50] = value
-    refused(lambda: loaded.separate(audio, 44100), audio.dtype.name, str(abs(value)), "divide")
-    refused(lambda: loaded.separate(torch.tensor(audio), 44100), audio.dtype.name, "divide")
+    refused(lambda: loaded.separate(audio, 44100), audio.dtype.name, str(abs(value)))
+    refused(lambda: loaded.separate(torch.tensor(audio), 44100), audio.dtype.name)
 
 
 @pytest.mark.parametrize("kind", ["u1", "u2"])
 def test_unsigned_integers_are_refused(loaded: Pretrained, kind: str) -> None:
-    refused(lambda: loaded.separate(np.full(100, 128, kind), 44100), "read the file as floats")
+    refused(lambda: loaded.separate(np.full(100, 128, kind), 44100), "uint")
 
 
 def test_integers_within_full_scale_are_taken() -> None:
@@ -185,12 +186,12 @@ def test_a_rate_of_any_kind_of_number_is_the_same(rate: Any) -> None:
     ],
 )
 def test_what_is_no_rate_is_refused(loaded: Pretrained, rate: Any) -> None:
-    refused(lambda: loaded.separate(STEREO, rate), "the sample rate is", "whole number of Hz")
-    refused(lambda: loaded.transcribe(STEREO, rate), "the sample rate is", "whole number of Hz")
+    refused(lambda: loaded.separate(STEREO, rate), "sample rate")
+    refused(lambda: loaded.transcribe(STEREO, rate), "sample rate")
 
 
 def test_audio_and_rate_that_change_places_are_refused(loaded: Pretrained) -> None:
-    refused(lambda: loaded.separate(44100, STEREO), "the sample rate is")
+    refused(lambda: loaded.separate(44100, STEREO), "sample rate")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,7 @@ def test_unknown_names_are_refused(loaded: Pretrained, names: Any) -> None:
 
 @pytest.mark.parametrize("names", [b"bass", 5, [None], Path("bass"), True])
 def test_what_is_no_name_is_refused(loaded: Pretrained, names: Any) -> None:
-    refused(lambda: loaded.separate(STEREO, 44100, instruments=names), "an instrument is", "give names")
+    refused(lambda: loaded.separate(STEREO, 44100, instruments=names), "instrument")
 
 
 NO_PATHS = ["", b"a", 5, True, False, {"bass": []}, ["a.mid"], STEREO, "a\0b", Path("a\0b"), Path]
@@ -232,26 +233,25 @@ NO_PATHS = ["", b"a", 5, True, False, {"bass": []}, ["a.mid"], STEREO, "a\0b", P
 
 @pytest.mark.parametrize("path", NO_PATHS)
 def test_what_is_no_path_is_refused(loaded: Pretrained, model: Model, tmp_path: Path, path: Any) -> None:
-    refused(lambda: scoresep.load(path), "the checkpoint is", "give a path")
-    refused(lambda: loaded.separate(STEREO, 44100, score=path), "the score is", "give a path")
-    refused(lambda: loaded.write_midi(path, {}), "the MIDI file is", "give a path")
-    refused(lambda: separate_file(path, model, tmp_path / "stems"), "the audio file is", "give a path")
-    refused(lambda: separate_file("a.wav", model, path), "the folder of stems is", "give a path")
-    refused(lambda: transcribe_file(path, model, tmp_path / "a.mid"), "the audio file is", "give a path")
-    refused(lambda: transcribe_file("a.wav", model, path), "the MIDI file is", "give a path")
+    refused(lambda: scoresep.load(path), "the checkpoint")
+    refused(lambda: loaded.separate(STEREO, 44100, score=path), "the score")
+    refused(lambda: loaded.write_midi(path, {}), "the MIDI file")
+    refused(lambda: separate_file(path, model, tmp_path / "stems"), "the audio file")
+    refused(lambda: separate_file("a.wav", model, path), "the folder of stems")
+    refused(lambda: transcribe_file(path, model, tmp_path / "a.mid"), "the audio file")
+    refused(lambda: transcribe_file("a.wav", model, path), "the MIDI file")
     assert not any(tmp_path.iterdir())
 
 
 def test_a_name_that_is_too_long_is_refused() -> None:
-    with pytest.raises(Unavailable):
-        scoresep.load("a" * 5000)
+    refused(lambda: scoresep.load("a" * 300), kind=Unavailable)
 
 
 def test_places_that_are_none_for_a_file_are_refused(loaded: Pretrained, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path, "/", "."):
-        refused(lambda path=path: loaded.write_midi(path, {}), "folder", "give")
-    refused(lambda: loaded.write_midi(tmp_path / "file" / "a.mid", {}), str(tmp_path / "file"), "give")
+        refused(lambda path=path: loaded.write_midi(path, {}), str(path), kind=Unwritable)
+    refused(lambda: loaded.write_midi(tmp_path / "file" / "a.mid", {}), str(tmp_path / "file"), kind=Unwritable)
 
 
 def test_networks_are_taken_from_what_load_returns(model: Model, tmp_path: Path, make: type) -> None:
@@ -263,34 +263,34 @@ def test_networks_are_taken_from_what_load_returns(model: Model, tmp_path: Path,
     transcribe_file(tmp_path / "a.wav", Pretrained(model), tmp_path / "new" / "a.mid")
     assert (tmp_path / "new" / "a.mid").exists()
     for wrong in (None, "ckpt.pt"):
-        refused(lambda wrong=wrong: separate_file(tmp_path / "a.wav", wrong, tmp_path / "b"), "scoresep.load")
-        refused(lambda wrong=wrong: transcribe_file(tmp_path / "a.wav", wrong, tmp_path / "b.mid"), "scoresep.load")
+        refused(lambda wrong=wrong: separate_file(tmp_path / "a.wav", wrong, tmp_path / "b"))
+        refused(lambda wrong=wrong: transcribe_file(tmp_path / "a.wav", wrong, tmp_path / "b.mid"))
 
 
 @pytest.mark.parametrize("signal", ["", "Mixture", "separate", None, 5, b"mixture", ["mixture"], STEREO])
 def test_what_cannot_be_listened_to_is_refused(loaded: Pretrained, signal: Any) -> None:
-    refused(lambda: loaded.transcribe(STEREO, 44100, signal=signal), "--from")
+    refused(lambda: loaded.transcribe(STEREO, 44100, signal=signal))
 
 
 @pytest.mark.parametrize("refine", ["no", "", 0, 1, None, [True], STEREO])
 def test_refine_is_true_or_false(loaded: Pretrained, refine: Any) -> None:
-    refused(lambda: loaded.separate(STEREO, 44100, refine=refine), "refine is", "True or False")
+    refused(lambda: loaded.separate(STEREO, 44100, refine=refine), "refine")
     assert Options(refine=np.True_).refine is True
 
 
 @pytest.mark.parametrize("seconds", [-1, NAN, INF, "30", None, True])
 def test_blocks_have_a_length(seconds: Any) -> None:
-    refused(lambda: Options(block_seconds=seconds), "block_seconds is", "give seconds")
+    refused(lambda: Options(block_seconds=seconds), "block_seconds")
 
 
 @pytest.mark.parametrize("device", [None, 0, 5, True, b"cpu", ["cpu"], STEREO])
 def test_what_is_no_name_of_a_device_is_refused(device: Any) -> None:
-    refused(lambda: choose_device(device), "the device is", "auto, cpu, cuda")
+    refused(lambda: choose_device(device), "the device")
 
 
 @pytest.mark.parametrize("device", ["meta", "hpu", "xla", "CPU", "cpu:-1"])
 def test_devices_that_cannot_compute_here_are_refused(device: str) -> None:
-    refused(lambda: choose_device(device), device, "auto or cpu")
+    refused(lambda: choose_device(device), device, kind=Unavailable)
 
 
 def test_a_device_by_itself() -> None:
@@ -330,7 +330,7 @@ def test_notes_that_midi_cannot_say_are_refused(loaded: Pretrained, tmp_path: Pa
 
 
 def test_which_note_is_wrong_is_said(loaded: Pretrained, tmp_path: Path) -> None:
-    refused(lambda: loaded.write_midi(tmp_path / "a.mid", {"bass": [NOTE, [1, 0, 60, 80]]}), "note 1 of bass", "ends")
+    refused(lambda: loaded.write_midi(tmp_path / "a.mid", {"bass": [NOTE, [1, 0, 60, 80]]}), "note 1 of bass")
 
 
 @pytest.mark.parametrize(

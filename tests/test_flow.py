@@ -21,6 +21,7 @@ from scoresep.instruments import choose
 from scoresep.training.log import RunLog
 from scoresep.training.run import Run
 
+pytestmark = pytest.mark.integration
 BAND = ("piano", "bass", "drums", "other")
 
 

@@ -18,6 +18,7 @@ import torch
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
 
+pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[1]
 TOOL = ROOT / "tools" / "gpu.py"
 ABOUT = ("machine", "peak bfloat16", "stage 3, float32", "clips/s", "transcribe, 0.05 minutes", "train", "evaluate")

@@ -19,6 +19,7 @@ def test_cores_are_those_that_this_process_may_use():
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(sys.platform != "linux", reason="libgomp is Linux's OpenMP")
 @pytest.mark.parametrize(
     ("said", "policy"),
@@ -71,6 +72,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
 def test_kept_memory_needs_no_new_pages():
     """20 times three arrays of 24 MB: page by page anew, or the same pages again."""

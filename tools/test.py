@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 from environment import ROOT, ensure
+
+PARALLEL = ("--numprocesses=auto", "--maxprocesses=8", "--dist=loadfile")
+"""Files of tests are shared out to a process a core; `-n 0` runs all in one."""
 
 
 def main() -> int:
@@ -15,10 +19,11 @@ def main() -> int:
         ["ruff", "check"],
         ["ruff", "format", "--check", "--quiet"],
         ["mypy"],
-        ["pytest", *sys.argv[1:]],
+        ["pytest", *PARALLEL, *sys.argv[1:]],
     )
     for check in checks:
-        status = subprocess.run([python, "-m", *check], cwd=ROOT, check=False).returncode
+        environment = {"OMP_NUM_THREADS": "1", **os.environ}  # the cores are taken
+        status = subprocess.run([python, "-m", *check], cwd=ROOT, env=environment, check=False).returncode
         if status:
             return status
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -71,6 +72,9 @@ def render(
     seed: Annotated[int, typer.Option(help="The same seed gives the same corpus.", min=0)] = 0,
     seconds: Annotated[float, typer.Option(help="Length of a song, longest excerpt of a MIDI file.")] = 30.0,
     sample_rate: Annotated[int, typer.Option(help="Of the audio files, Hz.")] = 44100,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Write OUT/preview.html: a dozen songs to look at and listen to.")
+    ] = False,
     jobs: Jobs = 0,
 ) -> None:
     """Make a corpus in Slakh's layout, from composed music or from your own MIDI files.
@@ -111,13 +115,25 @@ def render(
             progress=lambda done, total, what: progress(what, done, total, unit=UNITS.get(what, "songs")),
         )
     print_report(report)
+    if preview:
+        print_preview(out)
     console.print(f"next: scoresep prepare slakh {out}", markup=False)
+
+
+def print_preview(corpus: Path) -> None:
+    """Write the page of a corpus, and say where it is."""
+    from scoresep.reporting.corpus import write_preview
+    from scoresep.reporting.page import size_text
+
+    with meter("songs") as progress:
+        path, size = write_preview(corpus, progress=partial(progress, "drawing"))
+    console.print(f"preview: {path} ({size_text(size)})", markup=False)
 
 
 def print_report(report: RenderReport) -> None:
     """Print what was left out, what only test songs use, and what was made."""
     from scoresep.cli.prepare import MOST_LISTED
-    from scoresep.rendering.left_out import summary
+    from scoresep.rendering.render import summary
 
     skipped = [f"skipped {file}: {reason}" for file, reason in report.skipped]
     more = [f"skipped {len(skipped) - MOST_LISTED} more"] * (len(skipped) > MOST_LISTED)

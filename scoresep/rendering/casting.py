@@ -12,11 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from scoresep.instruments import DRUM_PROGRAM, instrument_of
-from scoresep.rendering.effects.chain import Chain, draw_chains
-from scoresep.rendering.effects.mixing_desk import Tone, draw_tone
-from scoresep.rendering.levels import draw_level
+from scoresep.rendering.chain import Chain, draw_chains
+from scoresep.rendering.effects import Tone, draw_tone
 from scoresep.rendering.pools import PresetPool, preset_of_program
-from scoresep.rendering.settings import RenderSettings
+from scoresep.rendering.settings import RenderSettings, draw_level
 from scoresep.rendering.song import Song, group_name
 from scoresep.rendering.sounds import Sounds
 from scoresep.rendering.sources.base import Patch
@@ -31,30 +30,11 @@ DRIVEN_PROGRAMS = (29, 30)
 """Overdriven and distorted guitar: an amplifier makes them, of a direct signal."""
 _LONG_NOTE = 1.0
 """A pack must sustain the longer notes of a part, up to so many seconds."""
-SUBSTITUTES: dict[int, tuple[int, ...]] = {
-    35: (36,),
-    36: (35,),
-    37: (40, 38),
-    38: (40,),
-    39: (38, 40),
-    40: (38,),
-    41: (43, 45),
-    43: (41, 45),
-    45: (47, 43, 41),
-    47: (45, 48),
-    48: (47, 50, 45),
-    50: (48, 47),
-    42: (44, 46),
-    44: (42, 46),
-    46: (42, 44),
-    49: (57, 55),
-    52: (49, 57),
-    55: (49, 57),
-    57: (49, 55),
-    51: (59, 53),
-    53: (51, 59),
-    59: (51, 53),
-}
+_KITS = (
+    "35:36 36:35 37:40,38 38:40 39:38,40 40:38 41:43,45 43:41,45 45:47,43,41 47:45,48 48:47,50,45 50:48,47 "
+    "42:44,46 44:42,46 46:42,44 49:57,55 52:49,57 55:49,57 57:49,55 51:59,53 53:51,59 59:51,53"
+)
+SUBSTITUTES = {int(key): tuple(map(int, keys.split(","))) for key, keys in (row.split(":") for row in _KITS.split())}
 """Drum keys (General MIDI) to the nearest instruments of a kit that lacks them."""
 
 

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.errors import NotFound, NothingToDo, ScoresepError
+from scoresep.errors import NothingToDo, ScoresepError
 from scoresep.executor import Engine
-from scoresep.files import files_below
+from scoresep.files import existing_folder, files_below
 from scoresep.instruments import DEFAULT_INSTRUMENTS, choose, group_of
-from scoresep.rendering.left_out import AGAIN, CUT, lost
 from scoresep.rendering.settings import SETTINGS_FILE, Progress
-from scoresep.rendering.song import Song, fingerprint, tidied
+from scoresep.rendering.song import AGAIN, CUT, Song, fingerprint, lost, tidied
 from scoresep.score.parts import SCORE_SUFFIXES, Part, read_midi
 
 TAIL_SECONDS = 1.0
@@ -41,8 +40,7 @@ def read_folder(
         NotFound: there is no such folder.
         NothingToDo: it has no MIDI file that can be used.
     """
-    if not folder.is_dir():
-        raise NotFound("MIDI folder does not exist", file=folder, remedy="name a folder with .mid files")
+    existing_folder(folder, "MIDI folder", "name a folder with .mid files")
     inside = files_below(folder, enter=lambda inner: not (inner / SETTINGS_FILE).is_file())  # not into rendered corpora
     files = sorted(path for path in inside if path.suffix.lower() in SCORE_SUFFIXES)
     if not files:

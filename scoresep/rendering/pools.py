@@ -25,10 +25,10 @@ from scoresep.files import write_json
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, Instrument
 from scoresep.rendering.probing import preset_fault, probe_patch
 from scoresep.rendering.settings import Progress
-from scoresep.rendering.singing import check_vocoder
 from scoresep.rendering.sources import SOURCES
 from scoresep.rendering.sources.base import Patch
 from scoresep.rendering.sources.folders import WEAK, read_collections
+from scoresep.rendering.sources.singing import check_vocoder
 from scoresep.rendering.sources.soundfont import presets
 from scoresep.rendering.sources.voice import list_voices, synthetic_voices
 

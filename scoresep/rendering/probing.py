@@ -23,7 +23,7 @@ PROBE_SECONDS = 0.6
 HELD = 0.7
 """Share of `PROBE_SECONDS` for which a probe is held."""
 PROBE_RATE = 16000
-SILENT = 0.01
+INAUDIBLE = 0.01
 """A note below this share of the loudest (-40 dB) is taken as silent."""
 _MISSING = 0.06
 """A partial below this share of the strongest is taken as missing (-24 dB)."""
@@ -55,7 +55,7 @@ def preset_fault(patch: Patch, group: str) -> str | None:
     pitches = PROBES.get(group, OTHER_PROBES)
     clips = play_keys(patch, pitches)
     loudest = np.abs(clips).max(axis=1)
-    if loudest.min() < SILENT * max(loudest.max(), 1e-6):
+    if loudest.min() < INAUDIBLE * max(loudest.max(), 1e-6):
         return f"silent at pitch {pitches[int(loudest.argmin())]}"
     octave_off = [sounds_above(clip, pitch) for clip, pitch in zip(clips, pitches, strict=True)]
     return "sounds above its written pitch" if sum(octave_off) > len(pitches) / 2 else None
@@ -69,7 +69,7 @@ def probe_patch(patch: Patch) -> Patch | str:
     try:
         clips = play_keys(patch, keys)
         loudest = np.abs(clips).max(axis=1)
-        mute = loudest < SILENT * max(loudest.max(), 1e-4)
+        mute = loudest < INAUDIBLE * max(loudest.max(), 1e-4)
         if patch.is_drum:
             kept = frozenset(key for key, silent in zip(keys, mute, strict=True) if not silent)
             return replace(patch, keys=kept) if kept else "silent"
@@ -90,7 +90,7 @@ def play_keys(patch: Patch, keys: Sequence[int], seconds: float = PROBE_SECONDS)
 
 def _fault(clips: np.ndarray, keys: Sequence[int]) -> str | None:
     """Late, or off by the same number of semitones on more than half of the notes. Single notes can mislead."""
-    late = float(np.median([np.argmax(np.abs(clip) > SILENT * np.abs(clip).max()) for clip in clips])) / PROBE_RATE
+    late = float(np.median([np.argmax(np.abs(clip) > INAUDIBLE * np.abs(clip).max()) for clip in clips])) / PROBE_RATE
     if late > _LATEST:
         return f"starts {1000 * late:.0f} ms late"
     off = np.array([semitones_off(clip, key) for clip, key in zip(clips, keys, strict=True)])

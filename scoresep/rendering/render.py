@@ -10,7 +10,7 @@ Test songs are other compositions than training's and, where a group has three p
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,26 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
+from scoresep.datasets.slakh import read_metadata
 from scoresep.datasets.splits import SPLITS
-from scoresep.errors import InvalidValue, NothingToDo, ScoresepError
+from scoresep.errors import Damaged, InvalidValue, NothingToDo, ScoresepError
 from scoresep.executor import Engine
+from scoresep.files import write_rows
 from scoresep.machine import available_cores
-from scoresep.rendering.bands import BAND_GROUPS, band_material, compose_band
 from scoresep.rendering.casting import cast_song, draw_patches, playable, wanted
-from scoresep.rendering.composer import GROUPS, compose
-from scoresep.rendering.left_out import (
-    BEYOND,
-    NO_KEY,
-    NO_PATCH,
-    SILENT,
-    TABLE,
-    UNWANTED,
-    LeftOut,
-    lost,
-    part_name,
-    silent_stems,
-    write_table,
-)
+from scoresep.rendering.composer import BAND_GROUPS, GROUPS, band_material, compose, compose_band
 from scoresep.rendering.midi_songs import read_folder
 from scoresep.rendering.pools import check_soundfonts, write_probes
 from scoresep.rendering.settings import (
@@ -48,12 +36,25 @@ from scoresep.rendering.settings import (
     claim,
     split_sequence,
 )
-from scoresep.rendering.song import Song, digest, group_name
+from scoresep.rendering.song import (
+    BEYOND,
+    NO_KEY,
+    NO_PATCH,
+    SILENT,
+    UNWANTED,
+    LeftOut,
+    Song,
+    digest,
+    group_name,
+    lost,
+    part_name,
+)
 from scoresep.rendering.sounds import Sounds, gather_sounds, write_attributions
 from scoresep.rendering.sources.base import Patch
 from scoresep.rendering.track import SilentSong, write_track
 from scoresep.score.parts import Part
 
+TABLE = "left_out.csv"
 MOST_ATTEMPTS = 50
 """Songs that are composed in search of one that has the groups wanted."""
 
@@ -147,7 +148,7 @@ def render_corpus(
     whole = [task for task in tasks if task.number not in silent]
     left_out = [row for task in whole for row in _left_out(task, settings, sounds)]
     left_out += [LeftOut(song, "", "", reason) for song, reason in (*skipped, *((song, BEYOND) for song in beyond))]
-    write_table(out, left_out)
+    _write_table(out, left_out)
     return RenderReport(
         out=out,
         tracks={split: Counter(task.split for task in whole)[split] for split in SPLITS},
@@ -265,7 +266,7 @@ def _reason(part: Part, patch: Patch | None, settings: RenderSettings) -> str:
 
 def _left_out(task: _Task, settings: RenderSettings, sounds: Sounds) -> list[LeftOut]:
     """What a finished track has not of its song. Of composed songs only silent parts count: nobody wrote the others."""
-    silent = silent_stems(task.folder)
+    silent = _silent_stems(task.folder)
     if task.song is None and not silent:
         return []
     song = task.song or _composed(settings, task.number, task.split)
@@ -281,3 +282,36 @@ def _left_out(task: _Task, settings: RenderSettings, sounds: Sounds) -> list[Lef
     rows = [LeftOut(song.source, part_name(part), len(part), reason) for part, reason in whole]
     written, kept = zip(*cast, strict=True) if cast else ((), ())
     return [*song.left_out, *rows, *lost(song.source, written, kept, NO_KEY)]
+
+
+def _silent_stems(folder: Path) -> list[int]:
+    """Numbers of the stems of a finished track that have no audio, as its metadata say.
+
+    Raises:
+        Damaged: they are missing or unreadable.
+    """
+    try:
+        stems = read_metadata(folder / "metadata.yaml").stems
+        return [int(name[1:]) for name, stem in stems.items() if not stem["audio_rendered"]]
+    except (OSError, ValueError, LookupError, TypeError) as fault:
+        raise Damaged(f"not a whole track ({fault})", file=folder, remedy="remove it and render again") from fault
+
+
+def summary(rows: Sequence[LeftOut]) -> list[str]:
+    """A line a reason, the most notes first; of songs as wholes only those that were not asked for."""
+    notes, songs = Counter[str](), defaultdict[str, set[str]](set)
+    for row in rows:
+        songs[row.reason].add(row.song)
+        notes[row.reason] += int(row.notes or 0)
+    order = sorted((reason for reason in songs if notes[reason]), key=lambda reason: (-notes[reason], reason))
+    lines = [f"left out {notes[reason]:,} notes of {len(songs[reason]):,} songs: {reason}" for reason in order]
+    beyond = len(songs.get(BEYOND, ()))
+    return lines + [f"left out {beyond:,} songs: {BEYOND}"] * (beyond > 0)
+
+
+def _write_table(out: Path, rows: Sequence[LeftOut]) -> None:
+    """Write the table, or remove one of before if nothing is left out."""
+    if rows:
+        write_rows(out / TABLE, LeftOut._fields, rows)
+    else:
+        (out / TABLE).unlink(missing_ok=True)

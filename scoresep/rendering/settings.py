@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scoresep.datasets.splits import SPLITS
 from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch
 from scoresep.files import read_text, write_json, writing
 from scoresep.instruments import INSTRUMENTS, nearest
 from scoresep.rendering.composer import COMPOSER_VERSION
-from scoresep.rendering.levels import LEVELS
 from scoresep.rendering.song import Song, digest
 from scoresep.rendering.sources.soundfont import default_soundfont, soundfont_digest
 
@@ -39,6 +40,25 @@ Progress = Callable[[int, int, str], None]
 """Called with (done, total, what is being done)."""
 
 
+# How loud the stems of a song are against each other: a way of mixing is a row of `LEVELS`
+
+Spread = tuple[float, float]
+"""Mean and standard deviation, LU against the common loudness of stems."""
+EQUAL: dict[str, Spread] = {}
+RECORD: dict[str, Spread] = {
+    "vocals": (3.0, 2.0),
+    "drums": (2.0, 2.5),
+    "bass": (0.0, 2.5),
+    "guitar": (-2.0, 3.5),
+    "piano": (-2.0, 3.5),
+    "": (-4.0, 4.0),
+}
+"""A singer in front, drums and bass strong, the others about each other or far behind."""
+LEVELS = {"equal": EQUAL, "record": RECORD}
+FURTHEST = 2.5
+"""Standard deviations beyond which none is drawn."""
+
+
 @dataclass(frozen=True)
 class RenderSettings:
     """What decides the content of a corpus.
@@ -60,7 +80,7 @@ class RenderSettings:
         voices: folders of recorded voices that sing the parts of `vocals`; formants do where there is none.
         bands: whether songs are composed for whole bands, in styles (`bands`).
         charts, grooves: folders of chord charts and of drummers' takes that bands play from.
-        levels: how loud stems are, a row of `levels.LEVELS`; None: as on records for bands, else equal.
+        levels: how loud stems are, a row of `LEVELS`; None: as on records for bands, else equal.
     """
 
     songs: int | None = None
@@ -125,6 +145,13 @@ class RenderSettings:
                 faults.append(f"unknown group '{name}'{nearest(name, INSTRUMENTS)}")
         if faults:
             raise InvalidValue("cannot render: " + "; ".join(faults))
+
+
+def draw_level(levels: str, group: str, rng: np.random.Generator) -> float:
+    """LU by which a stem of `group` is louder than the others; it has one gain, so what is played softly stays soft."""
+    rows = LEVELS[levels]
+    mean, deviation = rows.get(group, rows.get("", (0.0, 0.0)))
+    return mean + deviation * float(np.clip(rng.standard_normal(), -FURTHEST, FURTHEST))
 
 
 def split_sequence(count: int, shares: Sequence[float]) -> list[str]:

@@ -1,16 +1,41 @@
-"""A piece of music before it has a sound."""
+"""A piece of music before it has a sound, and what of it is left out."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from scoresep.instruments import INSTRUMENTS, group_of
-from scoresep.rendering.left_out import LeftOut
 from scoresep.score.parts import SHORTEST_NOTE, Part, first_strikes
+
+CUT = "outside the excerpt"
+AGAIN = f"struck again within {SHORTEST_NOTE} s"
+UNWANTED = "instruments not asked for (--groups)"
+NO_PATCH = "no SoundFont or pack has the program"
+SILENT = "silent when played"
+NO_KEY = "keys that the sound lacks"
+BEYOND = "more songs than asked for (--songs)"
+"""Why something is left out."""
+
+
+class LeftOut(NamedTuple):
+    """What of one part, or of a whole song, was left out.
+
+    Attributes:
+        song: the MIDI file, or where a composed song comes from.
+        part: its track's name and program; '' for all parts.
+        notes: how many; '' where nobody counted them, as in a file that cannot be read.
+        reason: one of the above, or why a file gives no song.
+    """
+
+    song: str
+    part: str
+    notes: int | str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -46,7 +71,7 @@ def fingerprint(parts: Sequence[Part]) -> str:
     return digest(repr(rows).encode())
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | memoryview) -> str:
     """md5 as 32 hex digits."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
@@ -89,3 +114,15 @@ def group_name(part: Part) -> str | None:
     table = tuple(INSTRUMENTS.values())
     index = group_of(part.program, part.is_drum, table)
     return None if index is None else table[index].name
+
+
+def part_name(part: Part) -> str:
+    """How a part is called in the table."""
+    kind = "drums" if part.is_drum else f"program {part.program}"
+    return f"{part.name} ({kind})" if part.name else kind
+
+
+def lost(song: str, before: Iterable[Part], after: Iterable[Part], reason: str) -> list[LeftOut]:
+    """The rows of parts that have fewer notes after something than before."""
+    pairs = zip(before, after, strict=True)
+    return [LeftOut(song, part_name(a), len(a) - len(b), reason) for a, b in pairs if len(b) < len(a)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scoresep.datasets.slakh import read_metadata
 from scoresep.files import write_text
-from scoresep.rendering.effects.impulses import Impulse, ImpulseSet, read_impulses
+from scoresep.rendering.impulses import Impulse, ImpulseSet, read_impulses
 from scoresep.rendering.pools import PackPool, PresetPool, pack_pool, preset_pool, read_probes, voice_pool
 from scoresep.rendering.settings import Progress, RenderSettings
 from scoresep.rendering.song import digest
@@ -20,6 +20,13 @@ from scoresep.rendering.sources.soundfont import soundfont_credit, soundfont_dig
 VOICES_FOLDER = ".voices"
 """Of a corpus: what was learnt of the voices that sing in it."""
 ATTRIBUTIONS_FILE = "attributions.txt"
+MATERIAL = {
+    "charts": ("chord charts", Credit("CC0", "McGill Billboard annotations (Burgoyne, Wild and Fujinaga, ISMIR 2011)")),
+    "grooves": ("drummers' takes", Credit("CC BY 4.0", "Groove MIDI Dataset (Gillick et al., ICML 2019)")),
+}
+"""Settings to what they name, and the data set in whose format it is."""
+LONGEST_LICENCE = 300
+"""Letters of a licence's file that are repeated."""
 _PRESET = re.compile(r":(drums:)?\d{3}$")
 _UNKNOWN = "not stated"
 
@@ -82,11 +89,12 @@ def gather_sounds(
 
 
 def write_attributions(out: Path, settings: RenderSettings, sounds: Sounds) -> None:
-    """List what the tracks of the corpus `out` name, with licence and attribution, one paragraph each.
+    """List what the tracks of the corpus `out` name, and what bands played from: licence and attribution of each.
 
     Nothing is written of a corpus that SoundFonts alone play.
     """
-    if not sounds.packs.all and not sounds.impulses:
+    used = _played_from(settings)
+    if not sounds.packs.all and not sounds.impulses and not used:
         return
     files = sorted(out.glob("*/Track*/metadata.yaml"))
     stems = [stem for path in files for stem in read_metadata(path).stems.values()]
@@ -94,11 +102,22 @@ def write_attributions(out: Path, settings: RenderSettings, sounds: Sounds) -> N
     chains = "\n".join(str(stem.get("chain", "")) for stem in stems)
     banks = {_PRESET.sub("", label) for label in labels}
     impulses = sounds.impulses.all if sounds.impulses else ()
-    used = [(path.name, soundfont_credit(path), "SoundFont") for path in settings.soundfonts if path.name in banks]
+    used += [(path.name, soundfont_credit(path), "SoundFont") for path in settings.soundfonts if path.name in banks]
     used += [(pack.label, pack.credit, pack.name) for pack in sounds.packs.all if pack.label in labels]
     used += [(i.label, i.credit, i.kind) for i in impulses if i.path and f"[{i.label}]" in chains]
-    head = "Sounds and impulse responses that this corpus was rendered with. What is trained from it owes these names."
+    head = "What this corpus was rendered with. What is trained from it owes these names."
     write_text(out / ATTRIBUTIONS_FILE, "\n\n".join([head, *(_paragraph(*entry) for entry in used)]) + "\n")
+
+
+def _played_from(settings: RenderSettings) -> list[tuple[str, Credit, str]]:
+    """The folders of charts and grooves, if any: whose the data set of that format is, and the licence beside it."""
+    entries = []
+    for name, (what, credit) in MATERIAL.items():
+        if folder := getattr(settings, name):
+            stated = next(iter(sorted(folder.glob("LICEN[CS]E*"))), None)
+            licence = stated.read_text("utf-8", "replace").strip()[:LONGEST_LICENCE] if stated else credit.licence
+            entries.append((folder.absolute().name, replace(credit, licence=licence), what))
+    return entries
 
 
 def _paragraph(label: str, credit: Credit, what: str) -> str:

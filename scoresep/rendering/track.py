@@ -19,8 +19,8 @@ from scoresep.errors import NothingToDo
 from scoresep.files import Sink, writing
 from scoresep.instruments import DRUM_PROGRAM
 from scoresep.rendering.casting import CastPart, as_played
-from scoresep.rendering.effects.chain import apply_chain, chain_text
-from scoresep.rendering.effects.mixing_desk import apply_tone
+from scoresep.rendering.chain import apply_chain, chain_text
+from scoresep.rendering.effects import apply_tone
 from scoresep.rendering.settings import temporary_name
 from scoresep.rendering.song import Song
 from scoresep.rendering.sources import SOURCES

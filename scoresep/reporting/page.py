@@ -41,6 +41,11 @@ from scoresep.training.stages import STAGES
 
 SIZE_MARK = "{size of this page}"
 """Stands for the page's size until that is known."""
+OPTIONAL_CONTENT: dict[str, Any] = {
+    **dict.fromkeys(("notes", "facts", "tables", "tracks", "stages"), ()),
+    "facts_hint": "",
+    "listening_hint": "",
+}
 
 
 def write_report(
@@ -115,8 +120,7 @@ def render(
     if not (stages or tables or shown):
         problem = f"there is nothing to report: {' '.join(notes)}".rstrip(".")
         raise NothingToDo(problem, remedy="give a run, a metrics.json, or a checkpoint and its cache")
-    script = read("page.js")
-    return template().render(
+    return filled(
         title=title_of(material),
         lead=lead_of(material),
         notes=notes,
@@ -128,6 +132,14 @@ def render(
         listening_hint=listening_hint(form, material.cache.grid) if material.cache else "",
         stages=stages,
         about=about(material, form if shown else None),
+    )
+
+
+def filled(**content: Any) -> str:
+    """The page's template with its content; of `OPTIONAL_CONTENT` what is not given is not shown."""
+    script = read("page.js")
+    return template().render(
+        **{**OPTIONAL_CONTENT, **content},
         version=__version__,
         style=Markup(read("page.css")),
         script=Markup(script),

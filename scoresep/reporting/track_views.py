@@ -188,7 +188,7 @@ def track_panels(
             sounds.append(player("truth", f"the true {name}", part.truth))
         pictures = [*sounds, *roll_pictures(view, part, colours[name]), *mask_pictures(view, part, grid)]
         figures = pair_lines(evaluation.figures, view.track, name) if evaluation else []
-        here = {"name": name, "place": f"{place}part{n}", "colour": colours[name]}
+        here = {"name": name, "place": f"{place}part{n}", "colour": colours[name], "about": ()}
         parts.append({**here, "pictures": pictures, "figures": figures})
     whole = view.span[1] - view.span[0] > view.seconds - 0.1
     excerpt = "whole" if whole else f"{view.span[0]:.1f} to {view.span[1]:.1f} s of {view.seconds:.1f} s"

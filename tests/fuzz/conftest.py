@@ -18,7 +18,7 @@ from types import FrameType, SimpleNamespace
 
 import pytest
 
-CASES = int(os.environ.get("SCORESEP_FUZZ") or 60)
+CASES = int(os.environ.get("SCORESEP_FUZZ") or 24)
 MEMORY = 1 << 30
 """Bytes that a reader may ask for, besides what the process has already."""
 SECONDS = 20

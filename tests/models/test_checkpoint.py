@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from scoresep import __version__
-from scoresep.errors import Damaged, ScoresepError, Unavailable, WrongFormat, WrongVersion
+from scoresep.errors import Damaged, NotFound, Unavailable, WrongFormat, WrongVersion
 from scoresep.grid import Grid
 from scoresep.instruments import choose
 from scoresep.models import checkpoint as checkpoints
@@ -134,8 +134,8 @@ def test_truncated_files_are_refused(tmp_path, checkpoint, refused, share):
         load_checkpoint(tmp_path / "a.pt")
 
 
-def test_missing_file_is_named(tmp_path):
-    with pytest.raises(ScoresepError, match=r"none\.pt"):
+def test_missing_file_is_named(tmp_path, refused):
+    with refused(NotFound, tmp_path / "none.pt"):
         load_checkpoint(tmp_path / "none.pt")
 
 

@@ -411,6 +411,7 @@ def improvements(
     return np.array(ours), np.array(theirs)
 
 
+@pytest.mark.integration
 def test_is_above_the_harmonic_mask_on_every_instrument_of_rendered_music(rendered: Cache) -> None:
     kinds = [instrument.kind for instrument in rendered.instruments]
     pairs = [improvements(rendered, row, kinds, FactoriseSettings()) for row in range(len(rendered.tracks["id"]))]

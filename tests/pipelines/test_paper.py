@@ -55,6 +55,7 @@ def paper(prepared, tmp_path):
     return go
 
 
+@pytest.mark.integration
 def test_rows_and_seeds_become_a_table(paper, tmp_path, prepared):
     ended = paper("--rows", "clip_harmonic", "--seeds", "0")
     assert ended.returncode == 0, ended.stderr
@@ -92,6 +93,7 @@ def test_rows_and_seeds_become_a_table(paper, tmp_path, prepared):
     assert Cache(prepared).digest == shared.cache_digest
 
 
+@pytest.mark.integration
 def test_other_songs_get_a_table_of_their_own(paper, tmp_path, prepared):
     ended = paper("--rows", "stems,clip", "--seeds", "0", "--on", f"{prepared}:validation")
     assert ended.returncode == 0, ended.stderr
@@ -108,6 +110,7 @@ def test_other_songs_get_a_table_of_their_own(paper, tmp_path, prepared):
     assert len((out / f"table-{name}.csv").read_text().splitlines()) == 1 + 4, "other settings, other results"
 
 
+@pytest.mark.integration
 def test_unknown_rows_and_sizes_are_refused_in_one_line(paper):
     for words, message in (
         (("--rows", "clip,harmonix"), "unknown row 'harmonix'; did you mean 'harmonic'"),

@@ -109,6 +109,7 @@ TINY = (
 STEPS = "stage1.steps=2 stage2.steps=2 stage3.steps=0 precision=float32"
 
 
+@pytest.mark.integration
 def test_the_pipeline_runs_and_goes_on(corpus, tmp_path):
     sets = [word for setting in f"{TINY} {STEPS}".split() for word in ("--set", setting)]
     line = [sys.executable, str(FOLDER / "run.py"), str(corpus), "--out", "errors", "--size", "mini", *sets]

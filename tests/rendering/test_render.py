@@ -17,10 +17,9 @@ import yaml
 from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch, NotFound, NothingToDo, ScoresepError
 from scoresep.grid import Grid
 from scoresep.rendering import render
-from scoresep.rendering.left_out import BEYOND, CUT, NO_KEY, SILENT, UNWANTED, summary
 from scoresep.rendering.midi_songs import read_song
-from scoresep.rendering.render import RenderSettings, render_corpus, split_sequence
-from scoresep.rendering.song import Song
+from scoresep.rendering.render import RenderSettings, render_corpus, split_sequence, summary
+from scoresep.rendering.song import BEYOND, CUT, NO_KEY, SILENT, UNWANTED, Song
 from scoresep.rendering.sources.soundfont import default_soundfont, render_part
 from scoresep.rendering.track import integrated_loudness
 from scoresep.score.parts import SHORTEST_NOTE, part_from_notes, read_midi

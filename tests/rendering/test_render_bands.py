@@ -16,18 +16,19 @@ import yaml
 
 pytest.importorskip("pyworld", reason="the extra 'voices' is not installed")
 from scoresep.datasets.slakh import open_slakh
-from scoresep.errors import InvalidValue, Mismatch, NotFound, NothingToDo
-from scoresep.rendering.levels import RECORD
-from scoresep.rendering.pools import PackPool, voice_pool
+from scoresep.errors import InvalidValue, Mismatch, NotFound, NothingToDo, WrongFormat
+from scoresep.rendering.pools import PackPool, PresetPool, voice_pool
 from scoresep.rendering.render import RenderSettings, render_corpus
-from scoresep.rendering.singing import RATE, Manner, sing, synthetic_voice
+from scoresep.rendering.settings import RECORD
 from scoresep.rendering.song import Song
+from scoresep.rendering.sounds import Sounds, write_attributions
 from scoresep.rendering.sources.base import Patch
+from scoresep.rendering.sources.singing import RATE, Manner, sing, synthetic_voice
 from scoresep.rendering.sources.voice import layers, list_voices, play, synthetic_voices
 from scoresep.score.parts import part_from_notes, read_midi
 from scoresep.score_check import check_stem
 
-SETTINGS = RenderSettings(songs=5, seconds=8.0, sample_rate=16000, seed=4, bands=True)
+SETTINGS = RenderSettings(songs=4, seconds=6.0, sample_rate=16000, seed=4, bands=True)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -61,7 +62,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.integration
 def test_stems_add_up(corpus: Path) -> None:
     tracks = sorted(corpus.glob("*/Track*"))
-    assert len(tracks) == 5
+    assert len(tracks) == 4
     for track in tracks:
         mix = soundfile.read(track / "mix.flac", dtype="int16")[0]
         stems = [soundfile.read(path, dtype="int16")[0] for path in sorted((track / "stems").iterdir())]
@@ -120,7 +121,7 @@ def test_a_part_is_sung_at_its_pitch(recorded: bool, people: Path, tmp_path: Pat
     assert first.shape == (4 * RATE,) and not check_stem(first, RATE, list(song.parts), False)
     assert voice.path.is_file() == recorded
     again = play(Patch(**{**voice.__dict__, "name": "the same"}), song, song.parts[0], RATE, 0)
-    assert np.corrcoef(first, again)[0, 1] > 0.9
+    np.testing.assert_array_equal(first, again)  # whichever process has analysed it
 
 
 def test_layers_do_not_overlap() -> None:
@@ -183,6 +184,27 @@ def test_credits_are_lines_of_their_own(people: Path, tmp_path: Path) -> None:
     render_corpus(tmp_path / "out", settings, jobs=1)
     lines = (tmp_path / "out" / "attributions.txt").read_text().splitlines()
     assert "    licence: CC0 other: sound licence: none" in lines and "other: sound" not in lines
+
+
+@pytest.mark.parametrize("option", ["charts", "grooves", "voices", "sounds"])
+def test_a_file_is_no_folder(option: str, tmp_path: Path, refused: Callable) -> None:
+    file = tmp_path / "file.txt"
+    file.write_text("")
+    with refused(WrongFormat, file):
+        render_corpus(tmp_path / "out", replace(SETTINGS, **{option: file if option[0] in "cg" else (file,)}), jobs=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_charts_and_grooves_are_credited(tmp_path: Path) -> None:
+    """With the licence that lies in their folder, or else that of the data set of the format."""
+    for name in ("charts", "grooves"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "grooves" / "LICENSE").write_text("Licensed to\nnobody")
+    settings = replace(SETTINGS, charts=tmp_path / "charts", grooves=tmp_path / "grooves")
+    write_attributions(tmp_path, settings, Sounds(PresetPool({}, {}, {}), PackPool(), None))
+    charts, grooves = (tmp_path / "attributions.txt").read_text().split("\n\n")[1:]
+    assert charts.startswith("charts: chord charts") and "CC0" in charts and "McGill" in charts
+    assert "licence: Licensed to nobody" in grooves and "Groove MIDI Dataset" in grooves
 
 
 def test_refusals(tmp_path: Path, refused: Callable) -> None:

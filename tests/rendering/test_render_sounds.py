@@ -182,8 +182,10 @@ def test_the_command_says_what_it_left_out(command, sounds, impulses, tmp_path):
     shutil.copytree(sounds / "bass", tmp_path / "sounds")
     (tmp_path / "sounds" / "odd.sfz").write_text("")
     line = f"scoresep render {tmp_path / 'c'} --songs 1 --seconds 2 --sample-rate 8000 --sounds {tmp_path / 'sounds'}"
-    status, said, _ = command(f"{line} --impulses {impulses}")
+    status, said, _ = command(f"{line} --impulses {impulses} --preview")
     assert status == 0 and "odd.sfz" in said
+    page = tmp_path / "c" / "preview.html"
+    assert str(page) in said and page.read_text().startswith("<!DOCTYPE html>")
     status, _, said = command(f"{line} --no-chains")
     assert status == 2 and str(tmp_path / "c") in said
     status, _, said = command(f"scoresep render {tmp_path / 'd'} --sounds {tmp_path / 'none'}")

@@ -11,7 +11,7 @@ import soundfile
 from scoresep.errors import Damaged, NothingToDo
 from scoresep.rendering.song import Song
 from scoresep.rendering.sources import SOURCES
-from scoresep.rendering.sources.sfz import BLOCK, keys_of, read_regions, sfz_text, velocities_of
+from scoresep.rendering.sources.sfz import BLOCK_SAMPLES, keys_of, read_regions, sfz_text, velocities_of
 from scoresep.score.parts import part_from_notes
 
 RATE = 22050
@@ -77,7 +77,9 @@ def test_the_first_playing_of_a_long_sample_is_whole(tmp_path):
     soundfile.write(tmp_path / "long.wav", 0.5 * np.sin(2 * np.pi * 440 * time), RATE)
     (tmp_path / "long.sfz").write_text("<region> sample=long.wav pitch_keycenter=69")
     sound = _play(tmp_path / "long.sfz", [(0.0, 7.5, 69, 100)], seconds=8.0)[RATE : 7 * RATE]
-    levels = np.sqrt(np.square(sound[: len(sound) // BLOCK * BLOCK]).reshape(-1, BLOCK).mean(axis=1))
+    levels = np.sqrt(
+        np.square(sound[: len(sound) // BLOCK_SAMPLES * BLOCK_SAMPLES]).reshape(-1, BLOCK_SAMPLES).mean(axis=1)
+    )
     assert levels.min() > 0.9 * levels.max()
 
 

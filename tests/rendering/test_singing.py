@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("pyworld", reason="the extra 'voices' is not installed")
-from scoresep.rendering.singing import (
+from scoresep.rendering.sources.singing import (
     FRAME,
     RATE,
     Manner,

@@ -14,6 +14,7 @@ from scoresep.rendering.pools import FEWEST_TO_HOLD_OUT, check_soundfonts, prese
 from scoresep.rendering.song import Song
 from scoresep.rendering.sources import soundfont
 from scoresep.rendering.sources.soundfont import default_soundfont, presets, render_part
+from scoresep.score.midi_writing import midi_bytes
 from scoresep.score.parts import part_from_notes
 
 RATE = 22050
@@ -71,6 +72,28 @@ def test_loud_polyphony_does_not_clip(monkeypatch):
     monkeypatch.setattr(midirenderer, "render_wave_from", spy)
     _play([(0.0, 1.5, pitch, 127) for pitch in range(36, 84)], 62, seconds=2.0)
     assert loudest[0] >= soundfont.CLIPPED > loudest[-1]
+
+
+@pytest.mark.parametrize("program", [0, 30, 48, 62, 128])
+def test_a_bank_of_one_preset_sounds_as_the_whole_one(program, tmp_path):
+    """To the last bit, bends and reverberation too; and it holds that preset alone."""
+    bank, number = (soundfont.DRUM_BANK, 0) if program == 128 else (0, program)
+    path = default_soundfont()
+    one = soundfont.bank_of(path, bank, number)
+    notes = [(0.1 * n, 0.1 * n + 0.4, 36 + 5 * n, 60 + 8 * n) for n in range(8)]
+    bend = {"bend_time": np.array([0.3]), "bend": np.array([1.0])}
+    part = part_from_notes(notes, program=number, is_drum=bank == soundfont.DRUM_BANK, **bend)
+    midi = midi_bytes([part], 1.2, controls=((91, 60),))
+    assert midirenderer.render_wave_from(one, midi) == midirenderer.render_wave_from(path.read_bytes(), midi)
+    (tmp_path / "one.sf2").write_bytes(one)
+    (kept,) = presets(tmp_path / "one.sf2")
+    (whole,) = (preset for preset in presets(path) if (preset.bank, preset.program) == (bank, number))
+    assert (kept.name, kept.keys, kept.is_drum) == (whole.name, whole.keys, whole.is_drum)
+    assert len(one) < 0.5 * path.stat().st_size
+
+
+def test_a_bank_without_the_preset_is_taken_whole(tmp_path):
+    assert soundfont.bank_of(default_soundfont(), soundfont.DRUM_BANK, 99) == default_soundfont().read_bytes()
 
 
 def test_presets_of_the_shipped_bank():

@@ -373,6 +373,7 @@ def test_steady_noise_is_measured_at_its_level(make, stem, notes):
 # A rendered corpus
 
 
+@pytest.mark.integration
 def test_rendered_stems_agree_and_their_wrong_octaves_do_not(tmp_path):
     render_corpus(tmp_path / "corpus", RenderSettings(songs=2, seconds=20.0, seed=11, groups=("piano", "bass")), jobs=1)
     found = {}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scoresep.audio.spectrogram import stft
-from scoresep.errors import NothingToDo, ScoresepError
+from scoresep.errors import InvalidValue, NothingToDo
 from scoresep.losses.batch import DATASETS, STEMS
 from scoresep.training.clip_dataset import ShardClips
 from scoresep.training.loader import ClipOrder, ahead, open_source, stream, unpack
@@ -70,13 +70,13 @@ def test_what_is_not_asked_for_is_not_read(cache):
 def test_a_fault_of_a_reader_comes_where_its_batch_would_have(cache):
     def work(job: int) -> int:
         if job == 3:
-            raise ScoresepError("broken")
+            raise InvalidValue("broken")
         return job
 
     for readers in (0, 2):
         made = ahead(range(9), work, readers)
         assert [next(made) for _ in range(3)] == [0, 1, 2]
-        with pytest.raises(ScoresepError, match="broken"):
+        with pytest.raises(InvalidValue):
             next(made)
 
 

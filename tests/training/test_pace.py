@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from scoresep.errors import ScoresepError
+from scoresep.errors import InvalidValue, Mismatch
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.training import pace as pacing
-from scoresep.training.log import LOG_NAME, RunLog
+from scoresep.training.log import LOG_NAME, RunLog, read_log
 from scoresep.training.pace import PACE_NAME, SPARE_SHARE, VALIDATION_SHARE, Cost, measured_steps, plan
 from scoresep.training.run import Run, stage_path
 from scoresep.training.stages import STAGES
@@ -19,6 +19,9 @@ from scoresep.training.trainer import Trainer
 
 pytestmark = pytest.mark.integration
 
+MINUTES = 1.0
+"""Of the runs below: by `SLOW`, three steps of each stage."""
+SLOW = Cost(begin=0.5, step=5.0, validation=1.0, end=0.5)
 COSTS = {1: Cost(5.0, 0.01, 1.0, 20.0), 2: Cost(1.0, 0.05, 2.0, 1.0), 3: Cost(1.0, 0.2, 3.0, 10.0)}
 
 
@@ -52,17 +55,31 @@ def test_with_time_enough_there_are_as_many_validations_as_the_config_has(make):
         assert steps / found.validate_every == pytest.approx(config.stages[number].steps / 200, rel=0.01)
 
 
-def test_too_little_time_is_refused(make, cache, tmp_path):
+def test_too_little_time_is_refused(make, cache, tmp_path, refused, monkeypatch):
+    monkeypatch.setattr(pacing, "trial", lambda *given: SLOW)
     log = RunLog(tmp_path)
-    with pytest.raises(ScoresepError, match=r"--minutes: .* give more minutes"):
+    with refused(InvalidValue) as fault:
         measured_steps(Run(cache, make.config(), tmp_path, tmp_path / "out.pt", log, minutes=0.001), [1, 2, 3])
     log.close()
-    assert not (tmp_path / PACE_NAME).exists()
+    assert "--minutes" in fault.value.problem and not (tmp_path / PACE_NAME).exists()
+
+
+@pytest.mark.parametrize("number", STAGES)
+def test_a_trial_measures_a_stage_and_leaves_nothing(make, cache, tmp_path, number):
+    log = RunLog(tmp_path / "run")
+    cost = pacing.trial(Run(cache, make.config(), tmp_path / "run", tmp_path / "out.pt", log), number, 0.0)
+    log.close()
+    assert min(cost.step, cost.validation, cost.end) > 0 <= cost.begin
+    assert not list((tmp_path / "run").glob("*.pt")) and not read_log(tmp_path / "run")
 
 
 @pytest.fixture
-def go(cache, make, tmp_path):
-    """A function that trains up to a stage in so many minutes, or by a config; returns the folder and what was said."""
+def go(cache, make, tmp_path, monkeypatch):
+    """A function that trains up to a stage in so many minutes, or by a config; returns the folder and what was said.
+
+    All stages cost what `SLOW` says, so that few steps fit.
+    """
+    monkeypatch.setattr(pacing, "trial", lambda *given: SLOW)
 
     def run(name: str, last: int = 3, minutes: float | None = None, config=None, force: bool = False, said=None):
         said = [] if said is None else said
@@ -86,9 +103,9 @@ def fixed(folder) -> dict[int, int]:
 
 def test_a_run_of_minutes_is_the_run_of_its_steps(go, make):
     """To the bit; and the same wish again takes the same steps, however long steps take now."""
-    folder, _ = go("timed", minutes=0.1)
+    folder, _ = go("timed", minutes=MINUTES)
     steps = fixed(folder)
-    assert steps.keys() == STAGES.keys() and min(steps.values()) > 0
+    assert steps.keys() == STAGES.keys() and set(steps.values()) == {3}
     values = load_checkpoint(stage_path(folder, 3)).config
     assert {n: values[f"stage{n}"]["steps"] for n in steps} == steps
     sets = [f"stage{n}.steps={count}" for n, count in steps.items()]
@@ -98,7 +115,7 @@ def test_a_run_of_minutes_is_the_run_of_its_steps(go, make):
         assert stage_path(folder, number).read_bytes() == stage_path(by_hand, number).read_bytes()
     assert (folder / LOG_NAME).read_bytes() == (by_hand / LOG_NAME).read_bytes()
     before = stage_path(folder, 3).read_bytes()
-    _, said = go("timed", minutes=0.1)
+    _, said = go("timed", minutes=MINUTES)
     assert any("as they were fixed" in line for line in said) and stage_path(folder, 3).read_bytes() == before
 
 
@@ -107,36 +124,36 @@ def test_a_stopped_run_goes_on_with_the_steps_that_were_fixed(go, monkeypatch):
 
     def die(trainer, losses):
         real(trainer, losses)
-        if trainer.stage.number == 2 and trainer.step == 3 and "trial" not in trainer.path.name:
+        if trainer.stage.number == 2 and trainer.step == 2 and "trial" not in trainer.path.name:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Trainer, "log_step", die)
     with pytest.raises(KeyboardInterrupt):
-        go("run", minutes=0.1)
+        go("run", minutes=MINUTES)
     monkeypatch.setattr(Trainer, "log_step", real)
     monkeypatch.setattr(pacing, "trial", lambda *given: pytest.fail("the steps are fixed already"))
-    folder, _ = go("run", minutes=0.1)
+    folder, _ = go("run", minutes=MINUTES)
     assert {n: load_checkpoint(stage_path(folder, n)).steps for n in STAGES} == fixed(folder)
 
 
-def test_finished_stages_take_no_time_of_the_others(go):
-    folder, _ = go("run", last=1, minutes=0.05)
+def test_finished_stages_take_no_time_of_the_others(go, refused):
+    folder, _ = go("run", last=1, minutes=0.5)
     first = fixed(folder)
-    go("run", last=2, minutes=0.08)
+    go("run", last=2, minutes=0.6)
     assert fixed(folder).keys() == {2}
     assert load_checkpoint(stage_path(folder, 1)).steps == first[1]
-    _, said = go("run", last=1, minutes=0.05)
+    _, said = go("run", last=1, minutes=0.5)
     assert any("as they were fixed" in line for line in said), "an earlier wish is remembered"
     said.clear()
-    with pytest.raises(ScoresepError, match="other settings"):
-        go("run", last=1, minutes=0.06, said=said)
-    assert any("0.05 minutes, stage 1 and 0.08 minutes, stage 2" in line for line in said)
+    with refused(Mismatch, stage_path(folder, 1)):
+        go("run", last=1, minutes=0.4, said=said)
+    assert any("0.5 minutes, stage 1" in line and "0.6 minutes, stage 2" in line for line in said)
 
 
 def test_force_fixes_the_last_stage_anew(go, make):
     config = make.config("stage1.steps=0")
-    go("run", last=2, minutes=0.08, config=config)
-    folder, _ = go("run", last=2, minutes=0.08, config=config, force=True)
+    go("run", last=2, minutes=0.5, config=config)
+    folder, _ = go("run", last=2, minutes=0.5, config=config, force=True)
     assert fixed(folder).keys() == {2}
     assert load_checkpoint(stage_path(folder, 2)).steps == fixed(folder)[2]
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from scoresep.cache.reader import Cache
+from scoresep.errors import WrongFormat
 from scoresep.models import checkpoint as checkpoints
 from scoresep.models import storage
 from scoresep.models.checkpoint import load_checkpoint, previous
 from scoresep.training import trainer as trainer_module
+from scoresep.training.config import Config
 from scoresep.training.config_files import load_config
 from scoresep.training.log import LOG_NAME, RunLog
 from scoresep.training.run import Run, stage_path
@@ -97,25 +100,34 @@ DEATHS: dict[str, Callable[[], None]] = {
 }
 
 
+def trained(index: Path, config: Config, folder: Path, death: Callable[[], None] = lambda: None) -> int | None:
+    """Train three stages in a process of its own, prepared to die; returns its exit code."""
+
+    def body() -> None:
+        death()
+        log = RunLog(folder)
+        Run(Cache(index), config, folder, folder.with_name("out.pt"), log).train()
+        log.close()
+        os._exit(0)
+
+    process = multiprocessing.get_context("fork").Process(target=body)
+    process.start()
+    process.join(120)
+    return process.exitcode
+
+
 @pytest.fixture
-def start(prepared, make, tmp_path):
-    """A function that trains three stages in a process of its own, prepared to die; returns its exit code."""
+def start(prepared, make):
+    """A function that trains in a folder, prepared to die; returns the exit code."""
+    return partial(trained, prepared, make.config(*CONFIG))
 
-    def go(folder: Path, death: Callable[[], None] = lambda: None) -> int | None:
-        def body() -> None:
-            death()
-            log = RunLog(folder)
-            config = make.config(*CONFIG)
-            Run(Cache(prepared), config, folder, tmp_path / "out.pt", log).train()
-            log.close()
-            os._exit(0)
 
-        process = multiprocessing.get_context("fork").Process(target=body)
-        process.start()
-        process.join(120)
-        return process.exitcode
-
-    return go
+@pytest.fixture(scope="module")
+def whole(prepared, make, tmp_path_factory) -> Path:
+    """The folder of a run that nothing disturbed. Read only."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert trained(prepared, make.config(*CONFIG), folder) == 0
+    return folder
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -124,20 +136,18 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {**{name: path.read_bytes() for name, path in files.items()}, LOG_NAME: (folder / LOG_NAME).read_bytes()}
 
 
-def test_killed_again_and_again_ends_as_if_never_killed(start, tmp_path):
-    assert start(tmp_path / "whole") == 0
+def test_killed_again_and_again_ends_as_if_never_killed(start, whole, tmp_path):
     for name, death in DEATHS.items():
         assert start(tmp_path / "killed", death) == -signal.SIGKILL, name
     assert start(tmp_path / "killed") == 0
-    assert everything(tmp_path / "killed") == everything(tmp_path / "whole")
-    last = load_checkpoint(previous(stage_path(tmp_path / "whole", 3)))
+    assert everything(tmp_path / "killed") == everything(whole)
+    last = load_checkpoint(previous(stage_path(whole, 3)))
     assert last.steps == 5 and last.resume["optimisers"].keys() == {"separator", "transcriptor"}
     assert not list((tmp_path / "killed").glob(".*")), "no half-written file is left"
 
 
-def test_a_damaged_checkpoint_is_skipped_for_the_one_before(start, tmp_path):
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(start, whole, tmp_path):
     """Of the finished stage 1 and of an unfinished stage 3."""
-    assert start(tmp_path / "whole") == 0
     assert start(tmp_path / "run", lambda: at_step(3, 5)) == -signal.SIGKILL
     for number in (1, 3):
         path = stage_path(tmp_path / "run", number)
@@ -148,12 +158,10 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(start, tmp_path):
         found = checkpoints.load_newest(path, said.append)
         assert (found.stage, found.complete) == (number, False)
         (line,) = said
-        assert re.search(
-            rf"stage{number}\.pt: damaged checkpoint.*: skipped for the one before, .*stage{number}\.previous", line
-        )
-        assert "\n" not in line and path.with_suffix(".damaged.pt").exists() and not path.exists()
+        assert str(path) in line and str(previous(path)) in line and "\n" not in line
+        assert path.with_suffix(".damaged.pt").exists() and not path.exists()
     assert start(tmp_path / "run") == 0
-    assert everything(tmp_path / "run") == everything(tmp_path / "whole")
+    assert everything(tmp_path / "run") == everything(whole)
 
 
 def test_the_command_line_goes_on_after_kill_9(prepared, make, tmp_path):
@@ -176,27 +184,25 @@ def test_the_command_line_goes_on_after_kill_9(prepared, make, tmp_path):
     again = subprocess.run(line, capture_output=True, text=True, check=True, preexec_fn=alone)
     assert "stage 1: goes on after step" in again.stdout
 
-    whole = RunLog(tmp_path / "whole")
-    config = load_config("mini", settings)
-    Run(Cache(prepared), config, whole.folder, tmp_path / "out.pt", whole, last=1).train()
-    whole.close()
+    log = RunLog(tmp_path / "whole")
+    Run(Cache(prepared), load_config("mini", settings), log.folder, tmp_path / "out.pt", log, last=1).train()
+    log.close()
     for name in ("stage1.pt", LOG_NAME):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_where_both_are_damaged_the_file_is_named(start, tmp_path):
+def test_where_both_are_damaged_the_file_is_named(start, tmp_path, refused):
     assert start(tmp_path / "run", lambda: at_step(1, 5)) == -signal.SIGKILL
     path = stage_path(tmp_path / "run", 1)
     for file in (path, previous(path)):
         file.write_bytes(b"PK")
-    with pytest.raises(checkpoints.ScoresepError, match=r"stage1\.previous\.pt: not a checkpoint"):
+    with refused(WrongFormat, previous(path)):
         checkpoints.load_newest(path, print)
     assert path.exists(), "nothing is put aside where nothing takes its place"
 
 
-def test_a_training_anew_forgets_the_checkpoint_before(start, prepared, make, tmp_path):
-    folder = tmp_path / "run"
-    assert start(folder) == 0
+def test_a_training_anew_forgets_the_checkpoint_before(whole, prepared, make, tmp_path):
+    folder = Path(shutil.copytree(whole, tmp_path / "run"))
     log = RunLog(folder)
     config = make.config(*CONFIG, "stage3.steps=1")
     Run(Cache(prepared), config, folder, tmp_path / "o.pt", log, force=True).train()

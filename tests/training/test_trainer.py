@@ -17,6 +17,7 @@ from scoresep.training.log import TIMING_NAME, RunLog, read_log
 from scoresep.training.stages import STAGES, schedule
 from scoresep.training.trainer import Trainer, autocast, choose_precision
 
+pytestmark = pytest.mark.integration
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 

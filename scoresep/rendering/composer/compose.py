@@ -5,14 +5,15 @@ pattern per instrument (`patterns`, `rhythm_section`). Variety of pitch, polypho
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from scoresep.rendering.composer import patterns as p
+from scoresep.rendering.composer import rhythm_section as r
 from scoresep.rendering.composer.harmony import Change, Chord, Key, draw_key, draw_progression
-from scoresep.rendering.composer.patterns import Bar, Event
-from scoresep.rendering.composer.roles import ROLES, Role
-from scoresep.rendering.composer.timing import Tempo, bend_curve
+from scoresep.rendering.composer.patterns import Bar, Event, Tempo, bend_curve
 from scoresep.rendering.song import Song, fingerprint, tidied
 from scoresep.score.parts import Part, part_from_notes
 
@@ -22,6 +23,123 @@ TEMPO_RANGE = (60.0, 160.0)
 CORE = ("piano", "guitar", "bass")
 _METRES = ((16, 4), (12, 4), (12, 6), (20, 4), (28, 4))  # (steps of a bar, steps of a beat): 4/4, 3/4, 6/8, 5/4, 7/4
 _METRE_WEIGHTS = (0.68, 0.14, 0.12, 0.04, 0.02)
+
+Patterns = tuple[tuple[str, p.Pattern, float], ...]
+"""Rows of name, pattern, weight in the draw."""
+
+PIANO: Patterns = (
+    ("block", p.block, 3),
+    ("stabs", p.stabs, 2),
+    ("sustained", p.sustained, 1.5),
+    ("arpeggio", p.arpeggio, 2.5),
+    ("alberti", p.alberti, 1.5),
+    ("broken", p.broken, 1.5),
+    ("melody", p.melody, 2.5),
+    ("wander", p.wander, 2),
+)
+LEFT_HAND: Patterns = (
+    ("roots", p.roots, 3),
+    ("alberti", p.alberti, 1),
+    ("block", p.block, 1),
+    ("arpeggio", p.arpeggio, 1),
+)
+GUITAR: Patterns = (
+    ("strum", r.strum, 3.5),
+    ("fingerpick", r.fingerpick, 2.5),
+    ("power", r.power, 1),
+    ("skank", r.skank, 0.8),
+    ("lead", r.lead, 3),
+    ("riff", r.riff, 1.5),
+    ("picked", p.arpeggio, 2),
+    ("wander", p.wander, 1),
+)
+BASS: Patterns = (
+    ("long_roots", r.long_roots, 1.5),
+    ("pulse", r.pulse, 2),
+    ("root_fifth", r.root_fifth, 2),
+    ("octaves", r.octaves, 1),
+    ("walking", r.walking, 2.5),
+    ("syncopated", r.syncopated, 2.5),
+    ("bass_line", p.melody, 1.5),
+)
+DRUMS: Patterns = (
+    ("groove", r.groove, 4),
+    ("four_floor", r.four_floor, 1),
+    ("light", r.light, 1.5),
+)
+PADS: Patterns = (
+    ("sustained", p.sustained, 3),
+    ("melody", p.melody, 1),
+    ("block", p.block, 1),
+)
+_FULL_CHORDS = ("strum", "fingerpick", "picked")
+
+Drawn = tuple[str, p.Pattern, p.Hand]
+"""Name of what a section's musician plays, its pattern, and the hand that plays it."""
+
+
+@dataclass(frozen=True)
+class Player:
+    """An instrument that the composer writes for.
+
+    Attributes:
+        programs: General MIDI program of its first part and, where songs have two, of its second.
+        register: lowest and highest pitch.
+        draw: what it plays in a section, from a generator, the steps of a bar and the steps of a beat.
+        is_drum: whether its parts are drums.
+    """
+
+    programs: tuple[int, ...]
+    register: tuple[int, int]
+    draw: Callable[[np.random.Generator, int, int], Drawn]
+    is_drum: bool = False
+
+
+def _choose(rng: np.random.Generator, table: Patterns) -> tuple[str, p.Pattern]:
+    name, pattern, _ = p.draw_weighted(rng, table)
+    return name, pattern
+
+
+def _piano(rng: np.random.Generator, steps: int, beat: int) -> Drawn:
+    """One hand over the whole register, or two."""
+    name, upper = _choose(rng, PIANO)
+    if rng.random() < 0.45:
+        return name, upper, p.draw_hand(rng, steps, beat, *PLAYERS["piano"].register, (50, 76), (2, 3, 3, 4, 5))
+    other, lower = _choose(rng, LEFT_HAND)
+    left = p.draw_hand(rng, steps, beat, 36, 60, (42, 54), (3,))
+    right = p.draw_hand(rng, steps, beat, 57, 88, (62, 80), (2, 3, 3, 4))
+    return f"{name}+{other}", p.right_and_left(upper, lower, left), right
+
+
+def _guitar(rng: np.random.Generator, steps: int, beat: int) -> Drawn:
+    name, pattern = _choose(rng, GUITAR)
+    sizes = (4, 5, 6) if name in _FULL_CHORDS else (2, 3, 3, 4)
+    return name, pattern, p.draw_hand(rng, steps, beat, *PLAYERS["guitar"].register, (48, 68), sizes)
+
+
+def _single(
+    table: Patterns, register: tuple[int, int], centre: tuple[int, int], sizes: tuple[int, ...]
+) -> Callable[[np.random.Generator, int, int], Drawn]:
+    """A musician with one hand, whatever the pattern."""
+
+    def draw(rng: np.random.Generator, steps: int, beat: int) -> Drawn:
+        name, pattern = _choose(rng, table)
+        return name, pattern, p.draw_hand(rng, steps, beat, *register, centre, sizes)
+
+    return draw
+
+
+_BASS, _PAD, _KIT = (28, 55), (43, 84), (0, 0)
+PLAYERS: dict[str, Player] = {
+    "piano": Player((0, 4), (36, 88), _piano),
+    "guitar": Player((25, 27), (40, 76), _guitar),
+    "bass": Player((33,), _BASS, _single(BASS, _BASS, (33, 46), (3,))),
+    "strings": Player((48,), _PAD, _single(PADS, _PAD, (55, 72), (2, 3, 4))),
+    "organ": Player((16,), _PAD, _single(PADS, _PAD, (55, 72), (2, 3, 4))),
+    "drums": Player((0,), _KIT, _single(DRUMS, _KIT, (0, 1), (3,)), is_drum=True),
+}
+GROUPS = tuple(PLAYERS)
+"""Every instrument group that a song may have parts of."""
 
 
 @dataclass
@@ -40,7 +158,7 @@ class Musician:
     """One part while it is being written."""
 
     name: str
-    role: Role
+    player: Player
     lag: float
     level: float
     used: list[str]
@@ -80,7 +198,7 @@ def _draw_musicians(rng: np.random.Generator) -> list[Musician]:
     musicians = []
     for name in names:
         lag, level = float(rng.normal(0, 4)), float(rng.uniform(0.75, 1.05))
-        musicians.append(Musician(name, ROLES[name.split()[0]], lag, level, [], []))
+        musicians.append(Musician(name, PLAYERS[name.split()[0]], lag, level, [], []))
     return musicians
 
 
@@ -116,10 +234,10 @@ def _draw_cast(rng: np.random.Generator, names: list[str]) -> tuple[str, ...]:
 def _play(rng: np.random.Generator, sections: list[Section], musicians: list[Musician], steps: int, beat: int) -> None:
     """Let every musician write its events, section by section."""
     for musician in musicians:
-        name, pattern, hand = musician.role.draw(rng, steps, beat)
+        name, pattern, hand = musician.player.draw(rng, steps, beat)
         for number, section in enumerate(sections):
             if number and rng.random() < 0.6:
-                name, pattern, hand = musician.role.draw(rng, steps, beat)
+                name, pattern, hand = musician.player.draw(rng, steps, beat)
             if musician.name not in section.playing:
                 continue
             musician.used.append(name)
@@ -167,8 +285,8 @@ def _part(rng: np.random.Generator, musician: Musician, clock: Tempo, seconds: f
     second = musician.name.endswith(" 2")
     part = part_from_notes(
         rows,
-        program=musician.role.programs[second],
-        is_drum=musician.role.is_drum,
+        program=musician.player.programs[second],
+        is_drum=musician.player.is_drum,
         name=musician.name,
         bend_time=time,
         bend=bend,

@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from scoresep.errors import Damaged, InvalidValue, NotFound, NothingToDo, ScoresepError
-from scoresep.files import read_text
+from scoresep.files import existing_folder, read_text
 from scoresep.instruments import DRUM_PROGRAM, INSTRUMENTS, instrument_of, suggestion
 from scoresep.rendering.sources import SOURCES
 from scoresep.rendering.sources.base import Credit, Patch, is_weak, read_json_table
@@ -139,8 +139,7 @@ def _apart(label: str, folder: Path, patches: dict[str, Patch]) -> str:
 
 
 def _read_folder(folder: Path, left_out: dict[str, str]) -> list[Patch]:
-    if not folder.is_dir():
-        raise NotFound("folder of sounds does not exist", file=folder, remedy="name a folder with .sfz or .sf2 files")
+    existing_folder(folder, "folder of sounds", "name a folder with .sfz or .sf2 files")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _KIND and not path.is_dir())
     if not files:
         raise NothingToDo(f"no {' or '.join(_KIND)} files", file=folder, remedy="name another folder of sounds")

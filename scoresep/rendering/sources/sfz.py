@@ -29,7 +29,7 @@ from scoresep.rendering.sources.base import Patch, SoundSource
 from scoresep.score.channels import DEFAULT_BEND_RANGE
 from scoresep.score.parts import Part
 
-BLOCK = 256
+BLOCK_SAMPLES = 256
 """Samples computed at once; events lie between them at their own sample."""
 VOICES = 256
 INTERPOLATION = 2
@@ -118,12 +118,12 @@ def play(patch: Patch, song: Song, part: Part, sample_rate: int, reverb: int) ->
 
 def _played(synth: pysfizz._sfizz.Synth, events: Sequence[tuple[int, int, int, int]], length: int) -> np.ndarray:
     """What the synthesizer gives for `events`: float32 (length,), the mean of its channels; rests cost nothing."""
-    sound = np.zeros((length // BLOCK + 1) * BLOCK, dtype=np.float32)
+    sound = np.zeros((length // BLOCK_SAMPLES + 1) * BLOCK_SAMPLES, dtype=np.float32)
     calls = {_ON: synth.note_on, _OFF: synth.note_off}
     done = 0
-    for start in range(0, length, BLOCK):
+    for start in range(0, length, BLOCK_SAMPLES):
         begun = done
-        while done < len(events) and events[done][0] < start + BLOCK:
+        while done < len(events) and events[done][0] < start + BLOCK_SAMPLES:
             time, kind, key, value = events[done]
             if kind == _BEND:
                 synth.pitch_wheel(time - start, value)
@@ -132,7 +132,7 @@ def _played(synth: pysfizz._sfizz.Synth, events: Sequence[tuple[int, int, int, i
             done += 1
         if done > begun or synth.get_num_active_voices():
             left, right = synth.render_block()
-            np.add(left, right, out=sound[start : start + BLOCK])
+            np.add(left, right, out=sound[start : start + BLOCK_SAMPLES])
     return fit(sound / 2, length)
 
 
@@ -147,7 +147,7 @@ def _loaded(path: Path, part: Part, bend_range: float, sample_rate: int) -> pysf
         and (velocities := velocities_of(region))
         and any(key in keys and velocity in velocities for key, velocity in notes)
     ]
-    synth = pysfizz.Synth(sample_rate, BLOCK)
+    synth = pysfizz.Synth(sample_rate, BLOCK_SAMPLES)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / path.name
         file.write_text(sfz_text(needed, control, bend_range), encoding="utf-8")

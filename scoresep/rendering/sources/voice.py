@@ -17,9 +17,11 @@ import soxr
 from scoresep.audio.decoding.formats import AUDIO_SUFFIXES
 from scoresep.audio.loading import read_audio
 from scoresep.errors import Damaged, NotFound, ScoresepError
-from scoresep.files import replacing, sha256_of
+from scoresep.files import existing_folder, replacing, sha256_of
 from scoresep.instruments import INSTRUMENTS
-from scoresep.rendering.singing import (
+from scoresep.rendering.song import Song, digest
+from scoresep.rendering.sources.base import Credit, Patch, SoundSource, is_weak, read_json_table
+from scoresep.rendering.sources.singing import (
     FRAME,
     RATE,
     Voice,
@@ -31,15 +33,16 @@ from scoresep.rendering.singing import (
     synthetic_voice,
     to_arrays,
 )
-from scoresep.rendering.song import Song, digest
-from scoresep.rendering.sources.base import Credit, Patch, SoundSource, is_weak, read_json_table
 from scoresep.score.parts import Part
 
 VOICE_FILE = "voice.json"
-PROBE_SECONDS = 6.0
+VOICES_REMEDY = "name a folder with a folder for each person"
+RANGE_SECONDS = 6.0
 """Of a person's recordings, by which the range of the voice is told."""
-LONGEST = 20.0
+ANALYSED_SECONDS = 12.0
 """Seconds of a person's recordings that are analysed."""
+VOICE_VERSION = 2
+"""Part of what is known of a voice: raise it when the same recordings and notes give other audio."""
 RANGES = {"speech": (-4, 21), "singing": (-12, 14)}
 """Kind to the semitones, from the median of a voice's pitch, between which it can be made to sing."""
 DOUBLED = 0.25
@@ -61,14 +64,15 @@ def list_voices(folder: Path, store: Path) -> tuple[tuple[Patch, ...], dict[str,
         store: folder in which the analysis of a voice is kept once it has sung.
 
     Raises:
-        NotFound: no recording anywhere.
+        NotFound: no such folder, or no recording anywhere.
+        WrongFormat: it is a file.
     """
     recordings: dict[Path, list[Path]] = {}
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+    for path in sorted(existing_folder(folder, "folder of voices", VOICES_REMEDY).rglob("*")):
         if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
             recordings.setdefault(path.parent, []).append(path)
     if not recordings:
-        raise NotFound("no recording of a voice", file=folder, remedy="name a folder with a folder for each person")
+        raise NotFound("no recording of a voice", file=folder, remedy=VOICES_REMEDY)
     voices, left_out = [], {}
     for place, files in recordings.items():
         label = "voices/" + (place.relative_to(folder).as_posix() if place != folder else folder.name)
@@ -87,7 +91,7 @@ def synthetic_voices() -> tuple[Patch, ...]:
         replace(
             _SINGER,
             label=f"formants/{n}",
-            config=f"formants/{n}",
+            config=f"formants/{n} {VOICE_VERSION}",
             material=frozenset({f"formants/{n}"}),
             keys=frozenset(range(median + low, median + high + 1)),
             credit=Credit(maker=f"formants {n}"),
@@ -127,7 +131,7 @@ def layers(notes: np.ndarray) -> list[np.ndarray]:
 def probe(patch: Patch) -> Patch | str:
     """A recorded voice with the keys that it can sing, by the pitch of its recordings, or why it cannot."""
     try:
-        hertz = syllable_pitch(*_samples(_recordings(patch), PROBE_SECONDS))
+        hertz = syllable_pitch(*_samples(_recordings(patch), RANGE_SECONDS))
     except ScoresepError as fault:
         return str(fault)
     if not hertz:
@@ -145,7 +149,7 @@ def _patch(place: Path, files: Sequence[Path], label: str, store: Path) -> Patch
         maker=place.name,
         weak=is_weak(stated.get("provenance")),
     )
-    config = digest("\n".join(map(sha256_of, files)).encode())
+    config = digest("\n".join([f"{VOICE_VERSION}", *map(sha256_of, files)]).encode())
     path = store / f"{config}.npz"
     kind = "singing" if stated.get("kind") == "singing" else "speech"
     return replace(
@@ -175,16 +179,17 @@ def _voice(patch: Patch) -> Voice:
     if patch.path.is_file():
         with np.load(patch.path) as stored:
             return from_arrays(stored)
-    samples, rate = _samples(_recordings(patch), LONGEST)
+    samples, rate = _samples(_recordings(patch), ANALYSED_SECONDS)
     voice = analyse(samples, rate)
     if voice is None:
         raise Damaged(
             "no syllable can be heard in its recordings", file=patch.label, remedy="take it out of the folder"
         )
+    kept = to_arrays(voice)
     patch.path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(patch.path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **to_arrays(voice))  # type: ignore[arg-type]  # its stubs take a name for allow_pickle
-    return voice
+        np.savez(file, **kept)  # type: ignore[arg-type]  # its stubs take a name for allow_pickle
+    return from_arrays(kept)  # what others will find, so that all sing alike
 
 
 VOICE = SoundSource(play, probe=probe)

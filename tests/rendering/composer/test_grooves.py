@@ -10,7 +10,7 @@ import pretty_midi
 import pytest
 
 from scoresep.errors import Damaged, NotFound
-from scoresep.rendering.bands.grooves import drawn, read_grooves
+from scoresep.rendering.composer.material import drawn, read_grooves
 
 HEAD = "drummer,session,id,style,bpm,beat_type,time_signature,midi_filename,audio_filename,duration,split\n"
 

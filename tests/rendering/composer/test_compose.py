@@ -7,10 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from scoresep.rendering.composer.compose import CORE, TEMPO_RANGE, compose
+from scoresep.rendering.composer.compose import CORE, PLAYERS, TEMPO_RANGE, compose
 from scoresep.rendering.composer.harmony import Chord, near, scale_step, voice
-from scoresep.rendering.composer.roles import ROLES
-from scoresep.rendering.composer.timing import Tempo
+from scoresep.rendering.composer.patterns import Tempo
 from scoresep.rendering.song import Song, fingerprint, tidied
 from scoresep.score.midi_writing import midi_bytes
 from scoresep.score.parts import SHORTEST_NOTE, Part, part_from_notes, read_midi
@@ -38,7 +37,7 @@ def test_every_song_has_piano_guitar_and_bass_in_their_registers(songs):
         for part in song.parts:
             assert part.offset.max() <= song.seconds
             if not part.is_drum:
-                low, high = ROLES[part.name.split()[0]].register
+                low, high = PLAYERS[part.name.split()[0]].register
                 assert low <= part.pitch.min() and part.pitch.max() <= high, part.name
 
 

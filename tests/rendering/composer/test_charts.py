@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from scoresep.errors import Damaged, NotFound
-from scoresep.rendering.bands.charts import Chart, read_chart, read_charts, read_chord
 from scoresep.rendering.composer.harmony import Chord
+from scoresep.rendering.composer.material import Chart, read_chart, read_charts, read_chord
 
 HEAD = "# title: A Song\n# artist: Somebody\n# metre: {metre}\n# tonic: {tonic}\n\n0.0\tsilence\n"
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from scoresep.rendering.bands.charts import Chart, ChartSection
-from scoresep.rendering.bands.grooves import Groove, drawn
-from scoresep.rendering.bands.playing import in_harmony, sung
-from scoresep.rendering.bands.styles import STYLES, Role, Style
 from scoresep.rendering.composer.harmony import Chord, Key, draw_key, draw_progression
-from scoresep.rendering.composer.patterns import Bar, Event, Hand, Pattern, draw_hand, draw_weighted
-from scoresep.rendering.composer.timing import Tempo, bend_curve
+from scoresep.rendering.composer.material import Chart, ChartSection, Groove, drawn
+from scoresep.rendering.composer.patterns import Bar, Event, Hand, Pattern, Tempo, bend_curve, draw_hand, draw_weighted
+from scoresep.rendering.composer.playing import in_harmony, sung
+from scoresep.rendering.composer.styles import STYLES, Role, Style
 from scoresep.rendering.song import Song, fingerprint, tidied
 from scoresep.score.parts import Part, part_from_notes
 
@@ -22,7 +20,7 @@ VOCALS_PROGRAM = 53
 SINGER = Role("vocals", (VOCALS_PROGRAM,), ((sung, 1.0),))
 REGISTERS = ((45, 64, 55), (48, 67, 59), (53, 72, 63), (55, 76, 66))
 """Of singers, low to high: lowest and highest key, and the one about which they sing."""
-DRUMS = Role("drums", (0,), (), register=(0, 0, 0))
+DRUMMER = Role("drums", (0,), (), register=(0, 0, 0))
 BAND_GROUPS = tuple(sorted({role.group for style in STYLES.values() for role in style.roles} | {"drums", "vocals"}))
 """Every group that a song may have parts of."""
 TENSION = {"intro": 0.8, "verse": 0.85, "pre-chorus": 0.93, "chorus": 1.0, "solo": 1.0, "bridge": 0.9, "outro": 0.85}
@@ -31,7 +29,7 @@ UNSUNG = ("intro", "solo", "instrumental", "interlude", "outro", "fadeout", "cod
 
 
 @dataclass(frozen=True)
-class Section:
+class BandSection:
     """Bars `first` to `end` of a song, their chords, and who plays."""
 
     name: str
@@ -126,7 +124,7 @@ def _draw_band(rng: np.random.Generator, style: Style) -> list[Member]:
         if rng.random() < role.likely:
             join(role)
     if rng.random() < style.drummer:
-        join(replace(DRUMS, patterns=style.drums))
+        join(replace(DRUMMER, patterns=style.drums))
     if rng.random() < style.sung:
         singer = join(replace(SINGER, register=REGISTERS[rng.integers(len(REGISTERS))]))
         if rng.random() < 0.35:
@@ -136,18 +134,18 @@ def _draw_band(rng: np.random.Generator, style: Style) -> list[Member]:
 
 def _draw_form(
     rng: np.random.Generator, style: Style, chart: Chart | None, count: int, members: Sequence[Member]
-) -> list[Section]:
+) -> list[BandSection]:
     """`count` bars of a song from a random section on: of a chart, else of a form of its own."""
     form, key = (chart.sections, chart.key) if chart else _own_form(rng, style)
     start = int(rng.integers(max(1, len(form) - 1))) if rng.random() < 0.7 else 0
-    sections: list[Section] = []
+    sections: list[BandSection] = []
     first = 0
     shift = int(rng.integers(12)) if chart else 0
     key = Key((key.tonic + shift) % 12, key.mode)
     while first < count:
         part = form[(start + len(sections)) % len(form)]
         bars = tuple(tuple(_moved(chord, shift) for chord in bar) for bar in part.bars[: count - first])
-        sections.append(Section(part.name, first, bars, key, _cast(rng, part.name, members)))
+        sections.append(BandSection(part.name, first, bars, key, _cast(rng, part.name, members)))
         first += len(bars)
     return sections
 
@@ -196,7 +194,7 @@ def _write(
     member: Member,
     band: Sequence[Member],
     style: Style,
-    sections: Sequence[Section],
+    sections: Sequence[BandSection],
     takes: Sequence[Groove],
     steps: int,
     beat: int,
@@ -242,7 +240,7 @@ def _stroke(takes: Sequence[Groove], number: int, last: bool) -> list[Event]:
     return list(take.bars[number % len(take.bars)])
 
 
-def _bar(section: Section, number: int, steps: int, beat: int) -> Bar:
+def _bar(section: BandSection, number: int, steps: int, beat: int) -> Bar:
     chords = section.bars[number - section.first]
     places = sorted(
         {round(n * steps / len(chords) / (beat // 2)) * (beat // 2): c for n, c in enumerate(chords)}.items()

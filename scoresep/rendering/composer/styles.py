@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scoresep.rendering.bands import playing as b
 from scoresep.rendering.composer import patterns as p
+from scoresep.rendering.composer import playing as b
 from scoresep.rendering.composer import rhythm_section as r
 
 Choice = tuple[p.Pattern, float]

@@ -11,12 +11,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from scipy.signal import fftconvolve
 
 from scoresep.audio.loading import read_audio
-from scoresep.errors import NotFound, NothingToDo, ScoresepError
+from scoresep.errors import NothingToDo, ScoresepError
+from scoresep.files import existing_folder
 from scoresep.rendering.sources.base import NO_CREDIT, Credit
 
-KINDS = ("cabinet", "bass cabinet", "room", "device")
+IMPULSE_KINDS = ("cabinet", "bass cabinet", "room", "device")
 _WORDS = (
     ("cab", "cabinet"),
     ("room", "room"),
@@ -40,7 +42,7 @@ class Impulse:
     """An impulse response: a file, or a number to synthesise one from.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: one of `IMPULSE_KINDS`.
         label: as metadata name it.
         path: the file; None: synthesised.
         number: seed of a synthesised one.
@@ -72,7 +74,7 @@ def read_impulses(folder: Path | None) -> ImpulseSet:
         NotFound: there is no such folder.
         NothingToDo: it has none that can be used.
     """
-    by_kind: dict[str, list[Impulse]] = {kind: [] for kind in KINDS}
+    by_kind: dict[str, list[Impulse]] = {kind: [] for kind in IMPULSE_KINDS}
     left_out: dict[str, str] = {}
     for impulse in _listed(folder, left_out) if folder else []:
         by_kind[impulse.kind].append(impulse)
@@ -87,8 +89,7 @@ def read_impulses(folder: Path | None) -> ImpulseSet:
 
 
 def _listed(folder: Path, left_out: dict[str, str]) -> list[Impulse]:
-    if not folder.is_dir():
-        raise NotFound("folder of impulse responses does not exist", file=folder, remedy="name another, or none")
+    existing_folder(folder, "folder of impulse responses", "name another, or none")
     index = _index(folder / "INDEX.md")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and not path.is_dir())
     names = {path.stem for path in files}
@@ -153,6 +154,12 @@ def response(impulse: Impulse, sample_rate: int) -> np.ndarray:
 
 def _first(samples: np.ndarray) -> int:
     return int(np.argmax(np.abs(samples) > _FIRST_SOUND * np.abs(samples).max()))
+
+
+def convolve(samples: np.ndarray, impulse: np.ndarray) -> np.ndarray:
+    """The first L samples of (L,) convolved with an impulse response: float32, nothing later than the response is."""
+    convolved: np.ndarray = fftconvolve(samples, impulse)[: len(samples)]
+    return convolved.astype(np.float32)
 
 
 # Synthesised ones

@@ -35,6 +35,8 @@ CEPSTRUM = 60
 """Coefficients that an envelope is kept by."""
 EMPTY = 1e-14
 """Power of the envelope where nothing sounds."""
+REST = 12
+"""Frames in which what was sung dies away. Longer rests are not synthesised: they take longer than notes."""
 
 
 class Syllable(NamedTuple):
@@ -105,7 +107,7 @@ def analyse(samples: np.ndarray, rate: int) -> Voice | None:
     """
     world = _world()
     samples = np.asarray(samples, np.float64)
-    f0, times = world.harvest(samples, rate, LOWEST_F0, HIGHEST_F0, 1000 * FRAME)
+    f0, times = world.dio(samples, rate, LOWEST_F0, HIGHEST_F0, frame_period=1000 * FRAME)
     full = samples if rate == RATE else soxr.resample(samples, rate, RATE)
     f0 = world.stonemask(full, f0, times, RATE)
     n_fft = world.get_cheaptrick_fft_size(RATE, 71.0)
@@ -302,27 +304,47 @@ def _pitch_curve(
 
 
 def _synthesise(voice: Voice, score: _Score, tract: float, length: int) -> np.ndarray:
-    low = np.clip(score.frame.astype(int), 0, len(voice.envelope) - 1)
-    high, weight = np.minimum(low + 1, len(voice.envelope) - 1), (score.frame - np.floor(score.frame))[:, None]
+    sound = np.zeros(length)
+    for begin, end in _stretches(score.gain):
+        frame, gain, pitch = (values[begin:end] for values in (score.frame, score.gain, score.pitch))
+        f0 = np.where(pitch > 0, 440 * 2 ** ((pitch - 69) / 12), 0.0)
+        power, noise = (np.ascontiguousarray(table, np.float64) for table in _spectra(voice, frame, gain, tract))
+        piece = _world().synthesize(f0, power, noise, RATE, 1000 * FRAME)
+        start = round(begin * FRAME * RATE)
+        piece = piece[: max(0, length - start)]
+        sound[start : start + len(piece)] += piece
+    peak = max(float(np.abs(sound).max(initial=0.0)), 1e-9)
+    return np.asarray(0.8 * sound / peak, np.float32)
+
+
+def _stretches(gain: np.ndarray) -> list[tuple[int, int]]:
+    """First frame, a whole number of samples from the start, and end of what is sung without a long rest."""
+    sounding = np.flatnonzero(gain)
+    if not len(sounding):
+        return []
+    cuts = np.flatnonzero(np.diff(sounding) > 2 * REST)
+    starts, ends = sounding[np.append(0, cuts + 1)], sounding[np.append(cuts, -1)]
+    spans = np.stack([np.maximum(starts - 2, 0) // 2 * 2, np.minimum(ends + REST, len(gain))], axis=1)
+    return [(begin, end) for begin, end in spans.tolist() if end - begin > 1]
+
+
+def _spectra(voice: Voice, frame: np.ndarray, gain: np.ndarray, tract: float) -> tuple[np.ndarray, np.ndarray]:
+    """Envelope and aperiodicity (T, F) of places between frames of a voice, with a gain for each (T,)."""
+    low = np.clip(frame.astype(int), 0, len(voice.envelope) - 1)
+    high = np.minimum(low + 1, len(voice.envelope) - 1)
+    weight = (frame - np.floor(frame)).astype(np.float32)[:, None]
     power = np.exp((1 - weight) * np.log(voice.envelope[low] + EMPTY) + weight * np.log(voice.envelope[high] + EMPTY))
-    noise = np.clip((1 - weight) * voice.aperiodicity[low] + weight * voice.aperiodicity[high], 1e-4, 1)
+    noise = (1 - weight) * voice.aperiodicity[low] + weight * voice.aperiodicity[high]
     if tract != 1:
         bins = np.minimum(np.arange(power.shape[1]) / tract, power.shape[1] - 1)
         power, noise = (_at_bins(values, bins) for values in (power, noise))
-    power = power * score.gain[:, None] ** 2 + EMPTY
-    f0 = np.where(score.pitch > 0, 440 * 2 ** ((score.pitch - 69) / 12), 0.0)
-    sound = _world().synthesize(
-        f0, np.ascontiguousarray(power, np.float64), np.ascontiguousarray(noise, np.float64), RATE, 1000 * FRAME
-    )
-    sound = np.pad(sound[:length], (0, max(0, length - len(sound))))
-    peak = max(float(np.abs(sound).max()), 1e-9)
-    return np.asarray(0.8 * sound / peak, np.float32)
+    return power * np.square(gain)[:, None] + EMPTY, np.clip(noise, 1e-4, 1)
 
 
 def _at_bins(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
     low = bins.astype(int)
-    high, weight = np.minimum(low + 1, values.shape[1] - 1), bins - low
-    return np.asarray((1 - weight) * values[:, low] + weight * values[:, high])
+    high, weight = np.minimum(low + 1, values.shape[1] - 1), (bins - low).astype(np.float32)
+    return np.asarray((1 - weight) * np.take(values, low, axis=1) + weight * np.take(values, high, axis=1))
 
 
 def _continue_band(envelope: np.ndarray, aperiodicity: np.ndarray, band: float) -> None:

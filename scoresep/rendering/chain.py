@@ -7,71 +7,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoresep.rendering.effects import EFFECTS
-from scoresep.rendering.effects.base import Scene, Settings
-from scoresep.rendering.effects.impulses import Impulse
-from scoresep.rendering.effects.mixing_desk import Tone
+from scoresep.rendering.effects import EFFECTS, Scene, Settings, Tone
+from scoresep.rendering.impulses import Impulse
 from scoresep.rendering.song import group_name
 from scoresep.rendering.sources.base import Patch
 from scoresep.score.parts import Part
 
 Route = tuple[tuple[str, float], ...]
 """Effects in the order of the signal, each with the probability that a stem goes through it."""
-_DESK: Route = (("equaliser", 1.0), ("equaliser", 0.5), ("delay", 0.06), ("room", 0.8))
+
+
+def route(text: str) -> Route:
+    """A route as it is written here: effects and probabilities."""
+    words = text.split()
+    return tuple(zip(words[::2], map(float, words[1::2]), strict=True))
+
+
+_DESK = "equaliser 1 equaliser 0.5 delay 0.06 room 0.8"
 ROUTES: dict[str, Route] = {
-    "direct guitar": (
-        ("compressor", 0.25),
-        ("wah", 0.04),
-        ("amplifier", 1.0),
-        ("phaser", 0.06),
-        ("chorus", 0.15),
-        ("tremolo", 0.1),
-        ("compressor", 0.15),
-        ("equaliser", 1.0),
-        ("equaliser", 0.5),
-        ("delay", 0.15),
-        ("room", 0.85),
+    "direct guitar": route(
+        "compressor 0.25 wah 0.04 amplifier 1 phaser 0.06 chorus 0.15 tremolo 0.1 compressor 0.15 "
+        "equaliser 1 equaliser 0.5 delay 0.15 room 0.85"
     ),
-    "guitar": (("compressor", 0.3), ("chorus", 0.08), ("saturation", 0.15), *_DESK),
-    "direct bass": (
-        ("compressor", 0.5),
-        ("amplifier", 0.6),
-        ("chorus", 0.05),
-        ("saturation", 0.2),
-        ("compressor", 0.3),
-        ("equaliser", 1.0),
-        ("equaliser", 0.5),
-        ("room", 0.3),
+    "guitar": route(f"compressor 0.3 chorus 0.08 saturation 0.15 {_DESK}"),
+    "direct bass": route(
+        "compressor 0.5 amplifier 0.6 chorus 0.05 saturation 0.2 compressor 0.3 equaliser 1 equaliser 0.5 room 0.3"
     ),
-    "bass": (("compressor", 0.5), ("saturation", 0.25), ("equaliser", 1.0), ("equaliser", 0.5), ("room", 0.4)),
-    "direct piano": (
-        ("wah", 0.04),
-        ("amplifier", 0.25),
-        ("phaser", 0.1),
-        ("chorus", 0.2),
-        ("tremolo", 0.25),
-        ("compressor", 0.3),
-        *_DESK,
-    ),
-    "piano": (("compressor", 0.3), ("saturation", 0.1), *_DESK),
-    "drums": (
-        ("room", 0.9),
-        ("compressor", 0.6),
-        ("saturation", 0.35),
-        ("equaliser", 1.0),
-        ("equaliser", 0.5),
-        ("room", 0.2),
-    ),
-    "organ": (("amplifier", 0.15), ("rotary", 0.5), ("compressor", 0.2), *_DESK),
-    "vocals": (
-        ("compressor", 0.9),
-        ("saturation", 0.15),
-        ("equaliser", 1.0),
-        ("equaliser", 0.5),
-        ("delay", 0.25),
-        ("room", 0.9),
-    ),
-    "other": (("compressor", 0.25), ("saturation", 0.1), ("chorus", 0.06), *_DESK),
+    "bass": route("compressor 0.5 saturation 0.25 equaliser 1 equaliser 0.5 room 0.4"),
+    "direct piano": route(f"wah 0.04 amplifier 0.25 phaser 0.1 chorus 0.2 tremolo 0.25 compressor 0.3 {_DESK}"),
+    "piano": route(f"compressor 0.3 saturation 0.1 {_DESK}"),
+    "drums": route("room 0.9 compressor 0.6 saturation 0.35 equaliser 1 equaliser 0.5 room 0.2"),
+    "organ": route(f"amplifier 0.15 rotary 0.5 compressor 0.2 {_DESK}"),
+    "vocals": route("compressor 0.9 saturation 0.15 equaliser 1 equaliser 0.5 delay 0.25 room 0.9"),
+    "other": route(f"compressor 0.25 saturation 0.1 chorus 0.06 {_DESK}"),
 }
 """Instrument group, "direct" for the direct signal of an electric instrument, to what it goes through."""
 _ELECTRIC_PRESETS = (26, 27, 28, 33, 34, 35, 36, 37)
@@ -115,9 +83,9 @@ def draw_chains(
 
 def _draw(part: Part, patch: Patch, impulses: dict[str, tuple[Impulse, ...]], rng: np.random.Generator) -> Chain:
     group = group_name(part) or ""
-    route = ROUTES[_route(group, patch, rng)]
+    steps = ROUTES[_route(group, patch, rng)]
     scene = Scene(group, part.program, impulses)
-    chosen = [effect for effect, probability in route if rng.uniform() < probability]
+    chosen = [effect for effect, probability in steps if rng.uniform() < probability]
     return tuple(Step(effect, EFFECTS[effect].draw(rng, scene)) for effect in chosen)
 
 
@@ -125,7 +93,7 @@ def _route(group: str, patch: Patch, rng: np.random.Generator) -> str:
     taken = rng.uniform() < _TAKEN_AS_DIRECT
     electric = patch.source == "soundfont" and patch.program in _ELECTRIC_PRESETS and taken
     name = f"direct {group}" if patch.direct or electric else group
-    return next(route for route in (name, group, "other") if route in ROUTES)
+    return next(known for known in (name, group, "other") if known in ROUTES)
 
 
 def apply_chain(samples: np.ndarray, chain: Chain, sample_rate: int) -> np.ndarray:
@@ -140,10 +108,6 @@ def apply_chain(samples: np.ndarray, chain: Chain, sample_rate: int) -> np.ndarr
 def chain_text(chain: Chain) -> str:
     """The chain in words, for metadata."""
     return " > ".join(str(step) for step in chain)
-
-
-def impulses_of(chain: Chain) -> list[Impulse]:
-    return [value for step in chain for value in step.settings.values() if isinstance(value, Impulse)]
 
 
 def _value_text(value: float | str | Impulse | Tone) -> str:

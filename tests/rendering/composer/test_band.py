@@ -7,14 +7,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from scoresep.rendering.bands.band import compose_band
-from scoresep.rendering.bands.charts import Chart, ChartSection
-from scoresep.rendering.bands.grooves import Groove
-from scoresep.rendering.bands.playing import OPEN_STRINGS, grip
-from scoresep.rendering.bands.styles import STYLES
+from scoresep.rendering.composer.band import compose_band
 from scoresep.rendering.composer.harmony import Chord, Key
-from scoresep.rendering.composer.patterns import Event
-from scoresep.rendering.composer.timing import Tempo
+from scoresep.rendering.composer.material import Chart, ChartSection, Groove
+from scoresep.rendering.composer.patterns import Event, Tempo
+from scoresep.rendering.composer.playing import OPEN_STRINGS, grip
+from scoresep.rendering.composer.styles import STYLES
 
 SECONDS = 24.0
 C, F = Chord(0, (0, 4, 7), 0), Chord(5, (0, 4, 7), 5)
