@@ -349,6 +349,21 @@ def constant_model() -> Callable[[tuple[float, ...]], Model]:
     return make
 
 
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium: one that is installed on the machine, else playwright's own."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    installed = next(filter(None, map(shutil.which, names)), None)
+    with sync_api.sync_playwright() as engine:
+        try:
+            started = engine.chromium.launch(executable_path=installed, args=["--no-sandbox"])
+        except sync_api.Error as fault:
+            pytest.skip(f"no Chromium here ({str(fault).splitlines()[0]}); `playwright install chromium`")
+        yield started
+        started.close()
+
+
 Refused = Callable[..., AbstractContextManager[pytest.ExceptionInfo[ScoresepError]]]
 
 

@@ -28,6 +28,7 @@ ORDER = (
     "evaluation",
     "plots",
     "reporting",
+    "studio",
     "cli",
 )
 """docs/explanation/architecture.md shows it."""

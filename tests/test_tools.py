@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
 pytestmark = pytest.mark.integration
 TOOLS = Path(__file__).parents[1] / "tools"
@@ -28,6 +29,13 @@ def test_a_benchmark_runs(tmp_path, line, words):
     ended = run(tmp_path, line)
     assert ended.returncode == 0, ended.stderr
     assert all(word in ended.stdout for word in words), ended.stdout
+
+
+def test_the_studio_is_timed(tmp_path, make):
+    soundfile.write(tmp_path / "a.wav", make.play([(0.0, 1.0, 60), (1.0, 2.0, 64)], 3.0), make.rate)
+    ended = run(tmp_path, "bench_studio.py a.wav --seconds 4 --span 1")
+    assert ended.returncode == 0, ended.stderr
+    assert all(word in ended.stdout for word in ("first sound", "stems and notes", "again, 1 s", "again, all"))
 
 
 def test_steps_are_timed(tmp_path, cache):

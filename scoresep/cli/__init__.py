@@ -20,12 +20,25 @@ from scoresep.cli.prepare import prepare_app
 from scoresep.cli.render import render
 from scoresep.cli.report import report
 from scoresep.cli.separate import separate
+from scoresep.cli.studio import studio
 from scoresep.cli.train import train
 from scoresep.cli.transcribe import transcribe
 from scoresep.console import console, errors, one_line, take_any_name
 from scoresep.errors import NotFound, ScoresepError, unwritable
 
-ORDER = ("render", "align", "prepare", "train", "evaluate", "report", "separate", "transcribe", "info", "doctor")
+ORDER = (
+    "render",
+    "align",
+    "prepare",
+    "train",
+    "evaluate",
+    "report",
+    "separate",
+    "transcribe",
+    "studio",
+    "info",
+    "doctor",
+)
 """The order of work, in which help lists the commands."""
 
 
@@ -53,7 +66,7 @@ app = typer.Typer(
 )
 app.command()(render)
 app.add_typer(prepare_app, name="prepare")
-for command in (align, train, evaluate, report, separate, transcribe, info, doctor):
+for command in (align, train, evaluate, report, separate, transcribe, studio, info, doctor):
     app.command()(command)
 
 

@@ -19,6 +19,7 @@ from scoresep.cli.options import (
     by_comma,
 )
 from scoresep.errors import InvalidValue, Mismatch
+from scoresep.separation.score_prior import SCORE_WEIGHT
 
 if TYPE_CHECKING:
     from scoresep.audio.source import Progress
@@ -48,6 +49,17 @@ def separate(
     ] = False,
     refine: Annotated[
         bool, typer.Option("--refine", help="Learn each recording's own sounds from the notes heard in it; slower.")
+    ] = False,
+    score_weight: Annotated[
+        float,
+        typer.Option(
+            help="How much notes count with --score or --refine: 0, the model's masks alone, to 1, notes alone.",
+            min=0,
+            max=1,
+        ),
+    ] = SCORE_WEIGHT,
+    page: Annotated[
+        bool, typer.Option("--page", help="Also write a page with mixer and notes to give away, beside the stems.")
     ] = False,
     form: Annotated[StemFormat, typer.Option("--format", help="Of the stems' files.")] = "wav",
     bits: Annotated[
@@ -98,7 +110,8 @@ def separate(
     check_no_loss(recordings, lambda recording: earlier_stems(out / recording.name, model))
 
     def files(recording: Recording) -> list[Path]:
-        return [out / recording.name / f"{stem}.{stored.name}" for stem in stems]
+        folder = out / recording.name
+        return [*(folder / f"{stem}.{stored.name}" for stem in stems), *([folder / "listen.html"] if page else [])]
 
     def work(recording: Recording, progress: Progress) -> list[str]:
         prior: ScorePrior | None = None
@@ -108,11 +121,17 @@ def separate(
             if missing := [name for name in prior.missing if name in present_names(model, playing)]:
                 absent = ", ".join(missing)
                 lines.append(f"the score of {recording.name} has no part of {absent}: those are left to the model")
-        options = Options(chosen, prior, progress=progress, refine=refine, present=playing)
+        options = Options(chosen, prior, progress=progress, refine=refine, present=playing, score_weight=score_weight)
         written = separate_file(recording.path, model, out / recording.name, options, stored, force=force)
         if written.gain != 1.0:
             gain = 20 * log10(written.gain)
             lines.append(f"all stems of {recording.name} have a gain of {gain:.1f} dB, so that none clips")
+        if page:
+            from scoresep.studio.giving import of_files, write_page
+
+            song = of_files(recording.path.stem, recording.path, dict(zip(stems, written.files, strict=True)), model)
+            write_page(files(recording)[-1], song, model)
+            lines.append(str(files(recording)[-1]))
         return [*map(str, written.files), *lines]
 
     each_recording(recordings, work, files, force)

@@ -15,7 +15,7 @@ from scoresep.arguments import as_names
 from scoresep.machine import choose_device
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
-from scoresep.separation.score_prior import read_score_prior
+from scoresep.separation.score_prior import SCORE_WEIGHT, read_score_prior
 from scoresep.separation.separate import Options, separate_array
 from scoresep.transcription.transcribe import Transcription, transcribe_array, write_midi
 
@@ -56,6 +56,7 @@ class Pretrained:
         score: str | Path | None = None,
         refine: bool = False,
         present: str | Iterable[str] = (),
+        score_weight: float = SCORE_WEIGHT,
     ) -> dict[str, np.ndarray]:
         """One stem per instrument; together they add up to the audio.
 
@@ -67,6 +68,7 @@ class Pretrained:
             refine: learn the sounds of this recording from the notes that the model reads in it: better on sounds
                 unlike those of training (docs/research/teacher.md). With a score this is always done.
             present: those that play, as `instruments`, if you know: the others get nothing, and no stem; none for all.
+            score_weight: how much notes count beside the model's masks then, from 0 (masks alone) to 1 (notes alone).
 
         Returns:
             name -> float32 array of the shape of `audio`. If some instruments are left out, or the model's masks are
@@ -78,7 +80,9 @@ class Pretrained:
                 notes: neither a score nor a model that hears any.
         """
         prior = read_score_prior(score, self.model.instruments, self.model.grid) if score is not None else None
-        options = Options(as_names(instruments), prior, refine=refine, present=as_names(present))
+        options = Options(
+            as_names(instruments), prior, refine=refine, present=as_names(present), score_weight=score_weight
+        )
         return separate_array(audio, rate, self.model, options)
 
     def transcribe(self, audio: ArrayLike, rate: int, signal: str = "mixture") -> Transcription:

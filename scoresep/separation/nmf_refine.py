@@ -10,8 +10,10 @@ They come from the transcriptor, from a score, or from both:
   unless the score has them: they are separated better than their strokes are transcribed;
 - an instrument that is said not to play has no notes and gets nothing.
 
-The refined masks are M_i^`MASK_POWER` W_i, W_i being the factorisation's, scaled so that the sum over these instruments
-stays what the separator's was. Every number here was chosen on validation tracks (docs/research/teacher.md).
+The refined masks are M_i^(1 - w) W_i^min(1, w / `SCORE_WEIGHT`), W_i being the factorisation's and w the weight of the
+notes, scaled so that the sum over these instruments stays what the separator's was: M_i for a weight of 0,
+M_i^`MASK_POWER` W_i for the usual one, W_i for 1. Every number here was chosen on validation tracks
+(docs/research/teacher.md).
 
 Long recordings are factorised in overlapping pieces; masks are cross-faded from one piece to the next.
 """
@@ -31,7 +33,7 @@ from scoresep.models.streaming import PIECE_SECONDS, network_blocks
 from scoresep.nmf import FactoriseSettings, factorise
 from scoresep.nmf import masks as nmf_masks
 from scoresep.nmf.components import spread
-from scoresep.separation.score_prior import ScorePrior
+from scoresep.separation.score_prior import SCORE_WEIGHT, ScorePrior
 
 OVERLAP_SECONDS = 4.0
 """Least overlap of two pieces."""
@@ -43,8 +45,8 @@ EXTRA_KEY_THRESHOLD = 0.5
 """Probability from which a key may sound that the score's part of its instrument does not have."""
 EXTRA_KEY_WEIGHT = 0.05
 """Weight of what only the transcriptor has, where the score has the instrument's part."""
-MASK_POWER = 0.15
-"""Power of the separator's masks, which are overconfident on new music."""
+MASK_POWER = 1 - SCORE_WEIGHT
+"""Power of the separator's masks where notes have their usual weight."""
 MASK_FLOOR = 1e-6
 """Least mask of an instrument in the product."""
 SETTINGS = FactoriseSettings(lead=0.05, decay=0.2, onset_lead=0.08, onset_length=0.14)
@@ -105,6 +107,7 @@ def refined_blocks(
     frames: int,
     piece_seconds: float = PIECE_SECONDS,
     present: np.ndarray | None = None,
+    weight: float = SCORE_WEIGHT,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Magnitudes (t, F) and refined masks (N, F, t) of consecutive frames, as `models.streaming.network_blocks`.
 
@@ -113,8 +116,25 @@ def refined_blocks(
         block: frames that go through the networks at a time.
         piece_seconds: audio that is factorised at a time.
         present: who plays, bool (N,); None where nobody knows.
+        weight: of the notes beside the separator's masks, 0 to 1.
     """
-    outputs, held, first = network_outputs(relative, model, block, frames, present), None, 0
+    outputs = network_outputs(relative, model, block, frames, present)
+    return refined_outputs(outputs, model, score, frames, piece_seconds, present, weight)
+
+
+def refined_outputs(
+    outputs: Iterator[Outputs],
+    model: Model,
+    score: ScorePrior | None,
+    frames: int,
+    piece_seconds: float = PIECE_SECONDS,
+    present: np.ndarray | None = None,
+    weight: float = SCORE_WEIGHT,
+    offset: int = 0,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """`refined_blocks` from what the networks have said: `frames` frames together, the first being frame `offset`."""
+    held: Outputs | None = None
+    first = 0
     spans = piece_spans(frames, model.grid.frames_in(piece_seconds), model.grid.frames_in(OVERLAP_SECONDS))
     before: np.ndarray | None = None  # masks that the piece before gives to the beginning of this one
     for (start, stop), following in zip(spans, [*(start for start, _ in spans[1:]), frames], strict=True):
@@ -123,10 +143,10 @@ def refined_blocks(
         while len(held) < stop - start:
             held = held.followed_by(next(outputs))
         piece = held.cut(0, stop - start)
-        notes = note_prior(piece, start, model, score)
+        notes = note_prior(piece, offset + start, model, score)
         if present is not None:
             notes = replace(notes, has_notes=notes.has_notes & present)
-        masks = refined_masks(piece, notes, model)
+        masks = refined_masks(piece, notes, model, weight)
         if before is not None:
             count = before.shape[2]
             fade = (np.arange(1, count + 1) / np.float32(count + 1)).astype(np.float32)
@@ -207,10 +227,10 @@ def moving_max(values: np.ndarray, before: int, after: int) -> np.ndarray:
     return largest
 
 
-def refined_masks(outputs: Outputs, notes: NotePrior, model: Model) -> np.ndarray:
+def refined_masks(outputs: Outputs, notes: NotePrior, model: Model, weight: float = SCORE_WEIGHT) -> np.ndarray:
     """Masks float32 (N, F, t) of a piece; instruments without notes keep those of the separator."""
     chosen = np.flatnonzero(notes.has_notes)
-    if not len(chosen):
+    if not len(chosen) or not weight:
         return outputs.masks
     masks, rest = outputs.masks.copy(), np.maximum(1.0 - outputs.masks[~notes.has_notes].sum(axis=0), 0.0)
     factors = factorise(
@@ -223,8 +243,8 @@ def refined_masks(outputs: Outputs, notes: NotePrior, model: Model) -> np.ndarra
         notes.likelihood[chosen],
     )
     before = outputs.masks[chosen]
-    weight = np.maximum(before, np.float32(MASK_FLOOR)) ** np.float32(MASK_POWER)
-    weight *= np.maximum(nmf_masks(factors), np.float32(MASK_FLOOR))
+    product = np.maximum(before, np.float32(MASK_FLOOR)) ** np.float32(1 - weight)
+    product *= np.maximum(nmf_masks(factors), np.float32(MASK_FLOOR)) ** np.float32(min(1.0, weight / SCORE_WEIGHT))
     sounding = np.diff(factors.first) > 0  # in other frames no note is known, and the separator's masks stay
-    masks[chosen] = np.where(sounding, weight * (before.sum(axis=0) / weight.sum(axis=0)), before)
+    masks[chosen] = np.where(sounding, product * (before.sum(axis=0) / product.sum(axis=0)), before)
     return masks

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.errors import Mismatch
+from scoresep.errors import InvalidValue, Mismatch, described
 from scoresep.files import as_path
 from scoresep.grid import Grid
 from scoresep.instruments import Instrument, group_of
@@ -18,6 +18,21 @@ from scoresep.score.reading import MUSICXML_SUFFIXES
 
 MARGIN = 1.0
 """Seconds beyond a piece within which notes are kept before they are put on the grid; more than any rounding."""
+
+SCORE_WEIGHT = 0.85
+"""How much notes count beside the separator's masks, which are overconfident on new music; chosen on validation tracks
+(docs/research/teacher.md)."""
+
+
+def as_weight(value: object) -> float:
+    """A weight of the notes, from 0, the separator's masks alone, to 1, the factorisation by notes alone.
+
+    Raises:
+        InvalidValue: no such number.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
+        raise InvalidValue(f"the weight of the score is {described(value)}", remedy="give a number from 0 to 1")
+    return float(value)
 
 
 class ScorePrior:

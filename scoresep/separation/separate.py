@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -39,10 +38,8 @@ from scoresep.models.streaming import (
     network_blocks,
 )
 from scoresep.separation.mask_resampling import MaskMap, native_grid
+from scoresep.separation.score_prior import SCORE_WEIGHT, ScorePrior, as_weight
 from scoresep.separation.writing import FLOAT_WAV, SUBTYPES, Format, check_fits, write_stems
-
-if TYPE_CHECKING:
-    from scoresep.separation.score_prior import ScorePrior
 
 RESIDUAL = "residual"
 NATIVE_FRAMES = 64
@@ -59,6 +56,7 @@ class Options:
         refine: whether to factorise the recording by the transcriptor's notes (`nmf_refine`); always done with a score.
         block_seconds: audio that goes through the network at a time; decides the memory, not the result.
         piece_seconds: audio that is factorised at a time, if any; decides the memory, and a little the result.
+        score_weight: how much notes count beside the separator's masks, 0 to 1, if the recording is factorised.
         progress: see `audio.source.Progress`.
         present: the instruments that play, if that is known: the others get nothing, and no stem; none for all.
     """
@@ -70,6 +68,7 @@ class Options:
     refine: bool = False
     piece_seconds: float = PIECE_SECONDS
     present: Sequence[str] = ()
+    score_weight: float = SCORE_WEIGHT
 
     def __post_init__(self) -> None:
         """Raises InvalidValue for values of other kinds."""
@@ -78,6 +77,7 @@ class Options:
         object.__setattr__(self, "refine", as_choice(self.refine, (True, False), "refine"))
         for name in ("block_seconds", "piece_seconds"):
             object.__setattr__(self, name, as_seconds(getattr(self, name), name))
+        object.__setattr__(self, "score_weight", as_weight(self.score_weight))
 
     @property
     def refines(self) -> bool:
@@ -305,7 +305,8 @@ def mask_blocks(
     if options.refines:
         from scoresep.separation.nmf_refine import refined_blocks  # here: its compiled kernels take time to load
 
-        return refined_blocks(relative, model, options.score, block, frames, options.piece_seconds, present)
+        pieces, weight = options.piece_seconds, options.score_weight
+        return refined_blocks(relative, model, options.score, block, frames, pieces, present, weight)
     known = None if present is None else torch.from_numpy(present).to(model.device)
     return network_blocks(relative, lambda x: network(x, known)[0], network.context, block, frames, model.device)
 

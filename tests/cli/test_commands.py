@@ -118,12 +118,15 @@ OPTIONS = {
         "--format",
         "--instruments",
         "--out",
+        "--page",
         "--present",
         "--refine",
         "--score",
+        "--score-weight",
         "AUDIO",
     ],
-    "transcribe": ["--ckpt", "--device", "--force", "--from", "--out", "--plot", "AUDIO"],
+    "studio": ["--browser", "--ckpt", "--device", "--port", "--project", "AUDIO"],
+    "transcribe": ["--ckpt", "--device", "--force", "--from", "--musicxml", "--out", "--plot", "AUDIO"],
     "doctor": ["--cache", "--ckpt"],
     "info": ["--out", "--plot", "--span", "FILE"],
 }
@@ -163,7 +166,19 @@ def test_help_of_every_command_has_an_example(command, name):
 def test_help_of_the_groups_lists_their_commands(command, line):
     ended = command(line)
     names = (
-        ("render", "align", "prepare", "train", "evaluate", "report", "separate", "transcribe", "info", "doctor")
+        (
+            "render",
+            "align",
+            "prepare",
+            "train",
+            "evaluate",
+            "report",
+            "separate",
+            "transcribe",
+            "studio",
+            "info",
+            "doctor",
+        )
         if "prep" not in line
         else ("slakh",)
     )

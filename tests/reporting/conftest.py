@@ -1,9 +1,8 @@
-"""A trained run with its evaluation, a cache whose names are an attack, and one without stems; and a real browser."""
+"""A trained run with its evaluation, a cache whose names are an attack, and one without stems."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,18 +95,3 @@ def unstemmed(corpus: Path, tmp_path_factory: pytest.TempPathFactory, make: Any)
 @pytest.fixture(scope="session")
 def evil() -> str:
     return EVIL
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Headless Chromium: one that is installed on the machine, else playwright's own."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    installed = next(filter(None, map(shutil.which, names)), None)
-    with sync_api.sync_playwright() as engine:
-        try:
-            started = engine.chromium.launch(executable_path=installed, args=["--no-sandbox"])
-        except sync_api.Error as fault:
-            pytest.skip(f"no Chromium here ({str(fault).splitlines()[0]}); `playwright install chromium`")
-        yield started
-        started.close()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scoresep.audio.spectrogram import level_of, stft
-from scoresep.errors import Mismatch
+from scoresep.errors import InvalidValue, Mismatch
 from scoresep.evaluation.metrics import si_sdr
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import choose
@@ -31,7 +31,7 @@ from scoresep.separation.nmf_refine import (
     refined_blocks,
     refined_masks,
 )
-from scoresep.separation.score_prior import ScorePrior
+from scoresep.separation.score_prior import SCORE_WEIGHT, ScorePrior
 from scoresep.separation.separate import Options, separate_array
 
 GRID = Grid()
@@ -147,6 +147,24 @@ def test_masks_are_the_formula() -> None:
     )
     weight = outputs.masks**MASK_POWER * nmf_masks(factors)
     np.testing.assert_allclose(refined_masks(outputs, notes, model), weight / weight.sum(axis=0), atol=1e-4)
+
+
+def test_the_weight_of_the_notes_goes_from_masks_alone_to_notes_alone() -> None:
+    model = Model(GRID, choose(["piano", "guitar", "bass"]), Architecture.both(TCNSettings(8, 16, 2, 1)), "softmax")
+    outputs = random_outputs(3, 30)
+    notes = note_prior(outputs, 0, model, None)
+    rolls = (notes.roll, ["harmonic"] * 3, GRID, notes.onset, SETTINGS, notes.likelihood)
+    alone = nmf_masks(factorise(outputs.magnitude.T, *rolls))
+    np.testing.assert_array_equal(refined_masks(outputs, notes, model, 0.0), outputs.masks)
+    np.testing.assert_allclose(refined_masks(outputs, notes, model, 1.0), alone, atol=1e-4)
+    half = outputs.masks**0.5 * alone ** (0.5 / SCORE_WEIGHT)
+    np.testing.assert_allclose(refined_masks(outputs, notes, model, 0.5), half / half.sum(axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1, "1", True, float("nan")])
+def test_weights_are_checked(weight: Any, refused: Any) -> None:
+    with refused(InvalidValue):
+        Options(score_weight=weight)
 
 
 @pytest.mark.parametrize("mask", ["softmax", "sigmoid"])

@@ -1,0 +1,1 @@
+"""The studio: a page on which a musician listens, corrects the notes and separates again. `server` serves it."""

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch, WrongFormat
+from scoresep.models.model import Model
+from scoresep.score.parts import read_midi
+from scoresep.separation.score_prior import ScorePrior
+from scoresep.separation.separate import Options, separate_array
+from scoresep.studio.analysis import named, only_present
+from scoresep.studio.exports import export
+from scoresep.studio.packing import pack, unpack
+from scoresep.studio.project import Project
+from scoresep.studio.state import Conflict
+from scoresep.studio.stems import stems_between
+from scoresep.transcription.notation import parts_of
+from scoresep.transcription.transcribe import transcribe_array
+
+LIMIT = 10**9
+
+
+@pytest.fixture
+def project(model: Model, song: Path, tmp_path: Path) -> Project:
+    made = Project(tmp_path / "project", model)
+    made.take(song, song.name)
+    made.prepare()
+    return made
+
+
+def stems_of(project: Project, version: int) -> np.ndarray:
+    return np.stack([soundfile.read(project.stem(version, n), dtype="float32")[0] for n in range(len(project.names))])
+
+
+def test_stems_and_notes_are_those_of_the_commands(project: Project, song: Path, model: Model) -> None:
+    sound, rate = soundfile.read(song, dtype="float32")
+    ours, theirs = stems_of(project, 0), separate_array(sound, rate, model)
+    np.testing.assert_allclose(ours.sum(axis=0), sound, atol=1e-6)
+    np.testing.assert_allclose(ours, np.stack(list(theirs.values())), atol=2e-3 * np.abs(sound).max())
+    heard = transcribe_array(sound, rate, model).notes
+    assert any(len(table) for table in heard.values())
+    for name, table in heard.items():
+        np.testing.assert_allclose(project.tables()[name], table, atol=1e-4)
+
+
+def test_separating_by_notes_is_what_separate_does_with_a_score(project: Project, song: Path, model: Model) -> None:
+    sound, rate = soundfile.read(song, dtype="float32")
+    project.edit({"piano": [[0.5 * k, 0.5 * k + 0.4, 60 + 2 * k, 90] for k in range(7)], "bass": [[0, 0.7, 36, 90]]}, 0)
+    version = project.separate(0.6, model.names)
+    prior = ScorePrior(parts_of(project.tables(), model.instruments), named(model.instruments), model.grid)
+    theirs = separate_array(sound, rate, model, Options(score=prior, score_weight=0.6))
+    np.testing.assert_allclose(
+        stems_of(project, version.id), np.stack(list(theirs.values())), atol=5e-3 * np.abs(sound).max()
+    )
+
+
+def test_outside_of_a_span_nothing_changes(project: Project, model: Model) -> None:
+    project.edit({"guitar": [[1.5, 2.0, 70, 90]]}, 0)
+    before = stems_of(project, 0)
+    version = project.separate(1.0, model.names, (1.4, 2.1))
+    after, (start, stop) = stems_of(project, version.id), project.touched(version)
+    assert 0 < start < 1.4 * project.state.rate < 2.1 * project.state.rate < stop < project.state.samples
+    np.testing.assert_array_equal(after[:, :start], before[:, :start])
+    np.testing.assert_array_equal(after[:, stop:], before[:, stop:])
+    middle = slice(round(1.6 * project.state.rate), round(1.9 * project.state.rate))
+    assert np.abs(after[:, middle] - before[:, middle]).max() > 0.01
+    np.testing.assert_allclose(after.sum(axis=0), before.sum(axis=0), atol=1e-6)
+
+
+def test_a_sample_is_the_same_whatever_span_it_is_made_with(project: Project, model: Model) -> None:
+    masks = np.load(project.folder / "versions" / "0" / "masks.npy")
+    whole = stems_of(project, 0)
+    for start, stop in ((0, 1), (12345, 23456), (project.state.samples - 700, project.state.samples)):
+        pieces = stems_between(project.mixture, project.analysis().magnitude, masks, model.grid, start, stop, True)
+        parts = list(pieces)
+        assert parts[0][0] == start and sum(part.shape[1] for _, part in parts) == stop - start
+        np.testing.assert_array_equal(np.concatenate([part for _, part in parts], axis=1), whole[:, start:stop])
+
+
+def test_who_does_not_play_gets_nothing(project: Project) -> None:
+    version = project.separate(0.0, ["piano", "bass"])
+    stems = stems_of(project, version.id)
+    assert not stems[project.names.index("guitar")].any()
+    np.testing.assert_allclose(stems.sum(axis=0), stems_of(project, 0).sum(axis=0), atol=1e-6)
+    sound, rate = soundfile.read(project.mixture, dtype="float32")
+    theirs = separate_array(sound, rate, project.model, Options(present=("piano", "bass")))
+    for name, stem in theirs.items():
+        np.testing.assert_allclose(stems[project.names.index(name)], stem, atol=5e-3 * np.abs(sound).max())
+    masks, present = np.random.default_rng(1).random((3, 5, 7)).astype(np.float32), np.array([True, False, True])
+    np.testing.assert_allclose(only_present(masks, present, "softmax").sum(axis=0), 1.0, rtol=1e-5)
+    np.testing.assert_array_equal(only_present(masks, present, "sigmoid")[[0, 2]], masks[[0, 2]])
+
+
+def test_a_project_in_one_file_restores_everything(project: Project, model: Model, tmp_path: Path) -> None:
+    project.edit({"piano": [[0.1, 0.6, 60, 80]], "guitar": [[1, 1.5, 64, 70]]}, 0)
+    version = project.separate(0.85, ["piano", "guitar"], (0.5, 2.0))
+    project.set_mix({"piano": {"level": 0.5, "mute": True}})
+    pack(project, tmp_path / "song.scoresep")
+    again = unpack(tmp_path / "song.scoresep", tmp_path / "other", model, LIMIT)
+    again.prepare()
+    assert again.state == project.state
+    for number in (0, version.id):
+        np.testing.assert_array_equal(stems_of(again, number), stems_of(project, number))
+
+
+def test_a_project_that_is_killed_while_it_is_restored_is_restored_again(
+    project: Project, model: Model, tmp_path: Path
+) -> None:
+    def stop(stage: str, done: float, total: float) -> None:
+        if stage == "writing":
+            raise KeyboardInterrupt
+
+    pack(project, tmp_path / "song.scoresep")
+    again = unpack(tmp_path / "song.scoresep", tmp_path / "other", model, LIMIT)
+    with pytest.raises(KeyboardInterrupt):
+        again.prepare(stop)
+    again = Project(again.folder, model)
+    again.prepare()
+    np.testing.assert_array_equal(stems_of(again, 0), stems_of(project, 0))
+
+
+def test_work_that_is_cut_short_leaves_what_was_there(project: Project, model: Model) -> None:
+    def stop(stage: str, done: float, total: float) -> None:
+        raise KeyboardInterrupt
+
+    before = project.state.versions
+    with pytest.raises(KeyboardInterrupt):
+        project.separate(1.0, model.names, None, stop)
+    again = Project(project.folder, model)
+    assert again.state.versions == before
+    again.prepare()
+    assert again.separate(1.0, model.names).id == 1
+
+
+def test_the_first_the_last_and_the_one_before_are_kept(project: Project, model: Model) -> None:
+    for _ in range(4):
+        project.separate(0.5, model.names, (1.0, 1.5))
+    assert [each.id for each in project.state.versions] == [0, 3, 4]
+    assert sorted(path.name for path in (project.folder / "versions").iterdir()) == ["0", "3", "4"]
+
+
+@pytest.mark.parametrize("kind", ["stems", "stem", "without", "midi", "musicxml", "page", "project"])
+def test_exports(project: Project, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "out").mkdir()
+    file = export(project, tmp_path / "out", kind, "flac", 0, 1)
+    sound, stems = soundfile.read(project.mixture)[0], stems_of(project, 0)
+    if kind == "stems":
+        assert zipfile.ZipFile(file).namelist() == ["piano.flac", "guitar.flac", "bass.flac"]
+    elif kind == "stem":
+        np.testing.assert_allclose(soundfile.read(file)[0], stems[1], atol=2.0**-22)
+    elif kind == "without":
+        np.testing.assert_allclose(soundfile.read(file)[0], sound - stems[1], atol=2.0**-22)
+    elif kind == "midi":
+        parts = {part.name: len(part) for part in read_midi(file)}
+        assert parts == {name: len(rows) for name, rows in project.tables().items() if len(rows)}
+    elif kind == "musicxml":
+        assert b"<score-partwise" in file.read_bytes()
+    elif kind == "page":
+        assert file.read_text("utf-8").count('id="packed"') == 1
+    else:
+        assert zipfile.ZipFile(file).testzip() is None
+
+
+def test_edits_are_checked(project: Project, refused: Callable[..., Any]) -> None:
+    with refused(InvalidValue):
+        project.edit({"kazoo": []}, 0)
+    with refused(InvalidValue):
+        project.edit({"piano": [[2.0, 1.0, 60, 90]]}, 0)
+    assert project.edit({"piano": []}, 0) == 1
+    with refused(Conflict):
+        project.edit({"piano": []}, 0)
+    with refused(InvalidValue):
+        project.separate(0.5, ["kazoo"])
+    with refused(InvalidValue):
+        project.separate(1.5, ["piano"])
+
+
+def test_scores(project: Project, make: Any, tmp_path: Path, refused: Callable[..., Any]) -> None:
+    make.midi(tmp_path / "a.mid", [(0.5, 1.0, 60)], program=33)
+    assert project.read_score((tmp_path / "a.mid").read_bytes()) == {
+        "piano": [],
+        "guitar": [],
+        "bass": [[0.5, 1.0, 60.0, 90.0]],
+    }
+    make.midi(tmp_path / "b.mid", [(0.5, 1.0, 60)], program=73)
+    with refused(Mismatch):
+        project.read_score((tmp_path / "b.mid").read_bytes())
+    with refused(Damaged):
+        project.read_score(b"no MIDI")
+
+
+def test_what_is_no_project_is_refused(
+    project: Project, model: Model, sigmoid_model: Model, song: Path, tmp_path: Path, refused: Callable[..., Any]
+) -> None:
+    with refused(AlreadyExists, project.folder):
+        project.take(song, "b.wav")
+    with refused(AlreadyExists, song.parent):
+        Project(song.parent, model)
+    with refused(WrongFormat):
+        Project(tmp_path / "new", model).take(song, "song.exe")
+    with refused(Damaged):
+        unpack(song, tmp_path / "new", model, LIMIT)
+    pack(project, tmp_path / "p.scoresep")
+    with refused(Damaged):  # a bomb
+        unpack(tmp_path / "p.scoresep", tmp_path / "new", model, 10_000)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["project.json"]
+    (project.folder / "project.json").write_text('{"scoresep_project": 1}')
+    with refused(Damaged, project.folder / "project.json"):
+        Project(project.folder, model)
+
+
+def test_another_models_project_is_refused(project: Project, constant_model: Any, refused: Callable[..., Any]) -> None:
+    with refused(Mismatch):
+        Project(project.folder, constant_model((0.5, 0.3, 0.2)))
+
+
+def test_a_residual_is_a_lane(sigmoid_model: Model, song: Path, tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", sigmoid_model)
+    project.take(song, song.name)
+    project.prepare()
+    assert project.names[-1] == "residual"
+    np.testing.assert_allclose(stems_of(project, 0).sum(axis=0), soundfile.read(song)[0], atol=1e-6)
