@@ -16,6 +16,7 @@ ORDER = (
     "masks",
     "nmf",
     "score_check",
+    "alignment",
     "datasets",
     "cache",
     "models",

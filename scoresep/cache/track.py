@@ -14,6 +14,7 @@ import numpy as np
 
 from scoresep.audio.loading import fit, read_audio, resample
 from scoresep.audio.spectrogram import half_magnitude, level_of
+from scoresep.cache.aligned import read_aligned
 from scoresep.cache.schema import (
     FULL_SCALE,
     NO_AUDIO,
@@ -143,7 +144,8 @@ def load_recording(track: Track, settings: CacheSettings) -> TrackContent:
     assert track.mixture
     parts: Parts = [[] for _ in settings.instruments]
     unclaimed, unscored = set(), 0
-    for part in track.load_parts():
+    aligned = read_aligned(track, settings.grid) if track.align else None
+    for part in aligned.parts if aligned else track.load_parts():
         group = group_of(part.program, part.is_drum, settings.instruments, part.name)
         if group is None:
             unclaimed.add("drums" if part.is_drum else f"program {part.program}")
@@ -158,8 +160,10 @@ def load_recording(track: Track, settings: CacheSettings) -> TrackContent:
         )
     if not any(parts):
         raise NothingToDo(f"its score has no part of {', '.join(settings.names)}")
-    mixture, _ = read_audio(track.mixture, settings.grid.sample_rate)
     unused = (Unused(track.id, "", unscored, NO_SCORE),) * bool(unscored)
+    if aligned:
+        return TrackContent(aligned.mixture, None, parts, (aligned.finding,), (*unused, *aligned.unused))
+    mixture, _ = read_audio(track.mixture, settings.grid.sample_rate)
     return TrackContent(mixture, None, parts, unused=unused)
 
 

@@ -12,6 +12,7 @@ import typer
 import typer.core
 
 from scoresep import __version__
+from scoresep.cli.align import align
 from scoresep.cli.doctor import doctor
 from scoresep.cli.evaluate import evaluate
 from scoresep.cli.export import export
@@ -28,6 +29,7 @@ from scoresep.errors import NotFound, ScoresepError, unwritable
 
 ORDER = (
     "render",
+    "align",
     "prepare",
     "train",
     "evaluate",
@@ -66,7 +68,7 @@ app = typer.Typer(
 )
 app.command()(render)
 app.add_typer(prepare_app, name="prepare")
-for command in (train, evaluate, report, separate, transcribe, studio, export, info, doctor):
+for command in (align, train, evaluate, report, separate, transcribe, studio, export, info, doctor):
     app.command()(command)
 
 

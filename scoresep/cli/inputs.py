@@ -221,7 +221,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def find_score(score: str | Path, recording: Recording) -> Path:
+def find_score(score: str | Path, recording: Recording, suffixes: Sequence[str] = SCORE_SUFFIXES) -> Path:
     """The score of a recording: the file given, or in the folder given the one with the recording's name.
 
     Raises:
@@ -232,10 +232,10 @@ def find_score(score: str | Path, recording: Recording) -> Path:
         return place
     beside = (Path(recording.name).parent / recording.path.stem).as_posix()  # of `song-wav` and `song-mp3`, say
     for name in (unicodedata.normalize(form, name) for name in (recording.name, beside) for form in ("NFC", "NFD")):
-        for suffix in SCORE_SUFFIXES:
+        for suffix in suffixes:
             if (file := place / f"{name}{suffix}").exists():
                 return file
-    problem = f"no {recording.name}{SCORE_SUFFIXES[0]}, the score of {recording.path}"
+    problem = f"no {recording.name}{suffixes[0]}, the score of {recording.path}"
     raise NotFound(problem, file=place, remedy="add it")
 
 

@@ -11,6 +11,7 @@ from scoresep.audio.decoding.formats import FORMATS
 
 DEFAULT_CACHE, DEFAULT_CHECKPOINT, DEFAULT_RUN = Path("cache.h5"), Path("ckpt.pt"), Path("run")
 DEFAULT_METRICS, DEFAULT_STEMS, DEFAULT_SCORES = Path("metrics.json"), Path("stems"), Path("scores")
+DEFAULT_ALIGNED = Path("aligned")
 
 Jobs = Annotated[int, typer.Option(help="Worker processes; 0 for one a core.", min=0)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]

@@ -18,12 +18,14 @@ from scoresep.cli.options import (
     StemFormat,
     by_comma,
 )
-from scoresep.errors import Mismatch
+from scoresep.errors import InvalidValue, Mismatch
 from scoresep.separation.score_prior import SCORE_WEIGHT
 
 if TYPE_CHECKING:
     from scoresep.audio.source import Progress
     from scoresep.cli.inputs import Recording
+    from scoresep.models.model import Model
+    from scoresep.separation.score_prior import ScorePrior
 
 
 def separate(
@@ -41,6 +43,10 @@ def separate(
         Path | None,
         typer.Option(help="MIDI file in time with the recording, to help; a folder with song.mid for each song.wav."),
     ] = None,
+    align: Annotated[
+        bool,
+        typer.Option("--align", help="Align the score first; it may be MusicXML, and of one instrument alone."),
+    ] = False,
     refine: Annotated[
         bool, typer.Option("--refine", help="Learn each recording's own sounds from the notes heard in it; slower.")
     ] = False,
@@ -74,18 +80,12 @@ def separate(
 
     Example: scoresep separate song.flac --present guitar,bass,drums
 
+    Example: scoresep separate song.flac --score guitar.mid --align
+
     Example: scoresep separate album --ckpt ckpt.pt --out stems --format flac
     """
-    from scoresep.cli.inputs import (
-        check_no_loss,
-        each_recording,
-        find_score,
-        listed,
-        load_model,
-        without_results,
-    )
+    from scoresep.cli.inputs import check_no_loss, each_recording, listed, load_model, without_results
     from scoresep.instruments import INSTRUMENTS, OTHER
-    from scoresep.separation.score_prior import read_score_prior
     from scoresep.separation.separate import (
         RESIDUAL,
         Options,
@@ -98,6 +98,8 @@ def separate(
 
     chosen, playing, stored = by_comma(instruments), by_comma(present), choose_format(form, bits)
     recordings = listed(audio, out)
+    if align and score is None:
+        raise InvalidValue("--align needs a score", remedy="name one with --score")
     if score is not None and len(recordings) > 1 and not score.is_dir():
         problem = f"the score of one of {len(recordings)} files"
         raise Mismatch(problem, file=score, remedy="give a folder of scores named alike")
@@ -112,9 +114,10 @@ def separate(
         return [*(folder / f"{stem}.{stored.name}" for stem in stems), *([folder / "listen.html"] if page else [])]
 
     def work(recording: Recording, progress: Progress) -> list[str]:
-        prior, lines = None, []
+        prior: ScorePrior | None = None
+        lines: list[str] = []
         if score is not None:
-            prior = read_score_prior(find_score(score, recording), model.instruments, model.grid)
+            prior = read_prior(score, recording, model, align, lines)
             if missing := [name for name in prior.missing if name in present_names(model, playing)]:
                 absent = ", ".join(missing)
                 lines.append(f"the score of {recording.name} has no part of {absent}: those are left to the model")
@@ -132,3 +135,21 @@ def separate(
         return [*map(str, written.files), *lines]
 
     each_recording(recordings, work, files, force)
+
+
+def read_prior(score: Path, recording: Recording, model: Model, align: bool, lines: list[str]) -> ScorePrior:
+    """The score of a recording, aligned with it if that is asked for; what was found is added to `lines`."""
+    from scoresep.cli.inputs import find_score
+    from scoresep.score.parts import SCORE_SUFFIXES
+    from scoresep.score.reading import WRITTEN_SUFFIXES
+    from scoresep.separation.score_prior import prior_of, read_score_prior
+
+    file = find_score(score, recording, WRITTEN_SUFFIXES if align else SCORE_SUFFIXES)
+    if not align:
+        return read_score_prior(file, model.instruments, model.grid)
+    from scoresep.alignment.align import summary
+    from scoresep.alignment.files import align_files
+
+    alignment = align_files(recording.path, file)
+    lines.append(f"{file} aligned: {summary(alignment)}")
+    return prior_of([part for part in alignment.parts if len(part)], file, model.instruments, model.grid)

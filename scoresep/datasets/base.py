@@ -87,6 +87,7 @@ class Track:
         unheard: names of parts that have no audio: stems that were never rendered.
         mixture, score: for a track without stems, its recording and the file with the labels of all that plays in it.
         read_score: reads `score`.
+        align: whether `score` has to be aligned with `mixture` first.
     """
 
     id: str
@@ -100,6 +101,7 @@ class Track:
     score: Path | None = None
     unheard: tuple[str, ...] = ()
     read_score: ScoreReader = read_midi
+    align: bool = False
 
     def load_parts(self) -> list[Part]:
         """The parts of the recording's score; name and program of a part tell its instrument.

@@ -19,13 +19,14 @@ from scoresep.datasets.splits import apply_split_file, assign_splits, read_split
 from scoresep.errors import NotFound
 from scoresep.files import files_below
 from scoresep.instruments import DEFAULT_INSTRUMENTS, OTHER
-from scoresep.score.parts import SCORE_SUFFIXES
+from scoresep.score.reading import MUSICXML_SUFFIXES, WRITTEN_SUFFIXES
 
 
 def open_pairs(
     root: str | Path,
     splits: Annotated[Path | None, "CSV file with the columns name and split; default: by chance."] = None,
     seed: Annotated[int, "Of the splits by chance."] = 0,
+    align: Annotated[bool, "Align the scores with the recordings first; they may be MusicXML, too."] = False,
 ) -> Corpus:
     """List the pairs below `root`, without opening audio or parsing MIDI.
 
@@ -37,12 +38,13 @@ def open_pairs(
         splits: a CSV file with the columns name and split; None: 80 % training, 10 % validation and 10 % test by the
             hash of `seed` and composition.
         seed: for splits by chance.
+        align: whether scores are aligned when the tracks are compiled; what is not trusted then is left out.
 
     Raises:
         ScoresepError: there is no such folder, no pair in it, or the CSV file does not fit.
     """
     root = dataset_folder(root).absolute()
-    tracks = tuple(read_pair(name, files) for name, files in sorted(named_files(root).items()))
+    tracks = tuple(read_pair(name, files, align) for name, files in sorted(named_files(root).items()))
     if not any(track.mixture and track.score for track in tracks):
         first = f" ({tracks[0].problem})" if tracks else ""
         raise NotFound(
@@ -55,35 +57,37 @@ def open_pairs(
     else:
         file = read_split_csv(splits, {track.id for track in tracks})
         tracks, split_set = apply_split_file(tracks, file), file.name
-    return Corpus("pairs", root, split_set, (), tracks, has_stems=False)
+    return Corpus("pairs", root, split_set, ("aligned",) * align, tracks, has_stems=False)
 
 
 def named_files(root: Path) -> dict[str, list[Path]]:
-    """Audio and MIDI files below `root` by their path from there without suffix, hidden ones left out; audio that is
+    """Recordings and scores below `root` by their path from there without suffix, hidden ones left out; audio that is
     not read is among them, so that it can be named.
 
     Links to folders are followed, but no folder is visited twice.
     """
     files: dict[str, list[Path]] = {}
     for path in files_below(root):
-        if path.suffix.lower() in AUDIO_SUFFIXES + UNREAD_SUFFIXES + SCORE_SUFFIXES:
+        if path.suffix.lower() in AUDIO_SUFFIXES + UNREAD_SUFFIXES + WRITTEN_SUFFIXES:
             name = path.relative_to(root).with_suffix("").as_posix()
             text = os.fsencode(name).decode("utf-8", errors="replace")
             files.setdefault(unicodedata.normalize("NFC", text), []).append(path)  # a Mac takes letters apart
     return files
 
 
-def read_pair(name: str, files: list[Path]) -> Track:
+def read_pair(name: str, files: list[Path], align: bool = False) -> Track:
     """The track of the files that share a name; what cannot be used comes back with its `problem` set."""
     audio = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
-    scores = [path for path in files if path.suffix.lower() in SCORE_SUFFIXES]
+    scores = [path for path in files if path.suffix.lower() in WRITTEN_SUFFIXES]
     if problem := problem_of(name, files, audio, scores):
         return Track(name, "", problem=problem)
+    if not align and scores[0].suffix.lower() in MUSICXML_SUFFIXES:
+        return Track(name, "", problem=f"{scores[0].name} is not in time with a recording; --align aligns it")
     try:
         identity = hashlib.sha256(scores[0].read_bytes()).hexdigest()[:32]
     except OSError as fault:
         return Track(name, "", problem=f"{scores[0].name} cannot be read ({fault.strerror})")
-    return Track(name, "", uuid=identity, mixture=audio[0], score=scores[0])
+    return Track(name, "", uuid=identity, mixture=audio[0], score=scores[0], align=align)
 
 
 def problem_of(name: str, files: list[Path], audio: list[Path], scores: list[Path]) -> str:
@@ -107,10 +111,11 @@ PAIRS = Dataset(
     open_pairs,
     about="""Compile recordings with their scores: song.mp3 beside song.mid. No stems are needed.
 
-    The scores must be aligned to the recordings. Their parts are grouped by track name or program.
+    The scores must be in time with the recordings, or --align puts them so: then another tempo, key or form will do,
+    and MusicXML; what is not trusted is left out. Parts are grouped by track name or program.
 
     Example: scoresep prepare pairs ~/songs --out cache.h5 --instruments piano,bass,drums,other""",
-    folder=f"Folder with recordings ({FORMATS}) and MIDI files of the same name.",
+    folder=f"Folder with recordings ({FORMATS}) and scores of the same name.",
     instruments=(*DEFAULT_INSTRUMENTS, OTHER.name),  # a recording holds all that plays in it
     has_stems=False,
 )

@@ -12,6 +12,7 @@ import re
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,12 +27,14 @@ _SIZE = {status: 1 if status & 0xF0 in (PROGRAM, 0xD0) else 2 for status in rang
 _META, _EXCLUSIVE, _CONTINUED = 0xFF, 0xF0, 0xF7
 NAME, INSTRUMENT = 0x03, 0x04
 """Meta events that name a track, and its instrument."""
-_CHANNEL, _PORT, _END, _TEMPO = 0x20, 0x21, 0x2F, 0x51
+_CHANNEL, _PORT, _END, _TEMPO, _METER = 0x20, 0x21, 0x2F, 0x51, 0x58
 _SYSTEM_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 """Data bytes of system messages, which have no place in files; the others have none."""
 _GS_RESET = bytes.fromhex("421240007f00")
 MOST_TRACKS = 1000
 """More are no score."""
+MOST_BARS = 100_000
+"""More are not counted."""
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _TAGS = {b"{@LATIN}": "cp1252", b"{@JP}": "cp932"}
 """What RP-026 lets a file say at the beginning of a text."""
@@ -51,6 +54,7 @@ class MidiTrack:
         names: (NAME or INSTRUMENT, channel or -1 for all, bytes in an encoding that nobody says), in order.
         port: which of several sets of sixteen channels it plays on.
         end: tick of its end.
+        metres: (tick, beats of a bar, in the file's beats: quarter notes).
     """
 
     events: np.ndarray
@@ -58,6 +62,7 @@ class MidiTrack:
     names: list[tuple[int, int, bytes]]
     port: int
     end: int
+    metres: list[tuple[int, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,20 @@ class MidiFile:
         latest = np.searchsorted(begin, ticks, side="right") - 1
         seconds: np.ndarray = start[latest] + (ticks - begin[latest]) * seconds_a_tick[latest]
         return seconds
+
+    def bar_lines(self) -> np.ndarray:
+        """Seconds at which bars begin, float64, the last one at or after the end; four beats a bar until the file says
+        otherwise. None where ticks are no beats."""
+        if not self.beats:
+            return np.zeros(0)
+        end = max((track.end for track in self.tracks), default=0)
+        metres = dict(sorted(metre for track in self.tracks for metre in track.metres if metre[0] < end))
+        starts = [*metres, end] if 0 in metres else [0, *metres, end]
+        lines = [np.zeros(0)]
+        for first, last in pairwise(starts):
+            length = max(metres.get(first, 4.0) * self.ticks, end / MOST_BARS)
+            lines.append(np.arange(first, last, length))
+        return self.seconds(np.append(np.concatenate(lines), end))
 
 
 def read_file(content: bytes) -> MidiFile:
@@ -193,6 +212,7 @@ class _Contents:
     names: list[tuple[int, int, bytes]] = field(default_factory=list)
     prefix: tuple[int, int] = (-1, -1)
     port: int = 0
+    metres: list[tuple[int, float]] = field(default_factory=list)
 
 
 def _read_track(content: bytes, place: int, said: int) -> tuple[MidiTrack, int]:
@@ -209,7 +229,7 @@ def _read_track(content: bytes, place: int, said: int) -> tuple[MidiTrack, int]:
     except KeyError:
         raise ValueError("a message without a status") from None
     events = np.array(contents.events, dtype=np.int64).reshape(-1, 4)
-    return MidiTrack(events, contents.tempos, contents.names, contents.port, tick), place
+    return MidiTrack(events, contents.tempos, contents.names, contents.port, tick, contents.metres), place
 
 
 def _read_events(content: bytes, place: int, stop: int, contents: _Contents) -> tuple[int, int]:
@@ -274,6 +294,8 @@ def _note(contents: _Contents, tick: int, kind: int, body: bytes) -> None:
         if len(body) != 3:
             raise ValueError(f"a tempo of {len(body)} bytes")
         contents.tempos.append((tick, int.from_bytes(body, "big")))
+    elif kind == _METER and len(body) >= 2 and body[0] and body[1] < 8:
+        contents.metres.append((tick, 4.0 * body[0] / 2 ** body[1]))
     elif kind in (NAME, INSTRUMENT) and body.strip(b"\0 "):
         contents.names.append((kind, contents.prefix[1] if contents.prefix[0] == tick else -1, body))
     elif kind == _CHANNEL and body:

@@ -14,6 +14,7 @@ from scoresep.grid import Grid
 from scoresep.instruments import Instrument, group_of
 from scoresep.score.parts import Part, read_midi
 from scoresep.score.piano_roll import rasterise
+from scoresep.score.reading import MUSICXML_SUFFIXES
 
 MARGIN = 1.0
 """Seconds beyond a piece within which notes are kept before they are put on the grid; more than any rounding."""
@@ -68,9 +69,17 @@ def read_score_prior(path: str | Path, instruments: Sequence[Instrument], grid: 
 
     Raises:
         ScoresepError: as `read_midi`.
-        Mismatch: the file has no part of any of the instruments.
+        Mismatch: the file has no part of any of the instruments, or is in no time.
     """
-    prior = ScorePrior(read_midi(as_path(path, "score")), instruments, grid)
+    path = as_path(path, "score")
+    if path.suffix.lower() in MUSICXML_SUFFIXES:
+        raise Mismatch("MusicXML is not in time with a recording", file=path, remedy="align it first (--align)")
+    return prior_of(read_midi(path), path, instruments, grid)
+
+
+def prior_of(parts: Sequence[Part], path: Path, instruments: Sequence[Instrument], grid: Grid) -> ScorePrior:
+    """The prior of parts that were read from a file; raises Mismatch as `read_score_prior` does."""
+    prior = ScorePrior(parts, instruments, grid)
     if not any(prior.has_part):
         names = ", ".join(instrument.name for instrument in instruments if instrument.scored)
         remedy = "give a score whose programs or track names say which instruments play"

@@ -42,6 +42,7 @@ OPTIONS = {
         "OUT",
     ],
     "prepare": [],
+    "align": ["--force", "--out", "--plot", "AUDIO", "SCORE"],
     "prepare slakh": [
         "--dedupe",
         "--instruments",
@@ -57,6 +58,7 @@ OPTIONS = {
         "ROOT",
     ],
     "prepare pairs": [
+        "--align",
         "--dedupe",
         "--instruments",
         "--jobs",
@@ -109,6 +111,7 @@ OPTIONS = {
         "SOURCE",
     ],
     "separate": [
+        "--align",
         "--bits",
         "--ckpt",
         "--device",
@@ -167,6 +170,7 @@ def test_help_of_the_groups_lists_their_commands(command, line):
     names = (
         (
             "render",
+            "align",
             "prepare",
             "train",
             "evaluate",

@@ -1,0 +1,198 @@
+"""Aligns a score with a recording: where it is, when its notes sound, and how far that can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scoresep.alignment.confidence import Bar, bars_of, least_evidence, least_support, piece_confidence
+from scoresep.alignment.features import RATE, NoteTable, audio_features, note_table
+from scoresep.alignment.placing import Placement, place, unfolded
+from scoresep.alignment.refining import followed, refined
+from scoresep.audio.loading import resample
+from scoresep.audio.spectrogram import QUIETEST
+from scoresep.errors import Mismatch, NothingToDo
+from scoresep.score.parts import SHORTEST_NOTE, Part
+from scoresep.score.reading import Score
+
+SHORTEST_RECORDING = 4.0
+"""Seconds; in less no score is found."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A score in time with a recording.
+
+    Attributes:
+        parts: what is played, in seconds of the recording, at its pitch; a part that is not played has no notes.
+        notes: the same in one table, whose `part` and `index` say which note of the score each is.
+        score: what was aligned.
+        placement: its stretches in the recording.
+        tuning: semitones by which the recording is above 440 Hz.
+        bars: as they are played, with confidence.
+        confidence: of the whole, 0 to 1: the mean of its bars, weighted by their lengths.
+        seconds: length of the recording.
+    """
+
+    parts: list[Part]
+    notes: NoteTable
+    score: Score
+    placement: Placement
+    tuning: float
+    bars: tuple[Bar, ...]
+    confidence: float
+    seconds: float
+
+    @property
+    def doubtful(self) -> tuple[tuple[float, float], ...]:
+        """The stretches of the recording whose bars are not trusted, seconds from and to, joined where they meet."""
+        spans: list[tuple[float, float]] = []
+        for bar in self.bars:
+            if bar.trusted:
+                continue
+            if spans and bar.begin <= spans[-1][1] + 1e-3:
+                spans[-1] = (spans[-1][0], max(spans[-1][1], bar.end))
+            else:
+                spans.append((bar.begin, bar.end))
+        return tuple(spans)
+
+
+def align(samples: np.ndarray, rate: int, scores: Sequence[Score]) -> Alignment:
+    """Align the one of some ways to play a score that fits a recording best.
+
+    Found are its tempo and how it changes, a transposition of up to six semitones, tuning, what is before and after the
+    music, stretches that are repeated, left out or not recorded.
+
+    Args:
+        samples: mono float32 (L,), finite.
+        rate: Hz.
+        scores: ways to play it (`score.reading.read_score`).
+
+    Raises:
+        NothingToDo: the recording is silent or too short, or the score has no pitched notes.
+        Mismatch: the score is one of something else.
+    """
+    tables = [note_table(score.parts) for score in scores]
+    check_recording(samples, rate)
+    check_score(tables)
+    audio = audio_features(resample(samples, rate, RATE))
+    placements = [place(audio, notes, score.bar_lines) for notes, score in zip(tables, scores, strict=True)]
+    best = min(range(len(scores)), key=lambda n: placements[n].cost)
+    score, notes, placement = scores[best], tables[best], placements[best]
+    check_evidence(placement, audio.seconds)
+    roughly = unfolded(notes, placement)
+    final = refined(audio, followed(audio, roughly, placement.likeness))
+    bars = bars_of(audio, roughly, final, placement, score.bar_lines)
+    confidence = piece_confidence(bars)
+    check_support(placement, confidence, audio.seconds)
+    parts = [part_of(part, n, final, roughly, placement) for n, part in enumerate(score.parts)]
+    return Alignment(parts, final, score, placement, audio.tuning, bars, confidence, audio.seconds)
+
+
+def check_recording(samples: np.ndarray, rate: int) -> None:
+    """Refuse a recording without sound, or too short to find anything in it."""
+    if len(samples) < SHORTEST_RECORDING * rate:
+        problem = f"the recording lasts {len(samples) / rate:.1f} s, too little to find a score in it"
+        raise NothingToDo(problem, remedy=f"give {SHORTEST_RECORDING:g} s or more")
+    if float(np.abs(samples).max()) < QUIETEST:
+        raise NothingToDo("the recording is silent", remedy="give another one")
+
+
+def check_score(tables: Sequence[NoteTable]) -> None:
+    """Refuse a score without pitched notes."""
+    if not any(len(notes) for notes in tables):
+        raise NothingToDo("the score has no notes", remedy="give another one")
+    if all(notes.drum.all() for notes in tables):
+        raise NothingToDo("the score has drums alone, whose place cannot be found", remedy="add a part with pitches")
+
+
+def check_evidence(placement: Placement, seconds: float) -> None:
+    """Refuse a score that fits hardly better than one played backwards."""
+    least = least_evidence(seconds)
+    if placement.evidence < least or not placement.stretches:
+        figures = f"evidence {max(placement.evidence, 0.0):.2f}, {least:.2f} is needed"
+        raise Mismatch(f"the score is not of this recording ({figures})", remedy="give the score of what is played")
+
+
+def check_support(placement: Placement, confidence: float, seconds: float) -> None:
+    """Refuse a score that fits little better than one played backwards and whose bars are hardly trusted."""
+    if placement.evidence * confidence < least_support(seconds):
+        figures = f"evidence {placement.evidence:.2f}, confidence {confidence:.2f}"
+        problem = f"the score is probably not of this recording ({figures})"
+        raise Mismatch(problem, remedy="give the score of what is played")
+
+
+def part_of(part: Part, number: int, final: NoteTable, roughly: NoteTable, placement: Placement) -> Part:
+    """A part of the score as it is played."""
+    own = np.flatnonzero(final.part == number)
+    onset, offset, pitch = final.onset[own], final.offset[own], final.pitch[own]
+    order = np.lexsort((onset, pitch))
+    same = np.diff(pitch[order]) == 0
+    following = onset[order][1:]
+    ends = offset[order]
+    ends[:-1][same] = np.minimum(ends[:-1], following)[same]  # a key that is struck again ends its note
+    offset = offset.copy()
+    offset[order] = ends
+    offset = np.maximum(offset, onset + SHORTEST_NOTE)
+    time, bend = carried_bends(part, final, roughly, placement)
+    velocity = part.velocity[final.index[own]]
+    inside = (pitch >= 0) & (pitch < 128)
+    fields = {"onset": onset, "offset": offset, "pitch": pitch, "velocity": velocity}
+    return replace(part, **{name: values[inside] for name, values in fields.items()}, bend_time=time, bend=bend)
+
+
+def carried_bends(
+    part: Part, final: NoteTable, roughly: NoteTable, placement: Placement
+) -> tuple[np.ndarray, np.ndarray]:
+    """The bends of a part as it is played; each stretch begins with the bend that holds there."""
+    if not len(part.bend):
+        return part.bend_time, part.bend
+    times, bends = [], []
+    for stretch in placement.stretches:
+        inside = (part.bend_time > stretch.score[0]) & (part.bend_time < stretch.score[-1])
+        at = np.append(stretch.score[0], part.bend_time[inside])
+        times.append(carried(stretch.at(at), final, roughly))
+        bends.append(np.append(part.bend_at(stretch.score[0]), part.bend[inside]))
+    return np.maximum(np.concatenate(times), 0.0), np.concatenate(bends)
+
+
+def carried(moments: np.ndarray, final: NoteTable, roughly: NoteTable) -> np.ndarray:
+    """Moments on the axis of the rough placement, moved as the notes near them were."""
+    before, after = np.sort(roughly.onset), np.sort(final.onset)
+    moved: np.ndarray = moments + np.interp(moments, before, after - before)
+    return moved
+
+
+def summary(alignment: Alignment) -> str:
+    """What was found, in one line."""
+    placement = alignment.placement
+    trusted = sum(bar.trusted for bar in alignment.bars)
+    found = [f"confidence {alignment.confidence:.2f}", f"{trusted} of {len(alignment.bars)} bars trusted"]
+    if placement.transposition:
+        found.append(f"transposed by {placement.transposition:+d} semitones")
+    if abs(alignment.tuning) >= 0.1:
+        found.append(f"tuned {100 * alignment.tuning:+.0f} cents")
+    if len(placement.stretches) > 1:
+        found.append(f"{len(placement.stretches) - 1} jumps")
+    begin, end = placement.stretches[0].audio[0], placement.stretches[-1].audio[-1]
+    if begin > 1 or end < alignment.seconds - 3:
+        found.append(f"from {begin:.0f} to {end:.0f} s")
+    return ", ".join(found)
+
+
+def as_dict(alignment: Alignment) -> dict[str, object]:
+    """What was found as plain values, for a JSON file."""
+    placement = alignment.placement
+    return {
+        "confidence": round(alignment.confidence, 3),
+        "evidence": round(placement.evidence, 3),
+        "transposition": placement.transposition,
+        "tuning_cents": round(100 * alignment.tuning, 1),
+        "stretches": [
+            {name: [round(float(getattr(stretch, name)[end]), 3) for end in (0, -1)] for name in ("audio", "score")}
+            for stretch in placement.stretches
+        ],
+        "bars": [bar.to_dict() for bar in alignment.bars],
+    }

@@ -1,0 +1,57 @@
+"""Aligning files, and writing what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scoresep.alignment.align import Alignment, align, as_dict, check_recording
+from scoresep.alignment.features import RATE
+from scoresep.audio.loading import read_audio
+from scoresep.errors import ScoresepError
+from scoresep.files import as_path, existing_file, write_bytes, write_json
+from scoresep.score.midi_writing import midi_bytes
+from scoresep.score.reading import read_score
+
+
+def align_files(audio: str | Path, score: str | Path) -> Alignment:
+    """Align a score, MIDI or MusicXML, with a recording.
+
+    Raises:
+        ScoresepError: a file cannot be read, is empty or silent, or the score is not one of the recording.
+    """
+    score = existing_file(as_path(score, "score"), "score", "give a MIDI or MusicXML file")
+    scores = read_score(score)
+    samples, _ = read_audio(audio, RATE)
+    with naming(audio):
+        check_recording(samples, RATE)
+    with naming(score):
+        return align(samples, RATE, scores)
+
+
+@contextmanager
+def naming(file: str | Path) -> Iterator[None]:
+    """Name the file at fault in errors that name none."""
+    try:
+        yield
+    except ScoresepError as fault:
+        if fault.file is not None:
+            raise
+        raise type(fault)(fault.problem, file=file, remedy=fault.remedy) from fault
+
+
+def write_alignment(path: str | Path, alignment: Alignment) -> None:
+    """Write the aligned score as MIDI, and what was found, bar by bar, as JSON beside it.
+
+    Raises:
+        Unwritable: a file cannot be written.
+    """
+    parts = [part for part in alignment.parts if len(part)]
+    write_json(report_of(path), as_dict(alignment))
+    write_bytes(path, midi_bytes(parts, alignment.seconds))
+
+
+def report_of(path: str | Path) -> Path:
+    """Where the report on an aligned score lies."""
+    return Path(path).with_suffix(".json")
