@@ -22,7 +22,7 @@ TOOLS = Path(__file__).parents[1] / "tools"
         ("bench_factorise.py --seconds 4 --repeats 1", ["times real time"]),
         ("bench_losses.py --clips 2 --frames 8 --repeats 1", ["clip", "harmonic", "stem", "teacher", "times as long"]),
         ("bench_factorise.py --seconds 4 --repeats 1 --device cpu --songs 2", ["batched on cpu"]),
-        ("bench_render.py --songs 1 --seconds 3 --parts 3", ["times real time on a core", "amplifiers", "FLAC"]),
+        ("bench_render.py --songs 1 --seconds 3 --parts 3", ["times real time on a core", "chain: amplifier", "FLAC"]),
         ("bench_separate.py --minutes 0.02 --config mini --open-unmix-minutes=", ["| separate | 0.02 |"]),
     ],
 )

@@ -18,7 +18,7 @@ def content_of(index: Path) -> dict[str, object]:
     """Every dataset and attribute of a cache, by file and name."""
     found: dict[str, object] = {}
     for path in [index, *sorted(index.with_name(f"{index.stem}.shards").glob("shard-*.h5"))]:
-        with h5py.File(path) as file:
+        with h5py.File(path, "r", locking=False) as file:
             place = "index" if path == index else path.name
             found |= {f"{place}@{name}": value for name, value in file.attrs.items()}
             datasets: list[str] = []
