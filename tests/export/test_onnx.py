@@ -78,6 +78,9 @@ def test_the_command_and_the_script(command: Any, tmp_path: Path, monkeypatch: A
     assert status == 0 and "m.onnx" in out
     status, _, err = command("scoresep export c.pt --onnx m.onnx")
     assert status == 2 and "m.onnx" in err and "--force" in err
+    status, _, err = command("scoresep export c.pt --onnx c.pt --force")
+    assert status == 2 and "the checkpoint itself" in err
+    assert "scoresep[onnx]" in command("scoresep export --help")[1]
     soundfile.write("song.wav", noise(20000, 2), 16000, subtype="FLOAT")
     soundfile.write("fast.wav", noise(20000, 2), 44100)
     script = Path("there.py")  # alone, where scoresep cannot be imported
