@@ -11,6 +11,7 @@ A file appears under its final name when it is complete, so a server that is kil
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 from collections.abc import Sequence
@@ -73,9 +74,11 @@ class Project:
             self.state = open_state(folder / STATE, model)
         elif folder.is_dir() and any(folder.iterdir()):
             raise AlreadyExists("a folder that holds something else", file=folder, remedy="name an empty or a new one")
-        folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self.save()
+        if not self.folder.joinpath(STATE).exists():  # what another studio writes is not written over
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            self.save()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -262,7 +265,7 @@ class Project:
         """
         stem_names(self.model, present=present)  # knows them
         wanted = tuple(present_names(self.model, present))
-        if span and not 0 <= span[0] < span[1]:
+        if span and not 0 <= span[0] < span[1] < math.inf:
             raise InvalidValue(f"a span from {span[0]} to {span[1]} s")
         before = self.state.versions[-1] if self.state.versions else None
         span = span if before else None
