@@ -22,7 +22,7 @@ def studio(
         Path | None, typer.Option(help="Folder that keeps the work; default: a new one among temporary files.")
     ] = None,
     ckpt: CheckpointOption = None,
-    port: Annotated[int, typer.Option(help="Of the page's address; 0 for a free one.", min=0, max=65535)] = 0,
+    port: Annotated[int, typer.Option(help="Port of the page's address; 0 for a free one.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     device: Device = "auto",
 ) -> None:
