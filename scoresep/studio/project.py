@@ -5,6 +5,7 @@
     mixture.wav       the same, decoded, float
     analysis/         `analysis.Analysis`
     versions/K/       masks.npy (T, N, F) float16, and a float WAV a stem: 0.wav, 1.wav, ...
+    .lock             held by the studio that has it open (`lock`)
 
 A file appears under its final name when it is complete, so a server that is killed loses only what it was computing.
 """
