@@ -29,8 +29,8 @@ def align(
 ) -> None:
     """Put scores in time with recordings: MIDI in the recording's tempo, key and form.
 
-    The score may be in another tempo or key, have repeats that are not played or none of those that are, be cut, or be
-    of one instrument alone. A JSON file beside the MIDI file says, bar by bar, how far it can be trusted. The score of
+    The score may be in another tempo or key, have repeats that are not played, lack some that are, be cut, or be of one
+    instrument alone. A JSON file beside the MIDI file says, bar by bar, how far it can be trusted. The score of
     another piece is refused.
 
     Example: scoresep align song.flac song.musicxml --out song.mid --plot

@@ -16,7 +16,7 @@ import typer
 from scoresep.audio.decoding.formats import AUDIO_SUFFIXES, FORMATS, UNREAD_SUFFIXES, conversion
 from scoresep.cli.options import DEFAULT_CHECKPOINT
 from scoresep.console import console, errors, meter, one_line
-from scoresep.errors import AlreadyExists, NotFound, NothingToDo, ScoresepError, Unwritable
+from scoresep.errors import AlreadyExists, Mismatch, NotFound, NothingToDo, ScoresepError, Unwritable
 from scoresep.files import files_below, is_folder, same_file
 from scoresep.machine import use_threads
 from scoresep.score.parts import SCORE_SUFFIXES
@@ -287,9 +287,19 @@ def with_meter(recording: Recording, work: Callable[[Recording, Progress], Itera
         return work(recording, lambda what, done, total: shown(f"{what} {recording.name}", done, total))
 
 
-def load_model(ckpt: Path | None, device: str) -> Model:
-    """The networks of a checkpoint on a device, with all cores at work; None: this folder's, or the pretrained one."""
-    from scoresep import load
+def load_model(ckpt: Path | None, device: str, *, separates: bool = True) -> Model:
+    """The networks of a checkpoint on a device, with all cores at work; None: this folder's, or the pretrained one.
+
+    Args:
+        separates: whether the separator is needed, which stage 1 does not train.
+
+    Raises:
+        Mismatch: it is needed, and untrained.
+        ScoresepError: as `load_checkpoint` and `choose_device`.
+    """
+    from scoresep.machine import choose_device
+    from scoresep.models.checkpoint import load_checkpoint
+    from scoresep.pretrained import SHIPPED_MODEL
 
     use_threads()
     if ckpt is None and DEFAULT_CHECKPOINT.exists():
@@ -297,4 +307,8 @@ def load_model(ckpt: Path | None, device: str) -> Model:
         console.print(f"with {ckpt} of this folder", markup=False)
     elif ckpt is None:
         console.print("with the model that comes with scoresep: see `scoresep info`", markup=False)
-    return load(ckpt, device).model
+    checkpoint = load_checkpoint(SHIPPED_MODEL if ckpt is None else ckpt)
+    if separates and checkpoint.stage < 2:
+        problem = "a checkpoint of stage 1, which trains the transcriptor alone: its separator is untrained"
+        raise Mismatch(problem, file=ckpt, remedy="give one of stage 2 or 3")
+    return checkpoint.model.eval().to(choose_device(device))

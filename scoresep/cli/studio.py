@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import webbrowser
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +22,7 @@ def studio(
         Path | None, typer.Option(help="Folder that keeps the work; default: a new one among temporary files.")
     ] = None,
     ckpt: CheckpointOption = None,
-    port: Annotated[int, typer.Option(help="Of the page's address; 0 for a free one.", min=0, max=65535)] = 0,
+    port: Annotated[int, typer.Option(help="Port of the page's address; 0 for a free one.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     device: Device = "auto",
 ) -> None:
@@ -38,12 +40,12 @@ def studio(
 
     if audio is not None:
         existing_file(audio, "recording", "give a recording")
-    work = Studio(load_model(ckpt, device), project)
-    if audio is not None and not work.project.state.recording:
-        work.open_file(audio)
-    elif audio is not None:
-        console.print(f"{work.project.folder} holds {work.project.state.name} already, which is opened", markup=False)
-    with Server(work, port) as server:
+    with closing(Studio(load_model(ckpt, device), project)) as work, Server(work, port) as server:
+        if audio is not None and not work.project.state.recording:
+            work.open_file(audio)
+        elif audio is not None:
+            opened = f"{work.project.folder} holds {work.project.state.name} already, which is opened"
+            console.print(opened, markup=False)
         console.print(f"studio: {server.url}", markup=False)
         console.print("Ctrl-C ends it")
         if browser:
@@ -51,4 +53,4 @@ def studio(
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            console.print(f"kept: scoresep studio --project {work.project.folder}", markup=False)
+            console.print(f"kept: scoresep studio --project {shlex.quote(str(work.project.folder))}", markup=False)

@@ -40,7 +40,7 @@ def transcribe(
     from scoresep.transcription.transcribe import check_new, transcribe_file
 
     recordings = listed(audio, out)
-    model = load_model(ckpt, device)
+    model = load_model(ckpt, device, separates=signal != "mixture")
 
     def files(recording: Recording) -> list[Path]:
         suffixes = [".mid", *([".png"] if plot else []), *([".musicxml"] if musicxml else [])]

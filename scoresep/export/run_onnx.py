@@ -103,8 +103,14 @@ def main() -> None:
     options.add_argument("--out", type=Path, default=Path("stems"))
     options.add_argument("--present", default="", help="by comma, those that play, if you know")
     given = options.parse_args()
-    separator = Separator(given.model)
-    audio, rate = soundfile.read(given.audio, dtype="float32", always_2d=True)
+    try:
+        separator = Separator(given.model)
+    except Exception as fault:  # of any type, the runtime's own among them
+        sys.exit(f"error: {given.model}: not an ONNX file of scoresep ({fault}); make one with `scoresep export`")
+    try:
+        audio, rate = soundfile.read(given.audio, dtype="float32", always_2d=True)
+    except (OSError, RuntimeError) as fault:
+        sys.exit(f"error: {given.audio}: not readable audio ({fault}); give a WAV or FLAC file")
     present = [name.strip() for name in given.present.split(",") if name.strip()]
     if unknown := set(present) - set(separator.about["instruments"]):
         sys.exit(f"error: unknown instrument {', '.join(unknown)}; known: {', '.join(separator.about['instruments'])}")

@@ -128,7 +128,7 @@ def said_of(stem: Stem, about: Mapping[str, Any]) -> list[str]:
     program = "drums" if stem.is_drum else f"program {stem.program}, {about.get('midi_program_name', '')}"
     level = f"; {about['level']:+.1f} LU" if isinstance(about.get("level"), float) else ""
     lines = [f"{about.get('plugin_name', '')}; {program}{level}"]
-    return lines + [str(about["chain"]).replace(" > ", " → ")] * ("chain" in about)
+    return lines + ([str(about["chain"]).replace(" > ", " → ")] if "chain" in about else [])
 
 
 def notes_of(parts: Sequence[Part]) -> np.ndarray:

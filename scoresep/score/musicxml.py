@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from scoresep.errors import Damaged, first_line
-from scoresep.score.parts import part_from_notes
+from scoresep.score.parts import MAX_HOURS, part_from_notes
 from scoresep.score.reading import Score
 
 MAX_BYTES = 64 * 2**20
@@ -58,7 +58,7 @@ def read_musicxml(path: str | Path) -> list[Score]:
     that is something else, without.
 
     Raises:
-        Damaged: the file is missing, cannot be read, or is no MusicXML by parts.
+        Damaged: the file is missing, cannot be read, is no MusicXML by parts, or lasts longer than a day.
     """
     try:
         root = ElementTree.fromstring(_content(Path(path)))
@@ -66,6 +66,8 @@ def read_musicxml(path: str | Path) -> list[Score]:
             raise ValueError(f"its root is <{root.tag}>, not <score-partwise>")
         players = _prepared(root)
         scores = _scores(ElementTree.tostring(root), players)
+        if max(score.bar_lines.max(initial=0.0) for score in scores) > MAX_HOURS * 3600:
+            raise ValueError(f"it lasts more than {MAX_HOURS:.0f} hours")
     except Exception as fault:  # of any type: the library's, on a file that it does not expect
         problem = f"not a readable MusicXML file ({first_line(fault)})"
         raise Damaged(problem, file=path, remedy="export it again, or as MIDI") from fault

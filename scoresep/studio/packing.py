@@ -6,7 +6,9 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from scoresep.errors import Damaged, ScoresepError
+import numpy as np
+
+from scoresep.errors import Damaged, InvalidValue, Mismatch, ScoresepError, WrongVersion
 from scoresep.files import replacing, writing
 from scoresep.models.model import Model
 from scoresep.studio.analysis import NAMES
@@ -17,7 +19,7 @@ SUFFIX = ".scoresep"
 LARGEST_STATE = 2**27
 """Bytes of a project.json."""
 
-UNREADABLE = (OSError, KeyError, ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError)
+UNREADABLE = (OSError, KeyError, ValueError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError)
 """What reading a file that is none may raise."""
 
 
@@ -39,6 +41,7 @@ def unpack(file: Path, folder: Path, model: Model, limit: int) -> Project:
 
     Raises:
         Damaged: it is no project, or holds what no project holds.
+        WrongVersion: another version of scoresep wrote it.
         Mismatch: another model made it.
     """
     place = folder / "unpacked"
@@ -52,8 +55,12 @@ def unpack(file: Path, folder: Path, model: Model, limit: int) -> Project:
                 (place / name).parent.mkdir(parents=True, exist_ok=True)
                 with packed.open(name) as inside, (place / name).open("wb") as out:
                     shutil.copyfileobj(inside, out)
+                if name.endswith(".npy"):
+                    np.load(place / name, mmap_mode="r")  # refuses what is cut short or no array
         for name in [*dict.fromkeys(name.partition("/")[0] for name in reversed(names))]:  # project.json last
             (place / name).rename(folder / name)
+    except (InvalidValue, Mismatch, WrongVersion) as fault:
+        raise type(fault)(fault.problem, file=file.name, remedy=fault.remedy) from fault
     except ScoresepError:
         raise
     except (*UNREADABLE, zipfile.BadZipFile) as fault:

@@ -5,12 +5,14 @@
     mixture.wav       the same, decoded, float
     analysis/         `analysis.Analysis`
     versions/K/       masks.npy (T, N, F) float16, and a float WAV a stem: 0.wav, 1.wav, ...
+    .lock             held by the studio that has it open (`lock`)
 
 A file appears under its final name when it is complete, so a server that is killed loses only what it was computing.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 from collections.abc import Sequence
@@ -73,9 +75,11 @@ class Project:
             self.state = open_state(folder / STATE, model)
         elif folder.is_dir() and any(folder.iterdir()):
             raise AlreadyExists("a folder that holds something else", file=folder, remedy="name an empty or a new one")
-        folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self.save()
+        if not self.folder.joinpath(STATE).exists():  # what another studio writes is not written over
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            self.save()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -262,7 +266,7 @@ class Project:
         """
         stem_names(self.model, present=present)  # knows them
         wanted = tuple(present_names(self.model, present))
-        if span and not 0 <= span[0] < span[1]:
+        if span and not 0 <= span[0] < span[1] < math.inf:
             raise InvalidValue(f"a span from {span[0]} to {span[1]} s")
         before = self.state.versions[-1] if self.state.versions else None
         span = span if before else None

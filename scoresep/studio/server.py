@@ -135,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(fault))
         except ScoresepError as fault:
             self._refuse(STATUS.get(type(fault), HTTPStatus.BAD_REQUEST), str(fault))
-        except (TypeError, ValueError, KeyError, AttributeError) as fault:
+        except (TypeError, ValueError, OverflowError, RecursionError, KeyError, AttributeError) as fault:
             self._refuse(HTTPStatus.BAD_REQUEST, f"not understood ({fault})")
 
     def _admitted(self) -> tuple[str, dict[str, str]] | None:

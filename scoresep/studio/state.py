@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scoresep.arguments import as_notes
-from scoresep.errors import Damaged, Mismatch
+from scoresep.errors import Damaged, InvalidValue, Mismatch, WrongVersion
 from scoresep.files import write_json
 from scoresep.models.model import Model, identity
 from scoresep.separation.score_prior import as_weight
@@ -83,6 +83,8 @@ class State:
         given["mix"] = as_mix(values["mix"], values["mix"])
         given["beat"] = as_beat(values["beat"])
         state = cls(**given)
+        if not isinstance(state.name, str):
+            raise ValueError("a name that is no text")
         if Path(state.recording).name != state.recording or not re.fullmatch(r"(recording\.\w+)?", state.recording):
             raise ValueError(f"a recording called {state.recording!r}")
         if not all(isinstance(getattr(state, name), int) for name in ("rate", "channels", "samples", "revision")):
@@ -127,12 +129,15 @@ def read_state(text: str | bytes, model: Model) -> State:
     """The state in a project.json.
 
     Raises:
-        ValueError, TypeError, KeyError: it is none.
+        ValueError, TypeError, KeyError, InvalidValue: it is none.
+        WrongVersion: another version of scoresep wrote it.
         Mismatch: another model made the project.
     """
     values = json.loads(text)
-    if not isinstance(values, dict) or values.get("scoresep_project") != FORMAT:
-        raise ValueError("not of this version")
+    if not isinstance(values, dict) or "scoresep_project" not in values:
+        raise ValueError("it does not say that it is one")
+    if values["scoresep_project"] != FORMAT:
+        raise WrongVersion("another version of scoresep wrote this project", remedy="open it with that version")
     if values["model"] != identity(model):
         raise Mismatch("another model made this project", remedy="give its checkpoint with --ckpt")
     for kind in ("notes", "heard"):
@@ -144,10 +149,13 @@ def open_state(path: Path, model: Model) -> State:
     """The state in a file.
 
     Raises:
-        Damaged: it is none.
+        Damaged, InvalidValue: it is none.
+        WrongVersion: another version of scoresep wrote it.
         Mismatch: another model made the project.
     """
     try:
         return read_state(path.read_text("utf-8"), model)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
+    except (InvalidValue, Mismatch, WrongVersion) as fault:
+        raise type(fault)(fault.problem, file=path, remedy=fault.remedy) from fault
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
         raise Damaged(f"cannot be read as a project ({fault})", file=path, remedy="begin another one") from fault

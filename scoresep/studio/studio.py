@@ -12,6 +12,7 @@ from scoresep.errors import AlreadyExists, NotFound
 from scoresep.models.model import Model
 from scoresep.studio.analysis import picture
 from scoresep.studio.giving import song_state
+from scoresep.studio.lock import hold
 from scoresep.studio.packing import SUFFIX, unpack
 from scoresep.studio.project import Project
 from scoresep.studio.stems import read_span
@@ -36,13 +37,20 @@ class Studio:
         """Open the project in `folder`, or a new one in a temporary folder.
 
         Raises:
+            Unavailable: another studio has it open.
             ScoresepError: as `Project`.
         """
         self.model, self.worker, self.largest = model, Worker(), largest
         self._temporary = folder is None
         self.project = Project(new_folder() if folder is None else folder, model)
+        self._held = hold(self.project.folder)
         if self.project.state.recording:
             self.worker.start("open", self.project.prepare)
+
+    def close(self) -> None:
+        """Give up what is being computed, and let others open the project."""
+        self.worker.stop()
+        self._held.close()
 
     def open_file(self, path: Path) -> None:
         """Open a recording or a packed project of this machine.

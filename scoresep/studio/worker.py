@@ -14,6 +14,10 @@ from scoresep.console import errors
 from scoresep.errors import Mismatch, ScoresepError
 
 
+class Stopped(Exception):
+    """Work that was given up because the studio ends."""
+
+
 class Busy(Mismatch):
     """Something else is being computed."""
 
@@ -45,6 +49,7 @@ class Worker:
     def __init__(self) -> None:
         self._busy, self._job = threading.Lock(), Job()
         self._thread: threading.Thread | None = None
+        self._ending = False
 
     def state(self) -> dict[str, Any]:
         """The latest job, for the page."""
@@ -85,6 +90,11 @@ class Worker:
         if self._thread:
             self._thread.join()
 
+    def stop(self) -> None:
+        """Give up what is being done at its next step, and wait for that: Python must not end while threads compute."""
+        self._ending = True
+        self.wait()
+
     def _take(self) -> None:
         if not self._busy.acquire(blocking=False):
             raise Busy("something is being computed", remedy="wait until it is done")
@@ -93,11 +103,15 @@ class Worker:
         job, error = self._job, ""
 
         def progress(stage: str, done: float, total: float) -> None:
+            if self._ending:
+                raise Stopped
             share = min(max(done / total, 0.0), 1.0) if total else 1.0
             self._job = Job(job.kind, stage, share, True, "", job.number)
 
         try:
             work(progress)
+        except Stopped:
+            pass
         except ScoresepError as fault:
             error = str(fault)
         except Exception as fault:  # a bug: the page says so, the terminal has the traceback

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+from scoresep.models.checkpoint import load_checkpoint, save_checkpoint
 
 
 @pytest.mark.parametrize("verb", ["separate", "transcribe"])
@@ -15,6 +18,14 @@ def test_audio_that_cannot_be_read(command, refuses, here, trained, verb):
     (here / "text.wav").write_text("hello")
     refuses(command(f"scoresep {verb} none.wav --ckpt {trained}"), "none.wav")
     refuses(command(f"scoresep {verb} text.wav --ckpt {trained}"), "text.wav")
+
+
+def test_a_checkpoint_of_stage_1_has_nothing_to_separate_with(command, refuses, here, music, trained):
+    save_checkpoint(here / "stage1.pt", replace(load_checkpoint(trained), stage=1))
+    refuses(command("scoresep separate music/one.wav --ckpt stage1.pt"), "stage1.pt")
+    refuses(command("scoresep export stage1.pt --onnx m.onnx"), "stage1.pt")
+    refuses(command("scoresep transcribe music/one.wav --from separated --ckpt stage1.pt"), "stage1.pt")
+    assert command("scoresep transcribe music/one.wav --ckpt stage1.pt").status == 0
 
 
 def test_a_folder_of_songs_of_which_one_fails(command, here, music, trained):

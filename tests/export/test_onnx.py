@@ -78,6 +78,9 @@ def test_the_command_and_the_script(command: Any, tmp_path: Path, monkeypatch: A
     assert status == 0 and "m.onnx" in out
     status, _, err = command("scoresep export c.pt --onnx m.onnx")
     assert status == 2 and "m.onnx" in err and "--force" in err
+    status, _, err = command("scoresep export c.pt --onnx c.pt --force")
+    assert status == 2 and "the checkpoint itself" in err
+    assert "scoresep[onnx]" in command("scoresep export --help")[1]
     soundfile.write("song.wav", noise(20000, 2), 16000, subtype="FLOAT")
     soundfile.write("fast.wav", noise(20000, 2), 44100)
     script = Path("there.py")  # alone, where scoresep cannot be imported
@@ -97,8 +100,13 @@ def test_the_command_and_the_script(command: Any, tmp_path: Path, monkeypatch: A
     for name in ("bass", "guitar"):
         ours, theirs = (soundfile.read(Path(folder) / f"{name}.wav")[0] for folder in ("ours/song", "stems"))
         np.testing.assert_allclose(theirs, ours, atol=1e-4)
-    for line, words in (("fast.wav", "44100"), ("song.wav --present pinao", "pinao")):
-        ended = run(f"there.py m.onnx {line} --out none")
+    for line, words in (
+        ("m.onnx fast.wav", "44100"),
+        ("m.onnx song.wav --present pinao", "pinao"),
+        ("m.onnx none.wav", "none.wav: not readable"),
+        ("song.wav song.wav", "song.wav: not an ONNX file"),
+    ):
+        ended = run(f"there.py {line} --out none")
         assert ended.returncode and words in ended.stderr and "Traceback" not in ended.stderr
 
 

@@ -50,7 +50,9 @@ def test_every_stem_can_be_heard_and_what_is_said_of_it_read(corpus: Path) -> No
 def test_what_metadata_say_is_text(corpus: Path) -> None:
     path = corpus / "train" / "Track00001" / "metadata.yaml"
     metadata = yaml.safe_load(path.read_text())
-    next(iter(metadata["stems"].values()))["chain"] = "<script>alert(1)</script>"
+    first, *others = metadata["stems"].values()
+    first["chain"] = "<script>alert(1)</script>"
+    del others[0]["chain"]  # as of a corpus without chains
     path.write_text(yaml.safe_dump(metadata))
     page, _ = write_preview(corpus, songs=1, seconds=1.0)
     assert "<script>alert" not in page.read_text(encoding="utf-8")

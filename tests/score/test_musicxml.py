@@ -111,6 +111,14 @@ def test_what_is_no_musicxml_is_refused(tmp_path: Path, content: bytes, refused)
         read_score(file)
 
 
+def test_a_score_of_days_is_refused(tmp_path: Path, refused) -> None:
+    """A slip of one number; a frame for every moment of it would not fit in memory."""
+    file = tmp_path / "song.musicxml"
+    file.write_text(whole().replace("<duration>8<", "<duration>8000000<"))
+    with refused(Damaged, file):
+        read_score(file)
+
+
 def test_a_file_without_a_score_is_refused(tmp_path: Path, refused) -> None:
     file = tmp_path / "song.mxl"
     for members in ({"a.xml": whole()}, {"META-INF/container.xml": '<c><rootfile full-path="b.xml"/></c>'}):

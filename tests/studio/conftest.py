@@ -48,5 +48,6 @@ def serving(model: Model) -> Callable[..., Any]:
                 server.shutdown()
                 thread.join()
                 server.studio.worker.wait()
+                server.studio.close()
 
     return serve

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch, WrongFormat
+from scoresep.audio.source import Progress
+from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch, Unavailable, WrongFormat, WrongVersion
 from scoresep.models.model import Model
 from scoresep.score.parts import read_midi
 from scoresep.separation.score_prior import ScorePrior
@@ -20,6 +23,8 @@ from scoresep.studio.packing import pack, unpack
 from scoresep.studio.project import Project
 from scoresep.studio.state import Conflict
 from scoresep.studio.stems import stems_between
+from scoresep.studio.studio import Studio
+from scoresep.studio.worker import Worker
 from scoresep.transcription.notation import parts_of
 from scoresep.transcription.transcribe import transcribe_array
 
@@ -213,6 +218,50 @@ def test_what_is_no_project_is_refused(
     (project.folder / "project.json").write_text('{"scoresep_project": 1}')
     with refused(Damaged, project.folder / "project.json"):
         Project(project.folder, model)
+    (project.folder / "project.json").write_text('{"scoresep_project": 2}')
+    with refused(WrongVersion, project.folder / "project.json"):
+        Project(project.folder, model)
+
+
+def test_a_packed_project_that_was_changed_is_refused(
+    project: Project, model: Model, tmp_path: Path, refused: Callable[..., Any]
+) -> None:
+    pack(project, tmp_path / "p.scoresep")
+    with zipfile.ZipFile(tmp_path / "p.scoresep") as packed:
+        inner = {name: packed.read(name) for name in packed.namelist()}
+    changes = {
+        "versions/0/masks.npy": (Damaged, inner["versions/0/masks.npy"][:-1000]),
+        "analysis/masks.npy": (Damaged, pickle.dumps("harm")),
+        "project.json": (WrongVersion, b'{"scoresep_project": 2}'),
+    }
+    for changed, (kind, content) in changes.items():
+        with zipfile.ZipFile(tmp_path / "q.scoresep", "w") as packed:
+            for name, usual in inner.items():
+                packed.writestr(name, content if name == changed else usual)
+        with refused(kind, "q.scoresep"):
+            unpack(tmp_path / "q.scoresep", tmp_path / "new", model, LIMIT)
+
+
+def test_one_studio_a_project(model: Model, tmp_path: Path, refused: Callable[..., Any]) -> None:
+    first = Studio(model, tmp_path / "p")
+    with refused(Unavailable, tmp_path / "p"):
+        Studio(model, tmp_path / "p")
+    first.close()
+    Studio(model, tmp_path / "p").close()
+
+
+def test_what_is_computed_is_given_up_at_the_end() -> None:
+    worker, begun = Worker(), threading.Event()
+
+    def endless(progress: Progress) -> None:
+        while True:
+            progress("counting", 0, 1)
+            begun.set()
+
+    worker.start("count", endless)
+    begun.wait()
+    worker.stop()
+    assert not worker.state()["running"] and not worker.state()["error"]
 
 
 def test_another_models_project_is_refused(project: Project, constant_model: Any, refused: Callable[..., Any]) -> None:

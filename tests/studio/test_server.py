@@ -98,6 +98,8 @@ def test_what_makes_no_sense_is_refused(serving: Callable[..., Any], song: Path)
             ("POST", "api/separate", '{"weight": 1, "present": []}'),
             ("PUT", "api/notes", "[]"),
             ("PUT", "api/notes", '{"notes": 3, "revision": 0}'),
+            ("PUT", "api/notes", '{"notes": {}, "revision": 1e999}'),
+            ("PUT", "api/notes", "[" * 100_000),
             ("PUT", "api/mix", '{"piano": 3}'),
             ("PUT", "api/beat", '{"beat": [0, 1]}'),
             ("POST", "api/open?name=a.exe", "MZ"),
