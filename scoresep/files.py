@@ -45,7 +45,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     check_target(path)
     with writing(path):
         temporary = path.with_name(f"{_prefix(path)}{os.getpid()}.tmp{path.suffix}")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             yield temporary
             temporary.replace(path)
@@ -68,6 +68,25 @@ def writing(path: str | Path) -> Iterator[None]:
         if refusal is None or refusal is fault:
             raise
         raise refusal from fault
+
+
+@contextmanager
+def _taking_nothing() -> Iterator[None]:
+    """Have a folder that exists and takes neither files nor folders, such as /proc, refuse them for what it is."""
+    try:
+        yield
+    except FileNotFoundError as fault:
+        raise PermissionError(errno.EACCES, fault.strerror) from fault
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, as far as they are missing.
+
+    Raises:
+        OSError: the disk refuses it; see `writing`.
+    """
+    with _taking_nothing():
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def check_target(path: Path) -> None:
@@ -148,7 +167,7 @@ def folder_for_results(folder: str | Path) -> Iterator[None]:
     made = [place for place in (folder, *folder.parents) if not is_folder(place)]
     with writing(folder):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             yield
         except BaseException:
             for place in made:
@@ -371,11 +390,8 @@ def check_writable(path: Path, what: str) -> None:
     """
     path = as_target(path, what)
     folder = next(folder for folder in path.absolute().parents if folder.is_dir())
-    with writing(path):
-        try:
-            tempfile.TemporaryFile(dir=folder).close()
-        except FileNotFoundError as fault:  # of a folder that exists and takes no files, such as /proc
-            raise PermissionError(errno.EACCES, fault.strerror) from fault
+    with writing(path), _taking_nothing():
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def first_bytes(path: Path, count: int) -> bytes:

@@ -21,6 +21,7 @@ from scoresep.files import (
     as_target,
     check_writable,
     existing_file,
+    folder_for_results,
     remove_stale,
     replacing,
     write_json,
@@ -120,6 +121,14 @@ def test_a_place_that_takes_no_file(tmp_path, refused):
             check_writable(path, "picture")
     check_writable(tmp_path / "new" / "b.json", "picture")
     assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")
+def test_a_folder_where_none_can_be_made(refused):
+    with refused(Unwritable, "/proc/q"), folder_for_results("/proc/q"):
+        pytest.fail("there is no such folder")
+    with refused(Unwritable, "/proc/q/a.json"), replacing("/proc/q/a.json"):
+        pytest.fail("there is no such folder")
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")

@@ -27,7 +27,7 @@ from scoresep.audio.decoding.formats import AUDIO_SUFFIXES, FORMATS
 from scoresep.audio.decoding.recording import open_recording
 from scoresep.audio.source import Progress
 from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch, NotFound, WrongFormat
-from scoresep.files import replacing, system_name, writing
+from scoresep.files import make_folder, replacing, system_name, writing
 from scoresep.instruments import group_of
 from scoresep.models.model import Model, identity
 from scoresep.score.parts import read_midi
@@ -78,7 +78,7 @@ class Project:
         self._lock = threading.RLock()
         if not self.folder.joinpath(STATE).exists():  # what another studio writes is not written over
             with writing(folder):
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folder(folder)
             self.save()
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scoresep.errors import InvalidValue
-from scoresep.files import write_text, writing
+from scoresep.files import make_folder, write_text, writing
 
 LOG_NAME, TIMING_NAME = "log.jsonl", "timing.jsonl"
 """What was computed, the same for the same run; and how long it took, which never is."""
@@ -46,7 +46,7 @@ class RunLog:
                 "the run's folder has no UTF-8 name", file=folder, remedy="choose another --run"
             ) from fault
         with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             self._board = SummaryWriter(str(folder / "tensorboard"))
             self._files = {name: (folder / name).open("a", encoding="utf-8") for name in (LOG_NAME, TIMING_NAME)}
 
