@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from scoresep.audio.decoding.formats import FORMATS
+from scoresep.errors import InvalidValue
 
 DEFAULT_CACHE, DEFAULT_CHECKPOINT, DEFAULT_RUN = Path("cache.h5"), Path("ckpt.pt"), Path("run")
 DEFAULT_METRICS, DEFAULT_STEMS, DEFAULT_SCORES = Path("metrics.json"), Path("stems"), Path("scores")
@@ -41,5 +42,12 @@ Resident = Literal["host", "device"]
 
 
 def by_comma(text: str) -> tuple[str, ...]:
-    """The names in 'piano, guitar,bass'."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    """The names in 'piano, guitar,bass'; none in ''.
+
+    Raises:
+        InvalidValue: there is a text, and no name in it.
+    """
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if text and not names:
+        raise InvalidValue(f"'{text}' names nothing", remedy="give names with commas between them")
+    return names

@@ -173,3 +173,8 @@ def test_wrong_arguments(command, refuses, music, trained, monkeypatch, argument
     (music / "empty").mkdir()
     refuses(command(f"scoresep {arguments} --ckpt {trained}"), *names)
     assert not (music / "stems").exists() and not (music / "scores").exists()
+
+
+@pytest.mark.parametrize("option", ["--present", "--instruments"])
+def test_a_list_that_names_nobody_is_refused(command, refuses, here, music, trained, option):
+    refuses(command(f"scoresep separate music/one.wav --ckpt {trained} {option} ,"), "','")
