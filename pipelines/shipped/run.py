@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from join import join
 from steps import Step, run_steps, say
 
-from scoresep.errors import NotFound, ScoresepError
-from scoresep.files import existing_file
+from scoresep.errors import ScoresepError
+from scoresep.files import existing_file, existing_folder
 from scoresep.models.checkpoint import load_checkpoint, save_checkpoint
 
 HERE = Path(__file__).resolve().parent
@@ -74,7 +74,8 @@ def run(material: Path, soundfonts: Path, out: Path) -> int:
     meanings = {
         f"{{{name}}}": existing_file(soundfonts / name, "SoundFont", "install its package") for name in SOUNDFONTS
     }
-    meanings |= {f"{{{name}}}": existing_folder(material / name) for name in MATERIAL}
+    remedy = f"--material wants {', '.join(MATERIAL)} in it"
+    meanings |= {f"{{{name}}}": existing_folder(material / name, "folder of material", remedy) for name in MATERIAL}
     meanings |= {"{config}": HERE / "config.toml", "{instruments}": HERE / "instruments.toml"}
     fill = lambda word: str(meanings.get(word, word))  # noqa: E731
     out.mkdir(parents=True, exist_ok=True)
@@ -85,17 +86,6 @@ def run(material: Path, soundfonts: Path, out: Path) -> int:
         return status
     shrink(out / "ckpt.pt", out / "small.pt")
     return run_steps(JUDGEMENT, sys.executable, out, fill)
-
-
-def existing_folder(path: Path) -> Path:
-    """Return `path` if it is a folder.
-
-    Raises:
-        NotFound: it is none.
-    """
-    if not path.is_dir():
-        raise NotFound("no such folder of material", file=path, remedy=f"--material wants {', '.join(MATERIAL)} in it")
-    return path
 
 
 def shrink(source: Path, target: Path) -> None:

@@ -188,9 +188,11 @@ def run_tasks(
     left = [row for row in rows if row not in records]
     if progress and records and left:
         progress(len(records), len(rows))
+    if not jobs and task.device != "cpu":
+        jobs = min(available_cores(), JOBS_ON_A_DEVICE)
+    tracks = [(row, references.get(row)) for row in left]
     try:
-        engine = Engine(jobs or min(available_cores(), available_cores() if task.device == "cpu" else JOBS_ON_A_DEVICE))
-        for row, record in engine.map(functools.partial(run_task, task), [(row, references.get(row)) for row in left]):
+        for row, record in Engine(jobs).map(functools.partial(run_task, task), tracks):
             records[row] = record
             if progress:
                 progress(len(records), len(rows))

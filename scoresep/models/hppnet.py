@@ -32,6 +32,8 @@ HARMONICS = tuple(round(12 * math.log2(h)) for h in range(1, 9))
 """Semitones from a key to its partials."""
 SUBHARMONIC = -12
 """Semitones to the key whose second partial this may be."""
+TAPS = (SUBHARMONIC, *HARMONICS)
+"""Semitones from a key to what is seen of it."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class HPPNetSettings:
     @property
     def width(self) -> int:
         """Values a frame of its widest layer."""
-        return (len(HARMONICS) + 1) * self.channels * PITCHES
+        return len(TAPS) * self.channels * PITCHES
 
 
 @lru_cache(maxsize=8)
@@ -81,13 +83,12 @@ class HarmonicConv(nn.Module):
 
     def __init__(self, channels: int, outputs: int) -> None:
         super().__init__()
-        self.taps = (SUBHARMONIC, *HARMONICS)
-        self.conv = nn.Conv2d(len(self.taps) * channels, outputs, 1, bias=False)
+        self.conv = nn.Conv2d(len(TAPS) * channels, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, PITCHES + ABOVE, T), from the lowest key up -> (B, outputs, PITCHES, T)."""
         padded = functional.pad(x, (0, 0, -SUBHARMONIC, 0))
-        taps = [padded.narrow(2, tap - SUBHARMONIC, PITCHES) for tap in self.taps]
+        taps = [padded.narrow(2, tap - SUBHARMONIC, PITCHES) for tap in TAPS]
         found: Tensor = self.conv(torch.cat(taps, dim=1))
         return found
 

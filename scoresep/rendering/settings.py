@@ -72,13 +72,13 @@ class RenderSettings:
         seconds: length of a composed song, longest excerpt of a MIDI file.
         sample_rate: of the audio files (Hz).
         splits: shares of train, validation and test; with three songs or more each has at least one.
-        sounds: folders of sounds that play beside the SoundFonts (`sources.packs`).
+        sounds: folders of sounds that play beside the SoundFonts (`sources.folders`).
         weak_packs: whether packs and voices of weak provenance are used.
         pack_share: share of the parts that those sounds play, where they can.
         impulses: folder of impulse responses; None: where there are chains, synthesised ones.
         chains: whether stems go through amplifiers, effects and rooms; None: with `sounds` or `impulses`.
         voices: folders of recorded voices that sing the parts of `vocals`; formants do where there is none.
-        bands: whether songs are composed for whole bands, in styles (`bands`).
+        bands: whether songs are composed for whole bands, in styles (`composer.band`).
         charts, grooves: folders of chord charts and of drummers' takes that bands play from.
         levels: how loud stems are, a row of `LEVELS`; None: as on records for bands, else equal.
     """

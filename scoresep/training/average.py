@@ -75,6 +75,6 @@ def copied_states(networks: Mapping[str, nn.Module]) -> State:
 
 
 def load_states(networks: Mapping[str, nn.Module], states: State) -> None:
-    """Copy weights and statistics into networks."""
-    for name, network in networks.items():
-        network.load_state_dict(states[name])
+    """Copy weights and statistics into the networks that have some in `states`."""
+    for name, state in states.items():
+        networks[name].load_state_dict(state)

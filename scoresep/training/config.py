@@ -183,6 +183,16 @@ class Config:
         return Architecture(self.transcriptor, self.separator)
 
     @property
+    def critic(self) -> str:
+        """What the transcriptor tells apart (`models.base.Network.critics`)."""
+        return SUPERVISIONS[self.supervision].critic
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether who plays is an input of the separator."""
+        return self.presence > 0
+
+    @property
     def stages(self) -> dict[int, StageConfig]:
         """The stages by number."""
         return {1: self.stage1, 2: self.stage2, 3: self.stage3}

@@ -1,4 +1,4 @@
-"""What the products of networks are computed in."""
+"""The precision of a training step: float32 or bfloat16."""
 
 from __future__ import annotations
 

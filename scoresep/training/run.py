@@ -200,9 +200,12 @@ def copy_checkpoint(path: Path, out: Path) -> None:
 
 def kind_of_networks(source: Model | Config, stage: Stage) -> dict[str, Any]:
     """Which networks a model has, or a config asks for, as far as a stage's result depends on it."""
-    critic = source.critic if isinstance(source, Model) else SUPERVISIONS[source.supervision].critic
-    conditioned = source.conditioned if isinstance(source, Model) else source.presence > 0
-    kind = {**source.architecture.to_dict(), "mask": source.mask, "critic": critic, "conditioned": conditioned}
+    kind = {
+        **source.architecture.to_dict(),
+        "mask": source.mask,
+        "critic": source.critic,
+        "conditioned": source.conditioned,
+    }
     if "separator" not in stage.trains:  # so it has learnt nothing, and any other may take its place
         del kind["separator"], kind["conditioned"]
     return kind
@@ -233,8 +236,7 @@ def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, config
     torch.manual_seed(config.seed)
     if before is not None and stage.number > 2:
         return before.model
-    critic = SUPERVISIONS[config.supervision].critic
-    model = Model(cache.grid, cache.instruments, config.architecture, config.mask, critic, config.presence > 0)
+    model = Model(cache.grid, cache.instruments, config.architecture, config.mask, config.critic, config.conditioned)
     if before is not None:
         model.transcriptor.load_state_dict(before.model.transcriptor.state_dict())
         model.threshold, model.onset_threshold = before.model.threshold, before.model.onset_threshold

@@ -27,7 +27,7 @@ from scoresep.losses.table import LOSSES, StepContext, datasets_of
 from scoresep.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from scoresep.models.model import Model
 from scoresep.training.augment import vary
-from scoresep.training.average import MovingAverage
+from scoresep.training.average import MovingAverage, load_states
 from scoresep.training.clipping import NORMS, clip_gradient
 from scoresep.training.config import Config, StageConfig
 from scoresep.training.distributed import ALONE, World
@@ -364,8 +364,7 @@ class Trainer:
         """Take the averaged or the best weights if they are kept, tune, write the finished checkpoint, read it back."""
         if self.average:
             self.average.take()
-        for name, weights in self.best.get("networks", {}).items():
-            self.model.networks[name].load_state_dict(weights)
+        load_states(self.model.networks, self.best.get("networks", {}))
         self.model.eval()
         self.tune()
         self.save(complete=True)

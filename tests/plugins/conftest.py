@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -119,18 +117,6 @@ def installed(tmp_path: Path) -> Iterator[Installer]:
     installer = Installer(tmp_path)
     yield installer
     installer.remove()
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """A function that runs `scoresep` in `tmp_path`, where the packages of a folder are installed."""
-
-    def go(site: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (site, ROOT))), "COLUMNS": "200"}
-        line = [sys.executable, "-m", "scoresep", *map(str, words)]
-        return subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-
-    return go
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -14,45 +15,47 @@ from scoresep.cache.reader import Cache
 from scoresep.training.log import read_log
 
 PAGES = ("network", "loss", "dataset", "metric", "instruments")
+ROOT = Path(__file__).parents[2]
 TINY = ("transcriptor.channels=8", "transcriptor.hidden=16", "data.clip_frames=16", "data.batch_size=2")
 
 
 @pytest.mark.integration
-def test_a_package_adds_rows_to_every_table_by_entry_points_alone(run, shown, recordings, tmp_path) -> None:
+def test_a_package_adds_rows_to_every_table_by_entry_points_alone(scoresep, shown, recordings, tmp_path) -> None:
     """A run prepares with its dataset and mask, trains with its network and loss, and shows its metric everywhere."""
     package = shown(*PAGES)
     kinds = ("networks", "losses", "datasets", "masks", "metrics", "baselines")
     assert package.points.keys() == {f"scoresep.{kind}" for kind in kinds}
     site = package.install(tmp_path / "site")
 
-    def scoresep(*words: str | Path) -> str:
-        ended = run(site, *words)
+    def run(*words: str | Path) -> str:
+        line = " ".join(map(str, ("scoresep", *words)))
+        ended = scoresep(line, PYTHONPATH=os.pathsep.join(map(str, (site, ROOT))))
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
-    page = Path(__file__).parents[2] / "docs" / "how-to" / "dataset.md"
+    page = ROOT / "docs" / "how-to" / "dataset.md"
     (line,) = re.findall(r"^```text\nscoresep (.*)\n```$", page.read_text("utf-8"), re.MULTILINE)
     words = line.replace("~/mydata", "mydata").split()
-    assert "no unlabelled.csv" in scoresep(*words, "--instruments", site / "low.toml", "--jobs", "2")
+    assert "no unlabelled.csv" in run(*words, "--instruments", site / "low.toml", "--jobs", "2")
     check_cache(Cache(tmp_path / "cache.h5"))
 
     weights = tomllib.loads(package.files["sparse.toml"])["stage2"]["separator"]
     settings = [*TINY, *(f"stage2.separator.{name}={weight}" for name, weight in weights.items())]
     tiny = [word for setting in settings for word in ("--set", setting)]
-    scoresep("train", "--stage", "2", "--config", site / "small.toml", "--steps", "2", *tiny)
+    run("train", "--stage", "2", "--config", site / "small.toml", "--steps", "2", *tiny)
     losses = [record["separator/sparsity"] for record in read_log(tmp_path / "run") if record["stage"] == 2]
     assert losses and all(np.isfinite(losses))
-    told = scoresep("info", "ckpt.pt")
+    told = run("info", "ckpt.pt")
     assert "small: channels 6" in told and "tcn: channels 8" in told
 
-    assert "notes too many" in scoresep("evaluate", "ckpt.pt", "--jobs", "1")
+    assert "notes too many" in run("evaluate", "ckpt.pt", "--jobs", "1")
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert found["summary"]["overall"]["transcription"]["extra_notes"] >= -1
     assert found["about"]["settings"]["plugins"].keys() == {"level_error", "extra_notes", "equal_share"}
-    scoresep("report", "metrics.json", "--tracks", "1", "--seconds", "1")
+    run("report", "metrics.json", "--tracks", "1", "--seconds", "1")
     assert "Notes too many" in (tmp_path / "report.html").read_text()
 
-    alone = run(tmp_path / "nowhere", "info", "ckpt.pt")
+    alone = scoresep("scoresep info ckpt.pt", PYTHONPATH=str(ROOT))
     assert alone.returncode == 2 and "ckpt.pt" in alone.stderr and "small" in alone.stderr
 
 

@@ -13,8 +13,9 @@ from scoresep.losses.table import LOSSES, Loss, datasets_of
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
 from scoresep.training.log import TIMING_NAME, RunLog, read_log
+from scoresep.training.precision import autocast, choose_precision
 from scoresep.training.stages import STAGES, schedule
-from scoresep.training.trainer import Trainer, autocast, choose_precision
+from scoresep.training.trainer import Trainer
 
 pytestmark = pytest.mark.integration
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

@@ -27,6 +27,7 @@ from scoresep.rendering.song import digest
 from scoresep.score.parts import read_midi
 
 CHARTS_REMEDY = "name a folder of Billboard charts (.txt)"
+CHART_REMEDY = "correct it or take it out of the folder"
 GROOVES_REMEDY = "name the folder of the Groove MIDI Dataset"
 TESTED_SHARE = 8
 """One chart of so many, and one drummer, are kept for test songs."""
@@ -84,26 +85,23 @@ def read_chart(path: Path) -> Chart:
     """A chart.
 
     Raises:
-        Damaged: the file states no metre or tonic.
+        Damaged: the file cannot be read, or states no metre or tonic.
     """
     import mir_eval  # with SciPy behind it a second, which other commands need not spend
 
     try:
         lines = read_text(path).splitlines()
-        stated = dict(reversed(re.findall(r"^# (\w+): (.*)$", "\n".join(lines), re.M)))  # the first of each counts
+    except (OSError, ValueError) as fault:
+        raise Damaged(f"cannot be read ({first_line(fault)})", file=path, remedy=CHART_REMEDY) from fault
+    stated = dict(reversed(re.findall(r"^# (\w+): (.*)$", "\n".join(lines), re.M)))  # the first of each counts
+    try:
         count, unit = (int(number) for number in stated["metre"].split("/"))
         steps = count * 16 // unit
         if not 4 <= steps <= 64 or unit not in (2, 4, 8, 16):
             raise ValueError(f"{count}/{unit}")
         tonic = int(mir_eval.chord.pitch_class_to_semitone(stated["tonic"].strip()))
-    except (OSError, UnicodeError) as fault:
-        raise Damaged(
-            f"cannot be read ({first_line(fault)})", file=path, remedy="correct it or take it out of the folder"
-        ) from fault
     except (KeyError, TypeError, ValueError, ZeroDivisionError, mir_eval.chord.InvalidChordException) as fault:
-        raise Damaged(
-            "no metre or tonic that can be", file=path, remedy="correct it or take it out of the folder"
-        ) from fault
+        raise Damaged("no metre or tonic that can be", file=path, remedy=CHART_REMEDY) from fault
     sections: list[tuple[str, list[tuple[Chord, ...]]]] = []
     for line in lines:
         _, _, text = line.partition("\t")

@@ -42,7 +42,9 @@ class Style:
     Attributes:
         tempo: slowest and fastest, beats a minute.
         roles: the band.
-        drums: patterns for the drums where no drummer's playing is at hand, and the styles of grooves that fit.
+        drums: patterns for the drums where no drummer's playing is at hand.
+        grooves: how the styles of drummers' takes that fit begin.
+        drummer: probability that there are drums.
         swing: length of the first of two eighths, 1 straight, 4/3 a triplet's; a range.
         colour: share of sevenths and other colours in its own harmony.
         sung: probability that somebody sings.

@@ -85,7 +85,6 @@ def list_voices(folder: Path, store: Path) -> tuple[tuple[Patch, ...], dict[str,
 
 def synthetic_voices() -> tuple[Patch, ...]:
     """Voices of formants, low to high."""
-    low, high = RANGES["speech"]
     medians = np.linspace(42, 60, SYNTHETIC).round().astype(int).tolist()
     return tuple(
         replace(
@@ -93,7 +92,7 @@ def synthetic_voices() -> tuple[Patch, ...]:
             label=f"formants/{n}",
             config=f"formants/{n} {VOICE_VERSION}",
             material=frozenset({f"formants/{n}"}),
-            keys=frozenset(range(median + low, median + high + 1)),
+            keys=_keys("speech", median),
             credit=Credit(maker=f"formants {n}"),
         )
         for n, median in enumerate(medians)
@@ -136,9 +135,13 @@ def probe(patch: Patch) -> Patch | str:
         return str(fault)
     if not hertz:
         return "no syllable can be heard in its recordings"
-    low, high = RANGES[patch.name]
-    median = round(69 + 12 * np.log2(hertz / 440))
-    return replace(patch, keys=frozenset(range(median + low, median + high + 1)))
+    return replace(patch, keys=_keys(patch.name, round(69 + 12 * np.log2(hertz / 440))))
+
+
+def _keys(kind: str, median: int) -> frozenset[int]:
+    """What a voice can be made to sing, by its kind and the median of its pitch."""
+    low, high = RANGES[kind]
+    return frozenset(range(median + low, median + high + 1))
 
 
 def _patch(place: Path, files: Sequence[Path], label: str, store: Path) -> Patch:

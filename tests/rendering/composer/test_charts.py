@@ -92,8 +92,9 @@ def test_refusals(tmp_path: Path, refused: Callable) -> None:
         read_charts(tmp_path)
     path = tmp_path / "0001.txt"
     path.write_bytes("# title: café\n".encode("latin-1"))
-    with refused(Damaged, path):
+    with refused(Damaged, path) as fault:
         read_chart(path)
+    assert "UTF-8" in fault.value.problem
     for text in (
         "",
         HEAD.format(metre="four", tonic="C"),
