@@ -71,12 +71,12 @@ class Project:
             problem = f"the checkpoint's critic classifies who plays ({model.critic}) and hears no notes"
             raise Mismatch(problem, remedy='give a checkpoint trained with supervision "score"')
         self.folder, self.model, self.state = folder, model, State(model=identity(model))
+        self._lock = threading.RLock()
         if (folder / STATE).exists():
             self.state = open_state(folder / STATE, model)
         elif folder.is_dir() and any(folder.iterdir()):
             raise AlreadyExists("a folder that holds something else", file=folder, remedy="name an empty or a new one")
-        self._lock = threading.RLock()
-        if not self.folder.joinpath(STATE).exists():  # what another studio writes is not written over
+        else:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
             self.save()
@@ -284,12 +284,6 @@ class Project:
             shutil.rmtree(self.folder / "versions" / str(each.id), ignore_errors=True)
         return new
 
-    def _frames(self, span: tuple[float, float]) -> tuple[int, int]:
-        """First frame of a span, and the frame after its last."""
-        grid, count = self.model.grid, len(np.load(self.folder / "analysis" / "frame.npy", mmap_mode="r"))
-        start = min(grid.frame_at(span[0]), count - 1)
-        return start, min(max(grid.frame_at(span[1]) + 1, start + 1), count)
-
     def _masks(self, new: Version, before: Version | None, place: Path, progress: Progress | None) -> None:
         """Write the masks of a version; at the ends of a span they fade into those of the version before."""
         analysis, present = self.analysis(), presence(self.model, new.present)
@@ -314,10 +308,10 @@ class Project:
         masks.flush()
 
     def _faded(self, span: tuple[float, float]) -> tuple[int, int]:
-        """The frames of a span and of the fades at its ends."""
-        start, stop = self._frames(span)
-        fade = self.model.grid.frames_in(FADE_SECONDS)
-        count = len(np.load(self.folder / "analysis" / "frame.npy", mmap_mode="r"))
+        """The frames of a span and of the fades at its ends: the first, and the one after the last."""
+        grid, count = self.model.grid, len(np.load(self.folder / "analysis" / "frame.npy", mmap_mode="r"))
+        fade, start = grid.frames_in(FADE_SECONDS), min(grid.frame_at(span[0]), count - 1)
+        stop = max(grid.frame_at(span[1]) + 1, start + 1)
         return max(start - fade, 0), min(stop + fade, count)
 
     def touched(self, version: Version) -> tuple[int, int]:
