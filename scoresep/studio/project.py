@@ -116,7 +116,11 @@ class Project:
         """
         if not 0 <= part < len(self.names):
             raise NotFound("there is no such stem")
-        return self.folder / "versions" / str(self.version(version).id) / f"{part}.wav"
+        return self._place(self.version(version)) / f"{part}.wav"
+
+    def _place(self, version: Version) -> Path:
+        """The folder of a version."""
+        return self.folder / "versions" / str(version.id)
 
     def save(self) -> None:
         """Write what is remembered."""
@@ -154,7 +158,7 @@ class Project:
             self.separate(0.0, self.model.names, None, progress)
         for version in self.state.versions:
             if not self.stem(version.id, 0).exists():
-                self._render(version, self.folder / "versions" / str(version.id), progress)
+                self._render(version, self._place(version), progress)
 
     def decode(self, progress: Progress | None = None) -> None:
         """Write the recording as float samples, from which any span is read at once."""
@@ -275,13 +279,13 @@ class Project:
             place = _emptied(self.folder / "versions" / "new")
             self._masks(new, before, place, progress)
             self._render(new, place, progress, before)
-            _moved(place, self.folder / "versions" / str(new.id))
+            _moved(place, self._place(new))
         self.state.versions.append(new)
         if dropped := self.state.versions[1 : -(KEPT - 1)]:
             self.state.versions = [each for each in self.state.versions if each not in dropped]
         self.save()
         for each in dropped:
-            shutil.rmtree(self.folder / "versions" / str(each.id), ignore_errors=True)
+            shutil.rmtree(self._place(each), ignore_errors=True)
         return new
 
     def _masks(self, new: Version, before: Version | None, place: Path, progress: Progress | None) -> None:
@@ -290,7 +294,7 @@ class Project:
         target = place / "masks.npy"
         start, stop = 0, len(analysis)
         if new.span and before:
-            shutil.copyfile(self.folder / "versions" / str(before.id) / "masks.npy", target)
+            shutil.copyfile(self._place(before) / "masks.npy", target)
             start, stop = self._faded(new.span)
             masks = np.load(target, mmap_mode="r+")
         else:
