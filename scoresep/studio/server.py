@@ -24,7 +24,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from scoresep.errors import InvalidValue, NotFound, ScoresepError, Unavailable
 from scoresep.studio.exports import export
 from scoresep.studio.giving import MODULES, read
-from scoresep.studio.state import Conflict
+from scoresep.studio.state import Conflict, as_span
 from scoresep.studio.studio import Studio
 from scoresep.studio.worker import Busy
 
@@ -246,9 +246,8 @@ def post_open(request: Handler, name: str) -> None:
 
 def post_separate(request: Handler) -> None:
     given, studio = request.read_json(), request.server.studio
-    span = given.get("span")
-    studio.separate(float(given["weight"]), [str(name) for name in given["present"]],
-                    None if span is None else (float(span[0]), float(span[1])))  # fmt: skip
+    present = [str(name) for name in given["present"]]
+    studio.separate(float(given["weight"]), present, as_span(given.get("span")))
     request.send_json(studio.about())
 
 
