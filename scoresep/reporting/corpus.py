@@ -133,8 +133,7 @@ def said_of(stem: Stem, about: Mapping[str, Any]) -> list[str]:
 
 def notes_of(parts: Sequence[Part]) -> np.ndarray:
     """Notes of parts, float (K, 4): onset s, offset s, pitch, velocity."""
-    tables = [np.stack([part.onset, part.offset, part.pitch, part.velocity], axis=1) for part in parts]
-    return np.concatenate([np.zeros((0, 4)), *tables])
+    return np.concatenate([np.zeros((0, 4)), *(part.table for part in parts)])
 
 
 def excerpt_of(parts: Sequence[Sequence[Part]], length: float, seconds: float) -> tuple[float, float]:

@@ -235,8 +235,7 @@ class Project:
         for part in parts:
             group = group_of(part.program, part.is_drum, self.model.instruments, part.name)
             if group is not None and (name := self.model.names[group]) in notes:
-                table = np.stack([part.onset, part.offset, part.pitch, part.velocity], axis=1)
-                notes[name] += np.round(table, 4).tolist()
+                notes[name] += np.round(part.table, 4).tolist()
         if not any(notes.values()):
             raise Mismatch(f"the score has no part of {', '.join(notes)}", remedy="name its tracks so")
         return {name: sorted(rows) for name, rows in notes.items()}
