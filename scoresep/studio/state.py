@@ -107,8 +107,11 @@ def as_mix(mix: Any, names: Iterable[str]) -> dict[str, dict[str, float]]:
 
 
 def as_span(span: Any) -> tuple[float, float] | None:
-    """A beginning and an end, or none; raises TypeError, ValueError, IndexError or KeyError for what is neither."""
-    return None if span is None else (float(span[0]), float(span[1]))
+    """A beginning and an end, or none; raises TypeError or ValueError for what is neither."""
+    if span is None:
+        return None
+    begin, end = (float(value) for value in span)
+    return begin, end
 
 
 def as_beat(beat: Any) -> tuple[float, float] | None:
