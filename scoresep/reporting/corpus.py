@@ -15,13 +15,13 @@ from scoresep.audio.loading import read_audio
 from scoresep.datasets.base import Stem, Track
 from scoresep.datasets.slakh import open_slakh, read_metadata
 from scoresep.errors import Mismatch, NothingToDo
-from scoresep.files import read_text, write_text
+from scoresep.files import read_text
 from scoresep.grid import Grid
 from scoresep.plots.cache_track import busiest
 from scoresep.plots.result import log_spectrogram
 from scoresep.plots.style import RANGE_DB, colours_of, pitch_range
 from scoresep.reporting.media import AUDIO_FORMATS, Picture, audio_uri, roll, spectrogram
-from scoresep.reporting.page import SIZE_MARK, check_page, filled, size_text
+from scoresep.reporting.page import SIZE_MARK, check_page, filled, write_sized
 from scoresep.reporting.track_views import within
 from scoresep.score.parts import Part
 
@@ -68,9 +68,7 @@ def write_preview(
         ),
         about=[("made by", f"scoresep {__version__}"), ("size of this page", SIZE_MARK), *settings_of(corpus)],
     )
-    page = page.replace(SIZE_MARK, size_text(len(page.encode(errors="backslashreplace"))))
-    write_text(path, page)
-    return path, len(page.encode(errors="backslashreplace"))
+    return path, write_sized(path, page)
 
 
 def settings_of(corpus: Path) -> list[tuple[str, str]]:

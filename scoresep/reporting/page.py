@@ -75,7 +75,11 @@ def write_report(
     check_page(Path(path))
     if not 0 <= seconds < math.inf:
         raise InvalidValue(f"excerpts cannot last {seconds} s", remedy="give --seconds a number from 0 on")
-    page = render(material, tracks, seconds, AUDIO_FORMATS[audio], device, progress)
+    return write_sized(path, render(material, tracks, seconds, AUDIO_FORMATS[audio], device, progress))
+
+
+def write_sized(path: str | Path, page: str) -> int:
+    """Write a page with its size where `SIZE_MARK` is, whole or not at all; returns its size in bytes."""
     page = page.replace(SIZE_MARK, size_text(len(page.encode(errors="backslashreplace"))))
     write_text(path, page)
     return len(page.encode(errors="backslashreplace"))
