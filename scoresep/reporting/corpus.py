@@ -14,13 +14,13 @@ from scoresep import __version__
 from scoresep.audio.loading import read_audio
 from scoresep.datasets.base import Stem, Track
 from scoresep.datasets.slakh import open_slakh, read_metadata
-from scoresep.errors import Mismatch, NothingToDo
+from scoresep.errors import NothingToDo
 from scoresep.files import read_text
 from scoresep.grid import Grid
 from scoresep.plots.cache_track import busiest
 from scoresep.plots.result import log_spectrogram
 from scoresep.plots.style import RANGE_DB, colours_of, pitch_range
-from scoresep.reporting.media import AUDIO_FORMATS, Picture, audio_uri, roll, spectrogram
+from scoresep.reporting.media import AUDIO_FORMATS, Picture, audio_uri, fitting, roll, spectrogram
 from scoresep.reporting.page import SIZE_MARK, check_page, filled, write_sized
 from scoresep.reporting.track_views import within
 from scoresep.score.parts import Part
@@ -88,12 +88,12 @@ def song_panels(track: Track, seconds: float, number: int) -> dict[str, Any]:
     parts = [stem.load_parts() for stem in track.stems]
     span = excerpt_of(parts, len(mixture) / rate, seconds)
     cut = slice(*(round(rate * edge) for edge in span))
-    grid = Grid(rate, WINDOW, HOP)
+    grid, form = Grid(rate, WINDOW, HOP), fitting(AUDIO_FORMATS["mp3"], rate)
     loudest = float(log_spectrogram(mixture[cut], grid).max())
 
     def player(title: str, what: str, sound: np.ndarray) -> Picture:
         picture = spectrogram(title, f"{what} of {track.id}", sound, loudest, span[0], grid)
-        return replace(picture, sound=small_uri(sound, rate))
+        return replace(picture, sound=audio_uri(sound, rate, form))
 
     names = [stem.name for stem in track.stems]
     colours, place = colours_of(names), f"track{number}"
@@ -144,11 +144,3 @@ def excerpt_of(parts: Sequence[Sequence[Part]], length: float, seconds: float) -
             sounding[int(onset / STEP) : int(offset / STEP) + 1, n] = True
     first, _ = busiest(sounding, count, 5)
     return first * STEP, min(length, (first + count) * STEP)
-
-
-def small_uri(sound: np.ndarray, rate: int) -> str:
-    """Sound as MP3, or FLAC where MP3 has no such rate."""
-    try:
-        return audio_uri(sound, rate, AUDIO_FORMATS["mp3"])
-    except Mismatch:
-        return audio_uri(sound, rate, AUDIO_FORMATS["flac"])

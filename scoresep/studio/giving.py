@@ -29,7 +29,7 @@ from scoresep.instruments import Instrument
 from scoresep.models.model import Model
 from scoresep.models.streaming import level_of_source, magnitudes, model_audio, model_samples
 from scoresep.plots.style import COLOURS
-from scoresep.reporting.media import AUDIO_FORMATS, AudioFormat
+from scoresep.reporting.media import AUDIO_FORMATS, AudioFormat, fitting
 from scoresep.separation.score_prior import SCORE_WEIGHT
 from scoresep.studio.analysis import ROWS_A_KEY, picture
 from scoresep.studio.worker import Job
@@ -72,7 +72,7 @@ def write_page(path: Path, song: SeparatedSong, model: Model, form: str = "mp3")
     """
     sources = [open_recording(stem) for stem in song.stems.values()]
     first, gain = sources[0], min(1.0, 0.999 / max(1e-9, *(_peak(source) for source in sources)))
-    stored = fitting(AUDIO_FORMATS[form], first)
+    stored = fitting(AUDIO_FORMATS[form], first.rate, first.channels)
     data = {
         "state": song_state(song.name, first, model.instruments, list(song.stems), song.versions, song.mix, model.grid),
         "notes": {name: np.round(table, 4).tolist() for name, table in song.notes.items()},
@@ -162,15 +162,6 @@ def bundle() -> str:
 def read(name: str) -> str:
     """A file of the page."""
     return resources.files("scoresep.studio").joinpath("page", name).read_text(encoding="utf-8")
-
-
-def fitting(form: AudioFormat, source: Source) -> AudioFormat:
-    """The format, or FLAC where it cannot hold the source."""
-    try:
-        with soundfile.SoundFile(io.BytesIO(), "w", source.rate, source.channels, form.subtype, format=form.container):
-            return form
-    except (soundfile.LibsndfileError, ValueError, TypeError):
-        return AUDIO_FORMATS["flac"]
 
 
 def _encoded(source: Source, form: AudioFormat, gain: float) -> str:
