@@ -27,7 +27,7 @@ from scoresep.files import write_text
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model
-from scoresep.models.streaming import level_of_source, magnitudes, model_audio, model_samples
+from scoresep.models.streaming import relative_magnitudes
 from scoresep.plots.style import COLOURS
 from scoresep.reporting.media import AUDIO_FORMATS, AudioFormat, fitting
 from scoresep.separation.score_prior import SCORE_WEIGHT
@@ -125,16 +125,13 @@ def song_state(
 
 def of_files(name: str, recording: Path, stems: Mapping[str, Path], model: Model) -> SeparatedSong:
     """The song of a recording and its stems; the notes are what the model hears, if it hears any."""
-    source, frames = open_recording(recording), list[np.ndarray]()
-    level = np.float32(level_of_source(source, model.grid))
-    samples = model_samples(source, model.grid)
-    for part in magnitudes(model_audio(source, source.chunks(), model.grid), model.grid, samples):
-        frames.append(picture(part / level, model.grid))
+    source = open_recording(recording)
+    shown = np.concatenate([picture(part, model.grid) for part in relative_magnitudes(source, model.grid)[0]])
     notes: Mapping[str, np.ndarray] = {each.name: np.zeros((0, 4)) for each in model.instruments if each.scored}
     if model.transcribes:
         notes = transcribe_stream(posterior_stream(source, model), model, source)
     version = {"id": 0, "weight": 0.0, "present": list(model.names), "span": None, "touched": [0, source.samples]}
-    return SeparatedSong(name, stems, notes, np.concatenate(frames), [version], {})
+    return SeparatedSong(name, stems, notes, shown, [version], {})
 
 
 def html(data: str) -> str:

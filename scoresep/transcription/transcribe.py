@@ -30,10 +30,8 @@ from scoresep.models.streaming import (
     BLOCK_SECONDS,
     block_frames,
     level_of_source,
-    magnitudes,
-    model_audio,
-    model_samples,
     network_blocks,
+    relative_magnitudes,
 )
 from scoresep.separation.separate import Options, mask_blocks
 from scoresep.transcription.note_decoder import Note, NoteDecoder, sort_notes
@@ -173,11 +171,8 @@ def posterior_stream(
             remedy='transcribe with a checkpoint trained with supervision "score"',
         )
     as_choice(signal, SIGNALS, "--from")
-    grid = model.grid
-    level = np.float32(level_of_source(source, grid, progress))
-    samples = model_samples(source, grid)
-    relative = (part / level for part in magnitudes(model_audio(source, source.chunks(), grid), grid, samples))
-    return posteriors(relative, grid.frames(samples), model, block_seconds, signal)
+    relative, frames = relative_magnitudes(source, model.grid, progress)
+    return posteriors(relative, frames, model, block_seconds, signal)
 
 
 def posteriors(
