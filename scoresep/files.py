@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from scoresep.errors import InvalidValue, NotFound, Unavailable, WrongFormat, described, unwritable
+from scoresep.errors import AlreadyExists, InvalidValue, NotFound, Unavailable, WrongFormat, described, unwritable
 
 LONGEST_STEM = 100
 """Bytes of a name that its temporary name keeps: file systems take 255, and a host's name and more are added."""
@@ -376,6 +376,18 @@ def check_writable(path: Path, what: str) -> None:
             tempfile.TemporaryFile(dir=folder).close()
         except FileNotFoundError as fault:  # of a folder that exists and takes no files, such as /proc
             raise PermissionError(errno.EACCES, fault.strerror) from fault
+
+
+def check_new(path: Path, force: bool) -> None:
+    """Refuse to replace a result, or to write where that is not possible, before the work.
+
+    Raises:
+        AlreadyExists: `path` exists, and `force` is not set.
+        ScoresepError: as `check_writable`.
+    """
+    if path.exists() and not force:
+        raise AlreadyExists("exists already", file=path, remedy="--force replaces it, or give another --out")
+    check_writable(path, "result")
 
 
 def first_bytes(path: Path, count: int) -> bytes:

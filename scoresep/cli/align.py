@@ -40,9 +40,8 @@ def align(
     from scoresep.alignment.align import summary
     from scoresep.alignment.files import align_files, report_of, write_alignment
     from scoresep.cli.inputs import each_recording, find_score, listed
-    from scoresep.files import check_writable, same_file
+    from scoresep.files import check_new, same_file
     from scoresep.score.reading import WRITTEN_SUFFIXES
-    from scoresep.transcription.transcribe import check_new
 
     recordings = listed([audio], out)
     if len(recordings) > 1 and not score.is_dir():
@@ -61,7 +60,6 @@ def align(
             raise AlreadyExists("the score itself lies there", file=target, remedy="give another --out")
         for path in (target, report, *picture):
             check_new(path, force)
-        check_writable(target, "aligned score")
         alignment = align_files(recording.path, written)
         if picture:
             from scoresep.plots.alignment import plot_alignment

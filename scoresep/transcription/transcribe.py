@@ -21,8 +21,8 @@ from scoresep.arguments import TICKS_A_SECOND, as_choice, as_notes
 from scoresep.audio.decoding.recording import Recording, open_recording
 from scoresep.audio.source import ArraySource, Progress, Source
 from scoresep.audio.spectrogram import stft
-from scoresep.errors import AlreadyExists, Mismatch
-from scoresep.files import as_target, check_writable, replacing
+from scoresep.errors import Mismatch
+from scoresep.files import as_target, check_new, replacing
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model, as_model
@@ -101,18 +101,6 @@ def transcribe_file(
     notes = transcribe_stream(blocks, model, source, progress)
     write_midi(out_path, notes, model.instruments)
     return notes
-
-
-def check_new(path: Path, force: bool) -> None:
-    """Refuse to replace a result, or to write where that is not possible, before the work.
-
-    Raises:
-        AlreadyExists: `path` exists, and `force` is not set.
-        ScoresepError: as `files.check_writable`.
-    """
-    if path.exists() and not force:
-        raise AlreadyExists("exists already", file=path, remedy="--force replaces it, or give another --out")
-    check_writable(path, "result")
 
 
 def transcribe_array(
