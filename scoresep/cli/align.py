@@ -9,7 +9,7 @@ import typer
 
 from scoresep.audio.decoding.formats import FORMATS
 from scoresep.cli.options import DEFAULT_ALIGNED, Force
-from scoresep.errors import AlreadyExists, Mismatch
+from scoresep.errors import AlreadyExists
 
 if TYPE_CHECKING:
     from scoresep.audio.source import Progress
@@ -39,14 +39,12 @@ def align(
     """
     from scoresep.alignment.align import summary
     from scoresep.alignment.files import align_files, report_of, write_alignment
-    from scoresep.cli.inputs import each_recording, find_score, listed
+    from scoresep.cli.inputs import check_scores, each_recording, find_score, listed
     from scoresep.files import check_new, same_file
     from scoresep.score.reading import WRITTEN_SUFFIXES
 
     recordings = listed([audio], out)
-    if len(recordings) > 1 and not score.is_dir():
-        problem = f"the score of one of {len(recordings)} files"
-        raise Mismatch(problem, file=score, remedy="give a folder of scores named alike")
+    check_scores(score, recordings)
     one = recordings[0].alone and out.suffix.lower() in (".mid", ".midi")
 
     def files(recording: Recording) -> list[Path]:
