@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scoresep.arguments import as_notes
-from scoresep.errors import Damaged, InvalidValue, Mismatch, WrongVersion
+from scoresep.errors import Damaged, Mismatch, WrongVersion, naming
 from scoresep.files import write_json
 from scoresep.models.model import Model, identity
 from scoresep.separation.score_prior import as_weight
@@ -158,8 +158,7 @@ def open_state(path: Path, model: Model) -> State:
         Mismatch: another model made the project.
     """
     try:
-        return read_state(path.read_text("utf-8"), model)
-    except (InvalidValue, Mismatch, WrongVersion) as fault:
-        raise type(fault)(fault.problem, file=path, remedy=fault.remedy) from fault
+        with naming(path):
+            return read_state(path.read_text("utf-8"), model)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
         raise Damaged(f"cannot be read as a project ({fault})", file=path, remedy="begin another one") from fault
