@@ -19,6 +19,7 @@ from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model
 from scoresep.models.streaming import BLOCK_SECONDS, block_frames, relative_magnitudes
+from scoresep.plots.style import decibels_at
 from scoresep.separation.nmf_refine import OVERLAP_SECONDS, Outputs, network_outputs, refined_outputs
 from scoresep.separation.score_prior import SCORE_WEIGHT, ScorePrior
 from scoresep.transcription.notation import parts_of
@@ -174,9 +175,5 @@ def picture(magnitude: np.ndarray, grid: Grid) -> np.ndarray:
         magnitude: (T, F).
     """
     rows = LOWEST_PITCH - 0.5 + (np.arange(PITCHES * ROWS_A_KEY) + 0.5) / ROWS_A_KEY
-    place = 440.0 * 2.0 ** ((rows - 69.0) / 12.0) / grid.bin_width
-    below = np.minimum(place.astype(np.int64), grid.bins - 2)
-    share = np.minimum(place - below, 1.0).astype(np.float32)
-    levels = magnitude[:, below].astype(np.float32) * (1 - share) + magnitude[:, below + 1].astype(np.float32) * share
-    decibels = 20 * np.log10(np.maximum(levels, 1e-6))
+    decibels = decibels_at(magnitude, 440.0 * 2.0 ** ((rows - 69.0) / 12.0), grid)
     return np.clip((decibels - TOP_DB) * (255.0 / RANGE_DB) + 255.0, 0, 255).astype(np.uint8)
