@@ -26,16 +26,10 @@ from scoresep.evaluation.tables import MIXTURE, NOTHING, in_unit, labels, number
 from scoresep.files import check_writable, first_bytes, write_text
 from scoresep.grid import Grid
 from scoresep.plots.style import RANGE_DB
+from scoresep.reporting import REPORT_SECONDS, REPORT_TRACKS
 from scoresep.reporting.media import AUDIO_FORMATS, AudioFormat, curve_picture
 from scoresep.reporting.sources import Material, StageCurves, read_curves, stated
-from scoresep.reporting.track_views import (
-    REPORT_SECONDS,
-    REPORT_TRACKS,
-    TrackView,
-    chosen_tracks,
-    track_panels,
-    view_track,
-)
+from scoresep.reporting.track_views import TrackView, chosen_tracks, track_panels, view_track
 from scoresep.separation.separate import Options
 from scoresep.training.stages import STAGES
 
