@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class ScoresepError(Exception):
@@ -101,6 +103,17 @@ class Unwritable(ScoresepError, OSError):
     def no_room(self) -> bool:
         """Whether the disk or a quota is full: then no other file can be written there either."""
         return self.errno in NO_ROOM
+
+
+@contextmanager
+def naming(file: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file at fault in errors that name none."""
+    try:
+        yield
+    except ScoresepError as fault:
+        if fault.file is not None:
+            raise
+        raise type(fault)(fault.problem, file=file, remedy=fault.remedy) from fault
 
 
 def unwritable(fault: BaseException, name: str | None = None) -> Unwritable | None:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from scoresep.errors import InvalidValue, NotFound, Unavailable, WrongFormat, described, unwritable
+from scoresep.errors import AlreadyExists, InvalidValue, NotFound, Unavailable, WrongFormat, described, unwritable
 
 LONGEST_STEM = 100
 """Bytes of a name that its temporary name keeps: file systems take 255, and a host's name and more are added."""
@@ -392,6 +392,18 @@ def check_writable(path: Path, what: str) -> None:
     folder = next(folder for folder in path.absolute().parents if folder.is_dir())
     with writing(path), _taking_nothing():
         tempfile.TemporaryFile(dir=folder).close()
+
+
+def check_new(path: Path, force: bool) -> None:
+    """Refuse to replace a result, or to write where that is not possible, before the work.
+
+    Raises:
+        AlreadyExists: `path` exists, and `force` is not set.
+        ScoresepError: as `check_writable`.
+    """
+    if path.exists() and not force:
+        raise AlreadyExists("exists already", file=path, remedy="--force replaces it, or give another --out")
+    check_writable(path, "result")
 
 
 def first_bytes(path: Path, count: int) -> bytes:

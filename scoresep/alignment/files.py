@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from scoresep.alignment.align import Alignment, align, as_dict, check_recording
 from scoresep.alignment.features import RATE
 from scoresep.audio.loading import read_audio
-from scoresep.errors import ScoresepError
+from scoresep.errors import naming
 from scoresep.files import as_path, existing_file, write_bytes, write_json
 from scoresep.score.midi_writing import midi_bytes
 from scoresep.score.reading import read_score
@@ -28,17 +26,6 @@ def align_files(audio: str | Path, score: str | Path) -> Alignment:
         check_recording(samples, RATE)
     with naming(score):
         return align(samples, RATE, scores)
-
-
-@contextmanager
-def naming(file: str | Path) -> Iterator[None]:
-    """Name the file at fault in errors that name none."""
-    try:
-        yield
-    except ScoresepError as fault:
-        if fault.file is not None:
-            raise
-        raise type(fault)(fault.problem, file=file, remedy=fault.remedy) from fault
 
 
 def write_alignment(path: str | Path, alignment: Alignment) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from scoresep.audio.decoding.formats import FORMATS
 from scoresep.cli.options import DEFAULT_ALIGNED, Force
-from scoresep.errors import AlreadyExists, Mismatch
+from scoresep.errors import AlreadyExists
 
 if TYPE_CHECKING:
     from scoresep.audio.source import Progress
@@ -39,15 +39,12 @@ def align(
     """
     from scoresep.alignment.align import summary
     from scoresep.alignment.files import align_files, report_of, write_alignment
-    from scoresep.cli.inputs import each_recording, find_score, listed
-    from scoresep.files import check_writable, same_file
+    from scoresep.cli.inputs import check_scores, each_recording, find_score, listed
+    from scoresep.files import check_new, same_file
     from scoresep.score.reading import WRITTEN_SUFFIXES
-    from scoresep.transcription.transcribe import check_new
 
     recordings = listed([audio], out)
-    if len(recordings) > 1 and not score.is_dir():
-        problem = f"the score of one of {len(recordings)} files"
-        raise Mismatch(problem, file=score, remedy="give a folder of scores named alike")
+    check_scores(score, recordings)
     one = recordings[0].alone and out.suffix.lower() in (".mid", ".midi")
 
     def files(recording: Recording) -> list[Path]:
@@ -61,7 +58,6 @@ def align(
             raise AlreadyExists("the score itself lies there", file=target, remedy="give another --out")
         for path in (target, report, *picture):
             check_new(path, force)
-        check_writable(target, "aligned score")
         alignment = align_files(recording.path, written)
         if picture:
             from scoresep.plots.alignment import plot_alignment

@@ -221,6 +221,17 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def check_scores(score: Path, recordings: Sequence[Recording]) -> None:
+    """Refuse one score for several recordings.
+
+    Raises:
+        Mismatch: it is no folder.
+    """
+    if len(recordings) > 1 and not score.is_dir():
+        problem = f"the score of one of {len(recordings)} files"
+        raise Mismatch(problem, file=score, remedy="give a folder of scores named alike")
+
+
 def find_score(score: str | Path, recording: Recording, suffixes: Sequence[str] = SCORE_SUFFIXES) -> Path:
     """The score of a recording: the file given, or in the folder given the one with the recording's name.
 

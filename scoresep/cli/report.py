@@ -11,6 +11,7 @@ import typer
 from scoresep.cli.options import Device, Sound, by_comma
 from scoresep.console import console, meter
 from scoresep.errors import InvalidValue
+from scoresep.reporting import REPORT_SECONDS, REPORT_TRACKS
 
 DEFAULT_REPORT = Path("report.html")
 
@@ -28,8 +29,8 @@ def report(
     ckpt: Annotated[Path | None, typer.Option(help="Checkpoint to hear; default: the evaluated one.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Cache; default: the one that was evaluated on.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the tracks; default: the evaluated one.")] = None,
-    tracks: Annotated[str, typer.Option(help="How many tracks, or their names by comma.")] = "3",
-    seconds: Annotated[float, typer.Option(help="Length of the excerpts; 0 for whole tracks.", min=0)] = 12.0,
+    tracks: Annotated[str, typer.Option(help="How many tracks, or their names by comma.")] = str(REPORT_TRACKS),
+    seconds: Annotated[float, typer.Option(help="Length of the excerpts; 0 for whole tracks.", min=0)] = REPORT_SECONDS,
     audio: Annotated[Sound, typer.Option(help="flac (no loss), or mp3 or ogg for a smaller page.")] = "flac",
     device: Device = "auto",
 ) -> None:

@@ -18,7 +18,7 @@ from scoresep.cli.options import (
     StemFormat,
     by_comma,
 )
-from scoresep.errors import InvalidValue, Mismatch
+from scoresep.errors import InvalidValue
 from scoresep.separation.score_prior import SCORE_WEIGHT
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def separate(
 
     Example: scoresep separate album --ckpt ckpt.pt --out stems --format flac
     """
-    from scoresep.cli.inputs import check_no_loss, each_recording, listed, load_model, without_results
+    from scoresep.cli.inputs import check_no_loss, check_scores, each_recording, listed, load_model, without_results
     from scoresep.instruments import INSTRUMENTS, OTHER
     from scoresep.separation.separate import (
         RESIDUAL,
@@ -100,9 +100,8 @@ def separate(
     recordings = listed(audio, out)
     if align and score is None:
         raise InvalidValue("--align needs a score", remedy="name one with --score")
-    if score is not None and len(recordings) > 1 and not score.is_dir():
-        problem = f"the score of one of {len(recordings)} files"
-        raise Mismatch(problem, file=score, remedy="give a folder of scores named alike")
+    if score is not None:
+        check_scores(score, recordings)
     model = load_model(ckpt, device)
     stems = file_names(model, chosen, playing)
     names = {*model.names, RESIDUAL, *INSTRUMENTS, OTHER.name}

@@ -36,8 +36,8 @@ def transcribe(
     """
     from scoresep.audio.decoding.recording import open_recording
     from scoresep.cli.inputs import each_recording, listed, load_model
-    from scoresep.files import folder_for_results
-    from scoresep.transcription.transcribe import check_new, transcribe_file
+    from scoresep.files import check_new, folder_for_results
+    from scoresep.transcription.transcribe import transcribe_file
 
     recordings = listed(audio, out)
     model = load_model(ckpt, device, separates=signal != "mixture")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from scoresep.errors import Failed, Unavailable, first_line
-from scoresep.files import as_target, check_writable, replacing
+from scoresep.files import as_target, check_writable, write_bytes
 from scoresep.models.base import Separator
 from scoresep.models.model import Model
 
@@ -54,14 +54,13 @@ def export_onnx(model: Model, path: str | Path) -> Path:
         import onnxscript  # noqa: F401  # torch needs it
     except ImportError as fault:
         raise Unavailable(f"{fault.name} is not installed", remedy='pip install "scoresep[onnx]"') from fault
-    separator, grid = model.separator.eval(), model.grid
-    inputs = (torch.rand(1, grid.bins, FRAMES), torch.ones(len(model.instruments), dtype=torch.bool))
+    inputs = (torch.rand(1, model.grid.bins, FRAMES), torch.ones(len(model.instruments), dtype=torch.bool))
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             program = torch.onnx.export(
-                Masks(separator).eval(),
+                Masks(model.separator).eval(),
                 tuple(each.to(model.device) for each in inputs),
                 input_names=["magnitude", "present"],
                 output_names=["masks"],
@@ -75,8 +74,7 @@ def export_onnx(model: Model, path: str | Path) -> Path:
     assert program is not None
     proto = program.model_proto
     onnx.helper.set_model_props(proto, {KEY: json.dumps(about(model))})
-    with replacing(path) as temporary:
-        temporary.write_bytes(proto.SerializeToString())
+    write_bytes(path, proto.SerializeToString())
     return path
 
 

@@ -89,6 +89,18 @@ def magnitudes(pieces: Iterator[np.ndarray], grid: Grid, samples: int) -> Iterat
         yield np.abs(frames_to_spectrum(buffer, left, grid.n_fft, grid.hop))
 
 
+def relative_magnitudes(
+    source: Source, grid: Grid, progress: Progress | None = None
+) -> tuple[Iterator[np.ndarray], int]:
+    """Magnitudes of a source divided by its level, float32 (t, F) at a time, and how many frames they have together.
+
+    The source is read twice: at once, for its level, and for the magnitudes.
+    """
+    level, samples = np.float32(level_of_source(source, grid, progress)), model_samples(source, grid)
+    pieces = magnitudes(model_audio(source, source.chunks(), grid), grid, samples)
+    return (piece / level for piece in pieces), grid.frames(samples)
+
+
 Forward = Callable[[Tensor], Tensor]
 """Magnitudes relative to the level (1, F, t), on the model's device -> outputs (..., t)."""
 

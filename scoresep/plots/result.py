@@ -15,6 +15,7 @@ from scoresep.plots.style import (
     LOWEST_HZ,
     RANGE_DB,
     colours_of,
+    decibels_at,
     draw_legend,
     draw_notes,
     frequency_axis,
@@ -112,12 +113,7 @@ def _draw_spectrograms(
 def log_spectrogram(signal: np.ndarray, grid: Grid) -> np.ndarray:
     """Magnitudes in dB of (L,) samples on log-spaced frequencies from `LOWEST_HZ`: float32 (T, `LOG_ROWS`)."""
     magnitude = np.abs(stft(signal.astype(np.float32), grid.n_fft, grid.hop))
-    position = np.geomspace(LOWEST_HZ, grid.sample_rate / 2, LOG_ROWS) / grid.bin_width
-    below = np.minimum(position.astype(np.int64), grid.bins - 2)
-    share = (position - below).astype(np.float32)
-    picked = magnitude[:, below] * (1 - share) + magnitude[:, below + 1] * share
-    decibels: np.ndarray = 20 * np.log10(np.maximum(picked, 1e-6))
-    return decibels
+    return decibels_at(magnitude, np.geomspace(LOWEST_HZ, grid.sample_rate / 2, LOG_ROWS), grid)
 
 
 def _draw_rolls(

@@ -174,6 +174,16 @@ def draw_legend(figure: FigureBase, colours: Mapping[str, str]) -> None:
     figure.legend(handles=handles, loc="outside upper right", ncols=min(len(handles), 4), fontsize=12, frameon=False)
 
 
+def decibels_at(magnitude: np.ndarray, hertz: np.ndarray, grid: Grid) -> np.ndarray:
+    """Levels of magnitudes (T, F) at R frequencies, interpolated between bins: float32 (T, R), dB, -120 or more."""
+    position = hertz / grid.bin_width
+    below = np.minimum(position.astype(np.int64), grid.bins - 2)
+    share = np.minimum(position - below, 1.0).astype(np.float32)
+    low, high = (magnitude[:, bins].astype(np.float32, copy=False) for bins in (below, below + 1))
+    decibels: np.ndarray = 20 * np.log10(np.maximum(low * (1 - share) + high * share, 1e-6))
+    return decibels
+
+
 def log_rows(magnitude: np.ndarray, mask: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bins on logarithmically spaced rows from `LOWEST_HZ`; a row takes its loudest bin, so that no partial is lost.
 

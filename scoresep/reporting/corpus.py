@@ -14,14 +14,14 @@ from scoresep import __version__
 from scoresep.audio.loading import read_audio
 from scoresep.datasets.base import Stem, Track
 from scoresep.datasets.slakh import open_slakh, read_metadata
-from scoresep.errors import Mismatch, NothingToDo
-from scoresep.files import read_text, write_text
+from scoresep.errors import NothingToDo
+from scoresep.files import read_text
 from scoresep.grid import Grid
 from scoresep.plots.cache_track import busiest
 from scoresep.plots.result import log_spectrogram
 from scoresep.plots.style import RANGE_DB, colours_of, pitch_range
-from scoresep.reporting.media import AUDIO_FORMATS, Picture, audio_uri, roll, spectrogram
-from scoresep.reporting.page import SIZE_MARK, check_page, filled, size_text
+from scoresep.reporting.media import AUDIO_FORMATS, Picture, audio_uri, fitting, roll, spectrogram
+from scoresep.reporting.page import SIZE_MARK, check_page, filled, write_sized
 from scoresep.reporting.track_views import within
 from scoresep.score.parts import Part
 
@@ -68,9 +68,7 @@ def write_preview(
         ),
         about=[("made by", f"scoresep {__version__}"), ("size of this page", SIZE_MARK), *settings_of(corpus)],
     )
-    page = page.replace(SIZE_MARK, size_text(len(page.encode(errors="backslashreplace"))))
-    write_text(path, page)
-    return path, len(page.encode(errors="backslashreplace"))
+    return path, write_sized(path, page)
 
 
 def settings_of(corpus: Path) -> list[tuple[str, str]]:
@@ -90,12 +88,12 @@ def song_panels(track: Track, seconds: float, number: int) -> dict[str, Any]:
     parts = [stem.load_parts() for stem in track.stems]
     span = excerpt_of(parts, len(mixture) / rate, seconds)
     cut = slice(*(round(rate * edge) for edge in span))
-    grid = Grid(rate, WINDOW, HOP)
+    grid, form = Grid(rate, WINDOW, HOP), fitting(AUDIO_FORMATS["mp3"], rate)
     loudest = float(log_spectrogram(mixture[cut], grid).max())
 
     def player(title: str, what: str, sound: np.ndarray) -> Picture:
         picture = spectrogram(title, f"{what} of {track.id}", sound, loudest, span[0], grid)
-        return replace(picture, sound=small_uri(sound, rate))
+        return replace(picture, sound=audio_uri(sound, rate, form))
 
     names = [stem.name for stem in track.stems]
     colours, place = colours_of(names), f"track{number}"
@@ -133,8 +131,7 @@ def said_of(stem: Stem, about: Mapping[str, Any]) -> list[str]:
 
 def notes_of(parts: Sequence[Part]) -> np.ndarray:
     """Notes of parts, float (K, 4): onset s, offset s, pitch, velocity."""
-    tables = [np.stack([part.onset, part.offset, part.pitch, part.velocity], axis=1) for part in parts]
-    return np.concatenate([np.zeros((0, 4)), *tables])
+    return np.concatenate([np.zeros((0, 4)), *(part.table for part in parts)])
 
 
 def excerpt_of(parts: Sequence[Sequence[Part]], length: float, seconds: float) -> tuple[float, float]:
@@ -147,11 +144,3 @@ def excerpt_of(parts: Sequence[Sequence[Part]], length: float, seconds: float) -
             sounding[int(onset / STEP) : int(offset / STEP) + 1, n] = True
     first, _ = busiest(sounding, count, 5)
     return first * STEP, min(length, (first + count) * STEP)
-
-
-def small_uri(sound: np.ndarray, rate: int) -> str:
-    """Sound as MP3, or FLAC where MP3 has no such rate."""
-    try:
-        return audio_uri(sound, rate, AUDIO_FORMATS["mp3"])
-    except Mismatch:
-        return audio_uri(sound, rate, AUDIO_FORMATS["flac"])

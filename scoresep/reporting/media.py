@@ -93,6 +93,15 @@ AUDIO_FORMATS = {
 """FLAC is the usual one: all current browsers play it, and no artefact of a codec is taken for one of separation."""
 
 
+def fitting(form: AudioFormat, rate: int, channels: int = 1) -> AudioFormat:
+    """The format, or FLAC where it cannot hold the rate or the channels."""
+    try:
+        with soundfile.SoundFile(io.BytesIO(), "w", rate, channels, form.subtype, format=form.container):
+            return form
+    except (soundfile.LibsndfileError, ValueError, TypeError):
+        return AUDIO_FORMATS["flac"]
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture of the page.

@@ -26,16 +26,10 @@ from scoresep.evaluation.tables import MIXTURE, NOTHING, in_unit, labels, number
 from scoresep.files import check_writable, first_bytes, write_text
 from scoresep.grid import Grid
 from scoresep.plots.style import RANGE_DB
+from scoresep.reporting import REPORT_SECONDS, REPORT_TRACKS
 from scoresep.reporting.media import AUDIO_FORMATS, AudioFormat, curve_picture
 from scoresep.reporting.sources import Material, StageCurves, read_curves, stated
-from scoresep.reporting.track_views import (
-    REPORT_SECONDS,
-    REPORT_TRACKS,
-    TrackView,
-    chosen_tracks,
-    track_panels,
-    view_track,
-)
+from scoresep.reporting.track_views import TrackView, chosen_tracks, track_panels, view_track
 from scoresep.separation.separate import Options
 from scoresep.training.stages import STAGES
 
@@ -75,7 +69,11 @@ def write_report(
     check_page(Path(path))
     if not 0 <= seconds < math.inf:
         raise InvalidValue(f"excerpts cannot last {seconds} s", remedy="give --seconds a number from 0 on")
-    page = render(material, tracks, seconds, AUDIO_FORMATS[audio], device, progress)
+    return write_sized(path, render(material, tracks, seconds, AUDIO_FORMATS[audio], device, progress))
+
+
+def write_sized(path: str | Path, page: str) -> int:
+    """Write a page with its size where `SIZE_MARK` is, whole or not at all; returns its size in bytes."""
     page = page.replace(SIZE_MARK, size_text(len(page.encode(errors="backslashreplace"))))
     write_text(path, page)
     return len(page.encode(errors="backslashreplace"))

@@ -21,14 +21,10 @@ from scoresep.models.model import Model
 from scoresep.plots.cache_track import busiest_frames, row_of
 from scoresep.plots.result import log_spectrogram
 from scoresep.plots.style import colours_of, pitch_range
+from scoresep.reporting import REPORT_SECONDS
 from scoresep.reporting.media import AudioFormat, Picture, audio_uri, mask, roll, spectrogram
 from scoresep.separation.separate import DEFAULT_OPTIONS, Options, separate_array
 from scoresep.transcription.transcribe import transcribe_array
-
-REPORT_SECONDS = 12.0
-"""Length of an excerpt by default."""
-REPORT_TRACKS = 3
-"""How many tracks are shown by default."""
 
 
 @dataclass(frozen=True)

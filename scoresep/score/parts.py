@@ -58,6 +58,11 @@ class Part:
     def __len__(self) -> int:
         return len(self.onset)
 
+    @property
+    def table(self) -> np.ndarray:
+        """The notes as float64 (K, 4): onset s, offset s, pitch, velocity."""
+        return np.stack([self.onset, self.offset, self.pitch, self.velocity], axis=1)
+
     def transposed(self, semitones: int) -> Part:
         """The same part, `semitones` higher."""
         return replace(self, pitch=self.pitch + semitones)

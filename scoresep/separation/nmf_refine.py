@@ -12,7 +12,7 @@ They come from the transcriptor, from a score, or from both:
 
 The refined masks are M_i^(1 - w) W_i^min(1, w / `SCORE_WEIGHT`), W_i being the factorisation's and w the weight of the
 notes, scaled so that the sum over these instruments stays what the separator's was: M_i for a weight of 0,
-M_i^`MASK_POWER` W_i for the usual one, W_i for 1. Every number here was chosen on validation tracks
+M_i^(1 - w) W_i for the usual one, W_i for 1. Every number here was chosen on validation tracks
 (docs/research/teacher.md).
 
 Long recordings are factorised in overlapping pieces; masks are cross-faded from one piece to the next.
@@ -45,8 +45,6 @@ EXTRA_KEY_THRESHOLD = 0.5
 """Probability from which a key may sound that the score's part of its instrument does not have."""
 EXTRA_KEY_WEIGHT = 0.05
 """Weight of what only the transcriptor has, where the score has the instrument's part."""
-MASK_POWER = 1 - SCORE_WEIGHT
-"""Power of the separator's masks where notes have their usual weight."""
 MASK_FLOOR = 1e-6
 """Least mask of an instrument in the product."""
 SETTINGS = FactoriseSettings(lead=0.05, decay=0.2, onset_lead=0.08, onset_length=0.14)

@@ -18,14 +18,8 @@ from scoresep.files import writing
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model
-from scoresep.models.streaming import (
-    BLOCK_SECONDS,
-    block_frames,
-    level_of_source,
-    magnitudes,
-    model_audio,
-    model_samples,
-)
+from scoresep.models.streaming import BLOCK_SECONDS, block_frames, relative_magnitudes
+from scoresep.plots.style import decibels_at
 from scoresep.separation.nmf_refine import OVERLAP_SECONDS, Outputs, network_outputs, refined_outputs
 from scoresep.separation.score_prior import SCORE_WEIGHT, ScorePrior
 from scoresep.transcription.notation import parts_of
@@ -76,12 +70,9 @@ def analyse(source: Source, model: Model, folder: Path, progress: Progress | Non
         instrument -> float64 (K, 4): onset s, offset s, pitch, velocity.
     """
     grid, count = model.grid, len(model.instruments)
-    level = np.float32(level_of_source(source, grid, progress))
-    samples = model_samples(source, grid)
-    frames = grid.frames(samples)
+    relative, frames = relative_magnitudes(source, grid, progress)
     widths = ((grid.bins,), (count, grid.bins), (count, PITCHES), (count, PITCHES))
     stored = Analysis(*(new_array(folder / f"{name}.npy", (frames, *w)) for name, w in zip(NAMES, widths, strict=True)))
-    relative = (part / level for part in magnitudes(model_audio(source, source.chunks(), grid), grid, samples))
     block = block_frames(BLOCK_SECONDS, grid, max(model.separator.context, model.transcriptor.context))
     outputs = network_outputs(relative, model, block, frames)
     return transcribe_stream(_kept(outputs, stored, grid), model, source, progress)
@@ -184,9 +175,5 @@ def picture(magnitude: np.ndarray, grid: Grid) -> np.ndarray:
         magnitude: (T, F).
     """
     rows = LOWEST_PITCH - 0.5 + (np.arange(PITCHES * ROWS_A_KEY) + 0.5) / ROWS_A_KEY
-    place = 440.0 * 2.0 ** ((rows - 69.0) / 12.0) / grid.bin_width
-    below = np.minimum(place.astype(np.int64), grid.bins - 2)
-    share = np.minimum(place - below, 1.0).astype(np.float32)
-    levels = magnitude[:, below].astype(np.float32) * (1 - share) + magnitude[:, below + 1].astype(np.float32) * share
-    decibels = 20 * np.log10(np.maximum(levels, 1e-6))
+    decibels = decibels_at(magnitude, 440.0 * 2.0 ** ((rows - 69.0) / 12.0), grid)
     return np.clip((decibels - TOP_DB) * (255.0 / RANGE_DB) + 255.0, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What a project gives away: stems, the recording without one instrument, MIDI, the project as one file."""
+"""What a project gives away: stems, the recording without one of them, MIDI, MusicXML, a page, itself as one file."""
 
 from __future__ import annotations
 

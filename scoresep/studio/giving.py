@@ -27,9 +27,9 @@ from scoresep.files import write_text
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model
-from scoresep.models.streaming import level_of_source, magnitudes, model_audio, model_samples
+from scoresep.models.streaming import relative_magnitudes
 from scoresep.plots.style import COLOURS
-from scoresep.reporting.media import AUDIO_FORMATS, AudioFormat
+from scoresep.reporting.media import AUDIO_FORMATS, AudioFormat, fitting
 from scoresep.separation.score_prior import SCORE_WEIGHT
 from scoresep.studio.analysis import ROWS_A_KEY, picture
 from scoresep.studio.worker import Job
@@ -72,7 +72,7 @@ def write_page(path: Path, song: SeparatedSong, model: Model, form: str = "mp3")
     """
     sources = [open_recording(stem) for stem in song.stems.values()]
     first, gain = sources[0], min(1.0, 0.999 / max(1e-9, *(_peak(source) for source in sources)))
-    stored = fitting(AUDIO_FORMATS[form], first)
+    stored = fitting(AUDIO_FORMATS[form], first.rate, first.channels)
     data = {
         "state": song_state(song.name, first, model.instruments, list(song.stems), song.versions, song.mix, model.grid),
         "notes": {name: np.round(table, 4).tolist() for name, table in song.notes.items()},
@@ -125,16 +125,13 @@ def song_state(
 
 def of_files(name: str, recording: Path, stems: Mapping[str, Path], model: Model) -> SeparatedSong:
     """The song of a recording and its stems; the notes are what the model hears, if it hears any."""
-    source, frames = open_recording(recording), list[np.ndarray]()
-    level = np.float32(level_of_source(source, model.grid))
-    samples = model_samples(source, model.grid)
-    for part in magnitudes(model_audio(source, source.chunks(), model.grid), model.grid, samples):
-        frames.append(picture(part / level, model.grid))
+    source = open_recording(recording)
+    shown = np.concatenate([picture(part, model.grid) for part in relative_magnitudes(source, model.grid)[0]])
     notes: Mapping[str, np.ndarray] = {each.name: np.zeros((0, 4)) for each in model.instruments if each.scored}
     if model.transcribes:
         notes = transcribe_stream(posterior_stream(source, model), model, source)
     version = {"id": 0, "weight": 0.0, "present": list(model.names), "span": None, "touched": [0, source.samples]}
-    return SeparatedSong(name, stems, notes, np.concatenate(frames), [version], {})
+    return SeparatedSong(name, stems, notes, shown, [version], {})
 
 
 def html(data: str) -> str:
@@ -162,15 +159,6 @@ def bundle() -> str:
 def read(name: str) -> str:
     """A file of the page."""
     return resources.files("scoresep.studio").joinpath("page", name).read_text(encoding="utf-8")
-
-
-def fitting(form: AudioFormat, source: Source) -> AudioFormat:
-    """The format, or FLAC where it cannot hold the source."""
-    try:
-        with soundfile.SoundFile(io.BytesIO(), "w", source.rate, source.channels, form.subtype, format=form.container):
-            return form
-    except (soundfile.LibsndfileError, ValueError, TypeError):
-        return AUDIO_FORMATS["flac"]
 
 
 def _encoded(source: Source, form: AudioFormat, gain: float) -> str:

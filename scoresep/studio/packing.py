@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.errors import Damaged, InvalidValue, Mismatch, ScoresepError, WrongVersion
+from scoresep.errors import Damaged, ScoresepError, naming
 from scoresep.files import replacing, writing
 from scoresep.models.model import Model
 from scoresep.studio.analysis import NAMES
@@ -46,7 +46,7 @@ def unpack(file: Path, folder: Path, model: Model, limit: int) -> Project:
     """
     place = folder / "unpacked"
     try:
-        with writing(folder), zipfile.ZipFile(file) as packed:
+        with naming(file.name), writing(folder), zipfile.ZipFile(file) as packed:
             state = read_state(_bounded(packed, STATE, limit), model)
             names = inner_names(state)
             if sum(packed.getinfo(name).file_size for name in names) > limit:
@@ -59,8 +59,6 @@ def unpack(file: Path, folder: Path, model: Model, limit: int) -> Project:
                     np.load(place / name, mmap_mode="r")  # refuses what is cut short or no array
         for name in [*dict.fromkeys(name.partition("/")[0] for name in reversed(names))]:  # project.json last
             (place / name).rename(folder / name)
-    except (InvalidValue, Mismatch, WrongVersion) as fault:
-        raise type(fault)(fault.problem, file=file.name, remedy=fault.remedy) from fault
     except ScoresepError:
         raise
     except (*UNREADABLE, zipfile.BadZipFile) as fault:

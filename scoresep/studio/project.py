@@ -71,12 +71,12 @@ class Project:
             problem = f"the checkpoint's critic classifies who plays ({model.critic}) and hears no notes"
             raise Mismatch(problem, remedy='give a checkpoint trained with supervision "score"')
         self.folder, self.model, self.state = folder, model, State(model=identity(model))
+        self._lock = threading.RLock()
         if (folder / STATE).exists():
             self.state = open_state(folder / STATE, model)
         elif folder.is_dir() and any(folder.iterdir()):
             raise AlreadyExists("a folder that holds something else", file=folder, remedy="name an empty or a new one")
-        self._lock = threading.RLock()
-        if not self.folder.joinpath(STATE).exists():  # what another studio writes is not written over
+        else:
             with writing(folder):
                 make_folder(folder)
             self.save()
@@ -116,7 +116,11 @@ class Project:
         """
         if not 0 <= part < len(self.names):
             raise NotFound("there is no such stem")
-        return self.folder / "versions" / str(self.version(version).id) / f"{part}.wav"
+        return self._place(self.version(version)) / f"{part}.wav"
+
+    def _place(self, version: Version) -> Path:
+        """The folder of a version."""
+        return self.folder / "versions" / str(version.id)
 
     def save(self) -> None:
         """Write what is remembered."""
@@ -154,7 +158,7 @@ class Project:
             self.separate(0.0, self.model.names, None, progress)
         for version in self.state.versions:
             if not self.stem(version.id, 0).exists():
-                self._render(version, self.folder / "versions" / str(version.id), progress)
+                self._render(version, self._place(version), progress)
 
     def decode(self, progress: Progress | None = None) -> None:
         """Write the recording as float samples, from which any span is read at once."""
@@ -231,8 +235,7 @@ class Project:
         for part in parts:
             group = group_of(part.program, part.is_drum, self.model.instruments, part.name)
             if group is not None and (name := self.model.names[group]) in notes:
-                table = np.stack([part.onset, part.offset, part.pitch, part.velocity], axis=1)
-                notes[name] += np.round(table, 4).tolist()
+                notes[name] += np.round(part.table, 4).tolist()
         if not any(notes.values()):
             raise Mismatch(f"the score has no part of {', '.join(notes)}", remedy="name its tracks so")
         return {name: sorted(rows) for name, rows in notes.items()}
@@ -275,20 +278,14 @@ class Project:
             place = _emptied(self.folder / "versions" / "new")
             self._masks(new, before, place, progress)
             self._render(new, place, progress, before)
-            _moved(place, self.folder / "versions" / str(new.id))
+            _moved(place, self._place(new))
         self.state.versions.append(new)
         if dropped := self.state.versions[1 : -(KEPT - 1)]:
             self.state.versions = [each for each in self.state.versions if each not in dropped]
         self.save()
         for each in dropped:
-            shutil.rmtree(self.folder / "versions" / str(each.id), ignore_errors=True)
+            shutil.rmtree(self._place(each), ignore_errors=True)
         return new
-
-    def _frames(self, span: tuple[float, float]) -> tuple[int, int]:
-        """First frame of a span, and the frame after its last."""
-        grid, count = self.model.grid, len(np.load(self.folder / "analysis" / "frame.npy", mmap_mode="r"))
-        start = min(grid.frame_at(span[0]), count - 1)
-        return start, min(max(grid.frame_at(span[1]) + 1, start + 1), count)
 
     def _masks(self, new: Version, before: Version | None, place: Path, progress: Progress | None) -> None:
         """Write the masks of a version; at the ends of a span they fade into those of the version before."""
@@ -296,7 +293,7 @@ class Project:
         target = place / "masks.npy"
         start, stop = 0, len(analysis)
         if new.span and before:
-            shutil.copyfile(self.folder / "versions" / str(before.id) / "masks.npy", target)
+            shutil.copyfile(self._place(before) / "masks.npy", target)
             start, stop = self._faded(new.span)
             masks = np.load(target, mmap_mode="r+")
         else:
@@ -314,10 +311,10 @@ class Project:
         masks.flush()
 
     def _faded(self, span: tuple[float, float]) -> tuple[int, int]:
-        """The frames of a span and of the fades at its ends."""
-        start, stop = self._frames(span)
-        fade = self.model.grid.frames_in(FADE_SECONDS)
-        count = len(np.load(self.folder / "analysis" / "frame.npy", mmap_mode="r"))
+        """The frames of a span and of the fades at its ends: the first, and the one after the last."""
+        grid, count = self.model.grid, len(np.load(self.folder / "analysis" / "frame.npy", mmap_mode="r"))
+        fade, start = grid.frames_in(FADE_SECONDS), min(grid.frame_at(span[0]), count - 1)
+        stop = max(grid.frame_at(span[1]) + 1, start + 1)
         return max(start - fade, 0), min(stop + fade, count)
 
     def touched(self, version: Version) -> tuple[int, int]:

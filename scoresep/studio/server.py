@@ -17,14 +17,14 @@ import tempfile
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qs, quote, urlsplit
 
 from scoresep.errors import InvalidValue, NotFound, ScoresepError, Unavailable
 from scoresep.studio.exports import export
-from scoresep.studio.state import Conflict
+from scoresep.studio.giving import MODULES, read
+from scoresep.studio.state import Conflict, as_span
 from scoresep.studio.studio import Studio
 from scoresep.studio.worker import Busy
 
@@ -32,10 +32,7 @@ HOST = "127.0.0.1"
 PAGE = {
     "index.html": "text/html; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
-    **dict.fromkeys(
-        ("app.js", "engine.js", "server.js", "mixer.js", "notes.js", "roll.js", "stretch.js", "synth.js"),
-        "text/javascript; charset=utf-8",
-    ),
+    **dict.fromkeys(MODULES, "text/javascript; charset=utf-8"),
 }
 """Files of the page: all that is served from the package."""
 LARGEST_JSON, LARGEST_SCORE = 2**25, 2**23
@@ -62,12 +59,6 @@ class TooLarge(InvalidValue):
     """A request with more than is taken."""
 
 
-def read_page() -> dict[str, bytes]:
-    """The files of the page by name."""
-    folder = resources.files("scoresep.studio") / "page"
-    return {name: folder.joinpath(name).read_bytes() for name in PAGE}
-
-
 class Server(ThreadingHTTPServer):
     """Serves a studio.
 
@@ -84,7 +75,8 @@ class Server(ThreadingHTTPServer):
         except OSError as fault:
             problem = f"port {port} cannot be used ({fault.strerror})"
             raise Unavailable(problem, remedy="leave --port out") from fault
-        self.studio, self.token, self.page = studio, token or secrets.token_urlsafe(24), read_page()
+        self.studio, self.token = studio, token or secrets.token_urlsafe(24)
+        self.page = {name: read(name).encode() for name in PAGE}
         self.hosts = {f"{name}:{self.server_address[1]}" for name in (HOST, "localhost")}
 
     @property
@@ -254,9 +246,8 @@ def post_open(request: Handler, name: str) -> None:
 
 def post_separate(request: Handler) -> None:
     given, studio = request.read_json(), request.server.studio
-    span = given.get("span")
-    studio.separate(float(given["weight"]), [str(name) for name in given["present"]],
-                    None if span is None else (float(span[0]), float(span[1])))  # fmt: skip
+    present = [str(name) for name in given["present"]]
+    studio.separate(float(given["weight"]), present, as_span(given.get("span")))
     request.send_json(studio.about())
 
 

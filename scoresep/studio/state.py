@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scoresep.arguments import as_notes
-from scoresep.errors import Damaged, InvalidValue, Mismatch, WrongVersion
+from scoresep.errors import Damaged, Mismatch, WrongVersion, naming
 from scoresep.files import write_json
 from scoresep.models.model import Model, identity
 from scoresep.separation.score_prior import as_weight
@@ -77,7 +77,7 @@ class State:
         """What `asdict` gave, from a file that anyone may have written; raises ValueError, TypeError or KeyError."""
         given = {name: values[name] for name in cls.__dataclass_fields__}
         given["versions"] = [
-            Version(int(v["id"]), as_weight(v["weight"]), tuple(map(str, v["present"])), _span(v["span"]))
+            Version(int(v["id"]), as_weight(v["weight"]), tuple(map(str, v["present"])), as_span(v["span"]))
             for v in values["versions"]
         ]
         given["mix"] = as_mix(values["mix"], values["mix"])
@@ -92,10 +92,6 @@ class State:
         return state
 
 
-def _span(value: Any) -> tuple[float, float] | None:
-    return None if value is None else (float(value[0]), float(value[1]))
-
-
 LANE = {"level": 1.0, "pan": 0.0, "mute": 0.0, "solo": 0.0}
 """What is set of a lane, and what it begins with."""
 
@@ -108,6 +104,14 @@ def as_mix(mix: Any, names: Iterable[str]) -> dict[str, dict[str, float]]:
     if not all(math.isfinite(value) for lane in lanes.values() for value in lane.values()):
         raise ValueError("a level that is no number")
     return lanes
+
+
+def as_span(span: Any) -> tuple[float, float] | None:
+    """A beginning and an end, or none; raises TypeError or ValueError for what is neither."""
+    if span is None:
+        return None
+    begin, end = (float(value) for value in span)
+    return begin, end
 
 
 def as_beat(beat: Any) -> tuple[float, float] | None:
@@ -154,8 +158,7 @@ def open_state(path: Path, model: Model) -> State:
         Mismatch: another model made the project.
     """
     try:
-        return read_state(path.read_text("utf-8"), model)
-    except (InvalidValue, Mismatch, WrongVersion) as fault:
-        raise type(fault)(fault.problem, file=path, remedy=fault.remedy) from fault
+        with naming(path):
+            return read_state(path.read_text("utf-8"), model)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
         raise Damaged(f"cannot be read as a project ({fault})", file=path, remedy="begin another one") from fault

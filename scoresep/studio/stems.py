@@ -18,6 +18,7 @@ from scoresep.files import system_name
 from scoresep.grid import Grid
 from scoresep.separation.mask_resampling import MaskMap, native_grid
 from scoresep.separation.separate import NATIVE_FRAMES
+from scoresep.separation.writing import LARGEST_WAV
 
 
 def read_span(path: Path, start: int, stop: int) -> np.ndarray:
@@ -109,7 +110,7 @@ def empty_stems(files: list[Path], rate: int, channels: int, samples: int) -> No
     """Silent files of float samples, to be written into."""
     nothing = np.zeros((CHUNK, channels), dtype=np.float32)
     for path in files:
-        container = "RF64" if samples * channels * 4 > 4_000_000_000 else "WAV"
+        container = "RF64" if samples * channels * 4 >= LARGEST_WAV else "WAV"
         with soundfile.SoundFile(system_name(path), "w", rate, channels, "FLOAT", format=container) as file:
             for first in range(0, samples, CHUNK):
                 file.write(nothing[: min(CHUNK, samples - first)])

@@ -21,8 +21,8 @@ from scoresep.arguments import TICKS_A_SECOND, as_choice, as_notes
 from scoresep.audio.decoding.recording import Recording, open_recording
 from scoresep.audio.source import ArraySource, Progress, Source
 from scoresep.audio.spectrogram import stft
-from scoresep.errors import AlreadyExists, Mismatch
-from scoresep.files import as_target, check_writable, replacing
+from scoresep.errors import Mismatch
+from scoresep.files import as_target, check_new, replacing
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import Instrument
 from scoresep.models.model import Model, as_model
@@ -30,10 +30,8 @@ from scoresep.models.streaming import (
     BLOCK_SECONDS,
     block_frames,
     level_of_source,
-    magnitudes,
-    model_audio,
-    model_samples,
     network_blocks,
+    relative_magnitudes,
 )
 from scoresep.separation.separate import Options, mask_blocks
 from scoresep.transcription.note_decoder import Note, NoteDecoder, sort_notes
@@ -105,18 +103,6 @@ def transcribe_file(
     return notes
 
 
-def check_new(path: Path, force: bool) -> None:
-    """Refuse to replace a result, or to write where that is not possible, before the work.
-
-    Raises:
-        AlreadyExists: `path` exists, and `force` is not set.
-        ScoresepError: as `files.check_writable`.
-    """
-    if path.exists() and not force:
-        raise AlreadyExists("exists already", file=path, remedy="--force replaces it, or give another --out")
-    check_writable(path, "result")
-
-
 def transcribe_array(
     mixture: ArrayLike, rate: int, model: Model, block_seconds: float = BLOCK_SECONDS, signal: str = "mixture"
 ) -> Transcription:
@@ -173,11 +159,8 @@ def posterior_stream(
             remedy='transcribe with a checkpoint trained with supervision "score"',
         )
     as_choice(signal, SIGNALS, "--from")
-    grid = model.grid
-    level = np.float32(level_of_source(source, grid, progress))
-    samples = model_samples(source, grid)
-    relative = (part / level for part in magnitudes(model_audio(source, source.chunks(), grid), grid, samples))
-    return posteriors(relative, grid.frames(samples), model, block_seconds, signal)
+    relative, frames = relative_magnitudes(source, model.grid, progress)
+    return posteriors(relative, frames, model, block_seconds, signal)
 
 
 def posteriors(

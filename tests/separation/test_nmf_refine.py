@@ -20,7 +20,6 @@ from scoresep.nmf import masks as nmf_masks
 from scoresep.score.parts import Part, part_from_notes
 from scoresep.separation.nmf_refine import (
     EXTRA_KEY_WEIGHT,
-    MASK_POWER,
     SETTINGS,
     Outputs,
     moving_max,
@@ -145,7 +144,7 @@ def test_masks_are_the_formula() -> None:
     factors = factorise(
         outputs.magnitude.T, notes.roll, ["harmonic"] * 3, GRID, notes.onset, SETTINGS, notes.likelihood
     )
-    weight = outputs.masks**MASK_POWER * nmf_masks(factors)
+    weight = outputs.masks ** (1 - SCORE_WEIGHT) * nmf_masks(factors)
     np.testing.assert_allclose(refined_masks(outputs, notes, model), weight / weight.sum(axis=0), atol=1e-4)
 
 
@@ -179,7 +178,7 @@ def test_what_has_no_notes_keeps_its_mask(mask: str) -> None:
     np.testing.assert_allclose(result.sum(axis=0), outputs.masks.sum(axis=0), rtol=1e-4)
     left = outputs.magnitude.T * (1 - outputs.masks[1])
     rolls = (notes.roll[pitched], ["harmonic"] * 2, GRID, notes.onset[pitched], SETTINGS, notes.likelihood[pitched])
-    weight = outputs.masks[pitched] ** MASK_POWER * nmf_masks(factorise(left, *rolls))
+    weight = outputs.masks[pitched] ** (1 - SCORE_WEIGHT) * nmf_masks(factorise(left, *rolls))
     expected = weight / weight.sum(axis=0) * outputs.masks[pitched].sum(axis=0)
     np.testing.assert_allclose(result[pitched], expected, atol=1e-4)
 

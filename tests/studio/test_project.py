@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 import threading
 import zipfile
@@ -215,6 +216,11 @@ def test_what_is_no_project_is_refused(
     with refused(Damaged):  # a bomb
         unpack(tmp_path / "p.scoresep", tmp_path / "new", model, 10_000)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["project.json"]
+    state = json.loads((project.folder / "project.json").read_text())
+    state["versions"][0]["span"] = [1.0]
+    (project.folder / "project.json").write_text(json.dumps(state))
+    with refused(Damaged, project.folder / "project.json"):
+        Project(project.folder, model)
     (project.folder / "project.json").write_text('{"scoresep_project": 1}')
     with refused(Damaged, project.folder / "project.json"):
         Project(project.folder, model)

@@ -106,7 +106,7 @@ def play(patch: Patch, song: Song, part: Part, sample_rate: int, reverb: int) ->
     manner = draw_manner(rng)
     sound = np.zeros(round(song.seconds * RATE), np.float32)
     takes = 1 + (rng.random() < DOUBLED)
-    melodies = layers(np.stack([part.onset, part.offset, part.pitch, part.velocity], axis=1))
+    melodies = layers(part.table)
     bend = part.bend_at(FRAME * np.arange(round(song.seconds / FRAME) + 1))
     for take in range(takes):
         other = manner if take == 0 else replace(manner, vibrato_rate=manner.vibrato_rate * 1.07, breath=None)

@@ -96,9 +96,8 @@ export class Engine {
     const span = this.loop();
     if (this.place >= this.length - 0.01 || (span && this.place >= span[1])) this.place = span ? span[0] : 0;
     this.live = this.graph(this.context);
-    this.playing = {from: this.place, since: this.context.currentTime + START, speed: this.speed, span, sources: new Set()};
-    this.playing.notes = this.place;
-    this.playing.turn = 0;
+    this.playing = {from: this.place, since: this.context.currentTime + START, speed: this.speed, span, sources: new Set(),
+      notes: this.place, turn: 0};
     if (this.speed === 1) this.startWhole(this.context, this.live, this.playing);
     else this.playing.grains = this.grainsFrom(this.place, span);
     this.tick();
@@ -158,17 +157,15 @@ export class Engine {
   // Notes whose turn comes before `until`; `turn` counts how often the loop has been played.
   planNotes(until) {
     const {playing, context} = this, {from, since, speed, span} = playing;
-    const total = span ? span[1] - span[0] : Infinity;
-    const when = (place, turn) => since + (place - from + turn * total) / speed;
+    const [end, total] = span ? [span[1], span[1] - span[0]] : [this.length, 0];
     for (let guard = 0; guard < 8; guard++) {
-      const end = span ? span[1] : this.length;
-      const shift = turn => turn ? turn * total : 0;
-      const reach = Math.min(from + (until - since) * speed - shift(playing.turn), end);
+      const begun = from - playing.turn * total;  // the place at `since`, counted in this turn
+      const reach = Math.min(begun + (until - since) * speed, end);
       for (const note of this.notes()) {
         if (note.onset < playing.notes || note.onset >= reach) continue;
         const lane = this.lanes.findIndex(each => each.name === note.name);
         const target = lane < 0 ? this.live.master : this.live.inputs[lane].gain;
-        const at = span ? when(note.onset, playing.turn) : since + (note.onset - from) / speed;
+        const at = since + (note.onset - begun) / speed;
         playing.sources.add(playNote(context, target, Math.max(at, context.currentTime), (note.offset - note.onset) / speed,
           note.pitch, note.velocity, this.pitched(note.part)));
       }
