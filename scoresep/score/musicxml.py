@@ -19,6 +19,7 @@ import numpy as np
 import partitura
 
 from scoresep.errors import Damaged, first_line
+from scoresep.score.musicxml_writing import SPELLING
 from scoresep.score.parts import MAX_HOURS, part_from_notes
 from scoresep.score.reading import Score
 
@@ -42,8 +43,6 @@ STAFF_KEYS = {
 }
 """General MIDI keys of the places on a staff of percussion (Weinberg, Guidelines for drumset notation, 1998)."""
 OTHER_DRUM = 37
-STEPS, SHARPS = "CCDDEFFGGAAB", (0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
-"""Names and sharps of the twelve keys of an octave."""
 _Timed = tuple[Any, Callable[[Any], Any]]
 """A part of the library with the map from its times to quarters, which the library makes anew each time."""
 
@@ -140,7 +139,8 @@ def _give_pitch(note: ElementTree.Element, keys: dict[str | None, int]) -> None:
     key = key if 0 <= key < 128 else STAFF_KEYS.get(place, OTHER_DRUM)
     unpitched.clear()
     unpitched.tag = "pitch"
-    for tag, value in (("step", STEPS[key % 12]), ("alter", SHARPS[key % 12]), ("octave", key // 12 - 1)):
+    step, alter = SPELLING[key % 12]
+    for tag, value in (("step", step), ("alter", alter), ("octave", key // 12 - 1)):
         ElementTree.SubElement(unpitched, tag).text = str(value)
 
 
