@@ -86,8 +86,7 @@ def read_midi(path: str | Path, longest_pedal: float = 0.0) -> list[Part]:
     """Read every instrument of a MIDI file that has notes: a part is the notes of a track, channel and program.
 
     A note without length, as pads and drum machines write them, lasts `SHORTEST_NOTE`. docs/reference/data.md tells
-    what is read
-    of what is found in the wild.
+    what is read of what is found in the wild.
 
     Args:
         longest_pedal: seconds by which the sustain pedal may lengthen a note beyond the release of its key; by default
@@ -96,17 +95,23 @@ def read_midi(path: str | Path, longest_pedal: float = 0.0) -> list[Part]:
     Raises:
         Damaged: the file is missing, cannot be read, is not MIDI, or places notes beyond a day.
     """
+    return messages_and_parts(path, longest_pedal)[1]
+
+
+def messages_and_parts(path: str | Path, longest_pedal: float = 0.0) -> tuple[MidiFile, list[Part]]:
+    """The messages of a MIDI file, and what `read_midi` makes of them; raises as that does."""
     try:
         if Path(path).stat().st_size > MAX_BYTES:
             raise ValueError("larger than any score")
-        parts = _parts(read_file(Path(path).read_bytes()), longest_pedal)
+        file = read_file(Path(path).read_bytes())
+        parts = _parts(file, longest_pedal)
     except (OSError, ValueError) as fault:
         problem = f"not a readable MIDI file ({first_line(fault)})"
         raise Damaged(problem, file=path, remedy="replace or remove it") from fault
     if any(part.offset.max() > MAX_HOURS * 3600 for part in parts):
         problem = f"damaged: it places a note after {MAX_HOURS:.0f} hours"
         raise Damaged(problem, file=path, remedy="replace or remove it")
-    return parts
+    return file, parts
 
 
 def _parts(file: MidiFile, longest_pedal: float) -> list[Part]:
