@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoresep.alignment.confidence import Bar, bars_of, least_evidence, least_support, piece_confidence
+from scoresep.alignment.confidence import Bar, bars_of, least_evidence, least_support, piece_confidence, spans_of
 from scoresep.alignment.features import RATE, NoteTable, audio_features, note_table
 from scoresep.alignment.placing import Placement, place, unfolded
 from scoresep.alignment.refining import followed, refined
@@ -48,15 +48,7 @@ class Alignment:
     @property
     def doubtful(self) -> tuple[tuple[float, float], ...]:
         """The stretches of the recording whose bars are not trusted, seconds from and to, joined where they meet."""
-        spans: list[tuple[float, float]] = []
-        for bar in self.bars:
-            if bar.trusted:
-                continue
-            if spans and bar.begin <= spans[-1][1] + 1e-3:
-                spans[-1] = (spans[-1][0], max(spans[-1][1], bar.end))
-            else:
-                spans.append((bar.begin, bar.end))
-        return tuple(spans)
+        return tuple(spans_of(bar for bar in self.bars if not bar.trusted))
 
 
 def align(samples: np.ndarray, rate: int, scores: Sequence[Score]) -> Alignment:

@@ -8,7 +8,7 @@ and less by onsets, puts it at the same moment, and if its notes are heard to be
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,17 @@ class Bar:
             "confidence": round(self.confidence, 3),
             "trusted": self.trusted,
         }
+
+
+def spans_of(bars: Iterable[Bar]) -> list[tuple[float, float]]:
+    """The stretches of the recording that some bars, in order, take up: seconds from and to, joined where they meet."""
+    spans: list[tuple[float, float]] = []
+    for bar in bars:
+        if spans and bar.begin <= spans[-1][1] + 1e-3:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], bar.end))
+        else:
+            spans.append((bar.begin, bar.end))
+    return spans
 
 
 def least_evidence(seconds: float) -> float:

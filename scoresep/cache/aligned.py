@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from scoresep.alignment.align import Alignment, summary
+from scoresep.alignment.confidence import spans_of
 from scoresep.alignment.files import align_files
 from scoresep.audio.loading import read_audio
 from scoresep.cache.schema import StemFinding, Unused
@@ -78,20 +79,12 @@ def read_aligned(track: Track, grid: Grid) -> AlignedRecording:
 
 def trusted_spans(alignment: Alignment, samples: int, grid: Grid) -> list[Span]:
     """Stretches of trusted bars, of some length each, within a recording of so many samples."""
-    spans: list[tuple[float, float]] = []
-    for bar in alignment.bars:
-        if not bar.trusted:
-            continue
-        if spans and bar.begin <= spans[-1][1] + 1e-3:
-            spans[-1] = (spans[-1][0], max(spans[-1][1], bar.end))
-        else:
-            spans.append((bar.begin, bar.end))
     hops = [
         (
             -(-round(begin * grid.sample_rate) // grid.hop) * grid.hop,
             round(end * grid.sample_rate) // grid.hop * grid.hop,
         )
-        for begin, end in spans
+        for begin, end in spans_of(bar for bar in alignment.bars if bar.trusted)
         if end - begin >= SHORTEST
     ]
     return [(first, min(last, samples)) for first, last in hops if first < min(last, samples)]
