@@ -10,7 +10,7 @@ import numpy as np
 from scoresep.alignment.confidence import Bar, bars_of, least_evidence, least_support, piece_confidence, spans_of
 from scoresep.alignment.features import RATE, NoteTable, audio_features, note_table
 from scoresep.alignment.placing import Placement, place, unfolded
-from scoresep.alignment.refining import followed, refined
+from scoresep.alignment.refining import carried, followed, refined
 from scoresep.audio.loading import resample
 from scoresep.audio.spectrogram import QUIETEST
 from scoresep.errors import Mismatch, NothingToDo
@@ -148,13 +148,6 @@ def carried_bends(
         times.append(carried(stretch.at(at), final, roughly))
         bends.append(np.append(part.bend_at(stretch.score[0]), part.bend[inside]))
     return np.maximum(np.concatenate(times), 0.0), np.concatenate(bends)
-
-
-def carried(moments: np.ndarray, final: NoteTable, roughly: NoteTable) -> np.ndarray:
-    """Moments on the axis of the rough placement, moved as the notes near them were."""
-    before, after = np.sort(roughly.onset), np.sort(final.onset)
-    moved: np.ndarray = moments + np.interp(moments, before, after - before)
-    return moved
 
 
 def summary(alignment: Alignment) -> str:

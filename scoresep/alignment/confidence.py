@@ -15,7 +15,7 @@ import numpy as np
 
 from scoresep.alignment.features import AudioFeatures, NoteTable
 from scoresep.alignment.placing import Placement
-from scoresep.alignment.refining import ONSET_WEIGHT, events_of, followed, heard_onsets
+from scoresep.alignment.refining import ONSET_WEIGHT, carried, events_of, followed, heard_onsets
 
 LEAST_EVIDENCE, ENOUGH = 0.06, 60.0
 """Difference in the mean cost of a frame below which a score is of something else (docs/research/alignment.md), where
@@ -97,16 +97,15 @@ def bars_of(
     if not len(final):
         return ()
     other = np.sort(followed(audio, roughly, placement.likeness, HARMONY * ONSET_WEIGHT).onset)
-    off = np.minimum(np.abs(other - np.sort(final.onset)), MOST)
+    moments = np.sort(final.onset)
+    off = np.minimum(np.abs(other - moments), MOST)
     events = events_of(final)
     surely = heard_onsets(audio, final, events)
     heard = surely[:, surely.shape[1] // 2][events.of]
-    moments = np.sort(final.onset)
     bars = []
     for stretch in placement.stretches:
         numbers, edges = _edges(stretch.score, bar_lines)
-        times = stretch.at(edges)
-        times = times + np.interp(times, np.sort(roughly.onset), moments - np.sort(roughly.onset))
+        times = carried(stretch.at(edges), final, roughly)
         times = np.maximum.accumulate(np.clip(times, 0.0, audio.seconds))
         for number, begin, end in zip(numbers, times[:-1], times[1:], strict=True):
             inside = (moments >= begin) & (moments < end)

@@ -202,3 +202,10 @@ def refined(audio: AudioFeatures, notes: NoteTable) -> NoteTable:
     onset = moved[events.of]
     shift = np.interp(notes.offset, events.time, moved - events.time)
     return notes.moved(onset, np.maximum(notes.offset + shift, onset + 0.02))
+
+
+def carried(moments: np.ndarray, final: NoteTable, roughly: NoteTable) -> np.ndarray:
+    """Moments on the axis of the rough placement, moved as the notes near them were."""
+    before, after = np.sort(roughly.onset), np.sort(final.onset)
+    moved: np.ndarray = moments + np.interp(moments, before, after - before)
+    return moved
