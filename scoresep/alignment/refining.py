@@ -118,10 +118,9 @@ def heard_onsets(audio: AudioFeatures, notes: NoteTable, events: Events) -> np.n
     """How surely each event begins at -SNAP to SNAP around its time, in steps of a frame of the rises: float32
     (E, 2 R + 1), at most 1."""
     reach = round(SNAP * FLUX_RATE)
-    shapes = onset_shapes()
-    rows = np.clip(notes.pitch, 0, 127) + 128 * notes.drum
+    shapes = onset_shapes(notes)
     wanted = np.zeros((len(events.time), shapes.shape[1]), dtype=np.float32)
-    np.add.at(wanted, events.of, shapes[rows] * np.sqrt(notes.velocity)[:, None].astype(np.float32))
+    np.add.at(wanted, events.of, shapes * np.sqrt(notes.velocity)[:, None].astype(np.float32))
     wanted /= np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-6)
     middle = np.rint((events.time + LATENCY) * FLUX_RATE).astype(np.int64)
     surely = _correlated(audio.flux, wanted, middle, reach)
