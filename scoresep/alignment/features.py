@@ -185,13 +185,13 @@ def flux_of(samples: np.ndarray, level: float) -> np.ndarray:
 # The score
 
 
-def score_pitch(notes: NoteTable, frames: int, rate: float = FRAME_RATE) -> np.ndarray:
+def score_pitch(notes: NoteTable, frames: int) -> np.ndarray:
     """What `AudioFeatures.pitch` would be of these notes: float32 (frames, BANDS)."""
     pitched = notes.chosen(~notes.drum)
     energy = np.zeros((frames, BANDS), dtype=np.float32)
     shares = np.float32(ROLL_OFF) ** np.arange(PARTIALS, dtype=np.float32)
     steps = (12.0 * np.log2(np.arange(1, PARTIALS + 1))).astype(np.float32)
-    _add_notes(energy, pitched.onset, pitched.offset, pitched.pitch, pitched.velocity, shares, steps, rate, DECAY)
+    _add_notes(energy, pitched.onset, pitched.offset, pitched.pitch, pitched.velocity, shares, steps, FRAME_RATE, DECAY)
     compressed: np.ndarray = np.log1p(np.float32(COMPRESSION) * energy)
     return compressed
 
@@ -239,11 +239,11 @@ def _shapes_of_keys() -> np.ndarray:
     return unit(shapes)
 
 
-def score_flux(notes: NoteTable, frames: int, rate: float = FRAME_RATE) -> np.ndarray:
-    """Where these notes let the bands rise: float32 (frames, flux bands)."""
+def score_flux(notes: NoteTable, frames: int) -> np.ndarray:
+    """Where these notes let the bands rise: float32 (frames, flux bands), FRAME_RATE frames a second."""
     shapes = onset_shapes(notes)
     flux = np.zeros((frames, shapes.shape[1]), dtype=np.float32)
-    at = np.rint(notes.onset * rate).astype(np.int64)
+    at = np.rint(notes.onset * FRAME_RATE).astype(np.int64)
     inside = (at >= 0) & (at < frames)
     np.add.at(flux, at[inside], shapes[inside] * notes.velocity[inside, None].astype(np.float32))
     return flux

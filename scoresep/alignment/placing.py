@@ -77,7 +77,7 @@ class Placement:
     evidence: float
     cost: float
     heard: float
-    likeness: float = 1.0
+    likeness: float
 
 
 @dataclass(frozen=True)

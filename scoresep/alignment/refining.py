@@ -91,9 +91,7 @@ def along(path: np.ndarray, seconds: np.ndarray, smoothing: float) -> np.ndarray
     return there
 
 
-def followed(
-    audio: AudioFeatures, notes: NoteTable, likeness: float = 1.0, onset_weight: float = ONSET_WEIGHT
-) -> NoteTable:
+def followed(audio: AudioFeatures, notes: NoteTable, likeness: float, onset_weight: float = ONSET_WEIGHT) -> NoteTable:
     """Notes that are roughly in place, moved along the path of each pass; by onset."""
     for reach, smoothing in PASSES:
         path = fine_path(audio, notes, reach, onset_weight, likeness)
