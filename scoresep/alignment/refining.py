@@ -21,6 +21,7 @@ from scoresep.alignment.features import (
 )
 from scoresep.alignment.path import banded_path
 from scoresep.compiled import compiled
+from scoresep.score.parts import first_strikes
 
 PASSES = ((2.5, 0.25), (0.6, 0.06))
 """Seconds by which notes may be off before each pass of DTW, and within which its path is then smoothed."""
@@ -104,10 +105,7 @@ def events_of(notes: NoteTable) -> Events:
     if not len(notes):
         return Events(np.zeros(0), np.zeros(0, dtype=np.int64))
     begins = np.zeros(len(notes), dtype=bool)
-    first = -np.inf
-    for k, onset in enumerate(notes.onset.tolist()):
-        if onset - first > TOGETHER:
-            begins[k], first = True, onset
+    begins[first_strikes(notes.onset, np.zeros(len(notes)), TOGETHER)] = True  # as if all were on one key
     of = np.cumsum(begins) - 1
     return Events(np.bincount(of, notes.onset) / np.bincount(of), of)
 
