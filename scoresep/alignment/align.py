@@ -139,14 +139,11 @@ def carried_bends(
     part: Part, final: NoteTable, roughly: NoteTable, placement: Placement
 ) -> tuple[np.ndarray, np.ndarray]:
     """The bends of a part as it is played; each stretch begins with the bend that holds there."""
-    if not len(part.bend):
-        return part.bend_time, part.bend
     times, bends = [], []
     for stretch in placement.stretches:
-        inside = (part.bend_time > stretch.score[0]) & (part.bend_time < stretch.score[-1])
-        at = np.append(stretch.score[0], part.bend_time[inside])
+        at, bend = part.bends_in(stretch.score[0], stretch.score[-1])
         times.append(carried(stretch.at(at), final, roughly))
-        bends.append(np.append(part.bend_at(stretch.score[0]), part.bend[inside]))
+        bends.append(bend)
     return np.maximum(np.concatenate(times), 0.0), np.concatenate(bends)
 
 

@@ -6,6 +6,7 @@ frame is trained on with notes that may be wrong.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -92,8 +93,7 @@ def trusted_spans(alignment: Alignment, samples: int, grid: Grid) -> list[Span]:
 
 def joined(part: Part, spans: Sequence[Span], rate: int) -> Part:
     """A part as it is in stretches of samples that are joined: notes that reach over a cut are cut, too."""
-    names = ("onset", "offset", "pitch", "velocity", "bend_time", "bend")
-    pieces: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    pieces: defaultdict[str, list[np.ndarray]] = defaultdict(list)
     now = 0.0
     for begin, end in ((first / rate, last / rate) for first, last in spans):
         inside = (part.offset > begin + 0.02) & (part.onset < end - 0.02)
@@ -101,10 +101,9 @@ def joined(part: Part, spans: Sequence[Span], rate: int) -> Part:
         pieces["offset"].append(np.minimum(part.offset[inside], end) - begin + now)
         pieces["pitch"].append(part.pitch[inside])
         pieces["velocity"].append(part.velocity[inside])
-        if len(part.bend):
-            within = (part.bend_time > begin) & (part.bend_time < end)
-            pieces["bend_time"].append(np.append(begin, part.bend_time[within]) - begin + now)
-            pieces["bend"].append(np.append(part.bend_at(begin), part.bend[within]))
+        bend_time, bend = part.bends_in(begin, end)
+        pieces["bend_time"].append(bend_time - begin + now)
+        pieces["bend"].append(bend)
         now += end - begin
-    arrays: dict[str, Any] = {name: np.concatenate(found) for name, found in pieces.items() if found}
+    arrays: dict[str, Any] = {name: np.concatenate(found) for name, found in pieces.items()}
     return replace(part, **arrays)

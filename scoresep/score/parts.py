@@ -69,6 +69,14 @@ class Part:
         latest = np.searchsorted(self.bend_time, seconds, side="right") - 1
         return np.where(latest >= 0, self.bend[np.maximum(latest, 0)], 0.0)
 
+    def bends_in(self, begin: float, end: float) -> tuple[np.ndarray, np.ndarray]:
+        """Times and semitones, float64, of the bends in a stretch, which begins with the one that holds there; none if
+        the part has none."""
+        if not len(self.bend):
+            return self.bend_time, self.bend
+        inside = (self.bend_time > begin) & (self.bend_time < end)
+        return np.append(begin, self.bend_time[inside]), np.append(self.bend_at(begin), self.bend[inside])
+
 
 def part_from_notes(notes: Sequence[tuple[float, float, int, int]], **fields: object) -> Part:
     """Build a part from (onset, offset, pitch, velocity) rows; other fields of `Part` by name."""
