@@ -24,7 +24,7 @@ LEAST_SUPPORT = 0.03
 """The same of the product of evidence and confidence."""
 HARMONY = 0.25
 """Share of `ONSET_WEIGHT` by which the other path goes."""
-DISAGREEMENT, MOST = 0.1, 0.3
+DISAGREEMENT, MOST_DISAGREEMENT = 0.1, 0.3
 """Seconds between the paths at which confidence is 37 %; more than the latter count as so many."""
 TRUSTED = 0.5
 """Least confidence of a bar that is trusted."""
@@ -98,7 +98,7 @@ def bars_of(
         return ()
     other = np.sort(followed(audio, roughly, placement.likeness, HARMONY * ONSET_WEIGHT).onset)
     moments = np.sort(final.onset)
-    off = np.minimum(np.abs(other - moments), MOST)
+    off = np.minimum(np.abs(other - moments), MOST_DISAGREEMENT)
     events = events_of(final)
     surely = heard_onsets(audio, final, events)
     heard = surely[:, surely.shape[1] // 2][events.of]

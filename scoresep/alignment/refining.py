@@ -30,7 +30,7 @@ ONSET_WEIGHT = 2.0
 BEND, BEND_OF_FEW = 0.6, 1.0
 """Cost of a step of the path that is not diagonal, besides that of its frames; the latter where the score has but a
 part of what sounds, so that frames say little."""
-FEW, MOST = 0.6, 0.7
+LITTLE_ALIKE, MUCH_ALIKE = 0.6, 0.7
 """`Placement.likeness` up to which the latter holds, and from which on the former does."""
 MARGIN = 3.0
 """Seconds of silence that are thought before and after the recording: notes may lie beyond its ends before they are
@@ -77,7 +77,7 @@ def fine_path(audio: AudioFeatures, notes: NoteTable, reach: float, onset_weight
     onsets = [scale * onset_rows(rows) for rows in (rises, score_flux(later, frames))]
     costs = [np.float32(0.5) + 0.5 * np.square(rows).sum(axis=1) for rows in onsets]
     left, right = (np.concatenate(pair, axis=1) for pair in zip(energies, onsets, strict=True))
-    bend = float(np.interp(likeness, (FEW, MOST), (BEND_OF_FEW, BEND)))
+    bend = float(np.interp(likeness, (LITTLE_ALIKE, MUCH_ALIKE), (BEND_OF_FEW, BEND)))
     frame = banded_path(left, right, costs[0], costs[1], round(reach * FRAME_RATE), bend)
     seconds: np.ndarray = frame / FRAME_RATE - MARGIN
     return seconds

@@ -23,9 +23,9 @@ from scoresep.errors import Mismatch
 from scoresep.grid import Grid
 from scoresep.score.parts import Part
 
-SHORTEST = 3.0
+SHORTEST_KEPT = 3.0
 """Seconds of a stretch that is kept."""
-LEAST = 0.25
+LEAST_KEPT = 0.25
 """Share of a recording that must be kept."""
 NOT_TRUSTED = "seconds of recordings outside of their scores, or where these are not trusted"
 KIND = "alignment"
@@ -63,7 +63,7 @@ def read_aligned(track: Track, grid: Grid) -> AlignedRecording:
     mixture, _ = read_audio(track.mixture, grid.sample_rate)
     spans = trusted_spans(alignment, len(mixture), grid)
     kept = sum(last - first for first, last in spans)
-    if kept < LEAST * len(mixture):
+    if kept < LEAST_KEPT * len(mixture):
         problem = (
             f"only {kept / len(mixture):.0%} of its recording can be aligned with confidence ({summary(alignment)})"
         )
@@ -86,7 +86,7 @@ def trusted_spans(alignment: Alignment, samples: int, grid: Grid) -> list[Span]:
             round(end * grid.sample_rate) // grid.hop * grid.hop,
         )
         for begin, end in spans_of(bar for bar in alignment.bars if bar.trusted)
-        if end - begin >= SHORTEST
+        if end - begin >= SHORTEST_KEPT
     ]
     return [(first, min(last, samples)) for first, last in hops if first < min(last, samples)]
 

@@ -23,7 +23,7 @@ from scoresep.score.musicxml_writing import SPELLING
 from scoresep.score.parts import MAX_HOURS, part_from_notes
 from scoresep.score.reading import Score
 
-MAX_BYTES = 64 * 2**20
+MAX_XML_BYTES = 64 * 2**20
 """Of a larger file, unpacked, no score is expected."""
 USUAL_TEMPO = 120.0
 """Quarter notes a minute until a score says otherwise."""
@@ -83,7 +83,7 @@ def _content(path: Path) -> bytes:
     Raises:
         ValueError, OSError, BadZipFile: there is none.
     """
-    if path.stat().st_size > MAX_BYTES:
+    if path.stat().st_size > MAX_XML_BYTES:
         raise ValueError("larger than any score")
     if not zipfile.is_zipfile(path):
         return path.read_bytes()
@@ -98,7 +98,7 @@ def _content(path: Path) -> bytes:
 def _member(packed: zipfile.ZipFile, name: str) -> bytes:
     if name not in packed.namelist():
         raise ValueError(f"it holds no {name}")
-    if packed.getinfo(name).file_size > MAX_BYTES:
+    if packed.getinfo(name).file_size > MAX_XML_BYTES:
         raise ValueError("larger than any score")
     return packed.read(name)
 
