@@ -30,6 +30,7 @@ import numpy as np
 import soundfile
 
 from scoresep.alignment.align import Alignment, align, summary
+from scoresep.alignment.path import mean_by
 from scoresep.audio.loading import resample
 from scoresep.errors import ScoresepError
 from scoresep.rendering.song import tidied
@@ -252,13 +253,7 @@ def chroma_dtw(case: Case) -> list[list[np.ndarray]]:
             for on, off, pitch in zip(part.onset, part.offset, part.pitch, strict=True):
                 written[(pitch + case.transposition) % 12, int(on * 50) : max(int(off * 50), int(on * 50) + 1)] += 1
     _, path = librosa.sequence.dtw(written, heard + 1e-3, metric="cosine")
-    return warped(case.score, *monotone(path[::-1, 0] / 50, path[::-1, 1] / 50 + case.music[0]))
-
-
-def monotone(times: np.ndarray, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A path with the mean of the moments of each time."""
-    met, which = np.unique(times, return_inverse=True)
-    return met, np.bincount(which, moments) / np.bincount(which)
+    return warped(case.score, *mean_by(path[::-1, 0] / 50, path[::-1, 1] / 50 + case.music[0]))
 
 
 SYNCTOOLBOX = """

@@ -91,7 +91,6 @@ def measured(track: Track, model: Model, rng: np.random.Generator) -> dict[str, 
 
 def truth(track: Track, model: Model) -> tuple[dict[str, list[Row]], dict[str, np.ndarray], int]:
     """Notes and sound of every instrument, and the rate."""
-    notes: dict[str, list[Row]] = {name: [] for name in model.names}
     stems: dict[str, np.ndarray] = {}
     parts: dict[str, list] = {name: [] for name in model.names}
     for stem in track.stems:
@@ -101,6 +100,7 @@ def truth(track: Track, model: Model) -> tuple[dict[str, list[Row]], dict[str, n
         name = model.names[group]
         stems[name] = stems.get(name, 0.0) + sound
         parts[name] += stem.load_parts()
+    notes: dict[str, list[Row]] = {}
     for name, own in parts.items():
         table = sounding_notes(own, 0.0).astype(np.float64)
         notes[name] = [tuple(row) for row in np.round(table, 4).tolist()]

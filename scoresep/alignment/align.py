@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoresep.alignment.confidence import Bar, bars_of, least_evidence, least_support, piece_confidence
+from scoresep.alignment.confidence import Bar, bars_of, least_evidence, least_support, piece_confidence, spans_of
 from scoresep.alignment.features import RATE, NoteTable, audio_features, note_table
 from scoresep.alignment.placing import Placement, place, unfolded
-from scoresep.alignment.refining import followed, refined
+from scoresep.alignment.refining import carried, followed, refined
 from scoresep.audio.loading import resample
 from scoresep.audio.spectrogram import QUIETEST
 from scoresep.errors import Mismatch, NothingToDo
@@ -48,15 +48,7 @@ class Alignment:
     @property
     def doubtful(self) -> tuple[tuple[float, float], ...]:
         """The stretches of the recording whose bars are not trusted, seconds from and to, joined where they meet."""
-        spans: list[tuple[float, float]] = []
-        for bar in self.bars:
-            if bar.trusted:
-                continue
-            if spans and bar.begin <= spans[-1][1] + 1e-3:
-                spans[-1] = (spans[-1][0], max(spans[-1][1], bar.end))
-            else:
-                spans.append((bar.begin, bar.end))
-        return tuple(spans)
+        return tuple(spans_of(bar for bar in self.bars if not bar.trusted))
 
 
 def align(samples: np.ndarray, rate: int, scores: Sequence[Score]) -> Alignment:
@@ -147,22 +139,12 @@ def carried_bends(
     part: Part, final: NoteTable, roughly: NoteTable, placement: Placement
 ) -> tuple[np.ndarray, np.ndarray]:
     """The bends of a part as it is played; each stretch begins with the bend that holds there."""
-    if not len(part.bend):
-        return part.bend_time, part.bend
     times, bends = [], []
     for stretch in placement.stretches:
-        inside = (part.bend_time > stretch.score[0]) & (part.bend_time < stretch.score[-1])
-        at = np.append(stretch.score[0], part.bend_time[inside])
+        at, bend = part.bends_in(stretch.score[0], stretch.score[-1])
         times.append(carried(stretch.at(at), final, roughly))
-        bends.append(np.append(part.bend_at(stretch.score[0]), part.bend[inside]))
+        bends.append(bend)
     return np.maximum(np.concatenate(times), 0.0), np.concatenate(bends)
-
-
-def carried(moments: np.ndarray, final: NoteTable, roughly: NoteTable) -> np.ndarray:
-    """Moments on the axis of the rough placement, moved as the notes near them were."""
-    before, after = np.sort(roughly.onset), np.sort(final.onset)
-    moved: np.ndarray = moments + np.interp(moments, before, after - before)
-    return moved
 
 
 def summary(alignment: Alignment) -> str:

@@ -8,14 +8,14 @@ and less by onsets, puts it at the same moment, and if its notes are heard to be
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from scoresep.alignment.features import AudioFeatures, NoteTable
 from scoresep.alignment.placing import Placement
-from scoresep.alignment.refining import ONSET_WEIGHT, events_of, followed, heard_onsets
+from scoresep.alignment.refining import ONSET_WEIGHT, carried, events_of, followed, heard_onsets
 
 LEAST_EVIDENCE, ENOUGH = 0.06, 60.0
 """Difference in the mean cost of a frame below which a score is of something else (docs/research/alignment.md), where
@@ -24,7 +24,7 @@ LEAST_SUPPORT = 0.03
 """The same of the product of evidence and confidence."""
 HARMONY = 0.25
 """Share of `ONSET_WEIGHT` by which the other path goes."""
-DISAGREEMENT, MOST = 0.1, 0.3
+DISAGREEMENT, MOST_DISAGREEMENT = 0.1, 0.3
 """Seconds between the paths at which confidence is 37 %; more than the latter count as so many."""
 TRUSTED = 0.5
 """Least confidence of a bar that is trusted."""
@@ -64,6 +64,17 @@ class Bar:
         }
 
 
+def spans_of(bars: Iterable[Bar]) -> list[tuple[float, float]]:
+    """The stretches of the recording that some bars, in order, take up: seconds from and to, joined where they meet."""
+    spans: list[tuple[float, float]] = []
+    for bar in bars:
+        if spans and bar.begin <= spans[-1][1] + 1e-3:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], bar.end))
+        else:
+            spans.append((bar.begin, bar.end))
+    return spans
+
+
 def least_evidence(seconds: float) -> float:
     """The evidence that a recording of this length needs."""
     return LEAST_EVIDENCE * max(1.0, math.sqrt(ENOUGH / seconds))
@@ -86,16 +97,15 @@ def bars_of(
     if not len(final):
         return ()
     other = np.sort(followed(audio, roughly, placement.likeness, HARMONY * ONSET_WEIGHT).onset)
-    off = np.minimum(np.abs(other - np.sort(final.onset)), MOST)
+    moments = np.sort(final.onset)
+    off = np.minimum(np.abs(other - moments), MOST_DISAGREEMENT)
     events = events_of(final)
     surely = heard_onsets(audio, final, events)
     heard = surely[:, surely.shape[1] // 2][events.of]
-    moments = np.sort(final.onset)
     bars = []
     for stretch in placement.stretches:
         numbers, edges = _edges(stretch.score, bar_lines)
-        times = stretch.at(edges)
-        times = times + np.interp(times, np.sort(roughly.onset), moments - np.sort(roughly.onset))
+        times = carried(stretch.at(edges), final, roughly)
         times = np.maximum.accumulate(np.clip(times, 0.0, audio.seconds))
         for number, begin, end in zip(numbers, times[:-1], times[1:], strict=True):
             inside = (moments >= begin) & (moments < end)

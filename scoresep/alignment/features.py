@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d
@@ -184,13 +185,13 @@ def flux_of(samples: np.ndarray, level: float) -> np.ndarray:
 # The score
 
 
-def score_pitch(notes: NoteTable, frames: int, rate: float = FRAME_RATE) -> np.ndarray:
+def score_pitch(notes: NoteTable, frames: int) -> np.ndarray:
     """What `AudioFeatures.pitch` would be of these notes: float32 (frames, BANDS)."""
     pitched = notes.chosen(~notes.drum)
     energy = np.zeros((frames, BANDS), dtype=np.float32)
     shares = np.float32(ROLL_OFF) ** np.arange(PARTIALS, dtype=np.float32)
     steps = (12.0 * np.log2(np.arange(1, PARTIALS + 1))).astype(np.float32)
-    _add_notes(energy, pitched.onset, pitched.offset, pitched.pitch, pitched.velocity, shares, steps, rate, DECAY)
+    _add_notes(energy, pitched.onset, pitched.offset, pitched.pitch, pitched.velocity, shares, steps, FRAME_RATE, DECAY)
     compressed: np.ndarray = np.log1p(np.float32(COMPRESSION) * energy)
     return compressed
 
@@ -214,8 +215,15 @@ def _add_notes(energy, onset, offset, pitch, velocity, shares, steps, rate, deca
                     energy[t, below + 1] += strength * shares[h] * share
 
 
-def onset_shapes() -> np.ndarray:
-    """In which bands a note is heard to begin: float32 (256, flux bands), each of norm 1; row 128 + key for drums."""
+def onset_shapes(notes: NoteTable) -> np.ndarray:
+    """In which bands each note is heard to begin: float32 (K, flux bands), each of norm 1."""
+    shapes: np.ndarray = _shapes_of_keys()[np.clip(notes.pitch, 0, 127) + 128 * notes.drum]
+    return shapes
+
+
+@cache
+def _shapes_of_keys() -> np.ndarray:
+    """The same of each MIDI number, and of the drum of each, at 128 more: float32 (256, flux bands)."""
     edges = flux_edges()
     width = RATE / FLUX_N_FFT
     low, high = edges[:-1] * width - width / 2, edges[1:] * width - width / 2
@@ -231,14 +239,13 @@ def onset_shapes() -> np.ndarray:
     return unit(shapes)
 
 
-def score_flux(notes: NoteTable, frames: int, rate: float = FRAME_RATE) -> np.ndarray:
-    """Where these notes let the bands rise: float32 (frames, flux bands)."""
-    shapes = onset_shapes()
+def score_flux(notes: NoteTable, frames: int) -> np.ndarray:
+    """Where these notes let the bands rise: float32 (frames, flux bands), FRAME_RATE frames a second."""
+    shapes = onset_shapes(notes)
     flux = np.zeros((frames, shapes.shape[1]), dtype=np.float32)
-    at = np.rint(notes.onset * rate).astype(np.int64)
+    at = np.rint(notes.onset * FRAME_RATE).astype(np.int64)
     inside = (at >= 0) & (at < frames)
-    rows = np.clip(notes.pitch, 0, 127) + 128 * notes.drum
-    np.add.at(flux, at[inside], shapes[rows[inside]] * notes.velocity[inside, None].astype(np.float32))
+    np.add.at(flux, at[inside], shapes[inside] * notes.velocity[inside, None].astype(np.float32))
     return flux
 
 

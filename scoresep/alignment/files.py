@@ -8,7 +8,7 @@ from scoresep.alignment.align import Alignment, align, as_dict, check_recording
 from scoresep.alignment.features import RATE
 from scoresep.audio.loading import read_audio
 from scoresep.errors import naming
-from scoresep.files import as_path, existing_file, write_bytes, write_json
+from scoresep.files import existing_file, write_bytes, write_json
 from scoresep.score.midi_writing import midi_bytes
 from scoresep.score.reading import read_score
 
@@ -19,7 +19,7 @@ def align_files(audio: str | Path, score: str | Path) -> Alignment:
     Raises:
         ScoresepError: a file cannot be read, is empty or silent, or the score is not one of the recording.
     """
-    score = existing_file(as_path(score, "score"), "score", "give a MIDI or MusicXML file")
+    score = existing_file(score, "score", "give a MIDI or MusicXML file")
     scores = read_score(score)
     samples, _ = read_audio(audio, RATE)
     with naming(audio):

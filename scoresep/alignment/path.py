@@ -111,8 +111,14 @@ def banded_path(
         reach: frames of half the band.
     """
     n, m = _banded(audio, score, audio_cost, score_cost, reach, np.float32(bend))
-    met, which = np.unique(m, return_inverse=True)
-    return np.interp(np.arange(len(score)), met, np.bincount(which, n) / np.bincount(which))
+    place: np.ndarray = np.interp(np.arange(len(score)), *mean_by(m, n))
+    return place
+
+
+def mean_by(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different ones of some keys (K,), ascending, and the mean of the values (K,) of each, float64."""
+    met, which = np.unique(keys, return_inverse=True)
+    return met, np.bincount(which, values) / np.bincount(which)
 
 
 @compiled(fastmath=True)

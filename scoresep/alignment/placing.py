@@ -17,7 +17,7 @@ from scoresep.alignment.features import (
     pooled,
     score_pitch,
 )
-from scoresep.alignment.path import OUTSIDE, Moves, follow
+from scoresep.alignment.path import OUTSIDE, Moves, follow, mean_by
 
 TRANSPOSITIONS = tuple(range(-6, 7))
 """Semitones that are tried."""
@@ -77,7 +77,7 @@ class Placement:
     evidence: float
     cost: float
     heard: float
-    likeness: float = 1.0
+    likeness: float
 
 
 @dataclass(frozen=True)
@@ -168,8 +168,7 @@ def stretches_of(places: np.ndarray, rate: float, tempo: float) -> list[Stretch]
     for run in np.split(np.arange(len(places)), breaks):
         if places[run[0]] == OUTSIDE or len(run) < max(SHORTEST * rate, 2):
             continue
-        met, which = np.unique(places[run], return_inverse=True)
-        middle = np.bincount(which, run) / np.bincount(which)
+        met, middle = mean_by(places[run], run)
         if len(met) < 2:
             continue
         stretches.append(Stretch((_smooth(middle) + 0.5) / rate, (met + 0.5) / (rate * tempo)))

@@ -21,6 +21,7 @@ from scoresep.alignment.features import (
 )
 from scoresep.alignment.path import banded_path
 from scoresep.compiled import compiled
+from scoresep.score.parts import first_strikes
 
 PASSES = ((2.5, 0.25), (0.6, 0.06))
 """Seconds by which notes may be off before each pass of DTW, and within which its path is then smoothed."""
@@ -29,7 +30,7 @@ ONSET_WEIGHT = 2.0
 BEND, BEND_OF_FEW = 0.6, 1.0
 """Cost of a step of the path that is not diagonal, besides that of its frames; the latter where the score has but a
 part of what sounds, so that frames say little."""
-FEW, MOST = 0.6, 0.7
+LITTLE_ALIKE, MUCH_ALIKE = 0.6, 0.7
 """`Placement.likeness` up to which the latter holds, and from which on the former does."""
 MARGIN = 3.0
 """Seconds of silence that are thought before and after the recording: notes may lie beyond its ends before they are
@@ -76,7 +77,7 @@ def fine_path(audio: AudioFeatures, notes: NoteTable, reach: float, onset_weight
     onsets = [scale * onset_rows(rows) for rows in (rises, score_flux(later, frames))]
     costs = [np.float32(0.5) + 0.5 * np.square(rows).sum(axis=1) for rows in onsets]
     left, right = (np.concatenate(pair, axis=1) for pair in zip(energies, onsets, strict=True))
-    bend = float(np.interp(likeness, (FEW, MOST), (BEND_OF_FEW, BEND)))
+    bend = float(np.interp(likeness, (LITTLE_ALIKE, MUCH_ALIKE), (BEND_OF_FEW, BEND)))
     frame = banded_path(left, right, costs[0], costs[1], round(reach * FRAME_RATE), bend)
     seconds: np.ndarray = frame / FRAME_RATE - MARGIN
     return seconds
@@ -91,9 +92,7 @@ def along(path: np.ndarray, seconds: np.ndarray, smoothing: float) -> np.ndarray
     return there
 
 
-def followed(
-    audio: AudioFeatures, notes: NoteTable, likeness: float = 1.0, onset_weight: float = ONSET_WEIGHT
-) -> NoteTable:
+def followed(audio: AudioFeatures, notes: NoteTable, likeness: float, onset_weight: float = ONSET_WEIGHT) -> NoteTable:
     """Notes that are roughly in place, moved along the path of each pass; by onset."""
     for reach, smoothing in PASSES:
         path = fine_path(audio, notes, reach, onset_weight, likeness)
@@ -106,10 +105,7 @@ def events_of(notes: NoteTable) -> Events:
     if not len(notes):
         return Events(np.zeros(0), np.zeros(0, dtype=np.int64))
     begins = np.zeros(len(notes), dtype=bool)
-    first = -np.inf
-    for k, onset in enumerate(notes.onset.tolist()):
-        if onset - first > TOGETHER:
-            begins[k], first = True, onset
+    begins[first_strikes(notes.onset, np.zeros(len(notes)), TOGETHER)] = True  # as if all were on one key
     of = np.cumsum(begins) - 1
     return Events(np.bincount(of, notes.onset) / np.bincount(of), of)
 
@@ -118,10 +114,9 @@ def heard_onsets(audio: AudioFeatures, notes: NoteTable, events: Events) -> np.n
     """How surely each event begins at -SNAP to SNAP around its time, in steps of a frame of the rises: float32
     (E, 2 R + 1), at most 1."""
     reach = round(SNAP * FLUX_RATE)
-    shapes = onset_shapes()
-    rows = np.clip(notes.pitch, 0, 127) + 128 * notes.drum
+    shapes = onset_shapes(notes)
     wanted = np.zeros((len(events.time), shapes.shape[1]), dtype=np.float32)
-    np.add.at(wanted, events.of, shapes[rows] * np.sqrt(notes.velocity)[:, None].astype(np.float32))
+    np.add.at(wanted, events.of, shapes * np.sqrt(notes.velocity)[:, None].astype(np.float32))
     wanted /= np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-6)
     middle = np.rint((events.time + LATENCY) * FLUX_RATE).astype(np.int64)
     surely = _correlated(audio.flux, wanted, middle, reach)
@@ -202,3 +197,10 @@ def refined(audio: AudioFeatures, notes: NoteTable) -> NoteTable:
     onset = moved[events.of]
     shift = np.interp(notes.offset, events.time, moved - events.time)
     return notes.moved(onset, np.maximum(notes.offset + shift, onset + 0.02))
+
+
+def carried(moments: np.ndarray, final: NoteTable, roughly: NoteTable) -> np.ndarray:
+    """Moments on the axis of the rough placement, moved as the notes near them were."""
+    before, after = np.sort(roughly.onset), np.sort(final.onset)
+    moved: np.ndarray = moments + np.interp(moments, before, after - before)
+    return moved

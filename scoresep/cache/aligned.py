@@ -6,6 +6,7 @@ frame is trained on with notes that may be wrong.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from scoresep.alignment.align import Alignment, summary
+from scoresep.alignment.confidence import spans_of
 from scoresep.alignment.files import align_files
 from scoresep.audio.loading import read_audio
 from scoresep.cache.schema import StemFinding, Unused
@@ -21,9 +23,9 @@ from scoresep.errors import Mismatch
 from scoresep.grid import Grid
 from scoresep.score.parts import Part
 
-SHORTEST = 3.0
+SHORTEST_KEPT = 3.0
 """Seconds of a stretch that is kept."""
-LEAST = 0.25
+LEAST_KEPT = 0.25
 """Share of a recording that must be kept."""
 NOT_TRUSTED = "seconds of recordings outside of their scores, or where these are not trusted"
 KIND = "alignment"
@@ -61,7 +63,7 @@ def read_aligned(track: Track, grid: Grid) -> AlignedRecording:
     mixture, _ = read_audio(track.mixture, grid.sample_rate)
     spans = trusted_spans(alignment, len(mixture), grid)
     kept = sum(last - first for first, last in spans)
-    if kept < LEAST * len(mixture):
+    if kept < LEAST_KEPT * len(mixture):
         problem = (
             f"only {kept / len(mixture):.0%} of its recording can be aligned with confidence ({summary(alignment)})"
         )
@@ -78,29 +80,20 @@ def read_aligned(track: Track, grid: Grid) -> AlignedRecording:
 
 def trusted_spans(alignment: Alignment, samples: int, grid: Grid) -> list[Span]:
     """Stretches of trusted bars, of some length each, within a recording of so many samples."""
-    spans: list[tuple[float, float]] = []
-    for bar in alignment.bars:
-        if not bar.trusted:
-            continue
-        if spans and bar.begin <= spans[-1][1] + 1e-3:
-            spans[-1] = (spans[-1][0], max(spans[-1][1], bar.end))
-        else:
-            spans.append((bar.begin, bar.end))
     hops = [
         (
             -(-round(begin * grid.sample_rate) // grid.hop) * grid.hop,
             round(end * grid.sample_rate) // grid.hop * grid.hop,
         )
-        for begin, end in spans
-        if end - begin >= SHORTEST
+        for begin, end in spans_of(bar for bar in alignment.bars if bar.trusted)
+        if end - begin >= SHORTEST_KEPT
     ]
     return [(first, min(last, samples)) for first, last in hops if first < min(last, samples)]
 
 
 def joined(part: Part, spans: Sequence[Span], rate: int) -> Part:
     """A part as it is in stretches of samples that are joined: notes that reach over a cut are cut, too."""
-    names = ("onset", "offset", "pitch", "velocity", "bend_time", "bend")
-    pieces: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    pieces: defaultdict[str, list[np.ndarray]] = defaultdict(list)
     now = 0.0
     for begin, end in ((first / rate, last / rate) for first, last in spans):
         inside = (part.offset > begin + 0.02) & (part.onset < end - 0.02)
@@ -108,10 +101,9 @@ def joined(part: Part, spans: Sequence[Span], rate: int) -> Part:
         pieces["offset"].append(np.minimum(part.offset[inside], end) - begin + now)
         pieces["pitch"].append(part.pitch[inside])
         pieces["velocity"].append(part.velocity[inside])
-        if len(part.bend):
-            within = (part.bend_time > begin) & (part.bend_time < end)
-            pieces["bend_time"].append(np.append(begin, part.bend_time[within]) - begin + now)
-            pieces["bend"].append(np.append(part.bend_at(begin), part.bend[within]))
+        bend_time, bend = part.bends_in(begin, end)
+        pieces["bend_time"].append(bend_time - begin + now)
+        pieces["bend"].append(bend)
         now += end - begin
-    arrays: dict[str, Any] = {name: np.concatenate(found) for name, found in pieces.items() if found}
+    arrays: dict[str, Any] = {name: np.concatenate(found) for name, found in pieces.items()}
     return replace(part, **arrays)

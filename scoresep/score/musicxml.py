@@ -9,18 +9,21 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import partitura
 
 from scoresep.errors import Damaged, first_line
+from scoresep.score.musicxml_writing import SPELLING
 from scoresep.score.parts import MAX_HOURS, part_from_notes
 from scoresep.score.reading import Score
 
-MAX_BYTES = 64 * 2**20
+MAX_XML_BYTES = 64 * 2**20
 """Of a larger file, unpacked, no score is expected."""
 USUAL_TEMPO = 120.0
 """Quarter notes a minute until a score says otherwise."""
@@ -40,8 +43,8 @@ STAFF_KEYS = {
 }
 """General MIDI keys of the places on a staff of percussion (Weinberg, Guidelines for drumset notation, 1998)."""
 OTHER_DRUM = 37
-STEPS, SHARPS = "CCDDEFFGGAAB", (0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
-"""Names and sharps of the twelve keys of an octave."""
+_Timed = tuple[Any, Callable[[Any], Any]]
+"""A part of the library with the map from its times to quarters, which the library makes anew each time."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def _content(path: Path) -> bytes:
     Raises:
         ValueError, OSError, BadZipFile: there is none.
     """
-    if path.stat().st_size > MAX_BYTES:
+    if path.stat().st_size > MAX_XML_BYTES:
         raise ValueError("larger than any score")
     if not zipfile.is_zipfile(path):
         return path.read_bytes()
@@ -95,7 +98,7 @@ def _content(path: Path) -> bytes:
 def _member(packed: zipfile.ZipFile, name: str) -> bytes:
     if name not in packed.namelist():
         raise ValueError(f"it holds no {name}")
-    if packed.getinfo(name).file_size > MAX_BYTES:
+    if packed.getinfo(name).file_size > MAX_XML_BYTES:
         raise ValueError("larger than any score")
     return packed.read(name)
 
@@ -136,7 +139,8 @@ def _give_pitch(note: ElementTree.Element, keys: dict[str | None, int]) -> None:
     key = key if 0 <= key < 128 else STAFF_KEYS.get(place, OTHER_DRUM)
     unpitched.clear()
     unpitched.tag = "pitch"
-    for tag, value in (("step", STEPS[key % 12]), ("alter", SHARPS[key % 12]), ("octave", key // 12 - 1)):
+    step, alter = SPELLING[key % 12]
+    for tag, value in (("step", step), ("alter", alter), ("octave", key // 12 - 1)):
         ElementTree.SubElement(unpitched, tag).text = str(value)
 
 
@@ -151,8 +155,6 @@ def _add_octaves(transpose: ElementTree.Element) -> None:
 def _scores(content: bytes, players: list[_Player]) -> list[Score]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import partitura
-
         parts = list(partitura.load_musicxml(io.BytesIO(content)).parts)
         if len(parts) != len(players):
             raise ValueError(f"{len(parts)} of {len(players)} parts can be read")
@@ -164,7 +166,9 @@ def _scores(content: bytes, players: list[_Player]) -> list[Score]:
 
 def _score(unfolded: list[Any], players: list[_Player]) -> Score:
     """Parts of the library, unfolded, in seconds."""
-    quarters, tempi = _tempi(unfolded)
+    timed = [(part, part.quarter_map) for part in unfolded]
+    first = _first(timed)
+    quarters, tempi = _tempi(timed, first)
     starts = np.append(0.0, np.cumsum(np.diff(quarters) * 60.0 / tempi[:-1]))
 
     def seconds(at: np.ndarray) -> np.ndarray:
@@ -178,31 +182,30 @@ def _score(unfolded: list[Any], players: list[_Player]) -> Score:
         notes = notes[notes["duration_quarter"] > 0]  # grace notes have no time of their own
         onset = notes["onset_quarter"].astype(np.float64)
         offset = onset + notes["duration_quarter"]
-        onset = np.maximum(onset - _first(unfolded), 0.0)
-        offset = offset - _first(unfolded)
+        onset = np.maximum(onset - first, 0.0)
+        offset = offset - first
         pitch = notes["pitch"] + (0 if player.is_drum else _transposition(part, notes["onset_div"]))
         rows = list(zip(seconds(onset), seconds(offset), pitch, np.full(len(notes), VELOCITY), strict=True))
         if rows:
             fields = {"program": player.program, "is_drum": player.is_drum, "name": player.name}
             parts.append(part_from_notes(rows, **fields))
-    lines = {float(part.quarter_map(bar.start.t)) for part in unfolded for bar in part.measures}
-    ends = [float(part.quarter_map(bar.end.t)) for part in unfolded for bar in part.measures]
-    bars = np.array(sorted({*lines, max(ends, default=0.0)})) - _first(unfolded)
+    lines = {float(quarter(bar.start.t)) for part, quarter in timed for bar in part.measures}
+    ends = [float(quarter(bar.end.t)) for part, quarter in timed for bar in part.measures]
+    bars = np.array(sorted({*lines, max(ends, default=0.0)})) - first
     return Score(parts, seconds(np.maximum(bars, 0.0)))
 
 
-def _first(unfolded: list[Any]) -> float:
+def _first(timed: Sequence[_Timed]) -> float:
     """Quarter at which the music begins: before 0 where there is an upbeat."""
-    return min((float(part.quarter_map(part.first_point.t)) for part in unfolded if part.first_point), default=0.0)
+    return min((float(quarter(part.first_point.t)) for part, quarter in timed if part.first_point), default=0.0)
 
 
-def _tempi(unfolded: list[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Quarters from which tempi hold, and quarter notes a minute: float64 (J,) each, of all parts together."""
-    import partitura
-
+def _tempi(timed: Sequence[_Timed], first: float) -> tuple[np.ndarray, np.ndarray]:
+    """Quarters, from `first` on, from which tempi hold, and quarter notes a minute: float64 (J,) each, of all parts
+    together."""
     marks = {
-        float(part.quarter_map(mark.start.t)) - _first(unfolded): 60e6 / mark.microseconds_per_quarter
-        for part in unfolded
+        float(quarter(mark.start.t)) - first: 60e6 / mark.microseconds_per_quarter
+        for part, quarter in timed
         for mark in part.iter_all(partitura.score.Tempo)
         if mark.bpm and mark.bpm > 0
     }
@@ -213,8 +216,6 @@ def _tempi(unfolded: list[Any]) -> tuple[np.ndarray, np.ndarray]:
 
 def _transposition(part: Any, at: np.ndarray) -> np.ndarray:
     """Semitones from the written to the sounding pitch at some moments of a part, int64."""
-    import partitura
-
     marks = sorted((mark.start.t, int(mark.chromatic or 0)) for mark in part.iter_all(partitura.score.Transposition))
     times = np.array([time for time, _ in marks], dtype=np.int64)
     steps = np.array([0, *(semitones for _, semitones in marks)])

@@ -74,6 +74,14 @@ class Part:
         latest = np.searchsorted(self.bend_time, seconds, side="right") - 1
         return np.where(latest >= 0, self.bend[np.maximum(latest, 0)], 0.0)
 
+    def bends_in(self, begin: float, end: float) -> tuple[np.ndarray, np.ndarray]:
+        """Times and semitones, float64, of the bends in a stretch, which begins with the one that holds there; none if
+        the part has none."""
+        if not len(self.bend):
+            return self.bend_time, self.bend
+        inside = (self.bend_time > begin) & (self.bend_time < end)
+        return np.append(begin, self.bend_time[inside]), np.append(self.bend_at(begin), self.bend[inside])
+
 
 def part_from_notes(notes: Sequence[tuple[float, float, int, int]], **fields: object) -> Part:
     """Build a part from (onset, offset, pitch, velocity) rows; other fields of `Part` by name."""
@@ -91,8 +99,7 @@ def read_midi(path: str | Path, longest_pedal: float = 0.0) -> list[Part]:
     """Read every instrument of a MIDI file that has notes: a part is the notes of a track, channel and program.
 
     A note without length, as pads and drum machines write them, lasts `SHORTEST_NOTE`. docs/reference/data.md tells
-    what is read
-    of what is found in the wild.
+    what is read of what is found in the wild.
 
     Args:
         longest_pedal: seconds by which the sustain pedal may lengthen a note beyond the release of its key; by default
@@ -101,17 +108,23 @@ def read_midi(path: str | Path, longest_pedal: float = 0.0) -> list[Part]:
     Raises:
         Damaged: the file is missing, cannot be read, is not MIDI, or places notes beyond a day.
     """
+    return messages_and_parts(path, longest_pedal)[1]
+
+
+def messages_and_parts(path: str | Path, longest_pedal: float = 0.0) -> tuple[MidiFile, list[Part]]:
+    """The messages of a MIDI file, and what `read_midi` makes of them; raises as that does."""
     try:
         if Path(path).stat().st_size > MAX_BYTES:
             raise ValueError("larger than any score")
-        parts = _parts(read_file(Path(path).read_bytes()), longest_pedal)
+        file = read_file(Path(path).read_bytes())
+        parts = _parts(file, longest_pedal)
     except (OSError, ValueError) as fault:
         problem = f"not a readable MIDI file ({first_line(fault)})"
         raise Damaged(problem, file=path, remedy="replace or remove it") from fault
     if any(part.offset.max() > MAX_HOURS * 3600 for part in parts):
         problem = f"damaged: it places a note after {MAX_HOURS:.0f} hours"
         raise Damaged(problem, file=path, remedy="replace or remove it")
-    return parts
+    return file, parts
 
 
 def _parts(file: MidiFile, longest_pedal: float) -> list[Part]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scoresep.score.midi import read_file
-from scoresep.score.parts import SCORE_SUFFIXES, Part, read_midi
+from scoresep.score.parts import SCORE_SUFFIXES, Part, messages_and_parts
 
 MUSICXML_SUFFIXES = (".musicxml", ".mxl", ".xml")
 """Of files that are read as MusicXML."""
@@ -33,10 +32,11 @@ def read_score(path: str | Path) -> list[Score]:
     """The ways in which a score may be played: one of a MIDI file; with and without its repeats of MusicXML.
 
     Raises:
-        ScoresepError: as `read_midi` and `musicxml.read_musicxml`.
+        ScoresepError: as `parts.read_midi` and `musicxml.read_musicxml`.
     """
     if Path(path).suffix.lower() in MUSICXML_SUFFIXES:
         from scoresep.score.musicxml import read_musicxml  # here: the library takes a second to load
 
         return read_musicxml(path)
-    return [Score(read_midi(path), read_file(Path(path).read_bytes()).bar_lines())]
+    file, parts = messages_and_parts(path)
+    return [Score(parts, file.bar_lines())]
