@@ -158,7 +158,7 @@ def posterior_stream(
             f"the checkpoint's critic classifies who plays ({model.critic}) and gives no notes: it can only separate",
             remedy='transcribe with a checkpoint trained with supervision "score"',
         )
-    as_choice(signal, SIGNALS, "--from")
+    as_choice(signal, SIGNALS, "signal")
     relative, frames = relative_magnitudes(source, model.grid, progress)
     return posteriors(relative, frames, model, block_seconds, signal)
 
