@@ -309,7 +309,7 @@ def load_model(ckpt: Path | None, device: str, *, separates: bool = True) -> Mod
         ScoresepError: as `load_checkpoint` and `choose_device`.
     """
     from scoresep.machine import choose_device
-    from scoresep.models.checkpoint import load_checkpoint
+    from scoresep.models.checkpoint import load_checkpoint, untrained_separator
     from scoresep.pretrained import SHIPPED_MODEL
 
     use_threads()
@@ -319,7 +319,6 @@ def load_model(ckpt: Path | None, device: str, *, separates: bool = True) -> Mod
     elif ckpt is None:
         console.print("with the model that comes with scoresep: see `scoresep info`", markup=False)
     checkpoint = load_checkpoint(SHIPPED_MODEL if ckpt is None else ckpt)
-    if separates and checkpoint.stage < 2:
-        problem = "a checkpoint of stage 1, which trains the transcriptor alone: its separator is untrained"
-        raise Mismatch(problem, file=ckpt, remedy="give one of stage 2 or 3")
+    if separates and not checkpoint.separates:
+        raise untrained_separator(ckpt)
     return checkpoint.model.eval().to(choose_device(device))

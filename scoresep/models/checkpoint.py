@@ -14,7 +14,7 @@ from typing import Any, get_origin, get_type_hints
 import torch
 from torch import Tensor
 
-from scoresep.errors import Damaged, ScoresepError, Unavailable, WrongFormat, WrongVersion, first_line
+from scoresep.errors import Damaged, Mismatch, ScoresepError, Unavailable, WrongFormat, WrongVersion, first_line
 from scoresep.files import existing_file, first_bytes, replacing
 from scoresep.grid import PITCHES, Grid
 from scoresep.instruments import Instrument, checked
@@ -61,6 +61,17 @@ class Checkpoint:
     parent: str = ""
     history: list[dict[str, Any]] = field(default_factory=list)
     resume: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def separates(self) -> bool:
+        """Whether the separator was trained; stage 1 trains the transcriptor alone."""
+        return self.stage > 1
+
+
+def untrained_separator(file: str | Path | None = None) -> Mismatch:
+    """The refusal to separate by a checkpoint that does not."""
+    problem = "a checkpoint of stage 1, which trains the transcriptor alone: its separator is untrained"
+    return Mismatch(problem, file=file, remedy="give one of stage 2 or 3")
 
 
 PLAIN: dict[str, type] = {

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scoresep.arguments import as_names
+from scoresep.arguments import as_choice, as_names
 from scoresep.machine import choose_device
-from scoresep.models.checkpoint import load_checkpoint
+from scoresep.models.checkpoint import load_checkpoint, untrained_separator
 from scoresep.models.model import Model
 from scoresep.separation.score_prior import SCORE_WEIGHT, read_score_prior
 from scoresep.separation.separate import Options, separate_array
-from scoresep.transcription.transcribe import Transcription, transcribe_array, write_midi
+from scoresep.transcription.transcribe import SIGNALS, Transcription, transcribe_array, write_midi
 
 SHIPPED_MODEL = Path(__file__).with_name("model.pt")
 """A checkpoint with weights of eight bits (`models.compact`)."""
@@ -30,10 +30,12 @@ class Pretrained:
 
     Attributes:
         model: the networks and what belongs to them.
+        separates: whether its separator was trained.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, separates: bool = True) -> None:
         self.model = model.eval()
+        self.separates = separates
 
     def __repr__(self) -> str:
         return f"<scoresep model of {', '.join(self.instruments)} on {self.model.device}>"
@@ -76,9 +78,11 @@ class Pretrained:
 
         Raises:
             ScoresepError: audio or a rate that is none (`arguments.as_audio`, `as_rate`), an unknown instrument, one
-                asked for (or with a part in the score) that is not present, an unreadable score, or `refine` without
-                notes: neither a score nor a model that hears any.
+                asked for (or with a part in the score) that is not present, an unreadable score, `refine` without
+                notes (neither a score nor a model that hears any), or a checkpoint of stage 1.
         """
+        if not self.separates:
+            raise untrained_separator()
         prior = read_score_prior(score, self.model.instruments, self.model.grid) if score is not None else None
         options = Options(
             as_names(instruments), prior, refine=refine, present=as_names(present), score_weight=score_weight
@@ -99,8 +103,10 @@ class Pretrained:
 
         Raises:
             ScoresepError: audio or a rate that is none, as in `separate`, an unknown `signal`, or a model that
-                knows no notes.
+                knows no notes; one of stage 1, whose `signal` can only be `mixture`.
         """
+        if not self.separates and as_choice(signal, SIGNALS, "signal") != "mixture":
+            raise untrained_separator()
         return transcribe_array(audio, rate, self.model, signal=signal)
 
     def write_midi(self, path: str | Path, notes: Mapping[str, np.ndarray]) -> None:
@@ -117,6 +123,5 @@ class Pretrained:
 
 def load(checkpoint: str | Path | None = None, device: str = "auto") -> Pretrained:
     """See `scoresep.load`."""
-    return Pretrained(
-        load_checkpoint(SHIPPED_MODEL if checkpoint is None else checkpoint).model.to(choose_device(device))
-    )
+    loaded = load_checkpoint(SHIPPED_MODEL if checkpoint is None else checkpoint)
+    return Pretrained(loaded.model.to(choose_device(device)), loaded.separates)

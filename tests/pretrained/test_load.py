@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import pretty_midi
 import pytest
 
 import scoresep
-from scoresep.errors import NotFound, Unavailable
-from scoresep.models.checkpoint import Checkpoint, save_checkpoint
+from scoresep.errors import Mismatch, NotFound, Unavailable
+from scoresep.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from scoresep.models.model import Model
 from scoresep.pretrained import Pretrained
 
@@ -78,6 +79,16 @@ def test_what_cannot_be_loaded(checkpoint: Path, tmp_path: Path, refused: Any) -
         scoresep.load(tmp_path / "none.pt")
     with refused(Unavailable):
         scoresep.load(checkpoint, "tpu")
+
+
+def test_a_checkpoint_of_stage_1_transcribes_only(checkpoint: Path, tmp_path: Path, refused: Any) -> None:
+    save_checkpoint(tmp_path / "stage1.pt", replace(load_checkpoint(checkpoint), stage=1))
+    loaded = scoresep.load(tmp_path / "stage1.pt", device="cpu")
+    assert set(loaded.transcribe(noise(8000), 16000).notes) == set(loaded.instruments)
+    with refused(Mismatch):
+        loaded.separate(noise(8000), 16000)
+    with refused(Mismatch):
+        loaded.transcribe(noise(8000), 16000, signal="separated")
 
 
 def test_importing_scoresep_is_light() -> None:
