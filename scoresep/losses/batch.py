@@ -32,6 +32,8 @@ class Batch:
         template, activation: the teacher's factors, float32 (B, N, U, F) and (B, N, U, T), whose products are the
             instruments' magnitudes in the unit of `magnitude` (`formulas.teacher_magnitudes`); None where they were
             not asked for.
+        parts: what the teacher takes the instruments' magnitudes for, float32 (B, N, F, T), where clips were made of
+            them (`training.augment.remix`); None elsewhere.
     """
 
     magnitude: Tensor
@@ -43,6 +45,7 @@ class Batch:
     stemmed: Tensor | None = None
     template: Tensor | None = None
     activation: Tensor | None = None
+    parts: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """The fields that are tensors, clips first."""

@@ -90,6 +90,8 @@ class StepContext:
     @cached_property
     def taught(self) -> Tensor:
         """What the teacher takes the instruments' magnitudes for, (B, N, F, T)."""
+        if self.batch.parts is not None:
+            return self.batch.parts
         template, activation = self.batch.template, self.batch.activation
         assert template is not None and activation is not None, "a loss that looks at the teacher says so in `reads`"
         return formulas.teacher_magnitudes(template, activation)

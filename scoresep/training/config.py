@@ -85,6 +85,9 @@ class DataConfig:
         validation_clips: clips of the validation split that are looked at, at most.
         transpose: training clips are transposed by up to so many semitones either way.
         equalise: training clips are equalised by up to so many decibels either way.
+        remix: share of the clips that are mixed anew where a teacher and no stems are read: each instrument as the
+            teacher has it in another clip of the batch.
+        remix_gain: the parts of those clips are louder or softer by up to so many decibels.
     """
 
     clip_frames: int = field(default=320, metadata=limits(least=1))
@@ -93,6 +96,8 @@ class DataConfig:
     validation_clips: int = field(default=256, metadata=limits(least=0, most=2**20))
     transpose: int = field(default=3, metadata=limits(least=0))
     equalise: float = field(default=6.0, metadata=limits(least=0))
+    remix: float = field(default=0.0, metadata=limits(least=0, most=1))
+    remix_gain: float = field(default=6.0, metadata=limits(least=0))
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,8 @@ class Config:
         faults = [*limit_faults(self), *self._meaningless_weights()]
         if self.data.batch_size * self.data.clip_frames > MOST_FRAMES:
             faults.append(f"data.batch_size times clip_frames is more than {MOST_FRAMES}, beyond any memory")
+        if self.data.remix and self.presence:
+            faults.append("data.remix and presence exclude each other, set one to 0")
         if faults:
             raise InvalidValue("; ".join(faults), remedy="change the config")
 

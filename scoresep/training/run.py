@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -69,6 +69,7 @@ class Run:
         resident: where the training split is held (`loader.RESIDENT`).
         minutes: in which the run is to end, by as many steps as fit (`pace`); None for the config's steps.
         began: when these minutes began to count, by `time.monotonic`.
+        start: whose networks stages 1 and 2 start from, in place of fresh ones; of the config's kind.
         world: the processes that train the model together.
     """
 
@@ -83,6 +84,7 @@ class Run:
     resident: str = ""
     minutes: float | None = None
     began: float = field(default_factory=time.monotonic)
+    start: Model | None = None
     world: World = ALONE
 
     def train(self) -> Checkpoint:
@@ -96,6 +98,8 @@ class Run:
             ScoresepError: the training is impossible, or failed.
             Stopped: the user interrupted; the same run goes on from its folder.
         """
+        if self.start is not None:
+            check_start(self.start, self.cache, self.config)
         self.world.from_first(self.remove_leftovers)
         recorded = self.config if self.minutes is None else recorded_steps(self)
         self.config = recorded or self.config
@@ -161,9 +165,11 @@ class Run:
             Mismatch: the one that is there began from another stage before it.
             Stopped: the user interrupted.
         """
-        path, parent = stage_path(self.folder, stage.number), identity(before.model) if before else ""
+        start = self.start if stage.number < 3 else None
+        path, parents = stage_path(self.folder, stage.number), [before.model if before else None, start]
+        parent = "+".join(identity(model) for model in parents if model)
         if checkpoint and checkpoint.parent != parent:
-            raise Mismatch("began from another stage before it", file=path, remedy="delete it, or give another --run")
+            raise Mismatch("began from other networks", file=path, remedy="delete it, or give another --run")
         if checkpoint and checkpoint.complete:
             self.log.note(f"stage {stage.number}: {path} is there")
             return checkpoint
@@ -178,10 +184,10 @@ class Run:
     def make_trainer(
         self, stage: Stage, path: Path, checkpoint: Checkpoint | None = None, before: Checkpoint | None = None
     ) -> Trainer:
-        """A trainer that goes on from `checkpoint`, else starts from the stage before, else from fresh weights."""
+        """A trainer that goes on from `checkpoint`, else starts from the stage before, else from `start` or afresh."""
         if checkpoint is None:
             self.world.from_first(lambda: previous(path).unlink(missing_ok=True))  # of a replaced training
-        model = checkpoint.model if checkpoint else starting_model(stage, before, self.cache, self.config)
+        model = checkpoint.model if checkpoint else starting_model(stage, before, self.cache, self.config, self.start)
         trainer = Trainer(
             stage, self.config, model.to(self.device), self.cache, path, self.log, self.world, self.resident
         )
@@ -231,16 +237,39 @@ def deciding_settings(config: dict[str, Any], stage: Stage) -> dict[str, Any]:
     return {**kept, "data": {name: value for name, value in kept["data"].items() if name != "workers"}}
 
 
-def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, config: Config) -> Model:
+def check_start(start: Model, cache: Cache, config: Config) -> None:
+    """Refuse a model that training on this cache by this config cannot start from.
+
+    Raises:
+        Mismatch: it has other instruments, another grid or other networks.
+    """
+    made, wanted = (
+        {"instruments": [each.name for each in instruments], **asdict(grid), **kind_of_networks(source, STAGES[2])}
+        for instruments, grid, source in (
+            (start.instruments, start.grid, start),
+            (cache.instruments, cache.grid, config),
+        )
+    )
+    if changed := difference(made, wanted):
+        remedy = "prepare a cache and choose a config as it has them"
+        raise Mismatch(f"the checkpoint to start from does not fit: {changed}", remedy=remedy)
+
+
+def starting_model(
+    stage: Stage, before: Checkpoint | None, cache: Cache, config: Config, start: Model | None = None
+) -> Model:
     """The model that a stage starts from."""
     torch.manual_seed(config.seed)
     if before is not None and stage.number > 2:
         return before.model
     model = Model(cache.grid, cache.instruments, config.architecture, config.mask, config.critic, config.conditioned)
+    if start is not None:
+        for name, network in model.networks.items():
+            network.load_state_dict(start.networks[name].state_dict())
     if before is not None:
         model.transcriptor.load_state_dict(before.model.transcriptor.state_dict())
         model.threshold, model.onset_threshold = before.model.threshold, before.model.onset_threshold
-        if config.share_trunk:
+        if start is None and config.share_trunk:
             config.architecture.inherit(model.separator, model.transcriptor)
     return model
 

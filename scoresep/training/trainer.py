@@ -26,7 +26,7 @@ from scoresep.losses.formulas import OBJECTIVES, different_clips
 from scoresep.losses.table import LOSSES, StepContext, datasets_of
 from scoresep.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from scoresep.models.model import Model
-from scoresep.training.augment import vary
+from scoresep.training.augment import remix, vary
 from scoresep.training.average import MovingAverage, load_states
 from scoresep.training.clipping import NORMS, clip_gradient
 from scoresep.training.config import Config, StageConfig
@@ -196,10 +196,12 @@ class Trainer:
         return values
 
     def varied(self, batch: Batch) -> Batch:
-        """The clips, transposed and equalised at random."""
+        """The clips, transposed, equalised and mixed anew at random."""
         data, model = self.config.data, self.model
         generator = self.generator(VARIATION, self.world.rank)
-        return vary(batch, data.transpose, data.equalise, model.grid.bin_width, generator, model.instruments)
+        batch = vary(batch, data.transpose, data.equalise, model.grid.bin_width, generator, model.instruments)
+        taught = batch.template is not None and batch.stems is None
+        return remix(batch, data.remix, data.remix_gain, generator) if data.remix and taught else batch
 
     def context(self, batch: Batch) -> StepContext:
         """What the losses of a training step look at."""
