@@ -152,7 +152,7 @@ def learn(
     height: np.ndarray,
     above: np.ndarray,
     below: np.ndarray,
-) -> tuple[float, float, float, float]:
+) -> tuple[np.float32, np.float32, np.float32, np.float32]:
     """Add what a component learns from `TOGETHER` frames to `above` and `below`, (F,); returns how well it fits each.
 
     template: (F,); ratio, share: of the mixture to its model, and how much a bin teaches, (TOGETHER, at least F);
