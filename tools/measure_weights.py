@@ -1,7 +1,6 @@
 """What the weights of the separator's losses are worth: each that is set halved and doubled, and all of them learnt.
 
-    python tools/measure_weights.py cache.h5 --out weights [--config mini] [--set KEY=VALUE ...] [--seeds 0,1]
-        [--first 150] [--steps 100] [--split test] [--tracks 12]
+    python tools/measure_weights.py cache.h5 --out weights --config mini --first 200 --steps 150 --split test
 
 Stage 1 is trained once a seed, for `--first` steps; each row is stage 2 of the config from there, for `--steps`, all
 from the same weights on the same clips. Rows: weights as they are set, all 1, and both of these learnt by uncertainty
