@@ -17,6 +17,7 @@ from scoresep.losses.table import LOSSES
 from scoresep.models.base import MASKS, Settings
 from scoresep.models.networks import DEFAULT, Architecture
 from scoresep.training.stages import SUPERVISIONS
+from scoresep.training.weighting import WEIGHTINGS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 """What the networks' products are computed in (`trainer.choose_precision`)."""
@@ -109,6 +110,8 @@ class Config:
         seed: of initial weights, clip order, cross-clip mixtures and the choice of tracks with stems.
         supervision: what the separator learns from (`stages.SUPERVISIONS`): `score` is the method.
         stems_fraction: share of the tracks whose stems are known, for supervision `semi`.
+        weighting: whether the weights of losses are `fixed`, or begin as they are set and are learnt by each loss's
+            `uncertainty` (`training.weighting`).
         mask: `softmax` or `sigmoid` (`models.base.MASKS`).
         presence: share of the clips of which the separator is told who plays in their song, as `separate --present`
             tells it; above 0 this is an input of the network, too.
@@ -131,6 +134,7 @@ class Config:
     seed: int = field(default=0, metadata=limits(least=0, most=2**32 - 1))
     supervision: str = field(default="score", metadata=limits(choices=SUPERVISIONS))
     stems_fraction: float = field(default=0.1, metadata=limits(above=0, below=1))
+    weighting: str = field(default="fixed", metadata=limits(choices=WEIGHTINGS))
     mask: str = field(default="softmax", metadata=limits(choices=MASKS))
     presence: float = field(default=0.0, metadata=limits(least=0, most=1))
     share_trunk: bool = True

@@ -27,7 +27,7 @@ from scoresep.losses.table import LOSSES, StepContext, datasets_of
 from scoresep.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from scoresep.models.model import Model
 from scoresep.training.augment import remix, vary
-from scoresep.training.average import MovingAverage, load_states
+from scoresep.training.average import MovingAverage, copied, load_states
 from scoresep.training.clipping import NORMS, clip_gradient
 from scoresep.training.config import Config, StageConfig
 from scoresep.training.distributed import ALONE, World
@@ -37,6 +37,7 @@ from scoresep.training.modes import set_modes, training_only
 from scoresep.training.precision import autocast, choose_precision
 from scoresep.training.presence import told
 from scoresep.training.stages import Stage, schedule, stage_losses, stemmed_tracks
+from scoresep.training.weighting import LossWeights
 from scoresep.transcription.threshold_tuning import tune_thresholds
 
 LOG_EVERY = 10
@@ -66,7 +67,8 @@ class Trainer:
         precision: `float32` or `bfloat16`, what the networks' products are computed in.
         has_checkpoint: whether the checkpoint at `path` is this training's own, to be kept as the one before the next.
         settings: those of the stage.
-        weights: of the losses, by network that learns and by name, none of them 0.
+        weights: of the losses, as they are set, by network that learns and by name, none of them 0.
+        weighting: what these become, where the config lets them be learnt.
         optimisers: by network that learns.
         average: the moving average of their weights, if the config has one.
         norms: of the latest gradients of each, where the config clips them by their quantile.
@@ -89,6 +91,7 @@ class Trainer:
     has_checkpoint: bool = False
     settings: StageConfig = field(init=False)
     weights: dict[str, dict[str, float]] = field(init=False)
+    weighting: LossWeights = field(init=False)
     optimisers: dict[str, torch.optim.Optimizer] = field(init=False)
     average: MovingAverage | None = field(init=False)
     norms: dict[str, list[float]] = field(init=False)
@@ -106,6 +109,7 @@ class Trainer:
             self.optimisers[name] = torch.optim.AdamW(
                 network.parameters(), weight_decay=self.config.weight_decay, fused=True
             )
+        self.weighting = LossWeights(self.weights, self.config.weighting)
         learning = {name: self.model.networks[name] for name in self.stage.trains}
         self.average = MovingAverage(learning, self.config.average) if self.config.average else None
         self.norms = {name: [] for name in learning}
@@ -183,15 +187,17 @@ class Trainer:
             losses, norm = self.backward(name, context, magnitude_share)
             results = self.world.sum(torch.stack([*losses.values(), norm]).detach()) / self.world.size
             *means, mean_norm = results.tolist()  # a GPU is waited for once a network
+            found = dict(zip(losses, means, strict=True))
             if not all(map(math.isfinite, (*means, mean_norm))):
                 for buffer, before in zip(self.moving_statistics(), statistics, strict=True):
                     buffer.copy_(before)
-                raise self.not_finite(batch, name, dict(zip(losses, means, strict=True)))
+                raise self.not_finite(batch, name, found)
             for group in optimiser.param_groups:
                 group["lr"] = self.settings.learning_rate * schedule(self.step, self.settings.steps)
             optimiser.step()
             self.norms[name] = [*self.norms[name], mean_norm][-NORMS:] if self.config.gradient_quantile < 1 else []
-            values |= {f"{name}/{loss}": mean for loss, mean in zip(losses, means, strict=True)}
+            self.weighting.step(name, found)
+            values |= {f"{name}/{loss}": mean for loss, mean in found.items()}
             context = context.detached() if len(self.optimisers) > 1 else context
         return values
 
@@ -235,7 +241,7 @@ class Trainer:
                     row = LOSSES[name][loss]
                     value = row.function(context)
                     losses[loss] = value * magnitude_share if row.by_magnitude else value
-            total = sum((losses[loss] * weight for loss, weight in self.weights[name].items()), torch.zeros(()))
+            total = sum((losses[loss] * weight for loss, weight in self.weighting.of(name).items()), torch.zeros(()))
             self.optimisers[name].zero_grad(set_to_none=True)
             total.backward()  # type: ignore[no-untyped-call]  # of torch
             self.world.average_gradients(network.parameters())
@@ -270,7 +276,7 @@ class Trainer:
         """Show the losses of a step, and record them at every tenth and at the last."""
         self.log.progress(self.stage.title, self.step, self.settings.steps, losses)
         if self.step % LOG_EVERY == 0 or self.step == self.settings.steps:
-            self.log.record("train", self.stage.number, self.step, losses)
+            self.log.record("train", self.stage.number, self.step, losses | self.weighting.record())
             waiting, whole = np.mean(self._seconds, axis=0).tolist()
             self.log.timing(self.stage.number, self.step, waiting, whole)
             self._seconds.clear()
@@ -333,6 +339,7 @@ class Trainer:
             "best": self.best,
             "precision": self.precision,
             "norms": self.norms,
+            "log_variances": self.weighting.log_variances,
             "average": self.average.state() if self.average else {},
         }
         checkpoint = Checkpoint(
@@ -356,7 +363,8 @@ class Trainer:
         self.step, self.history = checkpoint.steps, checkpoint.history
         self.best, self.precision = checkpoint.resume["best"], checkpoint.resume["precision"]
         self.has_checkpoint = True
-        self.norms = checkpoint.resume.get("norms", self.norms)  # there were none before
+        self.norms = checkpoint.resume.get("norms", self.norms)  # there were none before, nor what follows
+        self.weighting.log_variances |= checkpoint.resume.get("log_variances", {})
         if self.average:
             self.average.resume(checkpoint.resume["average"])
         for name, optimiser in self.optimisers.items():
@@ -386,12 +394,3 @@ def damaged_clips(batch: Batch) -> list[Crop]:
     return [
         crop for place, crop in enumerate(batch.crops) if not all(bool(each[place].isfinite().all()) for each in values)
     ]
-
-
-def copied(values: list[Tensor]) -> list[Tensor]:
-    """Copies, made in a kernel or two on a GPU rather than in one for each."""
-    copies = [torch.empty_like(value) for value in values]
-    for kind in {value.dtype for value in values}:
-        pairs = [(copy, value) for copy, value in zip(copies, values, strict=True) if value.dtype == kind]
-        torch._foreach_copy_([copy for copy, _ in pairs], [value for _, value in pairs])
-    return copies
