@@ -101,7 +101,7 @@ def describe_cache(cache: Cache) -> Lines:
         ("corpus", f"{cache.corpus}, split set {cache.split_set}, label rules: {', '.join(cache.rules) or 'none'}"),
         ("tracks", f"{len(tracks)} ({', '.join(counts)}), {hours:.2f} hours"),
         ("instruments", f"{', '.join(active)} tracks"),
-        ("grid", f"{grid.sample_rate} Hz, window {grid.n_fft}, hop {grid.hop}: {grid.frame_rate:g} frames/s"),
+        ("grid", f"{grid}: {grid.frame_rate:g} frames/s"),
         (
             "shards",
             f"{len(shards)}, {size / 2**20:.0f} MiB" + (f"; {missing} MISSING, prepare again" if missing else ""),
@@ -137,7 +137,7 @@ def describe_checkpoint(path: Path) -> Lines:
         *((role, written(settings)) for role, settings in model.architecture.to_dict().items()),
         ("networks", f"{', '.join(sizes)}; masks {model.mask}"),
         ("instruments", ", ".join(model.names)),
-        ("grid", f"{grid.sample_rate} Hz, window {grid.n_fft}, hop {grid.hop}: {grid.frame_rate:g} frames/s"),
+        ("grid", f"{grid}: {grid.frame_rate:g} frames/s"),
         ("thresholds", ", ".join(thresholds)),
         ("seed", str(checkpoint.config.get("seed"))),
         ("cache", f"{checkpoint.cache or 'not said'} (digest {checkpoint.cache_digest[:12]})"),

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from scoresep.errors import InvalidValue
+from scoresep.grid import Grid
 from scoresep.instruments import nearest
 from scoresep.losses.formulas import OBJECTIVES
 from scoresep.losses.table import LOSSES
@@ -79,7 +80,7 @@ class DataConfig:
     """How clips are drawn.
 
     Attributes:
-        clip_frames: T of a training clip.
+        clip_frames: T of a training clip on the default grid, so in 32 ms; on others as many frames as last as long.
         batch_size: clips a step, over all processes.
         workers: threads that read and unpack clips beside the steps; 0 does it in between them.
         validation_clips: clips of the validation split that are looked at, at most.
@@ -93,6 +94,10 @@ class DataConfig:
     validation_clips: int = field(default=256, metadata=limits(least=0, most=2**20))
     transpose: int = field(default=3, metadata=limits(least=0))
     equalise: float = field(default=6.0, metadata=limits(least=0))
+
+    def frames_on(self, grid: Grid) -> int:
+        """T of a training clip on a grid."""
+        return max(1, round(self.clip_frames * grid.frame_rate / Grid().frame_rate))
 
 
 @dataclass(frozen=True)

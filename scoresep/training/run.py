@@ -129,6 +129,9 @@ class Run:
         checkpoint = self.world.from_first(lambda: load_newest(path, self.log.note))
         if checkpoint is None:
             return None
+        if (grid := checkpoint.model.grid) != self.cache.grid:
+            problem = f"trained on the grid {grid}, and {self.cache.path} has {self.cache.grid}"
+            raise Mismatch(problem, file=path, remedy="give another --run")
         if checkpoint.cache_digest != self.cache.digest:
             raise Mismatch(f"trained on another cache ({checkpoint.cache})", file=path, remedy="give another --run")
         if changed := difference(kind_of_networks(checkpoint.model, stage), kind_of_networks(self.config, stage)):
