@@ -23,7 +23,7 @@ from scoresep.executor import Engine
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import choose
 from scoresep.models.base import Rolls, Transcriptor
-from scoresep.models.checkpoint import load_checkpoint
+from scoresep.models.checkpoint import load_checkpoint, model_from_dict, model_to_dict
 from scoresep.models.model import Model
 from scoresep.models.networks import Architecture
 from scoresep.models.tcn import TCNSettings
@@ -202,3 +202,59 @@ def test_clips_last_as_long_on_every_grid():
     assert data.frames_on(Grid()) == 64
     for grid in (FULL_BAND, HALF_BAND, Grid(hop=256), Grid(44100, 5632, 1408)):
         assert data.frames_on(grid) * grid.hop / grid.sample_rate == pytest.approx(2.048, abs=0.5 / grid.frame_rate)
+
+
+def narrow_model(grid: Grid, conditioned: bool = False, mask: str = "softmax") -> Model:
+    torch.manual_seed(0)
+    groups = choose(NAMES)
+    return Model(grid, groups, Architecture.both(SIZES), mask, conditioned=conditioned, bandwidth=8000).eval()
+
+
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_a_narrow_separator_sees_its_band_and_shares_out_the_rest(conditioned: bool):
+    network = narrow_model(FULL_BAND, conditioned).separator
+    x = torch.rand(2, FULL_BAND.bins, 9)
+    seen = int(8000 / FULL_BAND.bin_width) + 1
+    masks = network(x)
+    assert masks.shape == (2, 3, FULL_BAND.bins, 9) and network.seen == seen == 744
+    torch.testing.assert_close(masks.sum(1), torch.ones_like(x))
+    louder = x.clone()
+    louder[:, seen:] *= 9
+    assert torch.equal(network(louder), masks)
+    top = slice(int(0.7 * seen), seen)
+    mean = (masks[:, :, top] * x[:, None, top]).sum(2) / x[:, None, top].sum(2)
+    torch.testing.assert_close(masks[:, :, seen], mean, atol=1e-4, rtol=0)
+    assert torch.equal(masks[:, :, seen], masks[:, :, -1])
+    told = network(x, torch.tensor([True, False, True]))
+    assert not told[:, 1].any()
+    torch.testing.assert_close(told.sum(1), torch.ones_like(x))
+
+
+@pytest.mark.parametrize("bandwidth", [8000.0, 22020.0])
+def test_a_narrow_trunk_begins_as_the_wide_one_without_the_bins_above(bandwidth: float):
+    """Also where as many inputs are told who plays as there are bins above the band."""
+    groups, both = choose(NAMES), Architecture.both(SIZES)
+    model = Model(FULL_BAND, groups, both, "softmax", conditioned=True, bandwidth=bandwidth).eval()
+    assert both.inherit(model.separator, model.transcriptor)
+    seen, x = model.separator.seen, torch.rand(1, FULL_BAND.bins, 6)
+    rows = torch.cat([x[:, :seen], torch.ones(1, 3, 6)], dim=1)
+    with torch.no_grad():
+        model.transcriptor.trunk.bottleneck.weight[:, seen:] = 0
+    torch.testing.assert_close(model.separator.trunk(rows), model.transcriptor.trunk(x))
+
+
+@pytest.mark.integration
+def test_a_narrow_separator_is_trained_and_kept(prepared_there: Cache, tmp_path: Path, make: Any, refused: Any):
+    path = trained(prepared_there, tmp_path, make, "bandwidth=6000", "presence=0.5")
+    model = load_checkpoint(path).model
+    assert model.bandwidth == 6000 and model.separator.seen == prepared_there.grid.bins_up_to(6000)
+    again = model_from_dict(model_to_dict(model)).eval()
+    x = torch.rand(1, model.grid.bins, 5)
+    assert torch.equal(again.separator(x), model.separator(x))
+    values = model_to_dict(load_checkpoint(make.checkpoint(tmp_path / "plain.pt", prepared_there)).model)
+    del values["bandwidth"]
+    assert model_from_dict(values).bandwidth == 0  # what was saved before there was one
+    with refused(Mismatch, tmp_path / "run" / "stage2.pt"):
+        trained(prepared_there, tmp_path, make, "bandwidth=7000", "presence=0.5")
+    with refused(InvalidValue):
+        make.config("bandwidth=10")

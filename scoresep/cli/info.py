@@ -129,13 +129,14 @@ def describe_checkpoint(path: Path) -> Lines:
         f"{name} {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters"
         for name, network in model.networks.items()
     ]
+    band = f", of what is below {model.bandwidth:g} Hz" * bool(model.bandwidth)
     state = "complete" if checkpoint.complete else "to be continued"
     thresholds = [f"{name} {value:.2f}" for name, value in zip(model.names, model.threshold, strict=True)]
     return [
         ("checkpoint", str(path)),
         ("stage", f"{checkpoint.stage}, {checkpoint.steps} steps, {state}"),
         *((role, written(settings)) for role, settings in model.architecture.to_dict().items()),
-        ("networks", f"{', '.join(sizes)}; masks {model.mask}"),
+        ("networks", f"{', '.join(sizes)}; masks {model.mask}{band}"),
         ("instruments", ", ".join(model.names)),
         ("grid", f"{grid}: {grid.frame_rate:g} frames/s"),
         ("thresholds", ", ".join(thresholds)),

@@ -23,6 +23,8 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 """What the networks' products are computed in (`trainer.choose_precision`)."""
 MOST_FRAMES = 2**20
 """Frames of a batch: some hundred times what the `paper` config takes, and beyond any memory."""
+LEAST_BANDWIDTH = 1000
+"""Hz."""
 
 Weights = dict[str, float]
 """Weights of a network's losses (`losses.table.LOSSES`) by name; 0 is off."""
@@ -112,6 +114,7 @@ class Config:
         mask: `softmax` or `sigmoid` (`models.base.MASKS`).
         presence: share of the clips of which the separator is told who plays in their song, as `separate --present`
             tells it; above 0 this is an input of the network, too.
+        bandwidth: Hz up to which the separator sees and masks (`models.base.Separator.seen`); 0 for the whole grid.
         share_trunk: start the separator from the transcriptor where both are of one network and size that can.
         weight_decay: of AdamW.
         gradient_clip: largest norm of a network's gradient.
@@ -133,6 +136,7 @@ class Config:
     stems_fraction: float = field(default=0.1, metadata=limits(above=0, below=1))
     mask: str = field(default="softmax", metadata=limits(choices=MASKS))
     presence: float = field(default=0.0, metadata=limits(least=0, most=1))
+    bandwidth: float = field(default=0.0, metadata=limits(least=0))
     share_trunk: bool = True
     weight_decay: float = field(default=1e-2, metadata=limits(least=0))
     gradient_clip: float = field(default=5.0, metadata=limits(above=0))
@@ -168,6 +172,8 @@ class Config:
         faults = [*limit_faults(self), *self._meaningless_weights()]
         if self.data.batch_size * self.data.clip_frames > MOST_FRAMES:
             faults.append(f"data.batch_size times clip_frames is more than {MOST_FRAMES}, beyond any memory")
+        if 0 < self.bandwidth < LEAST_BANDWIDTH:
+            faults.append(f"bandwidth is {self.bandwidth:g} Hz, and {LEAST_BANDWIDTH} is the least")
         if faults:
             raise InvalidValue("; ".join(faults), remedy="change the config")
 

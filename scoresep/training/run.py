@@ -208,9 +208,10 @@ def kind_of_networks(source: Model | Config, stage: Stage) -> dict[str, Any]:
         "mask": source.mask,
         "critic": source.critic,
         "conditioned": source.conditioned,
+        "bandwidth": source.bandwidth,
     }
     if "separator" not in stage.trains:  # so it has learnt nothing, and any other may take its place
-        del kind["separator"], kind["conditioned"]
+        del kind["separator"], kind["conditioned"], kind["bandwidth"]
     return kind
 
 
@@ -230,7 +231,7 @@ def deciding_settings(config: dict[str, Any], stage: Stage) -> dict[str, Any]:
         kept[own][network] = {name: weight for name, weight in kept[own][network].items() if weight}
     if stage.number == 1:
         kept["supervision"] = row.critic
-        del kept["separator"], kept["presence"]
+        del kept["separator"], kept["presence"], kept["bandwidth"]
     return {**kept, "data": {name: value for name, value in kept["data"].items() if name != "workers"}}
 
 
@@ -239,7 +240,15 @@ def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, config
     torch.manual_seed(config.seed)
     if before is not None and stage.number > 2:
         return before.model
-    model = Model(cache.grid, cache.instruments, config.architecture, config.mask, config.critic, config.conditioned)
+    model = Model(
+        cache.grid,
+        cache.instruments,
+        config.architecture,
+        config.mask,
+        config.critic,
+        config.conditioned,
+        config.bandwidth,
+    )
     if before is not None:
         model.transcriptor.load_state_dict(before.model.transcriptor.state_dict())
         model.threshold, model.onset_threshold = before.model.threshold, before.model.onset_threshold
