@@ -152,6 +152,13 @@ def test_other_grids_are_refused_by_name(cache: Cache, prepared_there: Cache, tm
     assert str(cache.grid) in fault.value.problem and str(prepared_there.grid) in fault.value.problem
 
 
+def test_networks_too_large_on_a_grid_are_refused_before_a_step(cache: Cache, tmp_path, make, refused, monkeypatch):
+    monkeypatch.setattr("scoresep.training.run.MAX_ACTIVATION", 1000 * len(NAMES) * cache.grid.bins)
+    with refused(InvalidValue, cache.path) as fault:
+        trained(cache, tmp_path, make)
+    assert str(cache.grid) in fault.value.problem and not (tmp_path / "c.pt").exists()
+
+
 def test_steps_that_are_not_given_are_those_of_the_default_grid():
     assert read_grid(16000) == Grid()
     assert read_grid(44100) == Grid(44100, 5760, 1440)

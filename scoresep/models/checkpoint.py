@@ -211,8 +211,8 @@ def model_from_dict(values: Mapping[str, Any]) -> Model:
             Architecture.from_dict(values["architecture"]),
             values["mask"],
             values["critic"],
-            values.get("conditioned", False) is True,  # neither was there before
-            abs(float(values.get("bandwidth", 0.0))),
+            values.get("conditioned", False) is True,  # older checkpoints say nothing of it, nor of a bandwidth
+            float(values.get("bandwidth", 0.0)),
         )
     if activation(model) > MAX_ACTIVATION:
         raise ValueError("it needs more memory for a block than there is")

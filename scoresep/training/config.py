@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from scoresep.errors import InvalidValue
-from scoresep.grid import Grid
+from scoresep.grid import HIGHEST_RATE, Grid
 from scoresep.instruments import nearest
 from scoresep.losses.formulas import OBJECTIVES
 from scoresep.losses.table import LOSSES
@@ -136,7 +136,7 @@ class Config:
     stems_fraction: float = field(default=0.1, metadata=limits(above=0, below=1))
     mask: str = field(default="softmax", metadata=limits(choices=MASKS))
     presence: float = field(default=0.0, metadata=limits(least=0, most=1))
-    bandwidth: float = field(default=0.0, metadata=limits(least=0))
+    bandwidth: float = field(default=0.0, metadata=limits(least=0, most=HIGHEST_RATE))
     share_trunk: bool = True
     weight_decay: float = field(default=1e-2, metadata=limits(least=0))
     gradient_clip: float = field(default=5.0, metadata=limits(above=0))

@@ -16,10 +16,10 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import difference
-from scoresep.errors import Mismatch
+from scoresep.errors import InvalidValue, Mismatch
 from scoresep.files import replacing
 from scoresep.losses.table import LOSSES
-from scoresep.models.checkpoint import Checkpoint, load_newest, previous
+from scoresep.models.checkpoint import MAX_ACTIVATION, Checkpoint, activation, load_newest, previous
 from scoresep.models.model import Model, identity
 from scoresep.training.checks import (
     check_output,
@@ -236,7 +236,11 @@ def deciding_settings(config: dict[str, Any], stage: Stage) -> dict[str, Any]:
 
 
 def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, config: Config) -> Model:
-    """The model that a stage starts from."""
+    """The model that a stage starts from.
+
+    Raises:
+        InvalidValue: its checkpoint would be refused when it is read.
+    """
     torch.manual_seed(config.seed)
     if before is not None and stage.number > 2:
         return before.model
@@ -249,6 +253,9 @@ def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, config
         config.conditioned,
         config.bandwidth,
     )
+    if activation(model) > MAX_ACTIVATION:
+        problem = f"the networks take more memory on the grid {cache.grid} than a checkpoint may need"
+        raise InvalidValue(problem, file=cache.path, remedy="prepare it with a shorter window, or choose smaller ones")
     if before is not None:
         model.transcriptor.load_state_dict(before.model.transcriptor.state_dict())
         model.threshold, model.onset_threshold = before.model.threshold, before.model.onset_threshold
