@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from scoresep.audio.decoding.recording import open_recording
 from scoresep.audio.loading import fit, read_audio, resample
 from scoresep.audio.spectrogram import half_magnitude, level_of
 from scoresep.cache.aligned import read_aligned
@@ -28,7 +29,7 @@ from scoresep.cache.schema import (
 )
 from scoresep.datasets.base import Stem, Track
 from scoresep.errors import Damaged, Failed, InvalidValue, Mismatch, NothingToDo, first_line
-from scoresep.grid import PITCHES
+from scoresep.grid import PITCHES, Grid
 from scoresep.instruments import Instrument, group_of
 from scoresep.machine import choose_device
 from scoresep.masks.table import MASKS, mask_name
@@ -161,10 +162,17 @@ def load_recording(track: Track, settings: CacheSettings) -> TrackContent:
     if not any(parts):
         raise NothingToDo(f"its score has no part of {', '.join(settings.names)}")
     unused = (Unused(track.id, "", unscored, NO_SCORE),) * bool(unscored)
+    findings = rate_findings(track, open_recording(track.mixture).rate, settings.grid)
     if aligned:
-        return TrackContent(aligned.mixture, None, parts, (aligned.finding,), (*unused, *aligned.unused))
+        return TrackContent(aligned.mixture, None, parts, (aligned.finding, *findings), (*unused, *aligned.unused))
     mixture, _ = read_audio(track.mixture, settings.grid.sample_rate)
-    return TrackContent(mixture, None, parts, unused=unused)
+    return TrackContent(mixture, None, parts, findings, unused)
+
+
+def rate_findings(track: Track, rate: int, grid: Grid) -> tuple[StemFinding, ...]:
+    """That a track's audio ends below the grid's highest frequency, if it does."""
+    detail = f"its audio has {rate} Hz: the grid, {grid}, is empty above {rate / 2:g} Hz"
+    return (StemFinding(track.id, "", "rate", detail),) * (rate < grid.sample_rate)
 
 
 def load_stems(track: Track, settings: CacheSettings) -> TrackContent:
@@ -241,7 +249,9 @@ class StemReader:
 
     def _read(self, stem: Stem) -> np.ndarray:
         samples, rate = read_audio(stem.audio, channels=1)
-        self._first = self._first or (rate, len(samples))
+        if self._first is None:
+            self._first = rate, len(samples)
+            self.findings += rate_findings(self._track, rate, self._settings.grid)
         expected_rate, length = self._first
         if rate != expected_rate:
             raise Mismatch(f"stem {stem.name} has another rate ({rate} Hz) than the others ({expected_rate} Hz)")

@@ -53,7 +53,7 @@ def check_stages(cache: Cache, numbers: Sequence[int], config: Config, world: Wo
     if faults:
         raise InvalidValue(f"config: {'; '.join(faults)}")
     check_supervision(cache, config.supervision, config.stems_fraction)
-    ClipOrder(cache, "train", config.data.clip_frames, config.data.batch_size, config.seed)
+    ClipOrder(cache, "train", config.data.frames_on(cache.grid), config.data.batch_size, config.seed)
 
 
 def check_shards(cache: Cache, numbers: Sequence[int], config: Config) -> None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from scoresep.errors import InvalidValue
+from scoresep.grid import HIGHEST_RATE, Grid
 from scoresep.instruments import nearest
 from scoresep.losses.formulas import OBJECTIVES
 from scoresep.losses.table import LOSSES
@@ -23,6 +24,8 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 """What the networks' products are computed in (`trainer.choose_precision`)."""
 MOST_FRAMES = 2**20
 """Frames of a batch: some hundred times what the `paper` config takes, and beyond any memory."""
+LEAST_BANDWIDTH = 1000
+"""Hz."""
 
 Weights = dict[str, float]
 """Weights of a network's losses (`losses.table.LOSSES`) by name; 0 is off."""
@@ -80,7 +83,7 @@ class DataConfig:
     """How clips are drawn.
 
     Attributes:
-        clip_frames: T of a training clip.
+        clip_frames: T of a training clip on the default grid, so in 32 ms; on others as many frames as last as long.
         batch_size: clips a step, over all processes.
         workers: threads that read and unpack clips beside the steps; 0 does it in between them.
         validation_clips: clips of the validation split that are looked at, at most.
@@ -100,6 +103,10 @@ class DataConfig:
     remix: float = field(default=0.0, metadata=limits(least=0, most=1))
     remix_gain: float = field(default=6.0, metadata=limits(least=0))
 
+    def frames_on(self, grid: Grid) -> int:
+        """T of a training clip on a grid."""
+        return max(1, round(self.clip_frames * grid.frame_rate / Grid().frame_rate))
+
 
 @dataclass(frozen=True)
 class Config:
@@ -115,6 +122,7 @@ class Config:
         mask: `softmax` or `sigmoid` (`models.base.MASKS`).
         presence: share of the clips of which the separator is told who plays in their song, as `separate --present`
             tells it; above 0 this is an input of the network, too.
+        bandwidth: Hz up to which the separator sees and masks (`models.base.Separator.seen`); 0 for the whole grid.
         share_trunk: start the separator from the transcriptor where both are of one network and size that can.
         weight_decay: of AdamW.
         gradient_clip: largest norm of a network's gradient.
@@ -137,6 +145,7 @@ class Config:
     weighting: str = field(default="fixed", metadata=limits(choices=WEIGHTINGS))
     mask: str = field(default="softmax", metadata=limits(choices=MASKS))
     presence: float = field(default=0.0, metadata=limits(least=0, most=1))
+    bandwidth: float = field(default=0.0, metadata=limits(least=0, most=HIGHEST_RATE))
     share_trunk: bool = True
     weight_decay: float = field(default=1e-2, metadata=limits(least=0))
     gradient_clip: float = field(default=5.0, metadata=limits(above=0))
@@ -174,6 +183,8 @@ class Config:
             faults.append(f"data.batch_size times clip_frames is more than {MOST_FRAMES}, beyond any memory")
         if self.data.remix and self.presence:
             faults.append("data.remix and presence exclude each other, set one to 0")
+        if 0 < self.bandwidth < LEAST_BANDWIDTH:
+            faults.append(f"bandwidth is {self.bandwidth:g} Hz, and {LEAST_BANDWIDTH} is the least")
         if faults:
             raise InvalidValue("; ".join(faults), remedy="change the config")
 

@@ -16,10 +16,10 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import difference
-from scoresep.errors import Mismatch
+from scoresep.errors import InvalidValue, Mismatch
 from scoresep.files import replacing
 from scoresep.losses.table import LOSSES
-from scoresep.models.checkpoint import Checkpoint, load_newest, previous
+from scoresep.models.checkpoint import MAX_ACTIVATION, Checkpoint, activation, load_newest, previous
 from scoresep.models.model import Model, identity
 from scoresep.training.checks import (
     check_output,
@@ -133,6 +133,9 @@ class Run:
         checkpoint = self.world.from_first(lambda: load_newest(path, self.log.note))
         if checkpoint is None:
             return None
+        if (grid := checkpoint.model.grid) != self.cache.grid:
+            problem = f"trained on the grid {grid}, and {self.cache.path} has {self.cache.grid}"
+            raise Mismatch(problem, file=path, remedy="give another --run")
         if checkpoint.cache_digest != self.cache.digest:
             raise Mismatch(f"trained on another cache ({checkpoint.cache})", file=path, remedy="give another --run")
         if changed := difference(kind_of_networks(checkpoint.model, stage), kind_of_networks(self.config, stage)):
@@ -211,9 +214,10 @@ def kind_of_networks(source: Model | Config, stage: Stage) -> dict[str, Any]:
         "mask": source.mask,
         "critic": source.critic,
         "conditioned": source.conditioned,
+        "bandwidth": source.bandwidth,
     }
     if "separator" not in stage.trains:  # so it has learnt nothing, and any other may take its place
-        del kind["separator"], kind["conditioned"]
+        del kind["separator"], kind["conditioned"], kind["bandwidth"]
     return kind
 
 
@@ -233,7 +237,7 @@ def deciding_settings(config: dict[str, Any], stage: Stage) -> dict[str, Any]:
         kept[own][network] = {name: weight for name, weight in kept[own][network].items() if weight}
     if stage.number == 1:
         kept["supervision"] = row.critic
-        del kept["separator"], kept["presence"]
+        del kept["separator"], kept["presence"], kept["bandwidth"]
     return {**kept, "data": {name: value for name, value in kept["data"].items() if name != "workers"}}
 
 
@@ -258,11 +262,26 @@ def check_start(start: Model, cache: Cache, config: Config) -> None:
 def starting_model(
     stage: Stage, before: Checkpoint | None, cache: Cache, config: Config, start: Model | None = None
 ) -> Model:
-    """The model that a stage starts from."""
+    """The model that a stage starts from.
+
+    Raises:
+        InvalidValue: its checkpoint would be refused when it is read.
+    """
     torch.manual_seed(config.seed)
     if before is not None and stage.number > 2:
         return before.model
-    model = Model(cache.grid, cache.instruments, config.architecture, config.mask, config.critic, config.conditioned)
+    model = Model(
+        cache.grid,
+        cache.instruments,
+        config.architecture,
+        config.mask,
+        config.critic,
+        config.conditioned,
+        config.bandwidth,
+    )
+    if activation(model) > MAX_ACTIVATION:
+        problem = f"the networks take more memory on the grid {cache.grid} than a checkpoint may need"
+        raise InvalidValue(problem, file=cache.path, remedy="prepare it with a shorter window, or choose smaller ones")
     if start is not None:
         for name, network in model.networks.items():
             network.load_state_dict(start.networks[name].state_dict())

@@ -154,9 +154,8 @@ class Trainer:
     def batches(self) -> Generator[Batch, None, None]:
         """The clips of the steps that are left, this process's share of each."""
         data = self.config.data
-        order = ClipOrder(
-            self.cache, "train", data.clip_frames, data.batch_size, self.config.seed * 10 + self.stage.number
-        )
+        frames, seed = data.frames_on(self.cache.grid), self.config.seed * 10 + self.stage.number
+        order = ClipOrder(self.cache, "train", frames, data.batch_size, seed)
         own = self.world.share(data.batch_size)
         crops = (order.crops(step)[own] for step in range(self.step, self.settings.steps))
         return self.read_clips("train", crops, self.resident)
@@ -166,7 +165,7 @@ class Trainer:
     ) -> Generator[Batch, None, None]:
         """Batches of clips of a split, with what the stage's losses look at."""
         config, device = self.config, self.model.device
-        frames = config.data.clip_frames
+        frames = config.data.frames_on(self.cache.grid)
         stemmed: frozenset[int] = frozenset()
         if STEMS in self._datasets:
             stemmed = stemmed_tracks(self.cache, split, config.supervision, config.stems_fraction, config.seed)
@@ -263,7 +262,7 @@ class Trainer:
         damaged = [clip for clips in self.world.gather_objects(damaged_clips(batch)) for clip in clips]
         if not damaged:
             return Failed(problem, remedy=f"lower stage{number}.learning_rate; {kept}")
-        frames = self.config.data.clip_frames
+        frames = self.config.data.frames_on(grid)
         places = [
             f"{self.cache.tracks['id'][row]} from {first / grid.frame_rate:.1f} to "
             f"{(first + frames) / grid.frame_rate:.1f} s"
@@ -287,7 +286,7 @@ class Trainer:
         data, cache, model = self.config.data, self.cache, self.model
         if not len(cache.rows("validation")) or not data.validation_clips:
             return
-        order = ClipOrder(cache, "validation", data.clip_frames, data.batch_size, seed=0)
+        order = ClipOrder(cache, "validation", data.frames_on(cache.grid), data.batch_size, seed=0)
         own = order.validation(data.validation_clips)[self.world.rank :: self.world.size]
         rows = {f"{name}/{loss}": LOSSES[name][loss] for name in self.weights for loss in self.weights[name]}
         results: list[tuple[int, Tensor]] = []

@@ -105,8 +105,8 @@ def stroke_counts(true: np.ndarray, estimated: np.ndarray) -> NoteCounts:
         merged[list(keys)] = keys[0]
     both = []
     for notes in (true, estimated):
-        keys = merged[notes[:, 2].astype(np.int64)]
-        both.append(np.column_stack([notes[:, :2], keys, notes[:, 3:]])[keys >= 0])
+        merged_keys = merged[notes[:, 2].astype(np.int64)]
+        both.append(np.column_stack([notes[:, :2], merged_keys, notes[:, 3:]])[merged_keys >= 0])
     return note_counts(*both)
 
 
