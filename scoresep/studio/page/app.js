@@ -8,7 +8,8 @@ import {PackedSource, ServerSource} from "./server.js";
 
 const $ = id => document.getElementById(id);
 const STAGES = {reading: "Reading the file", measuring: "Measuring its level", transcribing: "Hearing the notes",
-  separating: "Separating", writing: "Writing the stems"};
+  separating: "Separating", aligning: "Aligning the score", writing: "Writing the stems"};
+const DONE = {open: "Opening was cancelled.", score: "Cancelled; the notes are as before.", separate: "Cancelled; the stems are as before."};
 const POLL = 400, SAVE_AFTER = 300, NUDGE = 0.02, STRIDE = 5, VERSIONS_HELD = 2;
 
 class Studio {
@@ -54,16 +55,20 @@ class Studio {
   async show(state) {
     const before = this.state;
     this.state = state;
-    const {job} = state;
+    const {job} = state, ended = before && !job.running && !(before.job.number === job.number && !before.job.running);
     $("drop").hidden = state.opened || this.packed;
     $("work").hidden = !job.running;
     if (job.running) {
       const text = STAGES[job.stage] || "Working";
       if ($("stage").textContent !== text) { $("stage").textContent = text; this.say(text); }
       $("progress").value = job.done;
-    } else if (job.error && !(before && before.job.number === job.number && !before.job.running)) this.fail(new Error(job.error));
-    for (const id of ["again", "file", "midi"]) $(id).disabled = job.running;
-    if (before && before.name !== state.name) { this.held.clear(); this.shown = this.loaded = null; this.setSpan(null); }
+      $("cancel").disabled = this.cancelled === job.number;
+    } else if (job.error && (ended || !before)) this.fail(new Error(job.error));
+    for (const id of ["again", "file", "score"]) $(id).disabled = job.running;
+    $("unfinished").hidden = !state.opened || state.ready || job.running;
+    if (before && before.opening !== state.opening) this.forget();
+    if (ended && job.cancelled) this.tell(DONE[job.kind]);
+    if (ended && job.number === this.scoring && !job.error && !job.cancelled) await this.takeScore(job.number);
     if (!state.opened) return;
     document.title = `${state.name} · scoresep studio`;
     $("title").textContent = state.name;
@@ -74,6 +79,19 @@ class Studio {
       this.say("Separated again.");
     }
     this.showExports();
+  }
+
+  // Another song, or none.
+  forget() {
+    this.engine.pause();
+    this.engine.place = 0;
+    this.held.clear();
+    this.shown = this.loaded = this.mix = null;
+    this.unsaved = false;
+    this.setSpan(null);
+    this.showPlaying();
+    for (const id of ["song", "fault", "told"]) $(id).hidden = true;
+    document.title = $("title").textContent = "scoresep studio";
   }
 
   get scored() { return this.state.instruments.filter(each => each.scored); }
@@ -200,7 +218,9 @@ class Studio {
     on("tap", "click", () => this.tap());
     on("format", "change", () => this.showExports());
     on("file", "change", () => this.open($("file").files[0]));
-    on("midi", "change", () => this.loadScore($("midi").files[0]));
+    on("score", "change", () => this.loadScore($("score").files[0]));
+    on("cancel", "click", () => this.cancel());
+    on("prepare", "click", () => this.begun(this.source.prepare()));
     $("lanes").addEventListener("input", () => this.saveSoon());
     $("lanes").addEventListener("click", () => this.saveSoon());
     addEventListener("keydown", event => this.guard(() => this.key(event)));
@@ -214,7 +234,7 @@ class Studio {
       event.preventDefault();
       document.body.classList.remove("over");
       const [file] = event.dataTransfer.files;
-      this.guard(() => file && (/\.(midi?|rmi|kar|smf)$/i.test(file.name) ? this.loadScore(file) : this.open(file)));
+      this.guard(() => file && (/\.(midi?|rmi|kar|smf|musicxml|mxl|xml)$/i.test(file.name) ? this.loadScore(file) : this.open(file)));
     });
   }
 
@@ -230,31 +250,58 @@ class Studio {
 
   say(text) { $("says").textContent = text; }
 
+  // The same for all to see, until something else is begun.
+  tell(text) {
+    $("told").textContent = text;
+    $("told").hidden = false;
+    this.say(text);
+  }
+
+  // Something that the server has begun: its state, which is coming.
+  async begun(coming) {
+    $("fault").hidden = $("told").hidden = true;
+    await this.show(await coming);
+    if (this.state.job.running) this.later(POLL / 2);
+  }
+
+  async cancel() {
+    this.cancelled = this.state.job.number;
+    $("cancel").disabled = true;
+    await this.source.cancel(this.cancelled);
+  }
+
   async open(file) {
     if (!file) return;
-    $("fault").hidden = true;
     await this.flush();
     this.say(`Opening ${file.name}`);
     $("stage").textContent = "Opening";
     $("work").hidden = false;
-    try { await this.show(await this.source.open(file)); } finally { $("file").value = ""; }
-    if (this.state.job.running) this.later(POLL);
+    $("cancel").disabled = true;
+    try { await this.begun(this.source.open(file)); } finally {
+      $("file").value = "";
+      $("work").hidden = !this.state.job.running;
+    }
   }
 
   async loadScore(file) {
     if (!file) return;
-    const {notes} = await this.source.score(file);
-    $("midi").value = "";
+    try { await this.begun(this.source.loadScore(file, $("align").checked).then(state => {
+      Object.assign(this, {scoring: state.job.number, scoreName: file.name});
+      return state;
+    })); } finally { $("score").value = ""; }
+  }
+
+  async takeScore(number) {
+    this.scoring = null;
+    const {notes, found} = await this.source.scoreOf(number);
     this.notes.chosen.clear();
     this.notes.put(this.notes.fromTables(notes));
-    this.say(`Notes of ${file.name}; undo brings the others back.`);
+    this.tell(`${this.scoreName}: ${found}. Undo brings back the notes before.`);
   }
 
   async separate() {
-    $("fault").hidden = true;
     await this.flush();
-    await this.show(await this.source.separate(Number($("weight").value), [...this.present], this.span));
-    this.later(POLL / 2);
+    await this.begun(this.source.separate(Number($("weight").value), [...this.present], this.span));
   }
 
   toggle() {
