@@ -147,12 +147,16 @@ def scores(stems: dict[str, np.ndarray], estimates: dict[str, np.ndarray]) -> li
 
 
 def show(found: Sequence[dict[str, list[float]]], names: Sequence[str]) -> None:
-    """Means over the songs in which an instrument plays."""
-    print(f"\n{len(found)} songs\n\n| SI-SDR, dB | {' | '.join(names)} | mean |\n{'|---' * (len(names) + 2)}|")
+    """Means over the songs in which an instrument plays; one that plays in none is left out."""
+    plays = np.isfinite([each["mixture"] for each in found])
+    heard = [name for name, any_song in zip(names, plays.any(axis=0), strict=True) if any_song]
+    print(f"\n{len(found)} songs\n\n| SI-SDR, dB | {' | '.join(heard)} | mean |\n{'|---' * (len(heard) + 2)}|")
     for row in found[0]:
-        means = np.nanmean([each[row] for each in found], axis=0)
+        table = np.where(plays, [each[row] for each in found], np.nan)[:, plays.any(axis=0)]
+        means = np.nanmean(table, axis=0)
         digits = 0 if row in ("mistakes", "notes") else 2
         print(f"| {row} | {' | '.join(f'{mean:.{digits}f}' for mean in [*means, means.mean()])} |")
+    print(f"\nsongs: {dict(zip(heard, plays.sum(axis=0)[plays.any(axis=0)].tolist(), strict=True))}")
 
 
 if __name__ == "__main__":
