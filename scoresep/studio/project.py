@@ -89,10 +89,6 @@ class Project:
     def mixture(self) -> Path:
         return self.folder / "mixture.wav"
 
-    @property
-    def seconds(self) -> float:
-        return self.state.samples / self.state.rate if self.state.rate else 0.0
-
     def analysis(self) -> Analysis:
         return open_analysis(self.folder / "analysis")
 

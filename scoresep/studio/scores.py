@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +87,8 @@ def load_score(
 
 
 def by_instrument(parts: Sequence[Part], instruments: Sequence[Instrument]) -> dict[str, list[list[float]]]:
-    """Notes of parts by scored instrument; those of parts that are no instrument's are left out."""
+    """Notes of parts by scored instrument, by names first; those of parts that are no instrument's are left out."""
+    instruments = [replace(each, names=(*each.names, each.name)) for each in instruments]
     notes: dict[str, list[list[float]]] = {each.name: [] for each in instruments if each.scored}
     for part in parts:
         group = group_of(part.program, part.is_drum, instruments, part.name)

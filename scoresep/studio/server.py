@@ -257,7 +257,7 @@ def post_open(request: Handler, name: str) -> None:
         path = Path(place) / "upload"
         with path.open("wb") as file:
             request.into(file, studio.largest)
-        studio.open_upload(path, name)
+        studio.open_file(path, name)
     request.send_json(studio.about())
 
 

@@ -79,20 +79,16 @@ class Studio:
         if remove:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def open_file(self, path: Path) -> None:
-        """Open a recording or a packed project of this machine.
+    def open_file(self, file: Path, name: str = "") -> None:
+        """Open a recording or a packed project, and begin to compute what it lacks; if that is given up, what was open
+        before is open again.
 
-        Raises:
-            ScoresepError: it is neither, or a project of `folder` has a recording already.
-        """
-        self.open_upload(path, str(path))
-
-    def open_upload(self, file: Path, name: str) -> None:
-        """Open what has come as a recording or packed project called `name`; begins to compute what it lacks.
+        Args:
+            name: what its owner calls it, where `file` is a copy.
 
         Raises:
             Busy: something is being computed.
-            ScoresepError: as `open_file`.
+            ScoresepError: it is neither, or a project of `folder` has a recording already.
         """
         before = self.project
 
@@ -103,7 +99,7 @@ class Studio:
                 self._go_back(before)
                 raise
 
-        self.worker.start("open", work, lambda: self._take(file, name))
+        self.worker.start("open", work, lambda: self._take(file, name or str(file)))
 
     def _go_back(self, before: Project) -> None:
         """Show the project that was open before, or an empty one."""

@@ -109,7 +109,7 @@ class Studio {
     if (this.loaded !== `${this.state.name} mixture`) return;
     this.begin([{name: "recording", buffer: sound}]);
     this.mixer.show(this.engine.lanes, ["#777"], [], []);
-    $("notes-section").hidden = true;
+    $("song").classList.add("alone");
     this.say("The recording can be heard.");
   }
 
@@ -125,7 +125,7 @@ class Studio {
     this.loaded = `${this.state.name} stems`;
     const {state} = this, {notes, revision} = await this.source.notes();
     this.revision = revision;
-    $("notes-section").hidden = false;
+    $("song").classList.remove("alone");
     this.present = new Set(state.versions.at(-1).present);
     const buffers = await this.buffers(state.versions.at(-1).id);
     this.begin(state.stems.map((name, n) => ({name, buffer: buffers[n]})));
@@ -374,11 +374,13 @@ class Studio {
     if (this.packed || !this.state.ready) return;
     const format = $("format").value, busy = this.state.job.running;
     const link = (text, kind, part = 0) => make("a", {className: "button", textContent: text, download: "",
-      href: this.source.exported(kind, format, this.shown ?? "", part), data: busy ? {"aria-disabled": "true"} : {}});
-    const parts = this.state.stems.flatMap((name, n) => [link(name, "stem", n), link(`without ${name}`, "without", n)]);
-    $("exports").replaceChildren(link("All stems (ZIP)", "stems"), ...parts, link("MIDI", "midi"), link("MusicXML", "musicxml"), link("Project", "project"),
-      link("Page to give away", "page"));
-    for (const each of $("exports").children) each.addEventListener("click", () => this.flush());
+      href: this.source.exported(kind, format, this.shown ?? "", part), data: busy ? {"aria-disabled": "true"} : {},
+      onclick: () => { this.tell(`${text}: your browser saves it when it is made.`); this.flush(); }});
+    const row = (...links) => make("div", {className: "row"}, ...links), {stems} = this.state;
+    $("exports").replaceChildren(
+      row(link("All stems (ZIP)", "stems"), ...stems.map((name, n) => link(name, "stem", n))),
+      row(...stems.map((name, n) => link(`without ${name}`, "without", n))),
+      row(link("MIDI", "midi"), link("MusicXML", "musicxml"), link("Project", "project"), link("Page to give away", "page")));
   }
 
   // A tap at the playhead: the line through all taps (times over numbers) is the beat; the first tap begins a bar.
