@@ -63,7 +63,7 @@ class Studio {
       if ($("stage").textContent !== text) { $("stage").textContent = text; this.say(text); }
       $("progress").value = job.done;
       $("cancel").disabled = this.cancelled === job.number;
-    } else if (job.error && (ended || !before)) this.fail(new Error(job.error));
+    } else if (job.error && (ended || !before && !state.ready)) this.fail(new Error(job.error));
     for (const id of ["again", "file", "score"]) $(id).disabled = job.running;
     $("unfinished").hidden = !state.opened || state.ready || job.running;
     if (before && before.opening !== state.opening) this.forget();
