@@ -20,7 +20,7 @@ from scoresep.studio.project import Project
 from scoresep.studio.scores import LoadedScore, called, check_name, load_score
 from scoresep.studio.stems import read_span
 from scoresep.studio.temporary import clear_abandoned, has_work, new_folder
-from scoresep.studio.worker import Stopped, Worker
+from scoresep.studio.worker import Cancelled, Worker
 
 LARGEST_UPLOAD = 2**31
 """Bytes of a recording or a project that is dropped on the page."""
@@ -80,7 +80,7 @@ class Studio:
             shutil.rmtree(folder, ignore_errors=True)
 
     def open_file(self, file: Path, name: str = "") -> None:
-        """Open a recording or a packed project, and begin to compute what it lacks; if that is given up, what was open
+        """Open a recording or a packed project, and begin to compute what it lacks; if that is cancelled, what was open
         before is open again.
 
         Args:
@@ -95,7 +95,7 @@ class Studio:
         def work(progress: Progress) -> None:
             try:
                 self.project.prepare(progress)
-            except Stopped:
+            except Cancelled:
                 self._go_back(before)
                 raise
 
@@ -130,12 +130,7 @@ class Studio:
         self._opened += 1
 
     def prepare(self) -> None:
-        """Begin to compute what the project lacks.
-
-        Raises:
-            Busy: something is being computed.
-            NotFound: no recording is open.
-        """
+        """Begin to compute what the project lacks; raises Busy, and NotFound where no recording is open."""
         project = self.project
         if not project.state.recording:
             raise NotFound("no recording is open")
@@ -163,11 +158,7 @@ class Studio:
         self.worker.start("score", work)
 
     def score(self, number: int) -> LoadedScore:
-        """The score that the job of that number read.
-
-        Raises:
-            NotFound: there is none.
-        """
+        """The score that the job of that number read; raises NotFound if that is not the last one."""
         if self._score is None or self._score[0] != number:
             raise NotFound("no score was loaded", remedy="load it again")
         return self._score[1]

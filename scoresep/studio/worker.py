@@ -15,7 +15,11 @@ from scoresep.errors import Mismatch, ScoresepError
 
 
 class Stopped(Exception):
-    """Work that was given up, because it was cancelled or the studio ends."""
+    """Work that was given up because the studio ends."""
+
+
+class Cancelled(Stopped):
+    """Work that a person gave up."""
 
 
 class Busy(Mismatch):
@@ -109,15 +113,17 @@ class Worker:
         job, error, cancelled = self._job, "", False
 
         def progress(stage: str, done: float, total: float) -> None:
-            if self._ending or self._cancelled == job.number:
+            if self._ending:
                 raise Stopped
+            if self._cancelled == job.number:
+                raise Cancelled
             share = min(max(done / total, 0.0), 1.0) if total else 1.0
             self._job = Job(job.kind, stage, share, True, "", job.number)
 
         try:
             work(progress)
-        except Stopped:
-            cancelled = True
+        except Stopped as end:
+            cancelled = isinstance(end, Cancelled)
         except ScoresepError as fault:
             error = str(fault)
         except Exception as fault:  # a bug: the page says so, the terminal has the traceback

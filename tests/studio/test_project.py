@@ -253,6 +253,19 @@ def test_a_temporary_project_is_kept_once_it_holds_changes(model: Model, song: P
     assert studio.close() == [studio.project.folder] == [*temporary.iterdir()]
 
 
+def test_a_studio_that_ends_while_it_opens_a_song_keeps_it(
+    model: Model, song: Path, tmp_path: Path, gate: threading.Event
+) -> None:
+    studio = Studio(model, tmp_path / "p")
+    studio.open_file(song)
+    threading.Timer(0.1, gate.set).start()  # after the end has begun
+    assert studio.close() == [tmp_path / "p"]
+    studio = Studio(model, tmp_path / "p")
+    studio.worker.wait()
+    assert studio.project.version().id == 0
+    studio.close()
+
+
 def test_what_a_killed_studio_leaves_is_cleared_unless_it_holds_changes(
     model: Model, song: Path, temporary: Path
 ) -> None:
