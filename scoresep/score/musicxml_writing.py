@@ -18,8 +18,9 @@ BEATS, STEPS = 4, 4
 """Beats of a measure; steps of a beat."""
 TEMPI = (70.0, 140.0)
 """Beats a minute that are looked for."""
-LEVELS, PHASES, STEPS_OF_TEMPO, FEWEST = (1, 2, 4), 64, 8, 4
-"""Beat, half and quarter; phases tried; steps in which a tempo's error adds up to a beat; fewest notes with a beat."""
+LEVELS, PHASES, STEPS_OF_TEMPO, FEWEST, TICKS = (1, 2, 4), 64, 8, 4, 200
+"""Beat, half and quarter; phases tried; steps in which a tempo's error adds up to a beat; fewest notes with a beat;
+ticks of a second at which onsets are counted."""
 LENGTHS = {16: ("whole", 0), 12: ("half", 1), 8: ("half", 0), 6: ("quarter", 1), 4: ("quarter", 0), 3: ("eighth", 1),
            2: ("eighth", 0), 1: ("16th", 0)}  # fmt: skip
 """Steps that a single note can last, and how it is written: its type and its dots."""
@@ -60,14 +61,17 @@ def beat_of(onsets: np.ndarray) -> Beat:
     """
     if len(onsets) < FEWEST:
         return Beat()
-    step = 1 / (STEPS_OF_TEMPO * max(float(np.ptp(onsets)), 1.0))
-    rates = np.arange(TEMPI[0] / 60, TEMPI[1] / 60, step)
-    found = np.stack([np.exp(2j * np.pi * h * rates[:, None] * onsets).sum(axis=1) for h in LEVELS])
+    ticks = np.rint((onsets - onsets.min()) * TICKS).astype(np.int64)
+    size = STEPS_OF_TEMPO * max(int(ticks.max()), TICKS)
+    rates = np.arange(*(round(tempo / 60 * size / TICKS) for tempo in TEMPI))
+    spectrum = np.conj(np.fft.rfft(np.bincount(ticks), size))
+    found = np.stack([spectrum[h * rates] for h in LEVELS])
     best = int(np.abs(found).sum(axis=0).argmax())
     phases = np.arange(PHASES) / PHASES
     turned = [np.real(found[n, best] * np.exp(-2j * np.pi * h * phases)) for n, h in enumerate(LEVELS)]
-    phase = phases[np.sum(turned, axis=0).argmax()]
-    return Beat(float(60 * rates[best]), float(phase / rates[best]))
+    beat = size / TICKS / rates[best]
+    first = phases[np.sum(turned, axis=0).argmax()] * beat + onsets.min()
+    return Beat(float(60 / beat), float(first % beat))
 
 
 @dataclass(frozen=True)

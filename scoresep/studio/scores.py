@@ -18,8 +18,6 @@ from scoresep.instruments import Instrument, group_of
 from scoresep.score.parts import Part
 from scoresep.score.reading import WRITTEN_SUFFIXES, read_score
 
-AS_WRITTEN = "to take it as it is written, untick “Align”"
-
 
 @dataclass(frozen=True)
 class LoadedScore:
@@ -47,8 +45,7 @@ def called(name: str, path: Path) -> Iterator[None]:
 
 def check_name(name: str) -> str:
     """The suffix of a score's name; raises WrongFormat for one that is read by nothing here."""
-    suffix = Path(name).suffix.lower()
-    if suffix not in WRITTEN_SUFFIXES:
+    if (suffix := Path(name).suffix.lower()) not in WRITTEN_SUFFIXES:
         remedy = f"give MIDI or MusicXML ({', '.join(WRITTEN_SUFFIXES)})"
         raise WrongFormat(f"'{suffix}' is no score that is read here", file=name, remedy=remedy)
     return suffix
@@ -73,7 +70,8 @@ def load_score(
         try:
             alignment = align(read_audio(recording, RATE)[0], RATE, scores, progress)
         except (Mismatch, NothingToDo) as fault:
-            raise type(fault)(f"not aligned: {fault.problem}", file=score, remedy=AS_WRITTEN) from fault
+            remedy = "to take it as it is written, untick “Align”"
+            raise type(fault)(f"not aligned: {fault.problem}", file=score, remedy=remedy) from fault
         if in_time(alignment):
             found = "in time with the recording, taken as it is written"
         else:

@@ -81,7 +81,6 @@ class Studio {
     this.showExports();
   }
 
-  // Another song, or none.
   forget() {
     this.engine.pause();
     this.engine.place = 0;
@@ -250,7 +249,6 @@ class Studio {
 
   say(text) { $("says").textContent = text; }
 
-  // The same for all to see, until something else is begun.
   tell(text) {
     $("told").textContent = text;
     $("told").hidden = false;
