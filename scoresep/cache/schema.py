@@ -73,7 +73,7 @@ class CacheSettings:
 
     def to_dict(self) -> dict[str, Any]:
         groups = {instrument.name: instrument.to_dict() for instrument in self.instruments}
-        values = asdict(self) | {"instruments": list(self.names)}
+        values = asdict(self) | {"instruments": list(self.names), "factorise": self.factorise.to_dict()}
         if not self.weak:
             del values["weak"]
         return {"grid": values.pop("grid"), "instruments": values.pop("instruments"), "groups": groups, **values}

@@ -44,7 +44,8 @@ def test_every_dataset_follows_a_span_of_the_track_table():
 def test_settings_without_weak_labels_are_those_of_version_3():
     """Its caches are read, and gone on with, as before."""
     assert "weak" not in CacheSettings().to_dict() and CacheSettings().version == 3
-    settings = CacheSettings(weak=True)
+    assert "unwritten" not in CacheSettings().to_dict()["factorise"]
+    settings = CacheSettings(weak=True, factorise=FactoriseSettings(unwritten=True))
     assert CacheSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings and settings.version == 4
 
 
