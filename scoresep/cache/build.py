@@ -20,7 +20,6 @@ import h5py
 from scoresep import score_check
 from scoresep.cache.prepare_report import Report, table_of, write_csv
 from scoresep.cache.schema import (
-    CACHE_VERSION,
     INDEX_FORMAT,
     CacheSettings,
     Excluded,
@@ -81,7 +80,8 @@ def prepare(
         ScoresepError: an instrument is absent from the dataset, no track is usable, `out` holds a cache made with other
             settings, a worker died, or a file changed while it was read. Finished shards stay.
     """
-    settings = replace(settings, stems=settings.stems and corpus.has_stems)
+    weak = any(track.labels for track in corpus.tracks)
+    settings = replace(settings, stems=settings.stems and corpus.has_stems, weak=weak)
     about = description(corpus, settings)
     check_possible(corpus, out, settings, about)
     jobs = plan(corpus, out.absolute(), settings, about, teacher_device)
@@ -267,7 +267,7 @@ def used_tracks(corpus: Corpus, summaries: Sequence[Summary]) -> tuple[Track, ..
 def description(corpus: Corpus, settings: CacheSettings) -> dict[str, Any]:
     """What identifies a cache's making, as plain values."""
     return {
-        "version": CACHE_VERSION,
+        "version": settings.version,
         "corpus": corpus.name,
         "root": corpus.root.resolve().name,
         "split_set": corpus.split_set,
@@ -333,7 +333,8 @@ def check_usable(corpus: Corpus, summaries: Sequence[Summary], instruments: Sequ
     if corpus.has_stems:
         check_present(replace(corpus, tracks=used_tracks(corpus, summaries)), instruments)
     else:
-        refuse_absent({n for row in rows for n, plays in enumerate(row["active"]) if plays}, corpus, instruments)
+        scored = [row["active"] for row in rows if row["notes"]]  # weak labels alone teach no notes
+        refuse_absent({n for active in scored for n, plays in enumerate(active) if plays}, corpus, instruments)
 
 
 def refuse_absent(present: set[int | None], corpus: Corpus, instruments: Sequence[Instrument]) -> None:
@@ -368,7 +369,7 @@ def check_same_settings(out: Path, about: dict[str, Any]) -> None:
     remedy = f"give another --out, or delete it and the folder {shard_folder(out).name}"
     if (version := made.get("version", 1)) != about["version"]:
         raise WrongVersion(
-            f"begun in format version {version}, this scoresep writes {CACHE_VERSION}", file=out, remedy=remedy
+            f"begun in format version {version}, to be written is version {about['version']}", file=out, remedy=remedy
         )
     if changed := difference(made, about):
         raise Mismatch(f"begun with other settings: {changed}", file=out, remedy=remedy)

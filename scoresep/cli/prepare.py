@@ -75,6 +75,14 @@ TeacherOption = Annotated[
     Teacher,
     typer.Option(help="What estimates stems from mixture and score, for training: nmf (factorisation), or none."),
 ]
+Unwritten = Annotated[
+    bool | None,
+    typer.Option(
+        "--unwritten/--no-unwritten",
+        help="Let the teacher hear notes that the scores lack; default: where scores come with recordings, not stems.",
+        show_default=False,
+    ),
+]
 TeacherDevice = Annotated[
     str, typer.Option(help="Where the teacher works, in each worker: cpu, auto, or a GPU such as cuda:0.")
 ]
@@ -139,6 +147,7 @@ def compile_dataset(
     dedupe: Dedupe = False,
     score_check: ScoreCheckOption = "flag",
     teacher: TeacherOption = "nmf",
+    unwritten: Unwritten = None,
     teacher_device: TeacherDevice = "cpu",
     strict: Strict = False,
     part: PartOption = None,
@@ -155,12 +164,14 @@ def compile_dataset(
     from scoresep.datasets.splits import deduplicated
     from scoresep.executor import Engine
     from scoresep.machine import choose_device
+    from scoresep.nmf import FactoriseSettings
 
     settings = CacheSettings(
         grid=read_grid(rate, window, hop),
         instruments=read_groups(instruments),
         score_check=score_check if dataset.has_stems else "off",
         teacher=teacher,
+        factorise=FactoriseSettings(unwritten=not dataset.has_stems if unwritten is None else unwritten),
     )
     corpus = dataset.open(dataset.find_root(root), **options)
     corpus = deduplicated(corpus) if dedupe else corpus

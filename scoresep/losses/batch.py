@@ -13,6 +13,9 @@ STEMS = "stems"
 TEACHER = "teacher"
 """What a teacher's supervision reads besides: factors of the score-informed NMF (`cache.schema.FACTORS`), as one."""
 
+WEAK = "weak"
+"""What is read besides of caches with weakly labelled tracks, one row a frame, whatever the losses."""
+
 Crop = tuple[int, int]
 """A clip's track row and first frame."""
 
@@ -34,6 +37,7 @@ class Batch:
             not asked for.
         parts: what the teacher takes the instruments' magnitudes for, float32 (B, N, F, T), where clips were made of
             them (`training.augment.remix`); None elsewhere.
+        weak: what is known of each instrument, uint8 (B, N, T) (`score.weak_labels`); None where all have scores.
     """
 
     magnitude: Tensor
@@ -46,6 +50,7 @@ class Batch:
     template: Tensor | None = None
     activation: Tensor | None = None
     parts: Tensor | None = None
+    weak: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """The fields that are tensors, clips first."""

@@ -89,8 +89,8 @@ class DataConfig:
         validation_clips: clips of the validation split that are looked at, at most.
         transpose: training clips are transposed by up to so many semitones either way.
         equalise: training clips are equalised by up to so many decibels either way.
-        remix: share of the clips that are mixed anew where a teacher and no stems are read: each instrument as the
-            teacher has it in another clip of the batch.
+        remix: share of the clips that are mixed anew where a teacher, and no stems or weak labels, are read: each
+            instrument as the teacher has it in another clip of the batch.
         remix_gain: the parts of those clips are louder or softer by up to so many decibels.
     """
 
@@ -158,22 +158,34 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     stage1: StageConfig = field(
         default_factory=lambda: StageConfig(
-            steps=60_000, learning_rate=2e-3, transcriptor={"score": 1.0, "onset": 1.0}, keep="best"
+            steps=60_000, learning_rate=2e-3, transcriptor={"score": 1.0, "onset": 1.0, "note_set": 0.2}, keep="best"
         )
     )
     stage2: StageConfig = field(
         default_factory=lambda: StageConfig(
             steps=40_000,
             learning_rate=1e-3,
-            separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0},
+            separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0, "absence": 1.0},
         )
     )
     stage3: StageConfig = field(
         default_factory=lambda: StageConfig(
             steps=20_000,
             learning_rate=2e-4,
-            transcriptor={"score": 1.0, "onset": 1.0, "adversarial_mixture": 0.05, "adversarial_transcription": 0.005},
-            separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0, "adversarial_mixture": 4.0},
+            transcriptor={
+                "score": 1.0,
+                "onset": 1.0,
+                "note_set": 0.2,
+                "adversarial_mixture": 0.05,
+                "adversarial_transcription": 0.005,
+            },
+            separator={
+                "transcription": 20.0,
+                "clip_mixture": 0.5,
+                "harmonic_mixture": 5.0,
+                "absence": 1.0,
+                "adversarial_mixture": 4.0,
+            },
         )
     )
 

@@ -99,13 +99,17 @@ class Trainer:
     def __post_init__(self) -> None:
         self.settings = self.config.stages[self.stage.number]
         self.precision = choose_precision(self.config.precision, self.model.device)
+        weak = self.cache.settings.weak
+        losses = stage_losses(self.stage, self.settings.weights, weak)
         self.weights, self.optimisers = {}, {}
         for name in self.stage.trains:
             network = self.model.networks[name]
             if self.stage.statistics:
                 self.world.share_statistics(network)
             self.world.share_start(network)
-            self.weights[name] = {loss: weight for loss, weight in self.settings.weights[name].items() if weight}
+            self.weights[name] = {
+                loss.name: self.settings.weights[name][loss.name] for loss in losses if loss.network == name
+            }
             self.optimisers[name] = torch.optim.AdamW(
                 network.parameters(), weight_decay=self.config.weight_decay, fused=True
             )
@@ -113,8 +117,7 @@ class Trainer:
         learning = {name: self.model.networks[name] for name in self.stage.trains}
         self.average = MovingAverage(learning, self.config.average) if self.config.average else None
         self.norms = {name: [] for name in learning}
-        losses = stage_losses(self.stage, self.settings.weights)
-        self._datasets = datasets_of(losses)
+        self._datasets = datasets_of(losses, weak)
         self._seconds: list[tuple[float, float]] = []  # of the steps since the last record: waiting for clips, in all
 
     def train(self) -> bool:
@@ -205,7 +208,7 @@ class Trainer:
         data, model = self.config.data, self.model
         generator = self.generator(VARIATION, self.world.rank)
         batch = vary(batch, data.transpose, data.equalise, model.grid.bin_width, generator, model.instruments)
-        taught = batch.template is not None and batch.stems is None
+        taught = batch.template is not None and batch.stems is None and batch.weak is None
         return remix(batch, data.remix, data.remix_gain, generator) if data.remix and taught else batch
 
     def context(self, batch: Batch) -> StepContext:
