@@ -38,12 +38,15 @@ from scoresep.evaluation.evaluate import evaluate, open_subject
 from scoresep.evaluation.track_records import EvaluationSettings
 from scoresep.executor import Engine
 from scoresep.instruments import choose
+from scoresep.nmf import FactoriseSettings
 from scoresep.training.log import RunLog
 from scoresep.training.run import Run
 
 PAIRS = "scoresep prepare pairs songs --out c.h5 --instruments piano,other"
 SLAKH = "scoresep prepare slakh corpus --out c.h5"
-PAIRS_SETTINGS = CacheSettings(instruments=choose(["piano", "other"]), score_check="off")
+UNWRITTEN = FactoriseSettings(unwritten=True)
+"""As `prepare pairs` has it by default."""
+PAIRS_SETTINGS = CacheSettings(instruments=choose(["piano", "other"]), score_check="off", factorise=UNWRITTEN)
 HELD = "song09"
 """A song in the middle of the second of three shards."""
 pytestmark = [
@@ -394,7 +397,9 @@ def test_caches_of_an_older_version_are_told(cache_copy, scoresep, command):
     as_version_1(cache_copy)
     ended = scoresep(f"scoresep {command.format(cache_copy)}")
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1, ended
-    assert all(words in ended.stderr for words in ("cache.h5: ", "version 1", "version 3", "the folder cache.shards"))
+    assert all(
+        words in ended.stderr for words in ("cache.h5: ", "version 1", "versions 3 and 4", "the folder cache.shards")
+    )
 
 
 def test_a_checkpoint_whose_cache_is_of_an_older_version(cache_copy, tmp_path, make, refused):
