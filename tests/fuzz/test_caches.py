@@ -323,4 +323,4 @@ def test_a_damaged_cache_is_read_or_refused(cache_copy, fuzz, where):
 def test_every_dataset_is_looked_at(cache_copy):
     """So that a new one is not forgotten."""
     with h5py.File(shard(cache_copy), "r") as file:
-        assert set(file) == set(DATASET_SPAN)
+        assert set(file) == set(DATASET_SPAN) - {"weak"}  # of which every byte has a meaning
