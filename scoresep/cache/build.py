@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +33,6 @@ from scoresep.datasets.splits import find_split_leakage
 from scoresep.errors import (
     AlreadyExists,
     Failed,
-    InvalidValue,
     Mismatch,
     NotFound,
     NothingToDo,
@@ -44,16 +42,11 @@ from scoresep.errors import (
 )
 from scoresep.executor import Engine
 from scoresep.files import read_text, remove_stale, write_json
-from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import Instrument, group_of
 from scoresep.masks import harmonic
 from scoresep.masks.table import mask_name
 from scoresep.nmf import kernels as nmf_kernels
 
-HIGHEST_KEY = 440.0 * 2.0 ** ((LOWEST_PITCH + PITCHES - 1 - 69) / 12)
-"""Hz."""
-LONGEST_HOP = 0.1
-"""Seconds: a frame's centre is then within the 50 ms that an onset may be off (`transcription.note_metrics`)."""
 TracksDone = Callable[[int, int], None]
 """Called with tracks done and tracks in all."""
 
@@ -286,22 +279,11 @@ def settings_file(out: Path) -> Path:
 
 def check_possible(corpus: Corpus, out: Path, settings: CacheSettings, about: dict[str, Any]) -> None:
     """Refuse what cannot succeed, before the work."""
-    check_grid(settings.grid)
     check_present(corpus, settings.instruments)
     for instrument in settings.instruments:
         mask_name(instrument)
     check_replaceable(out)
     check_same_settings(out, about)
-
-
-def check_grid(grid: Grid) -> None:
-    """Refuse a grid that fundamentals of notes lie beyond, or whose frames are too far apart for onsets."""
-    if grid.sample_rate < 2 * HIGHEST_KEY:
-        problem = f"the grid {grid} ends at {grid.sample_rate / 2:g} Hz, below the highest key's {HIGHEST_KEY:.0f} Hz"
-        raise InvalidValue(problem, remedy=f"choose a rate of {math.ceil(2 * HIGHEST_KEY)} Hz or more")
-    if grid.hop > LONGEST_HOP * grid.sample_rate:
-        problem = f"the grid {grid} has a frame every {1000 * grid.hop / grid.sample_rate:.0f} ms: onsets are lost"
-        raise InvalidValue(problem, remedy=f"choose a hop of {int(LONGEST_HOP * grid.sample_rate)} samples or less")
 
 
 def check_strict(report: Report, strict: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import MutableMapping
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,17 @@ from scoresep.cache import ScoreCheck, Teacher
 from scoresep.cli.options import DEFAULT_CACHE, Jobs, by_comma
 from scoresep.console import console, meter
 from scoresep.errors import InvalidValue
-from scoresep.grid import Grid
+from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import Instrument, choose, read_instruments
 
 if TYPE_CHECKING:
     from scoresep.cache.prepare_report import Report
     from scoresep.datasets.base import Dataset
 
+HIGHEST_KEY = 440.0 * 2.0 ** ((LOWEST_PITCH + PITCHES - 1 - 69) / 12)
+"""Hz."""
+LONGEST_HOP = 0.1
+"""Seconds: a frame's centre is then within the 50 ms that an onset may be off (`transcription.note_metrics`)."""
 MOST_LISTED = 20
 """Tracks that the terminal lists; the CSV file has them all."""
 
@@ -224,13 +229,25 @@ def read_grid(rate: int, window: int | None = None, hop: int | None = None) -> G
     """The grid of the options; steps that are not given are nearly those of the default grid.
 
     Raises:
-        InvalidValue: there is none such.
+        InvalidValue: there is none such, or notes cannot be told on it.
     """
     from scoresep.separation.mask_resampling import native_grid
 
     if window is None:
         window = native_grid(Grid(), rate).n_fft if hop is None else 4 * hop
-    return Grid.from_dict({"sample_rate": rate, "n_fft": window, "hop": window // 4 if hop is None else hop})
+    grid = Grid.from_dict({"sample_rate": rate, "n_fft": window, "hop": window // 4 if hop is None else hop})
+    check_grid(grid)
+    return grid
+
+
+def check_grid(grid: Grid) -> None:
+    """Refuse a grid that fundamentals of notes lie beyond, or whose frames are too far apart for onsets."""
+    if grid.sample_rate < 2 * HIGHEST_KEY:
+        problem = f"the grid {grid} ends at {grid.sample_rate / 2:g} Hz, below the highest key's {HIGHEST_KEY:.0f} Hz"
+        raise InvalidValue(problem, remedy=f"choose a rate of {math.ceil(2 * HIGHEST_KEY)} Hz or more")
+    if grid.hop > LONGEST_HOP * grid.sample_rate:
+        problem = f"the grid {grid} has a frame every {1000 * grid.hop / grid.sample_rate:.0f} ms: onsets are lost"
+        raise InvalidValue(problem, remedy=f"choose a hop of {int(LONGEST_HOP * grid.sample_rate)} samples or less")
 
 
 def read_part(text: str | None) -> tuple[int, int] | None:
