@@ -190,5 +190,6 @@ def as_dict(alignment: Alignment) -> dict[str, object]:
             {name: [round(float(getattr(stretch, name)[end]), 3) for end in (0, -1)] for name in ("audio", "score")}
             for stretch in placement.stretches
         ],
+        "bars_not_played": sorted({*range(1, len(alignment.score.bar_lines))} - {bar.number for bar in alignment.bars}),
         "bars": [bar.to_dict() for bar in alignment.bars],
     }

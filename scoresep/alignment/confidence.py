@@ -24,7 +24,7 @@ SUPPORT = (3.0, 1.0, -4.0)
 """By how much each counts for a score: its evidence, its likeness to the recording, and the seconds between ways."""
 LEAST_SUPPORT, LEAST_OF_PART, ENOUGH = 0.36, 0.24, 75.0
 """Support below which a score, or one part alone, which explains little of what sounds, is of something else
-(docs/research/alignment.md), where the recording lasts so many seconds; the less it lasts, the more is due to chance."""
+(docs/research/alignment.md), where the recording lasts so many seconds; in less, more is due to chance."""
 BELIEF = (2.9, -32.5, -18.9, -10.4)
 """Logistic regression of whether a bar is in place: a constant, and by how much its odds fall (logarithm) with each
 second between the ways, with less than the piece's usual share of surely heard beginnings, and with unevenness."""
