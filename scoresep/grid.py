@@ -50,9 +50,12 @@ class Grid:
         overlap, rest = divmod(self.n_fft, max(self.hop, 1))
         if min(self.sample_rate, self.n_fft, self.hop) <= 0 or rest or overlap < 4 or overlap % 2:
             raise InvalidValue(
-                f"impossible frame grid {asdict(self)}",
-                remedy="all must be positive, n_fft an even multiple of hop, 4 or more",
+                f"impossible frame grid: {self}",
+                remedy="all must be positive, and the window 4, 6, 8 or any more even number of hops",
             )
+
+    def __str__(self) -> str:
+        return f"{self.sample_rate} Hz, window {self.n_fft}, hop {self.hop}"
 
     @property
     def bins(self) -> int:
@@ -68,6 +71,10 @@ class Grid:
     def bin_width(self) -> float:
         """Hz between frequency bins."""
         return self.sample_rate / self.n_fft
+
+    def bins_up_to(self, hertz: float) -> int:
+        """Bins from 0 Hz to `hertz`, 1 to F."""
+        return min(int(hertz / self.bin_width + 1e-6) + 1, self.bins)
 
     def frames(self, samples: int) -> int:
         """T: frames of a signal of `samples` samples."""
@@ -98,12 +105,12 @@ class Grid:
         grid = cls(**{name: int(values[name]) for name in ("sample_rate", "n_fft", "hop")})
         if not LOWEST_RATE <= grid.sample_rate <= HIGHEST_RATE:
             raise InvalidValue(
-                f"impossible frame grid {asdict(grid)}: no audio has {grid.sample_rate} Hz",
+                f"impossible frame grid: {grid}; no audio has that rate",
                 remedy=f"rates are {LOWEST_RATE} to {HIGHEST_RATE} Hz",
             )
         if grid.n_fft > min(MOST_OVERLAP * grid.hop, LONGEST_WINDOW * grid.sample_rate):
             raise InvalidValue(
-                f"impossible frame grid {asdict(grid)}: the window is too long",
-                remedy=f"n_fft can be {MOST_OVERLAP} hops and {LONGEST_WINDOW} seconds",
+                f"impossible frame grid: {grid}; the window is too long",
+                remedy=f"it can be {MOST_OVERLAP} hops and {LONGEST_WINDOW} seconds",
             )
         return grid

@@ -168,6 +168,12 @@ def group_of(program: int, is_drum: bool, instruments: Sequence[Instrument], nam
     return next(by_program, next(left_over, None))
 
 
+def group_named(name: str, instruments: Sequence[Instrument]) -> int | None:
+    """Index of the instrument that is called so, else as `group_of` for a part of that name without a program."""
+    by_name = (n for n, instrument in enumerate(instruments) if folded(instrument.name) == folded(name))
+    return next(by_name, group_of(-1, False, instruments, name))
+
+
 def folded(text: str) -> str:
     """A text to compare: one form of each letter (NFKC), without letter case."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())

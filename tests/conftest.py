@@ -202,6 +202,7 @@ class Make:
     track = staticmethod(write_track)
     stem = StemPlan
     usual_stems = staticmethod(usual_stems)
+    tiny = TINY
     corpus = staticmethod(write_corpus)
 
     @staticmethod

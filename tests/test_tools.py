@@ -116,3 +116,15 @@ def test_what_it_helps_to_say_who_plays_is_measured(tmp_path, cache, make):
     assert ended.returncode == 0, ended.stderr
     rows = [line.split(" | ")[:2] for line in ended.stdout.splitlines() if line.startswith("| ")]
     assert rows[1:] == [["| guitar", "1"], ["| bass", "1"]] and "two" not in ended.stdout
+
+
+def test_grids_are_measured(tmp_path, cache, corpus):
+    small = "network.channels=8 network.hidden=8 network.blocks=1 data.batch_size=4 data.clip_frames=16"
+    settings = " ".join(f"--set {setting}" for setting in (*small.split(), "bandwidth=4000"))
+    grids = "--grids 9000/1024/256,16000/2048/512"
+    ended = run(tmp_path, f"measure_grids.py {corpus} {grids} --cache {cache.path} {settings}")
+    assert ended.returncode == 0, ended.stderr
+    narrow, wide, steps = ended.stdout.splitlines()
+    means = [float(line.partition("Hz alone ")[2].split()[0]) for line in (narrow, wide)]
+    assert means[1] > means[0] + 1 and narrow.startswith("9000 Hz, window 1024, hop 256: piano ")
+    assert "s a step of stage 1" in steps and str(cache.grid) in steps

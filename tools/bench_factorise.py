@@ -2,14 +2,15 @@
 
     OMP_NUM_THREADS=1 python tools/bench_factorise.py [--seconds 240] [--groups piano,guitar,bass] [--repeats 3]
     OMP_NUM_THREADS=1 python tools/bench_factorise.py --device cuda [--songs 8]
-    OMP_NUM_THREADS=1 python tools/bench_factorise.py --cache cache.h5 [--split test] [--tracks 16]
+    OMP_NUM_THREADS=1 python tools/bench_factorise.py --cache cache.h5 [--split test] [--tracks 16] [--missing 0.25]
 
 The music is composed; its magnitude is made of its notes' combs, decaying, and of noise. Dense NumPy does the same
 updates as matrix products over all components and all frames, with zeros where the score has none; both must find the
 same factors. Times are process times, the median of the repeats; the score's rolls are given, the masks are included.
 
 With `--device`: the batched form on that device, of `--songs` songs at once, beside the compiled one on one core. With
-`--cache`: how well it separates the tracks of a cache with stems, beside the harmonic mask and the oracle mask.
+`--cache`: how well it separates the tracks of a cache with stems, beside the harmonic mask and the oracle mask; with
+`--missing` and `--wrong` by scores that lack a share of their notes and have others up to a fourth away.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from scoresep.nmf.batched import factorise_together
 from scoresep.nmf.components import Components, combs, components_of
 from scoresep.nmf.kernels import BACKGROUND, warm_up
 from scoresep.rendering.composer import compose
+from scoresep.score.parts import part_from_notes
 from scoresep.score.piano_roll import rasterise
 
 GRID, USUAL = Grid(), FactoriseSettings()
@@ -55,10 +57,12 @@ def main() -> None:
     options.add_argument("--cache", type=Path, help="measure quality on this cache instead")
     options.add_argument("--stored", action="store_true", help="of that cache's own factors (default: found anew)")
     options.add_argument("--split", help="of that cache (default: all)")
+    options.add_argument("--missing", type=float, default=0.0, help="share of the notes to leave out of scores")
+    options.add_argument("--wrong", type=float, default=0.0, help="share of the others that get another pitch")
     options.add_argument("--tracks", type=int, help="of that split, from its beginning (default: all)")
     chosen = options.parse_args()
     if chosen.cache:
-        print_quality(Cache(chosen.cache), chosen.split, chosen.tracks, chosen.stored)
+        print_quality(Cache(chosen.cache), chosen)
         return
     instruments = choose(chosen.groups.split(","))
     kinds = [instrument.kind for instrument in instruments]
@@ -180,26 +184,27 @@ def print_sizes(found: Factors, count: int) -> None:
     )
 
 
-def print_quality(cache: Cache, split: str | None, tracks: int | None, stored: bool) -> None:
-    """Mean improvement of SI-SDR over the mixture, by instrument, with true scores."""
-    rows = cache.rows(split) if split else np.arange(len(cache.tracks["id"]))
-    found = [improvements(cache, int(row), stored) for row in rows[:tracks]]
+def print_quality(cache: Cache, chosen: argparse.Namespace) -> None:
+    """Mean improvement of SI-SDR over the mixture, by instrument."""
+    rows = cache.rows(chosen.split) if chosen.split else np.arange(len(cache.tracks["id"]))
+    warm_up()
+    found = [improvements(cache, int(row), chosen) for row in rows[: chosen.tracks]]
     print(f"{len(found)} tracks, SI-SDR improvement in dB: {', '.join(cache.names)}; mean")
     for name in found[0]:
         by_instrument = np.nanmean([figures[name] for figures in found], axis=0)
         print(f"    {name + ':':16}", *(f"{value:6.2f}" for value in by_instrument), f"  {by_instrument.mean():6.2f}")
 
 
-def improvements(cache: Cache, row: int, stored: bool) -> dict[str, list[float]]:
+def improvements(cache: Cache, row: int, chosen: argparse.Namespace) -> dict[str, list[float]]:
     """Of each way and instrument of one track; NaN for instruments that are silent or nearly alone."""
     grid, track = cache.grid, TrueTrack(cache.mixture(row), cache.stems(row), cache.harmonic(row), cache.grid)
-    shares = masks(cache.factors(row) if stored else found_anew(cache, row))
+    factors = {"stored": cache.factors(row)} if chosen.stored else found_anew(cache, row, chosen.missing, chosen.wrong)
     spectrum = stft(track.mixture, grid.n_fft, grid.hop)
-    estimates = {
-        "harmonic mask": harmonic_mask(track),
-        "factorised": [istft(spectrum * share.T, len(track.mixture), grid.n_fft, grid.hop) for share in shares],
-        "oracle mask": oracle_mask(track),
+    factorised = {
+        name: [istft(spectrum * share.T, len(track.mixture), grid.n_fft, grid.hop) for share in masks(found)]
+        for name, found in factors.items()
     }
+    estimates = {"harmonic mask": harmonic_mask(track), **factorised, "oracle mask": oracle_mask(track)}
     before = [si_sdr(stem, track.mixture) for stem in track.stems]
     heard = [
         bleed_db(track.mixture, stem) > SILENT_DB and db < ALONE_DB
@@ -214,11 +219,30 @@ def improvements(cache: Cache, row: int, stored: bool) -> dict[str, list[float]]
     }
 
 
-def found_anew(cache: Cache, row: int) -> Factors:
-    """Factors of a track as this version finds them."""
-    magnitude = cache.magnitude(row).astype(np.float32) / np.float32(cache.level(row))
+def found_anew(cache: Cache, row: int, missing: float, wrong: float) -> dict[str, Factors]:
+    """Factors of a track as this version finds them, without and with notes that are not written."""
+    magnitude = cache.magnitude(row).astype(np.float32).T / np.float32(cache.level(row))
     rolls, onsets = np.moveaxis(cache.roll(row), 0, 2), np.moveaxis(cache.onset(row), 0, 2)
-    return factorise(magnitude.T, rolls, [i.kind for i in cache.instruments], cache.grid, onsets)
+    if missing or wrong:
+        rolls, onsets = damaged(cache, row, missing, wrong)
+    kinds = [instrument.kind for instrument in cache.instruments]
+    return {
+        name: factorise(magnitude, rolls, kinds, cache.grid, onsets, replace(USUAL, unwritten=name == "unwritten"))
+        for name in ("factorised", "unwritten")
+    }
+
+
+def damaged(cache: Cache, row: int, missing: float, wrong: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rolls and onsets, bool (N, P, T), of a track's notes without some, and with others up to a fourth away."""
+    rng = np.random.default_rng(row)
+    notes = cache.notes(row)
+    notes = notes[rng.uniform(size=len(notes)) >= missing]
+    moved = rng.uniform(size=len(notes)) < wrong
+    notes[moved, 2] += rng.choice([-5, -4, -3, -2, -1, 1, 2, 3, 4, 5], moved.sum())
+    of_each = (notes[notes[:, 4] == n, :4].tolist() for n in range(len(cache.instruments)))
+    frames = int(cache.tracks["frames"][row])
+    pairs = [rasterise([part_from_notes(own)], cache.grid, frames) for own in of_each]
+    return np.stack([roll.T for roll, _ in pairs]), np.stack([onset.T for _, onset in pairs])
 
 
 if __name__ == "__main__":

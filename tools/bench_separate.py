@@ -32,6 +32,8 @@ from pathlib import Path
 RATE, CHANNELS = 44100, 2
 INSTRUMENTS = ("piano", "guitar", "bass", "drums")
 
+LONG = "separate --long-window"
+
 Work = Callable[[Path, Path], object]
 """Called with a song and the folder of its results."""
 
@@ -50,7 +52,7 @@ def main() -> None:
     if given.job:
         run_job(given.job[0], Path(given.job[1]), given)
         return
-    lengths = dict.fromkeys(("separate", "transcribe"), numbers(given.minutes))
+    lengths = dict.fromkeys(("separate", LONG, "transcribe"), numbers(given.minutes))
     if importlib.util.find_spec("openunmix") and given.open_unmix_minutes:
         lengths["open-unmix"] = numbers(given.open_unmix_minutes)
     elif given.open_unmix_minutes:
@@ -129,7 +131,7 @@ def scoresep(job: str, given: argparse.Namespace) -> Work:
     from scoresep.instruments import choose
     from scoresep.models.checkpoint import load_checkpoint
     from scoresep.models.model import Model
-    from scoresep.separation.separate import separate_file
+    from scoresep.separation.separate import Options, separate_file
     from scoresep.training.config_files import load_config
     from scoresep.transcription.transcribe import transcribe_file
 
@@ -140,8 +142,8 @@ def scoresep(job: str, given: argparse.Namespace) -> Work:
         config = load_config(given.config, [])
         model = Model(Grid(), choose(INSTRUMENTS), config.architecture, config.mask).eval()
     model.to(given.device)
-    if job == "separate":
-        return lambda song, out: separate_file(song, model, out)
+    if job in ("separate", LONG):
+        return lambda song, out: separate_file(song, model, out, Options(long_window=job == LONG))
     return lambda song, out: transcribe_file(song, model, out / "song.mid")
 
 

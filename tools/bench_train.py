@@ -118,7 +118,7 @@ def bare_step(trainer: Trainer) -> Callable[[], None]:
     model = Model(cache.grid, cache.instruments, config.architecture, config.mask).to(device)
     set_modes(stage, model)
     count = len(model.instruments)
-    mixture = torch.rand(data.batch_size, cache.grid.bins, data.clip_frames, device=device)
+    mixture = torch.rand(data.batch_size, cache.grid.bins, data.frames_on(cache.grid), device=device)
     losses = {name: set(weights) for name, weights in trainer.weights.items()}
 
     def transcribe(*inputs: Tensor) -> list[tuple[Tensor, Tensor]]:

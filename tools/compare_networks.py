@@ -34,8 +34,8 @@ from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
 from scoresep.training.config_files import load_config
 from scoresep.training.log import RunLog
-from scoresep.training.run import Run, stage_path
-from scoresep.training.stages import STAGES, SUPERVISIONS
+from scoresep.training.run import Run, stage_path, starting_model
+from scoresep.training.stages import STAGES
 from scoresep.training.trainer import Trainer
 
 ROWS = {
@@ -121,8 +121,7 @@ def trained(cache: Cache, given: argparse.Namespace, stage: int, name: str, sett
 def step_time(cache: Cache, config: str, settings: list[str], stage: int) -> float:
     """Processor seconds of a training step, once it is warm."""
     wanted = load_config(config, [*settings, f"stage{stage}.steps={WARM + TIMED}", "data.validation_clips=0"])
-    critic = SUPERVISIONS[wanted.supervision].critic
-    model = Model(cache.grid, cache.instruments, wanted.architecture, wanted.mask, critic)
+    model = starting_model(STAGES[stage], None, cache, wanted)
     at: list[float] = []
     log = RunLog(None, lambda title, done, total, losses: at.append(time.process_time()))
     with tempfile.TemporaryDirectory() as folder:

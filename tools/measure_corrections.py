@@ -1,13 +1,13 @@
 """Measure what corrections of the notes are worth: SI-SDR as the transcriptor's mistakes are corrected one by one.
 
     scoresep render songs --songs 24 --seed 4242 --soundfont TimGM6mb.sf2
-    python tools/measure_corrections.py songs [--ckpt ckpt.pt] [--songs 20] [--seed 0]
+    python tools/measure_corrections.py songs [--ckpt ckpt.pt] [--songs 20] [--seed 0] [--out figures.json]
 
 Every song is separated as the studio does it, by a project of its own, with the transcriptor's notes and with 25, 50
 and 100 % of the mistakes in them corrected, in an order drawn by the seed: what is corrected at 25 % stays so at 50 %.
 A mistake is a note that is not played (it is deleted), one that was not heard (it is added), or one of the right pitch
 within 50 ms whose ends are not right (it is moved): at 100 % the notes are the score. The weights: 0.85, the notes with
-the masks; 1, the notes alone.
+the masks; 1, the notes alone. With --out a run that was stopped goes on with the next song.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from scoresep import load
 from scoresep.datasets.base import Track
 from scoresep.datasets.slakh import open_slakh
 from scoresep.evaluation.metrics import si_sdr
+from scoresep.files import write_text
 from scoresep.instruments import group_of
 from scoresep.models.model import Model
 from scoresep.score.parts import sounding_notes
@@ -46,18 +47,19 @@ def main() -> None:
     options.add_argument("--songs", dest="count", type=int, default=20)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--threads", type=int, default=1)
-    options.add_argument("--out", type=Path, help="JSON of all figures")
+    options.add_argument("--out", type=Path, help="JSON of all figures, song by song")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     model = load(given.ckpt, "cpu").model
     tracks = [track for track in open_slakh(given.songs).tracks if fits(track, model)][: given.count]
-    found = []
+    found = json.loads(given.out.read_text()) if given.out and given.out.exists() else {}
     for number, track in enumerate(tracks):
-        found.append(measured(track, model, np.random.default_rng((given.seed, number))))
-        print(f"{track.id}: {json.dumps(found[-1])}", flush=True)
-    if given.out:
-        given.out.write_text(json.dumps(found))
-    show(found, model.names)
+        if track.id not in found:
+            found[track.id] = measured(track, model, np.random.default_rng((given.seed, number)))
+            if given.out:
+                write_text(given.out, json.dumps(found))
+        print(f"{track.id}: {json.dumps(found[track.id])}", flush=True)
+    show([found[track.id] for track in tracks], model.names)
 
 
 def fits(track: Track, model: Model) -> bool:
@@ -145,12 +147,16 @@ def scores(stems: dict[str, np.ndarray], estimates: dict[str, np.ndarray]) -> li
 
 
 def show(found: Sequence[dict[str, list[float]]], names: Sequence[str]) -> None:
-    """Means over the songs in which an instrument plays."""
-    print(f"\n{len(found)} songs\n\n| SI-SDR, dB | {' | '.join(names)} | mean |\n{'|---' * (len(names) + 2)}|")
+    """Means over the songs in which an instrument plays; one that plays in none is left out."""
+    plays = np.isfinite([each["mixture"] for each in found])
+    heard = [name for name, any_song in zip(names, plays.any(axis=0), strict=True) if any_song]
+    print(f"\n{len(found)} songs\n\n| SI-SDR, dB | {' | '.join(heard)} | mean |\n{'|---' * (len(heard) + 2)}|")
     for row in found[0]:
-        means = np.nanmean([each[row] for each in found], axis=0)
+        table = np.where(plays, [each[row] for each in found], np.nan)[:, plays.any(axis=0)]
+        means = np.nanmean(table, axis=0)
         digits = 0 if row in ("mistakes", "notes") else 2
         print(f"| {row} | {' | '.join(f'{mean:.{digits}f}' for mean in [*means, means.mean()])} |")
+    print(f"\nsongs: {dict(zip(heard, plays.sum(axis=0)[plays.any(axis=0)].tolist(), strict=True))}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from scoresep.alignment.octaves import octaves_of
 from scoresep.alignment.placing import Placement, place, unfolded
 from scoresep.alignment.refining import carried, heard
 from scoresep.audio.loading import resample
+from scoresep.audio.source import Progress
 from scoresep.audio.spectrogram import QUIETEST
 from scoresep.errors import Mismatch, NothingToDo
 from scoresep.score.parts import SHORTEST_NOTE, Part
@@ -20,6 +21,10 @@ from scoresep.score.reading import Score
 
 SHORTEST_RECORDING = 4.0
 """Seconds; in less no score is found."""
+USUALLY_OFF, HARDLY_OFF = 0.03, 0.1
+"""Seconds within which half, and most, of the notes of a score that is in time as it is are found."""
+MOST_MISSED = 0.05
+"""Share of its notes that may not be found, as before the first and after the last that is heard."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Alignment:
         return tuple(spans_of(bar for bar in self.bars if not bar.trusted))
 
 
-def align(samples: np.ndarray, rate: int, scores: Sequence[Score]) -> Alignment:
+def align(samples: np.ndarray, rate: int, scores: Sequence[Score], progress: Progress | None = None) -> Alignment:
     """Align the one of some ways to play a score that fits a recording best.
 
     Found are its tempo and how it changes, a transposition of up to six semitones, the octave of each part, tuning,
@@ -69,6 +74,7 @@ def align(samples: np.ndarray, rate: int, scores: Sequence[Score]) -> Alignment:
         samples: mono float32 (L,), finite.
         rate: Hz.
         scores: ways to play it (`score.reading.read_score`).
+        progress: called before each of four steps; what it raises ends the work.
 
     Raises:
         NothingToDo: the recording is silent or too short, or the score has no pitched notes.
@@ -77,19 +83,27 @@ def align(samples: np.ndarray, rate: int, scores: Sequence[Score]) -> Alignment:
     tables = [note_table(score.parts) for score in scores]
     check_recording(samples, rate)
     check_score(tables)
-    return align_features(audio_features(resample(samples, rate, RATE)), scores, tables)
+    if progress:
+        progress("aligning", 0, 4)
+    return align_features(audio_features(resample(samples, rate, RATE)), scores, tables, progress)
 
 
-def align_features(audio: AudioFeatures, scores: Sequence[Score], tables: Sequence[NoteTable]) -> Alignment:
+def align_features(
+    audio: AudioFeatures, scores: Sequence[Score], tables: Sequence[NoteTable], progress: Progress | None = None
+) -> Alignment:
     """`align` of a recording's features with scores and their notes; raises Mismatch as that does."""
+    step = progress or (lambda stage, done, total: None)
+    step("aligning", 1, 4)
     placements = [place(audio, notes, score.bar_lines) for notes, score in zip(tables, scores, strict=True)]
     best = min(range(len(scores)), key=lambda n: placements[n].cost)
     score, notes, placement = scores[best], tables[best], placements[best]
+    step("aligning", 2, 4)
     roughly = unfolded(notes, placement)
     if not len(roughly):
         check_support(0.0, score, audio.seconds)
     found = heard(audio, roughly, placement.likeness)
     support = support_of(audio, found, placement.evidence)
+    step("aligning", 3, 4)
     octaves = octaves_of(audio, found.notes, len(score.parts))
     if any(octaves):
         roughly = roughly.raised(octaves)
@@ -155,6 +169,24 @@ def carried_bends(
         times.append(carried(stretch.at(at), final, roughly))
         bends.append(bend)
     return np.maximum(np.concatenate(times), 0.0), np.concatenate(bends)
+
+
+def in_time(alignment: Alignment) -> bool:
+    """Whether a score is in time with the recording as it is written: what was found differs no more than it errs.
+
+    It errs most where music repeats and a copy of a passage was found: up to a quarter of the notes may be elsewhere if
+    the first and the last are in their places, which they are not where a score lacks a passage.
+    """
+    notes, written = alignment.notes, alignment.score.parts
+    total = sum(map(len, written))
+    if alignment.placement.transposition or any(alignment.octaves) or abs(len(notes) - total) > MOST_MISSED * total:
+        return False
+    before = np.array([written[part].onset[k] for part, k in zip(notes.part, notes.index, strict=True)])
+    off = np.abs(notes.onset - before)
+    tenth = len(off) // 10 + 1
+    ends = max(np.median(off[:tenth]), np.median(off[-tenth:]))
+    most = np.quantile(off, 0.75 if ends <= HARDLY_OFF else 0.9)
+    return bool(np.median(off) <= USUALLY_OFF and most <= HARDLY_OFF)
 
 
 def summary(alignment: Alignment) -> str:

@@ -7,13 +7,14 @@ from pathlib import Path
 from scoresep.alignment.align import Alignment, align, as_dict, check_recording
 from scoresep.alignment.features import RATE
 from scoresep.audio.loading import read_audio
+from scoresep.audio.source import Progress
 from scoresep.errors import naming
 from scoresep.files import existing_file, write_bytes, write_json
 from scoresep.score.midi_writing import midi_bytes
 from scoresep.score.reading import read_score
 
 
-def align_files(audio: str | Path, score: str | Path) -> Alignment:
+def align_files(audio: str | Path, score: str | Path, progress: Progress | None = None) -> Alignment:
     """Align a score, MIDI or MusicXML, with a recording.
 
     Raises:
@@ -25,7 +26,7 @@ def align_files(audio: str | Path, score: str | Path) -> Alignment:
     with naming(audio):
         check_recording(samples, RATE)
     with naming(score):
-        return align(samples, RATE, scores)
+        return align(samples, RATE, scores, progress)
 
 
 def write_alignment(path: str | Path, alignment: Alignment) -> None:

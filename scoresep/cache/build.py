@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,6 @@ import h5py
 from scoresep import score_check
 from scoresep.cache.prepare_report import Report, table_of, write_csv
 from scoresep.cache.schema import (
-    CACHE_VERSION,
     INDEX_FORMAT,
     CacheSettings,
     Excluded,
@@ -34,6 +34,7 @@ from scoresep.datasets.splits import find_split_leakage
 from scoresep.errors import (
     AlreadyExists,
     Failed,
+    InvalidValue,
     Mismatch,
     NotFound,
     NothingToDo,
@@ -43,11 +44,16 @@ from scoresep.errors import (
 )
 from scoresep.executor import Engine
 from scoresep.files import read_text, remove_stale, write_json
+from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.instruments import Instrument, group_of
 from scoresep.masks import harmonic
 from scoresep.masks.table import mask_name
 from scoresep.nmf import kernels as nmf_kernels
 
+HIGHEST_KEY = 440.0 * 2.0 ** ((LOWEST_PITCH + PITCHES - 1 - 69) / 12)
+"""Hz."""
+LONGEST_HOP = 0.1
+"""Seconds: a frame's centre is then within the 50 ms that an onset may be off (`transcription.note_metrics`)."""
 TracksDone = Callable[[int, int], None]
 """Called with tracks done and tracks in all."""
 
@@ -74,7 +80,8 @@ def prepare(
         ScoresepError: an instrument is absent from the dataset, no track is usable, `out` holds a cache made with other
             settings, a worker died, or a file changed while it was read. Finished shards stay.
     """
-    settings = replace(settings, stems=settings.stems and corpus.has_stems)
+    weak = any(track.labels for track in corpus.tracks)
+    settings = replace(settings, stems=settings.stems and corpus.has_stems, weak=weak)
     about = description(corpus, settings)
     check_possible(corpus, out, settings, about)
     jobs = plan(corpus, out.absolute(), settings, about, teacher_device)
@@ -260,7 +267,7 @@ def used_tracks(corpus: Corpus, summaries: Sequence[Summary]) -> tuple[Track, ..
 def description(corpus: Corpus, settings: CacheSettings) -> dict[str, Any]:
     """What identifies a cache's making, as plain values."""
     return {
-        "version": CACHE_VERSION,
+        "version": settings.version,
         "corpus": corpus.name,
         "root": corpus.root.resolve().name,
         "split_set": corpus.split_set,
@@ -279,11 +286,22 @@ def settings_file(out: Path) -> Path:
 
 def check_possible(corpus: Corpus, out: Path, settings: CacheSettings, about: dict[str, Any]) -> None:
     """Refuse what cannot succeed, before the work."""
+    check_grid(settings.grid)
     check_present(corpus, settings.instruments)
     for instrument in settings.instruments:
         mask_name(instrument)
     check_replaceable(out)
     check_same_settings(out, about)
+
+
+def check_grid(grid: Grid) -> None:
+    """Refuse a grid that fundamentals of notes lie beyond, or whose frames are too far apart for onsets."""
+    if grid.sample_rate < 2 * HIGHEST_KEY:
+        problem = f"the grid {grid} ends at {grid.sample_rate / 2:g} Hz, below the highest key's {HIGHEST_KEY:.0f} Hz"
+        raise InvalidValue(problem, remedy=f"choose a rate of {math.ceil(2 * HIGHEST_KEY)} Hz or more")
+    if grid.hop > LONGEST_HOP * grid.sample_rate:
+        problem = f"the grid {grid} has a frame every {1000 * grid.hop / grid.sample_rate:.0f} ms: onsets are lost"
+        raise InvalidValue(problem, remedy=f"choose a hop of {int(LONGEST_HOP * grid.sample_rate)} samples or less")
 
 
 def check_strict(report: Report, strict: bool) -> None:
@@ -315,7 +333,8 @@ def check_usable(corpus: Corpus, summaries: Sequence[Summary], instruments: Sequ
     if corpus.has_stems:
         check_present(replace(corpus, tracks=used_tracks(corpus, summaries)), instruments)
     else:
-        refuse_absent({n for row in rows for n, plays in enumerate(row["active"]) if plays}, corpus, instruments)
+        scored = [row["active"] for row in rows if row["notes"]]  # weak labels alone teach no notes
+        refuse_absent({n for active in scored for n, plays in enumerate(active) if plays}, corpus, instruments)
 
 
 def refuse_absent(present: set[int | None], corpus: Corpus, instruments: Sequence[Instrument]) -> None:
@@ -350,7 +369,7 @@ def check_same_settings(out: Path, about: dict[str, Any]) -> None:
     remedy = f"give another --out, or delete it and the folder {shard_folder(out).name}"
     if (version := made.get("version", 1)) != about["version"]:
         raise WrongVersion(
-            f"begun in format version {version}, this scoresep writes {CACHE_VERSION}", file=out, remedy=remedy
+            f"begun in format version {version}, to be written is version {about['version']}", file=out, remedy=remedy
         )
     if changed := difference(made, about):
         raise Mismatch(f"begun with other settings: {changed}", file=out, remedy=remedy)

@@ -25,6 +25,7 @@ from scoresep.cache.hdf5 import numbers, plain_dataset, text_attribute, texts
 from scoresep.cache.schema import (
     CACHE_VERSION,
     INDEX_FORMAT,
+    PLAIN_VERSION,
     RECORDS,
     SHARD_FORMAT,
     TRACK_COLUMNS,
@@ -287,10 +288,10 @@ def check_header(file: h5py.File, expected: str) -> None:
     if kind != expected:
         raise WrongFormat("not a scoresep cache", file=path, remedy=CACHE_REMEDY)
     version = file.attrs["version"] if "version" in file.attrs and file.attrs.get_id("version").shape == () else -1
-    if int(version) != CACHE_VERSION:
+    if int(version) not in (PLAIN_VERSION, CACHE_VERSION):
         folder = f"it and the folder {shard_folder(path).name}" if expected == INDEX_FORMAT else "the whole cache"
         raise WrongVersion(
-            f"a cache of version {version}, this scoresep reads version {CACHE_VERSION}",
+            f"a cache of version {version}, this scoresep reads versions {PLAIN_VERSION} and {CACHE_VERSION}",
             file=path,
             remedy=f"delete {folder}, then prepare it anew",
         )

@@ -22,7 +22,8 @@ from scoresep.nmf import FactoriseSettings
 
 INDEX_FORMAT = "scoresep-cache"
 SHARD_FORMAT = "scoresep-shard"
-CACHE_VERSION = 3
+CACHE_VERSION, PLAIN_VERSION = 4, 3
+"""Of caches with and without weakly labelled tracks; the latter are what they were before there were any."""
 FULL_SCALE = 32767
 """int16 value of a track's largest sample, see `TRACK_COLUMNS['scale']`."""
 MOST_ROWS = 2**48
@@ -47,6 +48,7 @@ class CacheSettings:
         stems: whether the audio of isolated stems is kept.
         teacher: what estimates the stems of training mixtures.
         factorise: shape and search of the teacher's factors.
+        weak: whether some tracks have weak labels instead of a score.
     """
 
     grid: Grid = field(default_factory=Grid)
@@ -58,14 +60,22 @@ class CacheSettings:
     stems: bool = True
     teacher: Teacher = "nmf"
     factorise: FactoriseSettings = field(default_factory=FactoriseSettings)
+    weak: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(instrument.name for instrument in self.instruments)
 
+    @property
+    def version(self) -> int:
+        """The format version of a cache with these settings."""
+        return CACHE_VERSION if self.weak else PLAIN_VERSION
+
     def to_dict(self) -> dict[str, Any]:
         groups = {instrument.name: instrument.to_dict() for instrument in self.instruments}
-        values = asdict(self) | {"instruments": list(self.names)}
+        values = asdict(self) | {"instruments": list(self.names), "factorise": self.factorise.to_dict()}
+        if not self.weak:
+            del values["weak"]
         return {"grid": values.pop("grid"), "instruments": values.pop("instruments"), "groups": groups, **values}
 
     @classmethod
@@ -80,6 +90,7 @@ class CacheSettings:
             bool(values["stems"]),
             _one_of(values["teacher"], Teacher),
             FactoriseSettings(**values["factorise"]),
+            bool(values.get("weak", False)),
         )
 
 
@@ -112,6 +123,7 @@ def shard_datasets(settings: CacheSettings) -> dict[str, ArraySpec]:
         "roll": ArraySpec((count, packed_width(PITCHES)), "uint8", 1024),
         "onset": ArraySpec((count, packed_width(PITCHES)), "uint8", 1024),
         "harmonic": ArraySpec((count, packed_width(bins)), "uint8", 512),
+        "weak": ArraySpec((count,), "uint8", 1 << 12),
         "mixture": ArraySpec((), "int16", 1 << 16),
         "stems": ArraySpec((count,), "int16", 1 << 15),
         "notes": ArraySpec((len(NOTE_COLUMNS),), "float32", 1024),
@@ -121,7 +133,8 @@ def shard_datasets(settings: CacheSettings) -> dict[str, ArraySpec]:
         "activation": ArraySpec((), "float16", 1 << 14),
         "activation_end": ArraySpec((), "uint32", 1 << 12),
     }
-    absent = {*(() if settings.stems else ("stems",)), *(() if settings.teacher == "nmf" else FACTORS)}
+    absent = {*(() if settings.stems else ("stems",)), *(() if settings.weak else ("weak",))}
+    absent |= set() if settings.teacher == "nmf" else {*FACTORS}
     return {name: dataset for name, dataset in datasets.items() if name not in absent}
 
 
@@ -136,7 +149,7 @@ def pack(values: np.ndarray) -> np.ndarray:
 
 
 SPANS = {
-    "frames": ("magnitude", "roll", "onset", "harmonic", "activation_end"),
+    "frames": ("magnitude", "roll", "onset", "harmonic", "weak", "activation_end"),
     "samples": ("mixture", "stems"),
     "notes": ("notes",),
     "templates": ("template", "template_of"),

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from scoresep.audio.loading import fit, read_audio, resample
+from scoresep.audio.decoding.recording import open_recording
+from scoresep.audio.loading import read_audio
 from scoresep.audio.spectrogram import half_magnitude, level_of
 from scoresep.cache.aligned import read_aligned
+from scoresep.cache.labelled import Labels, add_labels, read_labelled
 from scoresep.cache.schema import (
     FULL_SCALE,
     NO_AUDIO,
@@ -26,8 +28,9 @@ from scoresep.cache.schema import (
     pack,
     unpack,
 )
+from scoresep.cache.stem_reader import StemReader, rate_findings
 from scoresep.datasets.base import Stem, Track
-from scoresep.errors import Damaged, Failed, InvalidValue, Mismatch, NothingToDo, first_line
+from scoresep.errors import Failed, InvalidValue, NothingToDo, first_line
 from scoresep.grid import PITCHES
 from scoresep.instruments import Instrument, group_of
 from scoresep.machine import choose_device
@@ -35,12 +38,8 @@ from scoresep.masks.table import MASKS, mask_name
 from scoresep.nmf import Factors, ScoredMixture, factorise
 from scoresep.score.parts import Part, key_strikes, sounding_notes
 from scoresep.score.piano_roll import rasterise
-from scoresep.score_check import check_stem
+from scoresep.score.weak_labels import SCORED
 
-LENGTH_TOLERANCE = 0.05
-"""Seconds by which the stems of a track may differ in length: more means that one of them is cut or foreign."""
-UNUSABLE = ("silent",)
-"""Findings of the score check that leave a track out whatever the settings say: its labels would all be wrong."""
 DOUBLE_STRIKE = 0.03
 """Seconds within which two parts of a group that strike the same key count as one note."""
 OFF_KEYBOARD = "notes outside the 88 keys"
@@ -61,6 +60,7 @@ class TrackContent:
         parts: by instrument; none for what has no score.
         findings: stems that contradict their score, odd metadata.
         unused: stems and parts that are in none of these.
+        labels: weak ones by instrument, where there is no score; None where there is.
     """
 
     mixture: np.ndarray
@@ -68,6 +68,7 @@ class TrackContent:
     parts: Parts
     findings: tuple[StemFinding, ...] = ()
     unused: tuple[Unused, ...] = ()
+    labels: Labels | None = None
 
 
 @dataclass(frozen=True)
@@ -140,9 +141,12 @@ def load_track(track: Track, settings: CacheSettings) -> TrackContent:
 
 
 def load_recording(track: Track, settings: CacheSettings) -> TrackContent:
-    """A recording and its one score, whose parts are grouped by track name or program."""
+    """A recording and its one score, whose parts are grouped by track name or program, or its weak labels."""
     assert track.mixture
     parts: Parts = [[] for _ in settings.instruments]
+    if track.labels:
+        found = read_labelled(track, settings.instruments, settings.grid.sample_rate)
+        return TrackContent(found.mixture, None, parts, (found.finding,), found.unused, found.labels)
     unclaimed, unscored = set(), 0
     aligned = read_aligned(track, settings.grid) if track.align else None
     for part in aligned.parts if aligned else track.load_parts():
@@ -161,10 +165,11 @@ def load_recording(track: Track, settings: CacheSettings) -> TrackContent:
     if not any(parts):
         raise NothingToDo(f"its score has no part of {', '.join(settings.names)}")
     unused = (Unused(track.id, "", unscored, NO_SCORE),) * bool(unscored)
+    findings = rate_findings(track, open_recording(track.mixture).rate, settings.grid)
     if aligned:
-        return TrackContent(aligned.mixture, None, parts, (aligned.finding,), (*unused, *aligned.unused))
+        return TrackContent(aligned.mixture, None, parts, (aligned.finding, *findings), (*unused, *aligned.unused))
     mixture, _ = read_audio(track.mixture, settings.grid.sample_rate)
-    return TrackContent(mixture, None, parts, unused=unused)
+    return TrackContent(mixture, None, parts, findings, unused)
 
 
 def load_stems(track: Track, settings: CacheSettings) -> TrackContent:
@@ -208,57 +213,6 @@ def group_stems(stems: Sequence[Stem], instruments: Sequence[Instrument]) -> lis
     return groups
 
 
-class StemReader:
-    """Reads the stems of one track, and holds each to the rate and length of the first.
-
-    Attributes:
-        findings: stems read so far that contradict their score.
-    """
-
-    def __init__(self, track: Track, settings: CacheSettings) -> None:
-        self._track, self._settings = track, settings
-        self._first: tuple[int, int] | None = None
-        self.findings: list[StemFinding] = []
-
-    def read_group(self, stems: Sequence[Stem], scored: bool) -> tuple[np.ndarray | None, list[Part]]:
-        """The sum of some stems at the grid's rate, float32 (L,) or None if there are none, and their parts.
-
-        Stems are summed before they are resampled: once a group.
-        """
-        total: np.ndarray | None = None
-        parts: list[Part] = []
-        for stem in stems:
-            stem_parts = stem.load_parts() if scored else []
-            samples = self._read(stem)
-            if scored and self._settings.score_check != "off":
-                self._check(stem, samples, stem_parts)
-            parts += stem_parts
-            total = samples if total is None else np.add(total, samples, out=total)
-        if total is None:
-            return None, parts
-        assert self._first
-        return resample(total, self._first[0], self._settings.grid.sample_rate), parts
-
-    def _read(self, stem: Stem) -> np.ndarray:
-        samples, rate = read_audio(stem.audio, channels=1)
-        self._first = self._first or (rate, len(samples))
-        expected_rate, length = self._first
-        if rate != expected_rate:
-            raise Mismatch(f"stem {stem.name} has another rate ({rate} Hz) than the others ({expected_rate} Hz)")
-        if abs(len(samples) - length) > LENGTH_TOLERANCE * rate:
-            seconds = f"{len(samples) / rate:.2f} s, the others {length / rate:.2f} s"
-            raise Mismatch(f"stem {stem.name} has another length ({seconds})")
-        return fit(samples, length)
-
-    def _check(self, stem: Stem, samples: np.ndarray, parts: Sequence[Part]) -> None:
-        """Compare a stem with its score; raises Damaged if it is silent, or at odds with it and the settings say so."""
-        assert self._first
-        for finding in check_stem(samples, self._first[0], parts, stem.is_drum):
-            if finding.kind in UNUSABLE or self._settings.score_check == "exclude":
-                raise Damaged(f"stem {stem.name} {finding.detail}")
-            self.findings.append(StemFinding(self._track.id, stem.name, finding.kind, finding.detail))
-
-
 # Features
 
 
@@ -273,13 +227,18 @@ def feature_arrays(content: TrackContent, settings: CacheSettings) -> dict[str, 
         for instrument, group in zip(settings.instruments, content.parts, strict=True)
     ]
     roll, onset = (np.stack(group, axis=1) for group in zip(*rolls, strict=True))
-    return {
+    arrays = {
         "magnitude": spectrum,
         "roll": pack(roll),
         "onset": pack(onset),
         "harmonic": np.stack(masks, axis=1),
         "notes": note_table(content.parts, len(content.mixture) / grid.sample_rate),
     }
+    if settings.weak:
+        arrays["weak"] = np.full((frames, len(masks)), SCORED, dtype=np.uint8)
+    if content.labels is not None:
+        add_labels(arrays, content.labels, settings)
+    return arrays
 
 
 def score_mask(instrument: Instrument, parts: Sequence[Part], settings: CacheSettings, frames: int) -> np.ndarray:
@@ -364,6 +323,8 @@ def scored_mixture(track: TrackFeatures) -> ScoredMixture:
     magnitude = track.arrays["magnitude"].astype(np.float32)
     magnitude /= np.float32(track.row["level"])
     rolls, onsets = (np.moveaxis(unpack(track.arrays[name], PITCHES), 0, 2) for name in ("roll", "onset"))
+    if "weak" in track.arrays:  # what may sound is no score
+        rolls &= (track.arrays["weak"] == SCORED).T[:, None]
     return ScoredMixture(magnitude.T, rolls, onsets)
 
 

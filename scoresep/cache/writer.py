@@ -15,7 +15,6 @@ import numpy as np
 from scoresep import __version__
 from scoresep.cache.hdf5 import new_hdf5
 from scoresep.cache.schema import (
-    CACHE_VERSION,
     DATASET_SPAN,
     FIRST_COLUMN,
     INDEX_FORMAT,
@@ -109,7 +108,7 @@ def write_shard(path: Path, settings: CacheSettings, key: str, tracks: Iterable[
                 sink.check()
         file.attrs.update(
             format=SHARD_FORMAT,
-            version=CACHE_VERSION,
+            version=settings.version,
             key=key,
             digest=writer.digest.hexdigest(),
             rows=json.dumps(writer.rows),
@@ -122,7 +121,7 @@ def read_shard_summary(path: Path, key: str) -> Summary | None:
     try:
         with h5py.File(path, "r", locking=False) as file:
             attributes = file.attrs
-            if (attributes["format"], attributes["version"], attributes["key"]) != (SHARD_FORMAT, CACHE_VERSION, key):
+            if (attributes["format"], attributes["key"]) != (SHARD_FORMAT, key):  # the key knows the version
                 return None
             items = {name: json.loads(attributes.get(name, "[]")) for name in ITEMS}  # older shards lack `unused`
             return Summary(
@@ -150,7 +149,7 @@ def write_index(
     with new_hdf5(path) as (file, _):
         file.attrs.update(
             format=INDEX_FORMAT,
-            version=CACHE_VERSION,
+            version=settings.version,
             scoresep=__version__,
             about=description,
             leaks=json.dumps([asdict(item) for item in leakage]),

@@ -60,7 +60,7 @@ def align(
             raise AlreadyExists("the score itself lies there", file=target, remedy="give another --out")
         for path in (target, report, *picture):
             check_new(path, force)
-        alignment = align_files(recording.path, written)
+        alignment = align_files(recording.path, written, progress)
         if picture:
             from scoresep.plots.alignment import plot_alignment
 

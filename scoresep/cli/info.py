@@ -101,7 +101,7 @@ def describe_cache(cache: Cache) -> Lines:
         ("corpus", f"{cache.corpus}, split set {cache.split_set}, label rules: {', '.join(cache.rules) or 'none'}"),
         ("tracks", f"{len(tracks)} ({', '.join(counts)}), {hours:.2f} hours"),
         ("instruments", f"{', '.join(active)} tracks"),
-        ("grid", f"{grid.sample_rate} Hz, window {grid.n_fft}, hop {grid.hop}: {grid.frame_rate:g} frames/s"),
+        ("grid", f"{grid}: {grid.frame_rate:g} frames/s"),
         (
             "shards",
             f"{len(shards)}, {size / 2**20:.0f} MiB" + (f"; {missing} MISSING, prepare again" if missing else ""),
@@ -129,15 +129,16 @@ def describe_checkpoint(path: Path) -> Lines:
         f"{name} {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters"
         for name, network in model.networks.items()
     ]
+    band = f", of what is below {model.bandwidth:g} Hz" * bool(model.bandwidth)
     state = "complete" if checkpoint.complete else "to be continued"
     thresholds = [f"{name} {value:.2f}" for name, value in zip(model.names, model.threshold, strict=True)]
     return [
         ("checkpoint", str(path)),
         ("stage", f"{checkpoint.stage}, {checkpoint.steps} steps, {state}"),
         *((role, written(settings)) for role, settings in model.architecture.to_dict().items()),
-        ("networks", f"{', '.join(sizes)}; masks {model.mask}"),
+        ("networks", f"{', '.join(sizes)}; masks {model.mask}{band}"),
         ("instruments", ", ".join(model.names)),
-        ("grid", f"{grid.sample_rate} Hz, window {grid.n_fft}, hop {grid.hop}: {grid.frame_rate:g} frames/s"),
+        ("grid", f"{grid}: {grid.frame_rate:g} frames/s"),
         ("thresholds", ", ".join(thresholds)),
         ("seed", str(checkpoint.config.get("seed"))),
         ("cache", f"{checkpoint.cache or 'not said'} (digest {checkpoint.cache_digest[:12]})"),

@@ -16,6 +16,7 @@ from scoresep.cache import ScoreCheck, Teacher
 from scoresep.cli.options import DEFAULT_CACHE, Jobs, by_comma
 from scoresep.console import console, meter
 from scoresep.errors import InvalidValue
+from scoresep.grid import Grid
 from scoresep.instruments import Instrument, choose, read_instruments
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ Instruments = Annotated[
         help="Groups to separate, by comma ('other' takes what is left over), or a TOML file of your own groups."
     ),
 ]
+Rate = Annotated[int, typer.Option(help="Hz of the audio that the networks hear; half of it is the highest frequency.")]
+Window = Annotated[int | None, typer.Option(help="Samples of a frame; default: 4 hops, or about 0.13 s.")]
+Hop = Annotated[int | None, typer.Option(help="Samples between frames; default: a quarter of the window.")]
 Dedupe = Annotated[bool, typer.Option("--dedupe", help="Leave out music that a higher-priority split holds too.")]
 ScoreCheckOption = Annotated[
     ScoreCheck, typer.Option(help="Stems that contradict their score: flag them, exclude their tracks, or off.")
@@ -70,6 +74,14 @@ ScoreCheckOption = Annotated[
 TeacherOption = Annotated[
     Teacher,
     typer.Option(help="What estimates stems from mixture and score, for training: nmf (factorisation), or none."),
+]
+Unwritten = Annotated[
+    bool | None,
+    typer.Option(
+        "--unwritten/--no-unwritten",
+        help="Let the teacher hear notes that the scores lack; default: where scores come with recordings, not stems.",
+        show_default=False,
+    ),
 ]
 TeacherDevice = Annotated[
     str, typer.Option(help="Where the teacher works, in each worker: cpu, auto, or a GPU such as cuda:0.")
@@ -129,9 +141,13 @@ def compile_dataset(
     *,
     out: Out = DEFAULT_CACHE,
     instruments: Instruments = "",
+    rate: Rate = Grid.sample_rate,
+    window: Window = None,
+    hop: Hop = None,
     dedupe: Dedupe = False,
     score_check: ScoreCheckOption = "flag",
     teacher: TeacherOption = "nmf",
+    unwritten: Unwritten = None,
     teacher_device: TeacherDevice = "cpu",
     strict: Strict = False,
     part: PartOption = None,
@@ -148,9 +164,14 @@ def compile_dataset(
     from scoresep.datasets.splits import deduplicated
     from scoresep.executor import Engine
     from scoresep.machine import choose_device
+    from scoresep.nmf import FactoriseSettings
 
     settings = CacheSettings(
-        instruments=read_groups(instruments), score_check=score_check if dataset.has_stems else "off", teacher=teacher
+        grid=read_grid(rate, window, hop),
+        instruments=read_groups(instruments),
+        score_check=score_check if dataset.has_stems else "off",
+        teacher=teacher,
+        factorise=FactoriseSettings(unwritten=not dataset.has_stems if unwritten is None else unwritten),
     )
     corpus = dataset.open(dataset.find_root(root), **options)
     corpus = deduplicated(corpus) if dedupe else corpus
@@ -197,6 +218,19 @@ def read_groups(text: str) -> tuple[Instrument, ...]:
     if text.lower().endswith(".toml"):
         return read_instruments(text)
     return choose(by_comma(text))
+
+
+def read_grid(rate: int, window: int | None = None, hop: int | None = None) -> Grid:
+    """The grid of the options; steps that are not given are nearly those of the default grid.
+
+    Raises:
+        InvalidValue: there is none such.
+    """
+    from scoresep.separation.mask_resampling import native_grid
+
+    if window is None:
+        window = native_grid(Grid(), rate).n_fft if hop is None else 4 * hop
+    return Grid.from_dict({"sample_rate": rate, "n_fft": window, "hop": window // 4 if hop is None else hop})
 
 
 def read_part(text: str | None) -> tuple[int, int] | None:

@@ -58,6 +58,10 @@ def separate(
             max=1,
         ),
     ] = SCORE_WEIGHT,
+    long_window: Annotated[
+        bool,
+        typer.Option("--long-window", help="Apply the masks by a window twice as long: a little better, and slower."),
+    ] = False,
     page: Annotated[
         bool, typer.Option("--page", help="Also write a page with mixer and notes to give away, beside the stems.")
     ] = False,
@@ -120,7 +124,15 @@ def separate(
             if missing := [name for name in prior.missing if name in present_names(model, playing)]:
                 absent = ", ".join(missing)
                 lines.append(f"the score of {recording.name} has no part of {absent}: those are left to the model")
-        options = Options(chosen, prior, progress=progress, refine=refine, present=playing, score_weight=score_weight)
+        options = Options(
+            chosen,
+            prior,
+            progress=progress,
+            refine=refine,
+            present=playing,
+            score_weight=score_weight,
+            long_window=long_window,
+        )
         written = separate_file(recording.path, model, out / recording.name, options, stored, force=force)
         if written.gain != 1.0:
             gain = 20 * log10(written.gain)

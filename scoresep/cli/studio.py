@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import webbrowser
-from contextlib import closing
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,8 @@ def studio(
         Path | None, typer.Argument(help="Recording, or a project that the page exported; default: drop one there.")
     ] = None,
     project: Annotated[
-        Path | None, typer.Option(help="Folder that keeps the work; default: a new one among temporary files.")
+        Path | None,
+        typer.Option(help="Folder that keeps the work; default: a temporary one, kept if you change anything."),
     ] = None,
     ckpt: CheckpointOption = None,
     port: Annotated[int, typer.Option(help="Port of the page's address; 0 for a free one.", min=0, max=65535)] = 0,
@@ -40,17 +41,20 @@ def studio(
 
     if audio is not None:
         existing_file(audio, "recording", "give a recording")
-    with closing(Studio(load_model(ckpt, device), project)) as work, Server(work, port) as server:
-        if audio is not None and not work.project.state.recording:
-            work.open_file(audio)
-        elif audio is not None:
-            opened = f"{work.project.folder} holds {work.project.state.name} already, which is opened"
-            console.print(opened, markup=False)
-        console.print(f"studio: {server.url}", markup=False)
-        console.print("Ctrl-C ends it")
-        if browser:
-            webbrowser.open(server.url)
-        try:
+    work = Studio(load_model(ckpt, device), project)
+    try:
+        with Server(work, port) as server, suppress(KeyboardInterrupt):
+            if audio is not None and not work.project.state.recording:
+                work.open_file(audio)
+            elif audio is not None:
+                opened = f"{work.project.folder} holds {work.project.state.name} already, which is opened"
+                console.print(opened, markup=False)
+            console.print(f"studio: {server.url}", markup=False)
+            console.print("Ctrl-C ends it")
+            if browser:
+                webbrowser.open(server.url)
             server.serve_forever()
-        except KeyboardInterrupt:
-            console.print(f"kept: scoresep studio --project {shlex.quote(str(work.project.folder))}", markup=False)
+    finally:
+        kept = work.close()
+    for folder in kept:
+        console.print(f"kept: scoresep studio --project {shlex.quote(str(folder))}", markup=False)

@@ -33,6 +33,12 @@ def train(
             help="End after so long: all stages get as many steps as that allows, in the config's proportions."
         ),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CKPT", help="Checkpoint to fine-tune, of the same networks; 'shipped': that of scoresep itself."
+        ),
+    ] = None,
     device: Device = "auto",
     resident: Annotated[
         Resident | None, typer.Option(help="Hold the training split in memory; default: read it as it is needed.")
@@ -52,6 +58,8 @@ def train(
     began = time.monotonic()
     from scoresep.cache.reader import Cache
     from scoresep.machine import choose_device, keep_freed_memory, use_threads
+    from scoresep.models.checkpoint import load_checkpoint
+    from scoresep.pretrained import SHIPPED_MODEL
     from scoresep.training.config_files import load_config
     from scoresep.training.distributed import joined
     from scoresep.training.log import RunLog
@@ -64,6 +72,7 @@ def train(
     name = config or default_config(chosen)
     wanted = load_config(name, [*step_settings(steps), *(settings or [])])
     data = Cache(cache)
+    begin = load_checkpoint(SHIPPED_MODEL if start == "shipped" else Path(start)).model if start else None
     with joined(chosen) as world, meter("steps") as progress:
         use_threads(world.local_size)
         console.quiet = not world.is_first
@@ -84,6 +93,7 @@ def train(
                 resident=resident or "",
                 minutes=minutes,
                 began=began,
+                start=begin,
                 world=world,
             ).train()
         except Stopped as stop:

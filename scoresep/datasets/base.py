@@ -86,6 +86,7 @@ class Track:
         remark: something odd about a track that can be used all the same, or ''.
         unheard: names of parts that have no audio: stems that were never rendered.
         mixture, score: for a track without stems, its recording and the file with the labels of all that plays in it.
+        labels: instead of a score, a file of weak labels (`score.weak_labels`); the track is for training only.
         read_score: reads `score`.
         align: whether `score` has to be aligned with `mixture` first.
     """
@@ -102,6 +103,7 @@ class Track:
     unheard: tuple[str, ...] = ()
     read_score: ScoreReader = read_midi
     align: bool = False
+    labels: Path | None = None
 
     def load_parts(self) -> list[Part]:
         """The parts of the recording's score; name and program of a part tell its instrument.
@@ -116,7 +118,7 @@ class Track:
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that compiling it reads."""
-        pairs = [(stem.audio, stem.score) for stem in self.stems] + [(self.mixture, self.score)]
+        pairs = [(stem.audio, stem.score) for stem in self.stems] + [(self.mixture, self.score or self.labels)]
         return tuple(path for pair in pairs for path in pair if path is not None)
 
 

@@ -1,8 +1,7 @@
 """Recordings with their scores, without stems: a folder of `song.wav` and `song.mid`.
 
 docs/reference/data.md tells how a folder is laid out. Track names and programs say which instrument a part of a score
-is for
-(`instruments.group_of`).
+is for (`instruments.group_of`). Some recordings may have `song.csv` instead, weak labels (`score.weak_labels`).
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from scoresep.errors import NotFound
 from scoresep.files import files_below
 from scoresep.instruments import DEFAULT_INSTRUMENTS, OTHER
 from scoresep.score.reading import MUSICXML_SUFFIXES, WRITTEN_SUFFIXES
+from scoresep.score.weak_labels import LABELS_SUFFIX
 
 
 def open_pairs(
@@ -64,23 +64,31 @@ def named_files(root: Path) -> dict[str, list[Path]]:
     """Recordings and scores below `root` by their path from there without suffix, hidden ones left out; audio that is
     not read is among them, so that it can be named.
 
-    Links to folders are followed, but no folder is visited twice.
+    Links to folders are followed, but no folder is visited twice. A CSV file counts only beside a recording.
     """
     files: dict[str, list[Path]] = {}
     for path in files_below(root):
-        if path.suffix.lower() in AUDIO_SUFFIXES + UNREAD_SUFFIXES + WRITTEN_SUFFIXES:
+        if path.suffix.lower() in (*AUDIO_SUFFIXES, *UNREAD_SUFFIXES, *WRITTEN_SUFFIXES, LABELS_SUFFIX):
             name = path.relative_to(root).with_suffix("").as_posix()
             text = os.fsencode(name).decode("utf-8", errors="replace")
             files.setdefault(unicodedata.normalize("NFC", text), []).append(path)  # a Mac takes letters apart
-    return files
+    return {name: paths for name, paths in files.items() if not all(map(is_labels, paths))}
+
+
+def is_labels(path: Path) -> bool:
+    return path.suffix.lower() == LABELS_SUFFIX
 
 
 def read_pair(name: str, files: list[Path], align: bool = False) -> Track:
     """The track of the files that share a name; what cannot be used comes back with its `problem` set."""
     audio = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
     scores = [path for path in files if path.suffix.lower() in WRITTEN_SUFFIXES]
-    if problem := problem_of(name, files, audio, scores):
+    labels = [path for path in files if is_labels(path) and not scores]
+    files = [path for path in files if path in labels or not is_labels(path)]
+    if problem := problem_of(name, files, audio, scores or labels):
         return Track(name, "", problem=problem)
+    if labels:
+        return Track(name, "", mixture=audio[0], labels=labels[0])
     if not align and scores[0].suffix.lower() in MUSICXML_SUFFIXES:
         return Track(name, "", problem=f"{scores[0].name} is not in time with a recording; --align aligns it")
     try:

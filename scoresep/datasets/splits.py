@@ -213,10 +213,11 @@ def original_split(track: str) -> str:
 def assign_splits(tracks: Iterable[Track], salt: str = "") -> tuple[Track, ...]:
     """Give usable tracks a split by the hash of `salt` and their composition, so that equal music stays together.
 
-    Of three compositions or more, validation and test get one at least; with fewer, all is for training.
+    Of three compositions or more, validation and test get one at least; with fewer, all is for training. So are tracks
+    with weak labels, which cannot be judged by.
     """
     tracks = tuple(tracks)
-    identities = {_identity(track) for track in tracks if is_usable(track)}
+    identities = {_identity(track) for track in tracks if is_usable(track) and not track.labels}
     ordered = sorted(identities, key=lambda identity: hashlib.sha256((salt + identity).encode()).digest())
     split_of = dict.fromkeys(ordered, "train")
     first = 0
@@ -224,6 +225,7 @@ def assign_splits(tracks: Iterable[Track], salt: str = "") -> tuple[Track, ...]:
         count = max(1, round(share * len(ordered))) if len(ordered) > len(HELD_OUT_SHARES) else 0
         split_of.update(dict.fromkeys(ordered[first : first + count], split))
         first += count
+    split_of.update(dict.fromkeys((_identity(track) for track in tracks if track.labels), "train"))
     return tuple(replace(track, split=split_of.get(_identity(track), "")) for track in tracks)
 
 

@@ -255,9 +255,7 @@ def open_cache(checkpoint: Checkpoint, checkpoint_path: str | Path, cache_path: 
 
 def _short(fact: Grid | tuple[Instrument, ...]) -> str:
     """A grid, or instruments, in few words."""
-    if isinstance(fact, Grid):
-        return " ".join(f"{name}={value}" for name, value in fact.to_dict().items())
-    return ",".join(instrument.name for instrument in fact)
+    return str(fact) if isinstance(fact, Grid) else ",".join(instrument.name for instrument in fact)
 
 
 @dataclass(frozen=True)

@@ -281,6 +281,17 @@ METRICS = Registry(
         },
         "note_f1": NOTE_F1,
         "note_offset_f1": OFFSET_F1,
+        "stroke_f1": replace(
+            NOTE_F1,
+            label="strokes",
+            title="F1 of strokes",
+            about="F1 of kick, snare, toms, hi-hat and cymbals",
+            measure=attrgetter("stroke_counts"),
+            shown="line",
+            heading="",
+            short="",
+            headline=False,
+        ),
         "bleed_notes": Metric(
             label="bleed notes",
             title="Notes that are another instrument's",

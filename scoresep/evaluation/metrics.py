@@ -37,6 +37,7 @@ from scoresep.transcription.note_metrics import (
     match_notes,
     note_bleed,
     note_counts,
+    stroke_counts,
 )
 
 SCORED, SILENT, ALONE, NO_NOTES = "scored", "silent", "alone", "no_notes"
@@ -265,6 +266,7 @@ class NotePair:
         true_roll, roll: keys that sound, bool (T, P).
         true_notes, notes: (K, 4).
         all_true_notes: (K, 4) of each instrument that has notes; those of this one are at `place`.
+        drums: whether its notes are strokes.
     """
 
     true_roll: np.ndarray
@@ -272,6 +274,7 @@ class NotePair:
     notes: np.ndarray
     all_true_notes: Sequence[np.ndarray]
     place: int
+    drums: bool = False
 
     @property
     def true_notes(self) -> np.ndarray:
@@ -293,6 +296,11 @@ class NotePair:
     @cached_property
     def note_counts(self) -> NoteCounts:
         return note_counts(self.true_notes, self.notes, self.matched)
+
+    @cached_property
+    def stroke_counts(self) -> NoteCounts:
+        """As `note_counts`, kits' keys merged into classes; nothing unless these are drums."""
+        return stroke_counts(self.true_notes, self.notes) if self.drums else NoteCounts(0, 0, 0, 0)
 
     @cached_property
     def bleed(self) -> tuple[int, ...]:

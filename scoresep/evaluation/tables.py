@@ -284,7 +284,7 @@ def legend(figures: Figures) -> list[str]:
     for name, metric in metrics.items():
         if metric.shown == "line":
             output = next(output for output in reversed(outputs) if name in figures.metrics(output))
-            if values := listed(figures, figures.value, 0, output, name):
+            if values := listed(figures, figures.value, 0 if metric.unit else metric.decimals, output, name):
                 lines.append(f"{', '.join((metric.about, *FROM.get(output, ())[1:]))}: {values}.")
     if "dropped_windows" in metrics:
         windows, dropped = figures.counts(SEPARATION, MODEL, "dropped_windows", OVERALL).sum(axis=0)

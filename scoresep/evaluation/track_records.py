@@ -28,6 +28,7 @@ from scoresep.evaluation.metric_table import METRICS, MODEL, OVERALL, STEMS, Met
 from scoresep.evaluation.metrics import NotePair, StemPair, Stems, TrueStem
 from scoresep.executor import Engine
 from scoresep.files import read_text, write_json
+from scoresep.instruments import DRUM_PROGRAM
 from scoresep.machine import available_cores
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
@@ -149,7 +150,12 @@ def note_pairs(roll: np.ndarray, truth: np.ndarray, estimated: Transcription, mo
     true = [truth[truth[:, 4] == n][:, :4] for n in scored]
     return {
         (name := model.names[n]): NotePair(
-            roll[:, n], estimated.roll[: len(roll), n], estimated.notes[name], true, place
+            roll[:, n],
+            estimated.roll[: len(roll), n],
+            estimated.notes[name],
+            true,
+            place,
+            drums=model.instruments[n].programs == (DRUM_PROGRAM,),
         )
         for place, n in enumerate(scored)
     }

@@ -3,9 +3,9 @@
 
     python -m scoresep.export.run_onnx model.onnx song.wav --out stems [--present guitar,bass]
 
-This file can be copied to wherever it is needed. The recording must have the model's sample rate (16000 Hz as scoresep
-trains them); stems are 32-bit float WAV, and equal those of `scoresep separate` to 1e-4. If masks do not add up by
-themselves (sigmoid), there is a `residual`, too.
+This file can be copied to wherever it is needed. The recording must have the model's sample rate (16000 Hz unless its
+corpus was prepared with another); stems are 32-bit float WAV, and equal those of `scoresep separate` to 1e-4. If masks
+do not add up by themselves (sigmoid), there is a `residual`, too.
 """
 
 from __future__ import annotations

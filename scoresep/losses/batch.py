@@ -13,6 +13,9 @@ STEMS = "stems"
 TEACHER = "teacher"
 """What a teacher's supervision reads besides: factors of the score-informed NMF (`cache.schema.FACTORS`), as one."""
 
+WEAK = "weak"
+"""What is read besides of caches with weakly labelled tracks, one row a frame, whatever the losses."""
+
 Crop = tuple[int, int]
 """A clip's track row and first frame."""
 
@@ -32,6 +35,9 @@ class Batch:
         template, activation: the teacher's factors, float32 (B, N, U, F) and (B, N, U, T), whose products are the
             instruments' magnitudes in the unit of `magnitude` (`formulas.teacher_magnitudes`); None where they were
             not asked for.
+        parts: what the teacher takes the instruments' magnitudes for, float32 (B, N, F, T), where clips were made of
+            them (`training.augment.remix`); None elsewhere.
+        weak: what is known of each instrument, uint8 (B, N, T) (`score.weak_labels`); None where all have scores.
     """
 
     magnitude: Tensor
@@ -43,6 +49,8 @@ class Batch:
     stemmed: Tensor | None = None
     template: Tensor | None = None
     activation: Tensor | None = None
+    parts: Tensor | None = None
+    weak: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """The fields that are tensors, clips first."""

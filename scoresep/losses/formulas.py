@@ -9,7 +9,8 @@ A critic of who plays gives one logit an instrument and frame (P = 1) or an inst
 labels stand where rolls do: all that follows holds for them, the harmonic loss aside.
 
 `counted`, bool (B,), leaves clips out without changing what the rest is divided by: a loss over some clips plus the
-same loss over the others is the loss over all.
+same loss over the others is the loss over all. So does `open_keys`, float 0 or 1 of a roll's shape, with keys of which
+weak labels do not say whether they sound (`score.weak_labels`); None where all is known.
 """
 
 from __future__ import annotations
@@ -25,18 +26,24 @@ from scoresep.losses import fused
 from scoresep.losses.fused.mixture_error import MixtureError
 from scoresep.losses.fused.stem_error import StemError
 from scoresep.nmf.kernels import FAINTEST
+from scoresep.score.weak_labels import ABSENT, FIRST_SET
 
 
-def cross_entropy(logits: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
+def cross_entropy(
+    logits: Tensor, target: Tensor, counted: Tensor | None = None, open_keys: Tensor | None = None
+) -> Tensor:
     """H(y, p) with p = sigmoid(logits): (B, ..., P, T) -> scalar, mean over B, P, T, sum over the axes between."""
     weight = None if counted is None else counted.to(logits.dtype).reshape(-1, *[1] * (logits.ndim - 1))
+    if open_keys is not None:
+        weight = (1 - open_keys) * (1 if weight is None else weight)
     return _for_each_key(functional.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum"), logits)
 
 
-def least_squares(logits: Tensor, target: Tensor) -> Tensor:
+def least_squares(logits: Tensor, target: Tensor, *, open_keys: Tensor | None = None) -> Tensor:
     """(sigmoid(logits) - y)^2, summed and averaged as `cross_entropy` (Mao et al. 2017): bounded, so that no single key
     that one network is sure of and the other denies outweighs all the rest."""
-    return _for_each_key((torch.sigmoid(logits) - target).square().sum(), logits)
+    error = (torch.sigmoid(logits) - target).square()
+    return _for_each_key((error if open_keys is None else error * (1 - open_keys)).sum(), logits)
 
 
 def _for_each_key(total: Tensor, logits: Tensor) -> Tensor:
@@ -44,14 +51,33 @@ def _for_each_key(total: Tensor, logits: Tensor) -> Tensor:
     return total / (logits.shape[0] * logits.shape[-2] * logits.shape[-1])
 
 
-Objective = Callable[[Tensor, Tensor], Tensor]
+Objective = Callable[..., Tensor]
 OBJECTIVES: dict[str, Objective] = {"cross-entropy": cross_entropy, "least-squares": least_squares}
 """What the adversarial losses measure between logits and labels, as configs name it."""
 
 
-def score_loss(logits: Tensor, roll: Tensor) -> Tensor:
+def score_loss(logits: Tensor, roll: Tensor, open_keys: Tensor | None = None) -> Tensor:
     """Stage 1: H(y, T(X)). Logits and roll (B, N, P, T)."""
-    return cross_entropy(logits, roll)
+    return cross_entropy(logits, roll, open_keys=open_keys)
+
+
+def note_set_loss(logits: Tensor, roll: Tensor, weak: Tensor) -> Tensor:
+    """Each key of a set of notes sounds somewhere in its bar: -log of its likeliest moment there, averaged over B and P
+    and summed over instruments and bars (multiple-instance learning, Dietterich et al. 1997).
+
+    Args:
+        logits, roll: (B, N, P, T).
+        weak: uint8 (B, N, T). Bars that reach the edge of a clip are left out, since the note may lie beyond it.
+    """
+    total = logits.new_zeros(())
+    for number in sorted({*weak.flatten().tolist()} - {*range(FIRST_SET)}):
+        clips = (weak == number).any(2).any(1)
+        bar = (weak[clips] == number).unsqueeze(2)
+        whole = ~(bar[..., 0] | bar[..., -1])
+        wanted = (roll[clips] * bar).amax(3) * whole
+        likeliest = logits[clips].masked_fill(~bar, -torch.inf).amax(3)
+        total = total + functional.softplus(-likeliest[wanted > 0]).sum()
+    return total / (logits.shape[0] * logits.shape[2])
 
 
 def own_part_targets(roll: Tensor) -> Tensor:
@@ -72,7 +98,9 @@ def _diagonal(roll: Tensor) -> Tensor:
     return torch.eye(count, dtype=roll.dtype, device=roll.device)[None, :, :, None, None]
 
 
-def transcription_loss(track_logits: Tensor, roll: Tensor, counted: Tensor | None = None) -> Tensor:
+def transcription_loss(
+    track_logits: Tensor, roll: Tensor, counted: Tensor | None = None, open_keys: Tensor | None = None
+) -> Tensor:
     """L_tr = sum_i [H(y_i, T_i(S_i)) + sum_{j != i} H(0, T_j(S_i))], minimised by the separator.
 
     Args:
@@ -80,12 +108,16 @@ def transcription_loss(track_logits: Tensor, roll: Tensor, counted: Tensor | Non
         roll: y, (B, N, P, T).
         counted: bool (B,), clips that count; None for all.
     """
-    return cross_entropy(track_logits, own_part_targets(roll), counted)
+    open_keys = None if open_keys is None else own_part_targets(open_keys)
+    return cross_entropy(track_logits, own_part_targets(roll), counted, open_keys)
 
 
-def adversarial_transcription_loss(track_logits: Tensor, roll: Tensor, objective: Objective = cross_entropy) -> Tensor:
+def adversarial_transcription_loss(
+    track_logits: Tensor, roll: Tensor, objective: Objective = cross_entropy, open_keys: Tensor | None = None
+) -> Tensor:
     """sum_i [H(0, T_i(S_i)) + sum_{j != i} H(y_j, T_j(S_i))], minimised by the transcriptor. Shapes as above."""
-    return objective(track_logits, other_parts_targets(roll))
+    open_keys = None if open_keys is None else other_parts_targets(open_keys)
+    return objective(track_logits, other_parts_targets(roll), open_keys=open_keys)
 
 
 def adversarial_mixture_transcriptor_loss(logits: Tensor, objective: Objective = cross_entropy) -> Tensor:
@@ -93,9 +125,11 @@ def adversarial_mixture_transcriptor_loss(logits: Tensor, objective: Objective =
     return objective(logits, torch.zeros_like(logits))
 
 
-def adversarial_mixture_separator_loss(logits: Tensor, roll: Tensor, objective: Objective = cross_entropy) -> Tensor:
+def adversarial_mixture_separator_loss(
+    logits: Tensor, roll: Tensor, objective: Objective = cross_entropy, open_keys: Tensor | None = None
+) -> Tensor:
     """H(y~, T(X~)): the separator is to make X~ transcribe to the parts that its tracks came with. (B, N, P, T)."""
-    return objective(logits, roll)
+    return objective(logits, roll, open_keys=open_keys)
 
 
 def mixture_loss(mixture: Tensor, separated: Tensor, active: Tensor, counted: Tensor | None = None) -> Tensor:
@@ -186,6 +220,12 @@ def _whole_clips(counted: Tensor | None) -> Tensor | None:
     return None if counted is None else counted[:, None, None]
 
 
+def absence_loss(mixture: Tensor, separated: Tensor, weak: Tensor) -> Tensor:
+    """sum over the frames in which weak labels (uint8 (B, N, T)) say that i does not sound of |S_i|, divided as the
+    mixture losses are, which know clips and scores alone. Shapes as there."""
+    return (separated.sum(2) * (weak == ABSENT)).sum() / _whole(mixture)
+
+
 def stem_loss(mixture: Tensor, separated: Tensor, stems: Tensor, counted: Tensor | None = None) -> Tensor:
     """sum_i sum_{f,t} |S_i - E_i|, divided by sum X over the batch as the mixture losses are.
 
@@ -211,17 +251,18 @@ def plain_stem_error(separated: Tensor, stems: Tensor, counted: Tensor | None = 
     return error.sum()
 
 
-def teacher_loss(mixture: Tensor, separated: Tensor, parts: Tensor) -> Tensor:
+def teacher_loss(mixture: Tensor, separated: Tensor, parts: Tensor, counted: Tensor | None = None) -> Tensor:
     """L_teach: `stem_loss` with the shares of X that a teacher gives the instruments, M^t_i X, for stems.
 
     Args:
         mixture, separated: as there.
         parts: what the teacher takes the instruments' magnitudes for, (B, N, F, T); M^t_i is their ratio to the sum.
+        counted: bool (B,), clips that have a teacher; None for all.
     """
     if fused.applies(mixture, parts, separated=separated):
-        error: Tensor = StemError.apply(mixture, separated, parts, None, True)  # type: ignore[no-untyped-call]
+        error: Tensor = StemError.apply(mixture, separated, parts, counted, True)  # type: ignore[no-untyped-call]
         return error / _whole(mixture)
-    return plain_stem_error(separated, shares(parts) * mixture.unsqueeze(1)) / _whole(mixture)
+    return plain_stem_error(separated, shares(parts) * mixture.unsqueeze(1), counted) / _whole(mixture)
 
 
 @torch.no_grad()

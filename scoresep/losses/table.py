@@ -17,14 +17,15 @@ from torch import Tensor
 from scoresep.errors import AlreadyExists, InvalidValue
 from scoresep.instruments import nearest
 from scoresep.losses import formulas
-from scoresep.losses.batch import DATASETS, STEMS, TEACHER, Batch
+from scoresep.losses.batch import DATASETS, STEMS, TEACHER, WEAK, Batch
 from scoresep.machine import constant
 from scoresep.models.base import Rolls
 from scoresep.models.model import Model
 from scoresep.models.networks import ROLES
 from scoresep.plugins import Registry
+from scoresep.score.weak_labels import SCORED, UNKNOWN
 
-READABLE = frozenset({*DATASETS, STEMS, TEACHER})
+READABLE = frozenset({*DATASETS, STEMS, TEACHER, WEAK})
 """What a loss may look at."""
 
 
@@ -72,6 +73,29 @@ class StepContext:
         return self.model.transcriptor.labels(self.batch.roll)
 
     @cached_property
+    def weak(self) -> Tensor:
+        """What is known of each instrument, uint8 (B, N, T)."""
+        assert self.batch.weak is not None, "a loss that looks at weak labels says so in `reads`"
+        return self.batch.weak
+
+    @cached_property
+    def open_keys(self) -> Tensor | None:
+        """What of the `labels` weak labels leave open, 0 or 1, shaped as they are; None where all tracks have scores.
+
+        Of an instrument that plays it is unknown which keys sound, but not to a critic of who plays.
+        """
+        if self.batch.weak is None:
+            return None
+        known = self.batch.weak
+        left_open = known >= UNKNOWN if self.model.transcribes else known == UNKNOWN
+        return self.model.transcriptor.labels(self.batch.roll * left_open.unsqueeze(2))
+
+    @cached_property
+    def taught_clips(self) -> Tensor | None:
+        """Clips that have a teacher, bool (B,): those with a score; None for all."""
+        return None if self.batch.weak is None else (self.batch.weak == SCORED).flatten(1).all(1)
+
+    @cached_property
     def by_score(self) -> Tensor | None:
         """Clips whose tracks the score judges, bool (B,): those without stems; None for all."""
         return None if self.batch.stemmed is None else ~self.batch.stemmed
@@ -90,6 +114,8 @@ class StepContext:
     @cached_property
     def taught(self) -> Tensor:
         """What the teacher takes the instruments' magnitudes for, (B, N, F, T)."""
+        if self.batch.parts is not None:
+            return self.batch.parts
         template, activation = self.batch.template, self.batch.activation
         assert template is not None and activation is not None, "a loss that looks at the teacher says so in `reads`"
         return formulas.teacher_magnitudes(template, activation)
@@ -108,12 +134,13 @@ class StepContext:
         return rolls.frame.reshape(*tracks.shape[:2], *rolls.frame.shape[1:])
 
     @cached_property
-    def crossed(self) -> tuple[Tensor, Tensor]:
-        """T(X~) frame logits and y~, (B, N, P, T) each."""
-        separated, labels = self.gather(self.separated), self.gather(self.labels)
-        mixture, roll = formulas.cross_mixture(separated, labels, self.shifts)
+    def crossed(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """T(X~) frame logits, y~ and what of it is open, (B, N, P, T) each."""
+        labels = self.labels if self.open_keys is None else torch.cat([self.labels, self.open_keys], 2)
+        mixture, parts = formulas.cross_mixture(self.gather(self.separated), self.gather(labels), self.shifts)
         rolls: Rolls = self.model.transcriptor(mixture[self.own])
-        return rolls.frame, roll[self.own]
+        roll, left_open = parts[self.own, :, : self.labels.shape[2]], parts[self.own, :, self.labels.shape[2] :]
+        return rolls.frame, roll, None if self.open_keys is None else left_open
 
 
 @dataclass(frozen=True)
@@ -125,7 +152,8 @@ class Loss:
         network: the one that minimises it, `transcriptor` or `separator`.
         function: its value, a scalar, from what a step has at hand.
         needs: what the supervision must give for it to have a meaning (`training.stages.Supervision.gives`).
-        reads: datasets that it looks at besides magnitudes and rolls, of `READABLE`.
+        reads: datasets that it looks at besides magnitudes and rolls, of `READABLE`; one that looks at `WEAK` is off
+            where a cache has no weak labels.
         by_magnitude: whether it is divided by the batch's total magnitude; else it is a mean over the batch's clips.
         exchanges: whether it takes tracks from different clips: a batch then needs a clip for each instrument.
 
@@ -169,13 +197,20 @@ def _harmonic_loss(name: str, formula: Callable[..., Tensor]) -> Loss:
 
 
 ROWS = (
-    Loss("score", "transcriptor", lambda step: formulas.score_loss(step.rolls.frame, step.labels)),
+    Loss("score", "transcriptor", lambda step: formulas.score_loss(step.rolls.frame, step.labels, step.open_keys)),
     Loss(
         "onset",
         "transcriptor",
-        lambda step: formulas.score_loss(step.rolls.onset, step.batch.onset),
+        lambda step: formulas.score_loss(step.rolls.onset, step.batch.onset, step.open_keys),
         needs={"keys"},
         reads={"onset"},
+    ),
+    Loss(
+        "note_set",
+        "transcriptor",
+        lambda step: formulas.note_set_loss(step.rolls.frame, step.batch.roll, step.weak),
+        needs={"keys"},
+        reads={WEAK},
     ),
     Loss(
         "adversarial_mixture",
@@ -187,13 +222,15 @@ ROWS = (
     Loss(
         "adversarial_transcription",
         "transcriptor",
-        lambda step: formulas.adversarial_transcription_loss(step.track_logits, step.labels, step.objective),
+        lambda step: formulas.adversarial_transcription_loss(
+            step.track_logits, step.labels, step.objective, step.open_keys
+        ),
         needs={"critic", "keys"},
     ),
     Loss(
         "transcription",
         "separator",
-        lambda step: formulas.transcription_loss(step.track_logits, step.labels, step.by_score),
+        lambda step: formulas.transcription_loss(step.track_logits, step.labels, step.by_score, step.open_keys),
         needs={"critic"},
     ),
     _mixture_loss("clip_mixture", formulas.clip_mixture_loss),
@@ -203,7 +240,7 @@ ROWS = (
     Loss(
         "adversarial_mixture",
         "separator",
-        lambda step: formulas.adversarial_mixture_separator_loss(*step.crossed, step.objective),
+        lambda step: formulas.adversarial_mixture_separator_loss(*step.crossed[:2], step.objective, step.crossed[2]),
         needs={"critic", "keys"},
         exchanges=True,
     ),
@@ -218,9 +255,17 @@ ROWS = (
     Loss(
         "teacher",
         "separator",
-        lambda step: formulas.teacher_loss(step.batch.magnitude, step.separated, step.taught),
+        lambda step: formulas.teacher_loss(step.batch.magnitude, step.separated, step.taught, step.taught_clips),
         needs={"teacher"},
         reads={TEACHER},
+        by_magnitude=True,
+    ),
+    Loss(
+        "absence",
+        "separator",
+        lambda step: formulas.absence_loss(step.batch.magnitude, step.separated, step.weak),
+        needs={"frames"},
+        reads={WEAK},
         by_magnitude=True,
     ),
 )
@@ -260,10 +305,11 @@ def _add(table: dict[str, dict[str, Loss]], loss: Loss) -> None:
         )
 
 
-def datasets_of(losses: Iterable[Loss]) -> list[str]:
-    """The datasets that some losses look at, in the order of `losses.batch`; magnitudes and rolls are always read."""
+def datasets_of(losses: Iterable[Loss], weak: bool = False) -> list[str]:
+    """The datasets that some losses look at, in the order of `losses.batch`; magnitudes and rolls are always read, and
+    so are `weak` labels if there are any."""
     names = {"magnitude", "roll"}.union(*(loss.reads for loss in losses))
-    return [name for name in (*DATASETS, STEMS, TEACHER) if name in names]
+    return [name for name in (*DATASETS, STEMS, TEACHER) if name in names] + [WEAK] * weak
 
 
 LOSSES = Losses()

@@ -39,7 +39,7 @@ class Mask:
     kind: str = ""
 
 
-def everywhere(parts: Sequence[Part], grid: Grid, frames: int, settings: Everywhere) -> np.ndarray:
+def everywhere(parts: Sequence[Part], grid: Grid, frames: int, settings: Everywhere | None = None) -> np.ndarray:
     """All bins of all frames: packed bits, uint8 (T, ceil(F / 8))."""
     return np.tile(np.packbits(np.ones(grid.bins, dtype=bool), bitorder="little"), (frames, 1))
 

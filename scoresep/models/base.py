@@ -33,6 +33,9 @@ MASKS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
 }
 """How logits (B, N, F, T) become masks: softmax shares every bin out among the instruments, sigmoid is independent."""
+TOP = 0.7
+"""Share of the bins that a separator sees from which on their mean mask serves for those above them
+(`separation.mask_resampling.TOP_BAND` is the same for a recording of a higher rate than the grid's)."""
 MAX_CONTEXT = 10_000
 """Frames on either side that a network may depend on: bounds the memory of a block, which needs its context on both
 sides. The `paper` config's networks depend on 381."""
@@ -74,6 +77,9 @@ class Separator(nn.Module, ABC):
     Attributes:
         conditioned: whether it sees who does not play, as N rows more beside the magnitudes, 1 or 0: it was made for
             F + N bins then, and of its logits those of F are used. Set by who makes it.
+        seen: how many of the F bins of the grid, from 0 Hz on, it sees and makes masks of; it was made for so many.
+            Above, each instrument has the mean of its mask over the upper part of these (`TOP`), weighted by the
+            mixture. Set by who makes it; by default all.
 
     Args:
         bins: F.
@@ -90,7 +96,7 @@ class Separator(nn.Module, ABC):
         if mask not in MASKS:
             raise InvalidValue(f"unknown mask '{mask}'", remedy=suggestion(mask, MASKS))
         self.bins, self.instruments, self.context, self.mask = bins, instruments, context, mask
-        self.conditioned = False
+        self.conditioned, self.seen = False, bins
 
     @abstractmethod
     def logits(self, magnitude: Tensor) -> Tensor:
@@ -104,14 +110,23 @@ class Separator(nn.Module, ABC):
             present: who plays, bool (N,) or (B, N), at least one; None where nobody knows. The masks of the others are
                 0; softmax shares every bin out among those who play.
         """
-        seen, bins = magnitude, magnitude.shape[1]
+        seen = magnitude[:, : self.seen]
         if self.conditioned:
-            seen = torch.cat([magnitude, self._absence(magnitude, present)], dim=1)
-        logits = self.logits(seen).float()[:, :, :bins]
+            seen = torch.cat([seen, self._absence(magnitude, present)], dim=1)
+        logits = self.logits(seen).float()[:, :, : self.seen]
         if present is not None:
             absent = present.logical_not().reshape(-1, self.instruments, 1, 1)
             logits = logits.masked_fill(absent, -torch.inf)
-        return MASKS[self.mask](logits)
+        masks = MASKS[self.mask](logits)
+        unseen = magnitude.shape[1] - self.seen
+        return masks if unseen <= 0 else self._extended(masks, magnitude, unseen)
+
+    def _extended(self, masks: Tensor, magnitude: Tensor, unseen: int) -> Tensor:
+        """Masks (B, N, seen, T) and those of the bins above: (B, N, F, T)."""
+        top = slice(int(TOP * self.seen), self.seen)
+        weight = magnitude[:, None, top] + 1e-6
+        share = (masks[:, :, top] * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True)
+        return torch.cat([masks, share.expand(-1, -1, unseen, -1)], dim=2)
 
     def _absence(self, magnitude: Tensor, present: Tensor | None) -> Tensor:
         """Who is known not to play, as rows beside magnitudes (B, F, T): 0 or 1, (B, N, T)."""

@@ -191,6 +191,7 @@ def model_to_dict(model: Model) -> dict[str, Any]:
         "mask": model.mask,
         "critic": model.critic,
         "conditioned": model.conditioned,
+        "bandwidth": model.bandwidth,
         "threshold": list(model.threshold),
         "onset_threshold": list(model.onset_threshold),
         "networks": {name: network.state_dict() for name, network in model.networks.items()},
@@ -210,7 +211,8 @@ def model_from_dict(values: Mapping[str, Any]) -> Model:
             Architecture.from_dict(values["architecture"]),
             values["mask"],
             values["critic"],
-            values.get("conditioned", False) is True,  # there was none such before
+            values.get("conditioned", False) is True,  # older checkpoints say nothing of it, nor of a bandwidth
+            float(values.get("bandwidth", 0.0)),
         )
     if activation(model) > MAX_ACTIVATION:
         raise ValueError("it needs more memory for a block than there is")

@@ -27,6 +27,7 @@ class Model:
         mask: how the separator's logits become masks (`models.base.MASKS`).
         critic: what the transcriptor tells apart (`models.base.Network.critics`): `keys`, or only who plays.
         conditioned: whether the separator has learnt from who plays (`models.base.Separator.conditioned`).
+        bandwidth: Hz up to which the separator sees and masks (`models.base.Separator.seen`); 0 for the whole grid.
         threshold: probability per instrument above which a key counts as sounding; tuned on validation data.
         onset_threshold: the same for onsets.
     """
@@ -37,6 +38,7 @@ class Model:
     mask: str
     critic: str = "keys"
     conditioned: bool = False
+    bandwidth: float = 0.0
     transcriptor: Transcriptor = field(init=False)
     separator: Separator = field(init=False)
     threshold: list[float] = field(init=False)
@@ -46,7 +48,8 @@ class Model:
         count = len(self.instruments)
         self.architecture.check_grid(self.grid)
         self.transcriptor = self.architecture.make_transcriptor(self.grid.bins, count, self.critic)
-        self.separator = self.architecture.make_separator(self.grid.bins, count, self.mask, self.conditioned)
+        seen = self.grid.bins_up_to(self.bandwidth) if self.bandwidth else self.grid.bins
+        self.separator = self.architecture.make_separator(seen, count, self.mask, self.conditioned)
         self.threshold = [0.5] * count
         self.onset_threshold = [0.5] * count
 

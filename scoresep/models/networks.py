@@ -116,7 +116,8 @@ class Architecture:
         return critics[critic](bins, instruments, self.transcriptor)
 
     def make_separator(self, bins: int, instruments: int, mask: str, conditioned: bool = False) -> Separator:
-        """A separator with masks of a kind (`base.MASKS`), that can be told who plays (`Separator.conditioned`).
+        """A separator with masks of a kind (`base.MASKS`) that sees so many bins (`Separator.seen`) and can be told who
+        plays (`Separator.conditioned`).
 
         Raises:
             InvalidValue: its network is none, or there are no such masks.
@@ -126,7 +127,7 @@ class Architecture:
         if make is None:
             raise InvalidValue(f"network '{name}' is no separator", remedy="choose another")
         separator = make(bins + conditioned * instruments, instruments, self.separator, mask)
-        separator.conditioned = conditioned
+        separator.conditioned, separator.seen = conditioned, bins
         return separator
 
     def inherit(self, separator: nn.Module, transcriptor: nn.Module) -> bool:

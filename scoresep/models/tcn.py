@@ -29,6 +29,11 @@ LEVEL_GAIN = 1000.0
 critic sends back stays finite there, logarithmic above -60 dB, so that the decay of a piano note stays visible."""
 RARE = -4.0
 """Starting bias of a roll's logits, a probability of 2 %: about the share of frames in which a key sounds."""
+INPUT_AXIS = {
+    **dict.fromkeys((f"norm_input.{name}" for name in ("weight", "bias", "running_mean", "running_var")), 0),
+    "bottleneck.weight": 1,
+}
+"""Which axis of a trunk's weights and statistics is that of its inputs."""
 MAX_WEIGHT = 2**24
 """Values of a layer's weight: protects the memory from absurd sizes. The `paper` config takes a hundredth."""
 
@@ -204,13 +209,18 @@ class TCNClassifier(Transcriptor):
 def inherit_trunk(separator: TCNSeparator, transcriptor: TCNTranscriptor | TCNClassifier) -> None:
     """Start the separator's trunk from the transcriptor's: it already hears notes and instruments.
 
-    Inputs that the separator alone has (`Separator.conditioned`) have no effect at first.
+    Bins that the separator does not see are left out (`Separator.seen`), and inputs that it alone has
+    (`Separator.conditioned`) have no effect at first.
     """
     own = separator.trunk.state_dict()
     for name, value in transcriptor.trunk.state_dict().items():
-        if own[name].shape != value.shape and name == "bottleneck.weight":
+        axis = INPUT_AXIS.get(name)
+        if axis is None:
+            own[name].copy_(value)
+            continue
+        if axis:
             own[name].zero_()
-        own[name][tuple(slice(size) for size in value.shape)] = value
+        own[name].narrow(axis, 0, separator.seen).copy_(value.narrow(axis, 0, separator.seen))
     separator.trunk.load_state_dict(own)
 
 

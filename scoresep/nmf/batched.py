@@ -26,8 +26,8 @@ from scoresep.nmf.factorisation import (
     ScoredMixture,
     SharedEnvelopes,
     begin,
+    finished,
     neighbours,
-    with_peaks_of_one,
 )
 from scoresep.nmf.kernels import BACKGROUND
 
@@ -89,7 +89,8 @@ def search_together(
             learnt = torch.where(batch.pitched, shared, learnt)
         total = learnt.sum(2, keepdim=True)
         templates = torch.where(total > 0, learnt / total, templates)
-    return [with_peaks_of_one(factors) for factors in batch.factors(templates.cpu().numpy(), activation.cpu().numpy())]
+    found = batch.factors(templates.cpu().numpy(), activation.cpu().numpy())
+    return [finished(factors, settings) for factors in found]
 
 
 def explained(batch: SongBatch, templates: Tensor, activation: Tensor) -> tuple[Tensor, Tensor]:

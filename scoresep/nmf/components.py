@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,8 @@ class FactoriseSettings:
             of 0 there are no attacks.
         stroke_decay: seconds that a stroke of a drum sounds.
         free: components of what has no score.
+        unwritten: whether what a part plays anywhere may sound where it has no note, at first next to nothing: scores
+            lack notes.
     """
 
     iterations: int = 15
@@ -51,6 +53,11 @@ class FactoriseSettings:
     onset_length: float = 0.09
     stroke_decay: float = 0.2
     free: int = 8
+    unwritten: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; `unwritten` only where it is true, since older caches know nothing of it."""
+        return {name: value for name, value in asdict(self).items() if name != "unwritten" or value}
 
 
 class Components(NamedTuple):
@@ -132,6 +139,23 @@ def free_groups(roll: np.ndarray, onset: np.ndarray, grid: Grid, settings: Facto
 
 GROUPS_OF_KIND = {"harmonic": harmonic_groups, "percussive": percussive_groups, "other": free_groups}
 """The components of an instrument by its kind."""
+
+
+def with_unwritten(
+    rolls: np.ndarray, onsets: np.ndarray, kinds: Sequence[str], grid: Grid, settings: FactoriseSettings
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rolls and onsets in which every key of a part may sound and every drum be struck at any time, and how likely keys
+    sound, float32 (N, P, T): 1 where they are written, 0 elsewhere."""
+    rolls, onsets, likelihood = rolls.copy(), onsets.copy(), np.zeros(rolls.shape, dtype=np.float32)
+    for n, kind in enumerate(kinds):
+        sounds = rolls[n] | onsets[n]
+        ahead, after, opened = grid.frames_in(settings.lead), grid.frames_in(settings.decay), rolls[n]
+        if kind == "percussive":
+            sounds, opened, ahead = onsets[n], onsets[n], grid.frames_in(settings.onset_lead)
+            after = grid.frames_in(settings.stroke_decay) - 1
+        likelihood[n] = spread(sounds.T, ahead, after).T
+        opened[sounds.any(axis=1)] = True
+    return rolls, onsets, likelihood
 
 
 def spread(marks: np.ndarray, before: int, after: int) -> np.ndarray:

@@ -25,13 +25,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scoresep.grid import LOWEST_PITCH, Grid
-from scoresep.nmf.components import Components, FactoriseSettings, bands, components_of
+from scoresep.nmf.components import Components, FactoriseSettings, bands, components_of, with_unwritten
 from scoresep.nmf.kernels import combine, project, share, sweep
 
 POWER = 1.5
 """Exponent of the instruments' magnitudes in the masks: between their ratio and the Wiener filter."""
 TINY = np.float32(1e-9)
 """Magnitude, in track levels, below which there is nothing to learn from."""
+FAINT = np.float32(1e-2)
+"""Share of a frame's largest activation below which unwritten notes are taken for silent."""
 UNLIKELIEST = 1e-3
 """Least likelihood of a key that may sound: what begins with nothing stays nothing."""
 
@@ -106,7 +108,7 @@ def factorise(
     """
     settings = settings or FactoriseSettings()
     begun = begin(magnitude, rolls, kinds, grid, onsets, settings, likelihood)
-    return with_peaks_of_one(search(begun.factors, begun.start, begun.mixture, grid, settings))
+    return finished(search(begun.factors, begun.start, begun.mixture, grid, settings), settings)
 
 
 class ScoredMixture(NamedTuple):
@@ -146,6 +148,8 @@ def begin(
         raise ValueError(f"onsets {onsets.shape}, rolls {rolls.shape}")
     if likelihood is not None and likelihood.shape != rolls.shape:
         raise ValueError(f"likelihood {likelihood.shape}, rolls {rolls.shape}")
+    if settings.unwritten and likelihood is None:
+        rolls, onsets, likelihood = with_unwritten(rolls, onsets, kinds, grid, settings)
     mixture = np.ascontiguousarray(magnitude.T, dtype=np.float32)
     start = components_of(rolls, onsets, kinds, grid, settings)
     count = start.support.sum(axis=1)
@@ -247,6 +251,12 @@ class SharedEnvelopes:
         return shapes / self._scale
 
 
+def finished(factors: Factors, settings: FactoriseSettings) -> Factors:
+    """What a search found, as it is kept."""
+    found = with_peaks_of_one(factors)
+    return heard(found) if settings.unwritten else found
+
+
 def with_peaks_of_one(factors: Factors) -> Factors:
     """The same factors with templates whose largest bin is 1, so that float16 holds both well."""
     peak = factors.templates.max(axis=1, initial=0.0)
@@ -255,6 +265,16 @@ def with_peaks_of_one(factors: Factors) -> Factors:
         templates=factors.templates / peak[:, None],
         activation=factors.activation * peak[factors.component],
     )
+
+
+def heard(factors: Factors) -> Factors:
+    """The entries of factors that are more than `FAINT` times the largest of their frame."""
+    largest = np.zeros(factors.frames, dtype=np.float32)
+    np.maximum.at(largest, factors.frame, factors.activation)
+    kept = factors.activation > FAINT * largest[factors.frame]
+    count = np.bincount(factors.frame[kept], minlength=factors.frames)
+    first = np.append(0, np.cumsum(count)).astype(np.int64)
+    return replace(factors, first=first, component=factors.component[kept], activation=factors.activation[kept])
 
 
 def masks(factors: Factors, power: float = POWER) -> np.ndarray:

@@ -59,6 +59,7 @@ class Pretrained:
         refine: bool = False,
         present: str | Iterable[str] = (),
         score_weight: float = SCORE_WEIGHT,
+        long_window: bool = False,
     ) -> dict[str, np.ndarray]:
         """One stem per instrument; together they add up to the audio.
 
@@ -71,6 +72,7 @@ class Pretrained:
                 unlike those of training (docs/research/teacher.md). With a score this is always done.
             present: those that play, as `instruments`, if you know: the others get nothing, and no stem; none for all.
             score_weight: how much notes count beside the model's masks then, from 0 (masks alone) to 1 (notes alone).
+            long_window: apply masks by a window twice as long: a little better, and slower (docs/research/phase.md).
 
         Returns:
             name -> float32 array of the shape of `audio`. If some instruments are left out, or the model's masks are
@@ -85,7 +87,12 @@ class Pretrained:
             raise untrained_separator()
         prior = read_score_prior(score, self.model.instruments, self.model.grid) if score is not None else None
         options = Options(
-            as_names(instruments), prior, refine=refine, present=as_names(present), score_weight=score_weight
+            as_names(instruments),
+            prior,
+            refine=refine,
+            present=as_names(present),
+            score_weight=score_weight,
+            long_window=long_window,
         )
         return separate_array(audio, rate, self.model, options)
 

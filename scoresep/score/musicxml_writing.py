@@ -18,8 +18,9 @@ BEATS, STEPS = 4, 4
 """Beats of a measure; steps of a beat."""
 TEMPI = (70.0, 140.0)
 """Beats a minute that are looked for."""
-LEVELS, PHASES, STEPS_OF_TEMPO, FEWEST = (1, 2, 4), 64, 8, 4
-"""Beat, half and quarter; phases tried; steps in which a tempo's error adds up to a beat; fewest notes with a beat."""
+LEVELS, PHASES, STEPS_OF_TEMPO, FEWEST, TICKS = (1, 2, 4), 64, 8, 4, 200
+"""Beat, half and quarter; phases tried; steps in which a tempo's error adds up to a beat; fewest notes with a beat;
+ticks of a second at which onsets are counted."""
 LENGTHS = {16: ("whole", 0), 12: ("half", 1), 8: ("half", 0), 6: ("quarter", 1), 4: ("quarter", 0), 3: ("eighth", 1),
            2: ("eighth", 0), 1: ("16th", 0)}  # fmt: skip
 """Steps that a single note can last, and how it is written: its type and its dots."""
@@ -60,14 +61,17 @@ def beat_of(onsets: np.ndarray) -> Beat:
     """
     if len(onsets) < FEWEST:
         return Beat()
-    step = 1 / (STEPS_OF_TEMPO * max(float(np.ptp(onsets)), 1.0))
-    rates = np.arange(TEMPI[0] / 60, TEMPI[1] / 60, step)
-    found = np.stack([np.exp(2j * np.pi * h * rates[:, None] * onsets).sum(axis=1) for h in LEVELS])
+    ticks = np.rint((onsets - onsets.min()) * TICKS).astype(np.int64)
+    size = STEPS_OF_TEMPO * max(int(ticks.max()), TICKS)
+    rates = np.arange(*(round(tempo / 60 * size / TICKS) for tempo in TEMPI))
+    spectrum = np.conj(np.fft.rfft(np.bincount(ticks), size))
+    found = np.stack([spectrum[h * rates] for h in LEVELS])
     best = int(np.abs(found).sum(axis=0).argmax())
     phases = np.arange(PHASES) / PHASES
     turned = [np.real(found[n, best] * np.exp(-2j * np.pi * h * phases)) for n, h in enumerate(LEVELS)]
-    phase = phases[np.sum(turned, axis=0).argmax()]
-    return Beat(float(60 * rates[best]), float(phase / rates[best]))
+    beat = size / TICKS / rates[best]
+    first = phases[np.sum(turned, axis=0).argmax()] * beat + onsets.min()
+    return Beat(float(60 / beat), float(first % beat))
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,23 @@ def musicxml(parts: Sequence[Part], beat: Beat) -> bytes:
     for number, (part, chords) in enumerate(zip(parts, voices, strict=True), start=1):
         entry = ElementTree.SubElement(listed, "score-part", id=f"P{number}")
         _text(entry, "part-name", part.name)
+        _list_sounds(entry, part)
         _write(ElementTree.SubElement(root, "part", id=f"P{number}"), part, chords, measures, beat)
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{DOCTYPE}\n{text}\n'.encode()
+
+
+def _list_sounds(entry: ElementTree.Element, part: Part) -> None:
+    """The part's program; of drums, their keys, which notes name."""
+    tag = "midi-unpitched" if part.is_drum else "midi-program"
+    numbers = {key: key + 1 for key in np.unique(part.pitch)} if part.is_drum else {0: part.program + 1}
+    for key in numbers:
+        sound = ElementTree.SubElement(entry, "score-instrument", id=f"{entry.get('id')}-{key}")
+        _text(sound, "instrument-name", part.name)
+    for key, number in numbers.items():
+        sound = ElementTree.SubElement(entry, "midi-instrument", id=f"{entry.get('id')}-{key}")
+        _text(sound, tag, str(number))
 
 
 def voice(part: Part, beat: Beat) -> list[Chord]:
@@ -130,6 +147,7 @@ def written(start: int, length: int) -> Iterator[tuple[int, int]]:
 
 
 def _write(element: ElementTree.Element, part: Part, chords: Sequence[Chord], measures: int, beat: Beat) -> None:
+    drums = element.get("id", "") if part.is_drum else ""
     bars = [ElementTree.SubElement(element, "measure", number=str(n + 1)) for n in range(measures)]
     _begin(bars[0], part, beat)
     for chord in with_rests(chords, measures * BEATS * STEPS):
@@ -137,7 +155,7 @@ def _write(element: ElementTree.Element, part: Part, chords: Sequence[Chord], me
         for n, (start, length) in enumerate(pieces):
             ties = (n > 0, n < len(pieces) - 1)
             for place, pitch in enumerate(chord.pitches or (None,)):
-                _note(bars[start // (BEATS * STEPS)], pitch, length, part.is_drum, ties, place > 0)
+                _note(bars[start // (BEATS * STEPS)], pitch, length, drums, ties, place > 0)
 
 
 def _begin(bar: ElementTree.Element, part: Part, beat: Beat) -> None:
@@ -161,7 +179,7 @@ def _begin(bar: ElementTree.Element, part: Part, beat: Beat) -> None:
 
 
 def _note(
-    bar: ElementTree.Element, pitch: int | None, length: int, drum: bool, ties: tuple[bool, bool], chord: bool
+    bar: ElementTree.Element, pitch: int | None, length: int, drum: str, ties: tuple[bool, bool], chord: bool
 ) -> None:
     note = ElementTree.SubElement(bar, "note")
     if chord:
@@ -179,6 +197,8 @@ def _note(
     kinds = [kind for kind, tied in zip(("stop", "start"), ties, strict=True) if tied and pitch is not None]
     for kind in kinds:
         ElementTree.SubElement(note, "tie", type=kind)
+    if drum and pitch is not None:
+        ElementTree.SubElement(note, "instrument", id=f"{drum}-{pitch}")
     name, dots = LENGTHS[length]
     _text(note, "type", name)
     for _ in range(dots):

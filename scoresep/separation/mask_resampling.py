@@ -20,17 +20,16 @@ TOP_BAND = (0.7, 0.9)
 Beyond 0.9 the resampler's low-pass leaves nothing to estimate masks from."""
 
 
-def native_grid(grid: Grid, rate: int) -> Grid:
-    """The grid at `rate` Hz whose steps are nearest to the model's.
+def native_grid(grid: Grid, rate: int, windows: int = 1) -> Grid:
+    """The grid at `rate` Hz whose hop is nearest to the model's.
 
-    The hop is the nearest number without prime factors above 5 (fast transforms), at most a few per cent off; the
-    window keeps its ratio to the hop.
+    The hop is the nearest number without prime factors above 5 (fast transforms), at most a few per cent off. The
+    window has the model's ratio to the hop, or `windows` times that.
     """
-    if rate == grid.sample_rate:
-        return grid
     exact = max(grid.hop * rate / grid.sample_rate, 2.0)
-    hop = min(_smooth_numbers(2 * int(exact) + 2), key=lambda number: abs(number - exact))
-    return Grid(rate, grid.n_fft // grid.hop * hop, hop)
+    near = min(_smooth_numbers(2 * int(exact) + 2), key=lambda number: abs(number - exact))
+    hop = grid.hop if rate == grid.sample_rate else near
+    return Grid(rate, windows * (grid.n_fft // grid.hop) * hop, hop)
 
 
 def _smooth_numbers(limit: int) -> list[int]:

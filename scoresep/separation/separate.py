@@ -42,6 +42,8 @@ from scoresep.separation.score_prior import SCORE_WEIGHT, ScorePrior, as_weight
 from scoresep.separation.writing import FLOAT_WAV, SUBTYPES, Format, check_fits, write_stems
 
 RESIDUAL = "residual"
+LONG_WINDOW = 2
+"""Times the length of the model's window, where a long one is asked for."""
 NATIVE_FRAMES = 64
 """Frames synthesised at a time: bounds memory at high rates."""
 
@@ -59,6 +61,8 @@ class Options:
         score_weight: how much notes count beside the separator's masks, 0 to 1, if the recording is factorised.
         progress: see `audio.source.Progress`.
         present: the instruments that play, if that is known: the others get nothing, and no stem; none for all.
+        long_window: whether masks are applied to spectra of a window `LONG_WINDOW` times as long as the model's, whose
+            phases suit narrower bins: a little better, and slower (docs/research/phase.md).
     """
 
     instruments: Sequence[str] = ()
@@ -69,12 +73,14 @@ class Options:
     piece_seconds: float = PIECE_SECONDS
     present: Sequence[str] = ()
     score_weight: float = SCORE_WEIGHT
+    long_window: bool = False
 
     def __post_init__(self) -> None:
         """Raises InvalidValue for values of other kinds."""
         for name in ("instruments", "present"):
             object.__setattr__(self, name, as_names(getattr(self, name)))
-        object.__setattr__(self, "refine", as_choice(self.refine, (True, False), "refine"))
+        for name in ("refine", "long_window"):
+            object.__setattr__(self, name, as_choice(getattr(self, name), (True, False), name))
         for name in ("block_seconds", "piece_seconds"):
             object.__setattr__(self, name, as_seconds(getattr(self, name), name))
         object.__setattr__(self, "score_weight", as_weight(self.score_weight))
@@ -277,7 +283,7 @@ def _separated(
     samples = model_samples(source, grid)
     frames = grid.frames(samples)
     relative = (part / level for part in magnitudes(model_audio(source, recorder.chunks(), grid), grid, samples))
-    mapping = MaskMap(grid, native_grid(grid, source.rate))
+    mapping = MaskMap(grid, native_grid(grid, source.rate, LONG_WINDOW if options.long_window else 1))
     wanted = [name for name in stem_names(model, options.instruments, options.present) if name != RESIDUAL]
     complete = _complete(model, wanted, present_names(model, options.present))
     chosen = [model.names.index(name) for name in wanted]

@@ -46,7 +46,7 @@ def unpack(file: Path, folder: Path, model: Model, limit: int) -> Project:
     """
     place = folder / "unpacked"
     try:
-        with naming(file.name), writing(folder), zipfile.ZipFile(file) as packed:
+        with naming(file), writing(folder), zipfile.ZipFile(file) as packed:
             state = read_state(_bounded(packed, STATE, limit), model)
             names = inner_names(state)
             if sum(packed.getinfo(name).file_size for name in names) > limit:
@@ -62,7 +62,7 @@ def unpack(file: Path, folder: Path, model: Model, limit: int) -> Project:
     except ScoresepError:
         raise
     except (*UNREADABLE, zipfile.BadZipFile) as fault:
-        raise Damaged(f"is no project ({fault})", file=file.name, remedy="give one that the studio wrote") from fault
+        raise Damaged(f"is no project ({fault})", file=file, remedy="give one that the studio wrote") from fault
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return Project(folder, model)

@@ -26,11 +26,9 @@ from scoresep.arguments import as_notes
 from scoresep.audio.decoding.formats import AUDIO_SUFFIXES, FORMATS
 from scoresep.audio.decoding.recording import open_recording
 from scoresep.audio.source import Progress
-from scoresep.errors import AlreadyExists, Damaged, InvalidValue, Mismatch, NotFound, WrongFormat
+from scoresep.errors import AlreadyExists, InvalidValue, Mismatch, NotFound, WrongFormat
 from scoresep.files import make_folder, replacing, system_name, writing
-from scoresep.instruments import group_of
 from scoresep.models.model import Model, identity
-from scoresep.score.parts import read_midi
 from scoresep.separation.score_prior import SCORE_WEIGHT, as_weight
 from scoresep.separation.separate import RESIDUAL, presence, present_names, stem_names
 from scoresep.studio.analysis import (
@@ -41,6 +39,7 @@ from scoresep.studio.analysis import (
     new_array,
     open_analysis,
 )
+from scoresep.studio.lock import LOCK
 from scoresep.studio.state import STATE, Conflict, State, Version, as_beat, as_mix, open_state, write_state
 from scoresep.studio.stems import empty_stems, stems_between, write_span
 from scoresep.transcription.transcribe import write_midi
@@ -74,7 +73,7 @@ class Project:
         self._lock = threading.RLock()
         if (folder / STATE).exists():
             self.state = open_state(folder / STATE, model)
-        elif folder.is_dir() and any(folder.iterdir()):
+        elif folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
             raise AlreadyExists("a folder that holds something else", file=folder, remedy="name an empty or a new one")
         else:
             with writing(folder):
@@ -89,10 +88,6 @@ class Project:
     @property
     def mixture(self) -> Path:
         return self.folder / "mixture.wav"
-
-    @property
-    def seconds(self) -> float:
-        return self.state.samples / self.state.rate if self.state.rate else 0.0
 
     def analysis(self) -> Analysis:
         return open_analysis(self.folder / "analysis")
@@ -143,11 +138,26 @@ class Project:
         if suffix not in AUDIO_SUFFIXES:
             raise WrongFormat(f"'{suffix}' is no audio that is read here", file=name, remedy=f"give {FORMATS}")
         open_recording(file)
+        self._clear()
         kept = f"recording{suffix}"
         with replacing(self.folder / kept) as temporary:
             shutil.copyfile(file, temporary)
         self.state.name, self.state.recording = Path(name).stem, kept
         self.save()
+
+    def give_up(self) -> None:
+        """Be empty again, as if no recording had been taken."""
+        with self._lock:
+            self.state = State(model=self.state.model)
+            self.save()
+        self._clear()
+
+    def _clear(self) -> None:
+        """Remove what is left of a recording that was given up."""
+        for path in (*self.folder.glob("recording.*"), self.mixture):
+            path.unlink(missing_ok=True)
+        for name in ("analysis.new", "analysis", "versions"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Decode the recording, hear its notes and separate it, as far as that is not done."""
@@ -216,30 +226,6 @@ class Project:
             self.state.beat = as_beat(beat)
             self.save()
 
-    def read_score(self, content: bytes) -> dict[str, list[list[float]]]:
-        """Notes of a MIDI file by instrument; those of parts that are no instrument's are left out.
-
-        Raises:
-            Damaged: it is not MIDI.
-            Mismatch: none of its parts is an instrument's.
-        """
-        path = self.folder / "score.mid"
-        path.write_bytes(content)
-        try:
-            parts = read_midi(path)
-        except Damaged as fault:
-            raise Damaged(fault.problem, remedy="give a MIDI file") from fault
-        finally:
-            path.unlink()
-        notes: dict[str, list[list[float]]] = {name: [] for name in self.state.heard}
-        for part in parts:
-            group = group_of(part.program, part.is_drum, self.model.instruments, part.name)
-            if group is not None and (name := self.model.names[group]) in notes:
-                notes[name] += np.round(part.table, 4).tolist()
-        if not any(notes.values()):
-            raise Mismatch(f"the score has no part of {', '.join(notes)}", remedy="name its tracks so")
-        return {name: sorted(rows) for name, rows in notes.items()}
-
     def write_midi(self, path: Path) -> None:
         """The notes as they are now."""
         write_midi(path, self.tables(), self.model.instruments)
@@ -276,9 +262,12 @@ class Project:
         new = Version(before.id + 1 if before else 0, as_weight(weight), wanted, span)
         with writing(self.folder):
             place = _emptied(self.folder / "versions" / "new")
-            self._masks(new, before, place, progress)
-            self._render(new, place, progress, before)
-            _moved(place, self._place(new))
+            try:
+                self._masks(new, before, place, progress)
+                self._render(new, place, progress, before)
+                _moved(place, self._place(new))
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
         self.state.versions.append(new)
         if dropped := self.state.versions[1 : -(KEPT - 1)]:
             self.state.versions = [each for each in self.state.versions if each not in dropped]

@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,7 +36,7 @@ PAGE = {
     **dict.fromkeys(MODULES, "text/javascript; charset=utf-8"),
 }
 """Files of the page: all that is served from the package."""
-LARGEST_JSON, LARGEST_SCORE = 2**25, 2**23
+LARGEST_JSON, LARGEST_SCORE = 2**25, 2**25
 """Bytes of a request; `Studio` says how large an upload may be."""
 MOST_SAMPLES = 2**21
 """Samples of all channels that a request can ask for."""
@@ -229,8 +230,24 @@ def put_beat(request: Handler) -> None:
     request.send_json({})
 
 
-def post_score(request: Handler) -> None:
-    request.send_json({"notes": request.server.studio.project.read_score(request.body(LARGEST_SCORE))})
+def post_score(request: Handler, name: str, align: str = "1") -> None:
+    studio = request.server.studio
+    studio.load_score(request.body(LARGEST_SCORE), name, align == "1")
+    request.send_json(studio.about())
+
+
+def get_score(request: Handler, number: str) -> None:
+    request.send_json(asdict(request.server.studio.score(int(number))))
+
+
+def post_cancel(request: Handler) -> None:
+    request.server.studio.worker.cancel(int(request.read_json()["number"]))
+    request.send_json({})
+
+
+def post_prepare(request: Handler) -> None:
+    request.server.studio.prepare()
+    request.send_json(request.server.studio.about())
 
 
 def post_open(request: Handler, name: str) -> None:
@@ -240,7 +257,7 @@ def post_open(request: Handler, name: str) -> None:
         path = Path(place) / "upload"
         with path.open("wb") as file:
             request.into(file, studio.largest)
-        studio.open_upload(path, name)
+        studio.open_file(path, name)
     request.send_json(studio.about())
 
 
@@ -288,6 +305,9 @@ ROUTES: tuple[tuple[str, str, Callable[..., None]], ...] = (
     ("PUT", "api/mix", put_mix),
     ("PUT", "api/beat", put_beat),
     ("POST", "api/score", post_score),
+    ("GET", "api/score", get_score),
+    ("POST", "api/cancel", post_cancel),
+    ("POST", "api/prepare", post_prepare),
     ("POST", "api/open", post_open),
     ("POST", "api/separate", post_separate),
     ("GET", "api/mixture", get_mixture),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from scoresep.audio.source import Progress
 from scoresep.errors import AlreadyExists, NotFound
 from scoresep.models.model import Model
 from scoresep.studio.analysis import picture
@@ -15,8 +17,10 @@ from scoresep.studio.giving import song_state
 from scoresep.studio.lock import hold
 from scoresep.studio.packing import SUFFIX, unpack
 from scoresep.studio.project import Project
+from scoresep.studio.scores import LoadedScore, called, check_name, load_score
 from scoresep.studio.stems import read_span
-from scoresep.studio.worker import Worker
+from scoresep.studio.temporary import clear_abandoned, has_work, new_folder
+from scoresep.studio.worker import Cancelled, Worker
 
 LARGEST_UPLOAD = 2**31
 """Bytes of a recording or a project that is dropped on the page."""
@@ -42,44 +46,122 @@ class Studio:
         """
         self.model, self.worker, self.largest = model, Worker(), largest
         self._temporary = folder is None
-        self.project = Project(new_folder() if folder is None else folder, model)
-        self._held = hold(self.project.folder)
+        self._locks: dict[Path, BinaryIO] = {}
+        self._opened = 0
+        self._score: tuple[int, LoadedScore] | None = None
+        if folder is None:
+            clear_abandoned()
+            self.project = self._new_project()
+        else:
+            self.project = Project(folder, model)
+            self._locks[folder] = hold(folder)
         if self.project.state.recording:
-            self.worker.start("open", self.project.prepare)
+            self.prepare()
 
-    def close(self) -> None:
-        """Give up what is being computed, and let others open the project."""
-        self.worker.stop()
-        self._held.close()
+    def _new_project(self) -> Project:
+        folder, self._locks[folder] = new_folder()
+        return Project(folder, self.model)
 
-    def open_file(self, path: Path) -> None:
-        """Open a recording or a packed project of this machine.
+    def close(self) -> list[Path]:
+        """Give up what is being computed, and let others open the projects; temporary ones without work are removed.
 
-        Raises:
-            ScoresepError: it is neither, or a project of `folder` has a recording already.
+        Returns:
+            folders of the projects that are kept.
         """
-        self.open_upload(path, path.name)
+        self.worker.stop()
+        kept = [folder for folder in self._locks if not self._temporary or has_work(folder)]
+        for folder in [*self._locks]:
+            self._let_go(folder, remove=folder not in kept)
+        return kept
 
-    def open_upload(self, file: Path, name: str) -> None:
-        """Open what has come as a recording or packed project called `name`; begins to compute what it lacks.
+    def _let_go(self, folder: Path, remove: bool) -> None:
+        self._locks.pop(folder).close()
+        if remove:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def open_file(self, file: Path, name: str = "") -> None:
+        """Open a recording or a packed project, and begin to compute what it lacks; if that is cancelled, what was open
+        before is open again.
+
+        Args:
+            name: what its owner calls it, where `file` is a copy.
 
         Raises:
             Busy: something is being computed.
-            ScoresepError: as `open_file`.
+            ScoresepError: it is neither, or a project of `folder` has a recording already.
         """
-        self.worker.start("open", lambda progress: self.project.prepare(progress), lambda: self._take(file, name))
+        before = self.project
+
+        def work(progress: Progress) -> None:
+            try:
+                self.project.prepare(progress)
+            except Cancelled:
+                self._go_back(before)
+                raise
+
+        self.worker.start("open", work, lambda: self._take(file, name or str(file)))
+
+    def _go_back(self, before: Project) -> None:
+        """Show the project that was open before, or an empty one."""
+        if self.project.folder == before.folder:
+            self.project.give_up()
+        else:
+            given_up, self.project = self.project.folder, before
+            self._let_go(given_up, remove=True)
+        self._opened += 1
 
     def _take(self, file: Path, name: str) -> None:
         full = bool(self.project.state.recording)
         if full and not self._temporary:
             remedy = "start another `scoresep studio` for the other song"
             raise AlreadyExists("holds a recording already", file=self.project.folder, remedy=remedy)
-        project = Project(new_folder(), self.model) if full else self.project
-        if name.lower().endswith(SUFFIX):
-            project = unpack(file, project.folder, self.model, self.largest)
-        else:
-            project.take(file, Path(name).name)
+        project = self._new_project() if full else self.project
+        try:
+            with called(name, file):
+                if name.lower().endswith(SUFFIX):
+                    project = unpack(file, project.folder, self.model, self.largest)
+                else:
+                    project.take(file, Path(name).name)
+        except BaseException:
+            if full:
+                self._let_go(project.folder, remove=True)
+            raise
         self.project = project
+        self._opened += 1
+
+    def prepare(self) -> None:
+        """Begin to compute what the project lacks; raises Busy, and NotFound where no recording is open."""
+        project = self.project
+        if not project.state.recording:
+            raise NotFound("no recording is open")
+        self.worker.start("open", project.prepare)
+
+    def load_score(self, content: bytes, name: str, aligned: bool) -> None:
+        """Begin to read a score; `score` gives what comes of it.
+
+        Raises:
+            Busy: something is being computed.
+            NotFound: nothing was separated yet.
+            WrongFormat: it is no score by its name.
+        """
+        project, suffix = self.project, check_name(name)
+        project.version()
+
+        def work(progress: Progress) -> None:
+            with tempfile.TemporaryDirectory(dir=project.folder, prefix=".score-") as place:
+                path = Path(place) / f"score{suffix}"
+                path.write_bytes(content)
+                with called(name, path):
+                    loaded = load_score(path, project.mixture, self.model.instruments, aligned, progress)
+            self._score = self.worker.state()["number"], loaded
+
+        self.worker.start("score", work)
+
+    def score(self, number: int) -> LoadedScore:
+        """The score that the job of that number read; raises NotFound if that is not the last one."""
+        if self._score is None or self._score[0] != number:
+            raise NotFound("no score was loaded", remedy="load it again")
+        return self._score[1]
 
     def separate(self, weight: float, present: Sequence[str], span: tuple[float, float] | None) -> None:
         """Begin to separate again.
@@ -101,6 +183,7 @@ class Studio:
         )
         return {
             **song,
+            "opening": self._opened,
             "opened": bool(state.recording),
             "decoded": project.mixture.exists() and state.samples > 0,
             "ready": bool(versions) and project.stem(state.versions[-1].id, 0).exists(),
@@ -133,8 +216,3 @@ class Studio:
         if not (self.project.folder / "analysis").is_dir() or not 0 <= start < stop <= start + MOST_FRAMES:
             raise NotFound("there is no picture")
         return picture(self.project.analysis().magnitude[start:stop], self.model.grid).tobytes()
-
-
-def new_folder() -> Path:
-    """A new folder among the system's temporary ones."""
-    return Path(tempfile.mkdtemp(prefix="scoresep-studio-"))

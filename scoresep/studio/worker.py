@@ -18,6 +18,10 @@ class Stopped(Exception):
     """Work that was given up because the studio ends."""
 
 
+class Cancelled(Stopped):
+    """Work that a person gave up."""
+
+
 class Busy(Mismatch):
     """Something else is being computed."""
 
@@ -33,6 +37,7 @@ class Job:
         running: whether it goes on.
         error: why it failed; '' if it did not.
         number: how many were begun.
+        cancelled: whether it was given up.
     """
 
     kind: str = ""
@@ -41,6 +46,7 @@ class Job:
     running: bool = False
     error: str = ""
     number: int = 0
+    cancelled: bool = False
 
 
 class Worker:
@@ -49,7 +55,7 @@ class Worker:
     def __init__(self) -> None:
         self._busy, self._job = threading.Lock(), Job()
         self._thread: threading.Thread | None = None
-        self._ending = False
+        self._ending, self._cancelled = False, 0
 
     def state(self) -> dict[str, Any]:
         """The latest job, for the page."""
@@ -90,6 +96,10 @@ class Worker:
         if self._thread:
             self._thread.join()
 
+    def cancel(self, number: int) -> None:
+        """Give up the job of that number at its next step, if it still runs."""
+        self._cancelled = number
+
     def stop(self) -> None:
         """Give up what is being done at its next step, and wait for that: Python must not end while threads compute."""
         self._ending = True
@@ -100,18 +110,20 @@ class Worker:
             raise Busy("something is being computed", remedy="wait until it is done")
 
     def _run(self, work: Callable[[Progress], object]) -> None:
-        job, error = self._job, ""
+        job, error, cancelled = self._job, "", False
 
         def progress(stage: str, done: float, total: float) -> None:
             if self._ending:
                 raise Stopped
+            if self._cancelled == job.number:
+                raise Cancelled
             share = min(max(done / total, 0.0), 1.0) if total else 1.0
             self._job = Job(job.kind, stage, share, True, "", job.number)
 
         try:
             work(progress)
-        except Stopped:
-            pass
+        except Stopped as end:
+            cancelled = isinstance(end, Cancelled)
         except ScoresepError as fault:
             error = str(fault)
         except Exception as fault:  # a bug: the page says so, the terminal has the traceback
@@ -119,4 +131,4 @@ class Worker:
             errors.print(traceback.format_exc(), markup=False)
         finally:
             self._busy.release()
-            self._job = Job(job.kind, self._job.stage, 1.0, False, error, job.number)
+            self._job = Job(job.kind, self._job.stage, 1.0, False, error, job.number, cancelled)

@@ -1,7 +1,7 @@
-"""Variations of a batch that leave its score true: transposition and equalisation.
+"""Variations of a batch that leave its score true: transposition, equalisation, and mixtures of other clips.
 
-A corpus has few instruments and rooms; without variation a network overfits to them. Both work on the magnitudes
-alone, on the device, and both keep S_i = M_i X meaningful, because mixture and tracks change alike; true stems and the
+A corpus has few instruments and rooms; without variation a network overfits to them. All work on the magnitudes
+alone, on the device, and keep S_i = M_i X meaningful, because mixture and tracks change alike; true stems and the
 templates of the teacher, where they are read, change as the mixture does.
 """
 
@@ -17,6 +17,7 @@ from torch.nn.functional import embedding_bag
 
 from scoresep.instruments import Instrument
 from scoresep.losses.batch import Batch
+from scoresep.losses.formulas import shares, teacher_magnitudes
 from scoresep.machine import constant, sent
 
 BANDS = 12
@@ -39,6 +40,42 @@ def vary(
     if moves is not None:  # gains come with it: a pass over all magnitudes is saved
         return transpose(batch, moves, [instrument.pitched for instrument in instruments], gains)
     return batch if gains is None else equalise(batch, gains)
+
+
+def remix(batch: Batch, share: float, decibels: float, generator: torch.Generator) -> Batch:
+    """Make some of the clips anew, of parts that the teacher takes from any clips of the batch.
+
+    X' = sum_i g_i M^t_i X of clips r_i, magnitudes of which add up as S_i = M_i X do. Instrument by instrument r_i is
+    drawn from the batch, with its score, and g_i from `decibels` either way. As random mixing of stems (Uhlich et al.,
+    ICASSP 2017), but without stems.
+
+    Args:
+        batch: with the teacher's factors.
+        share: of the clips that are made anew; the others stay as they were recorded.
+    """
+    assert batch.template is not None and batch.activation is not None, "remixing asks for the teacher's factors"
+    clips, instruments = batch.template.shape[:2]
+    anew = torch.rand(clips, 1, generator=generator) < share
+    drawn = torch.randint(clips, (clips, instruments), generator=generator)
+    levels = (2 * torch.rand(clips, instruments, generator=generator) - 1) * decibels * anew
+    device, rows = batch.magnitude.device, torch.arange(instruments)[None]
+    source = sent(torch.where(anew, drawn, torch.arange(clips)[:, None]) * instruments + rows, device).flatten()
+    gains = sent(10.0 ** (levels / 20.0), device)[..., None, None]
+
+    def exchanged(values: Tensor) -> Tensor:
+        """(B, N, ...), if there is an N -> the same."""
+        return values.flatten(0, 1)[source].view_as(values) if values.shape[1] else values
+
+    parts = shares(teacher_magnitudes(batch.template, batch.activation)).mul_(batch.magnitude.unsqueeze(1))
+    parts = exchanged(parts).mul_(gains)
+    return replace(
+        batch,
+        magnitude=parts.sum(1),
+        parts=parts,
+        roll=exchanged(batch.roll),
+        onset=exchanged(batch.onset),
+        harmonic=exchanged(batch.harmonic),
+    )
 
 
 def equalise(batch: Batch, gains: Tensor) -> Batch:

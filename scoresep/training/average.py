@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,3 +78,12 @@ def load_states(networks: Mapping[str, nn.Module], states: State) -> None:
     """Copy weights and statistics into the networks that have some in `states`."""
     for name, state in states.items():
         networks[name].load_state_dict(state)
+
+
+def copied(values: Sequence[Tensor]) -> list[Tensor]:
+    """Copies, made in a kernel or two on a GPU rather than in one for each."""
+    copies = [torch.empty_like(value) for value in values]
+    for kind in {value.dtype for value in values}:
+        pairs = [(copy, value) for copy, value in zip(copies, values, strict=True) if value.dtype == kind]
+        torch._foreach_copy_([copy for copy, _ in pairs], [value for _, value in pairs])
+    return copies

@@ -21,11 +21,12 @@ from scoresep.training.loader import ClipOrder
 from scoresep.training.stages import STAGES, check_supervision, stage_losses, stemmed_tracks
 
 
-def stage_faults(number: int, config: Config, instruments: int) -> Iterable[str]:
-    """Settings with which a stage cannot learn to tell so many instruments apart, if it has any steps."""
+def stage_faults(number: int, config: Config, cache: Cache) -> Iterable[str]:
+    """Settings with which a stage cannot learn to tell a cache's instruments apart, if it has any steps."""
     if not config.stages[number].steps:
         return
-    losses, data = stage_losses(STAGES[number], config.stages[number].weights), config.data
+    losses = stage_losses(STAGES[number], config.stages[number].weights, cache.settings.weak)
+    data, instruments = config.data, len(cache.instruments)
     for network in sorted({*STAGES[number].trains} - {loss.network for loss in losses}):
         yield f"stage{number}.{network} has no loss with a weight above 0"
     exchanging = [f"stage{number}.{loss.network}.{loss.name}" for loss in losses if loss.exchanges]
@@ -47,13 +48,13 @@ def check_stages(cache: Cache, numbers: Sequence[int], config: Config, world: Wo
     """
     if not numbers:
         return
-    faults = [fault for number in numbers for fault in stage_faults(number, config, len(cache.instruments))]
+    faults = [fault for number in numbers for fault in stage_faults(number, config, cache)]
     if config.data.batch_size % world.size:
         faults.append(f"data.batch_size is {config.data.batch_size}, which {world.size} processes cannot share evenly")
     if faults:
         raise InvalidValue(f"config: {'; '.join(faults)}")
     check_supervision(cache, config.supervision, config.stems_fraction)
-    ClipOrder(cache, "train", config.data.clip_frames, config.data.batch_size, config.seed)
+    ClipOrder(cache, "train", config.data.frames_on(cache.grid), config.data.batch_size, config.seed)
 
 
 def check_shards(cache: Cache, numbers: Sequence[int], config: Config) -> None:
@@ -62,7 +63,8 @@ def check_shards(cache: Cache, numbers: Sequence[int], config: Config) -> None:
     Raises:
         ScoresepError: one is missing, foreign, or lacks a dataset.
     """
-    names = datasets_of(loss for n in numbers for loss in stage_losses(STAGES[n], config.stages[n].weights))
+    losses = (loss for n in numbers for loss in stage_losses(STAGES[n], config.stages[n].weights))
+    names = datasets_of(losses, cache.settings.weak)
     rows = np.concatenate([cache.rows(split) for split in ("train", "validation")])
     _, first = np.unique(cache.tracks["shard"][rows], return_index=True)
     for row in rows[first].tolist():
@@ -77,7 +79,8 @@ def check_resident(cache: Cache, numbers: Iterable[int], config: Config, device:
     """
     stemmed = stemmed_tracks(cache, "train", config.supervision, config.stems_fraction, config.seed)
     rows = cache.rows("train").tolist()
-    names = [datasets_of(stage_losses(STAGES[n], config.stages[n].weights)) for n in numbers]
+    losses = [stage_losses(STAGES[n], config.stages[n].weights) for n in numbers]
+    names = [datasets_of(each, cache.settings.weak) for each in losses]
     needed = [held_bytes(cache, each, rows, stemmed) for each in names]
     available = memory(device)
     if needed and available is not None and max(needed) > available:

@@ -11,17 +11,21 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from scoresep.errors import InvalidValue
+from scoresep.grid import HIGHEST_RATE, Grid
 from scoresep.instruments import nearest
 from scoresep.losses.formulas import OBJECTIVES
 from scoresep.losses.table import LOSSES
 from scoresep.models.base import MASKS, Settings
 from scoresep.models.networks import DEFAULT, Architecture
 from scoresep.training.stages import SUPERVISIONS
+from scoresep.training.weighting import WEIGHTINGS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 """What the networks' products are computed in (`trainer.choose_precision`)."""
 MOST_FRAMES = 2**20
 """Frames of a batch: some hundred times what the `paper` config takes, and beyond any memory."""
+LEAST_BANDWIDTH = 1000
+"""Hz."""
 
 Weights = dict[str, float]
 """Weights of a network's losses (`losses.table.LOSSES`) by name; 0 is off."""
@@ -79,12 +83,15 @@ class DataConfig:
     """How clips are drawn.
 
     Attributes:
-        clip_frames: T of a training clip.
+        clip_frames: T of a training clip on the default grid, so in 32 ms; on others as many frames as last as long.
         batch_size: clips a step, over all processes.
         workers: threads that read and unpack clips beside the steps; 0 does it in between them.
         validation_clips: clips of the validation split that are looked at, at most.
         transpose: training clips are transposed by up to so many semitones either way.
         equalise: training clips are equalised by up to so many decibels either way.
+        remix: share of the clips that are mixed anew where a teacher, and no stems or weak labels, are read: each
+            instrument as the teacher has it in another clip of the batch.
+        remix_gain: the parts of those clips are louder or softer by up to so many decibels.
     """
 
     clip_frames: int = field(default=320, metadata=limits(least=1))
@@ -93,6 +100,12 @@ class DataConfig:
     validation_clips: int = field(default=256, metadata=limits(least=0, most=2**20))
     transpose: int = field(default=3, metadata=limits(least=0))
     equalise: float = field(default=6.0, metadata=limits(least=0))
+    remix: float = field(default=0.0, metadata=limits(least=0, most=1))
+    remix_gain: float = field(default=6.0, metadata=limits(least=0))
+
+    def frames_on(self, grid: Grid) -> int:
+        """T of a training clip on a grid."""
+        return max(1, round(self.clip_frames * grid.frame_rate / Grid().frame_rate))
 
 
 @dataclass(frozen=True)
@@ -104,9 +117,12 @@ class Config:
         seed: of initial weights, clip order, cross-clip mixtures and the choice of tracks with stems.
         supervision: what the separator learns from (`stages.SUPERVISIONS`): `score` is the method.
         stems_fraction: share of the tracks whose stems are known, for supervision `semi`.
+        weighting: whether the weights of losses are `fixed`, or begin as they are set and are learnt by each loss's
+            `uncertainty` (`training.weighting`).
         mask: `softmax` or `sigmoid` (`models.base.MASKS`).
         presence: share of the clips of which the separator is told who plays in their song, as `separate --present`
             tells it; above 0 this is an input of the network, too.
+        bandwidth: Hz up to which the separator sees and masks (`models.base.Separator.seen`); 0 for the whole grid.
         share_trunk: start the separator from the transcriptor where both are of one network and size that can.
         weight_decay: of AdamW.
         gradient_clip: largest norm of a network's gradient.
@@ -126,8 +142,10 @@ class Config:
     seed: int = field(default=0, metadata=limits(least=0, most=2**32 - 1))
     supervision: str = field(default="score", metadata=limits(choices=SUPERVISIONS))
     stems_fraction: float = field(default=0.1, metadata=limits(above=0, below=1))
+    weighting: str = field(default="fixed", metadata=limits(choices=WEIGHTINGS))
     mask: str = field(default="softmax", metadata=limits(choices=MASKS))
     presence: float = field(default=0.0, metadata=limits(least=0, most=1))
+    bandwidth: float = field(default=0.0, metadata=limits(least=0, most=HIGHEST_RATE))
     share_trunk: bool = True
     weight_decay: float = field(default=1e-2, metadata=limits(least=0))
     gradient_clip: float = field(default=5.0, metadata=limits(above=0))
@@ -140,22 +158,34 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     stage1: StageConfig = field(
         default_factory=lambda: StageConfig(
-            steps=60_000, learning_rate=2e-3, transcriptor={"score": 1.0, "onset": 1.0}, keep="best"
+            steps=60_000, learning_rate=2e-3, transcriptor={"score": 1.0, "onset": 1.0, "note_set": 0.2}, keep="best"
         )
     )
     stage2: StageConfig = field(
         default_factory=lambda: StageConfig(
             steps=40_000,
             learning_rate=1e-3,
-            separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0},
+            separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0, "absence": 1.0},
         )
     )
     stage3: StageConfig = field(
         default_factory=lambda: StageConfig(
             steps=20_000,
             learning_rate=2e-4,
-            transcriptor={"score": 1.0, "onset": 1.0, "adversarial_mixture": 0.05, "adversarial_transcription": 0.005},
-            separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0, "adversarial_mixture": 4.0},
+            transcriptor={
+                "score": 1.0,
+                "onset": 1.0,
+                "note_set": 0.2,
+                "adversarial_mixture": 0.05,
+                "adversarial_transcription": 0.005,
+            },
+            separator={
+                "transcription": 20.0,
+                "clip_mixture": 0.5,
+                "harmonic_mixture": 5.0,
+                "absence": 1.0,
+                "adversarial_mixture": 4.0,
+            },
         )
     )
 
@@ -163,6 +193,10 @@ class Config:
         faults = [*limit_faults(self), *self._meaningless_weights()]
         if self.data.batch_size * self.data.clip_frames > MOST_FRAMES:
             faults.append(f"data.batch_size times clip_frames is more than {MOST_FRAMES}, beyond any memory")
+        if self.data.remix and self.presence:
+            faults.append("data.remix and presence exclude each other, set one to 0")
+        if 0 < self.bandwidth < LEAST_BANDWIDTH:
+            faults.append(f"bandwidth is {self.bandwidth:g} Hz, and {LEAST_BANDWIDTH} is the least")
         if faults:
             raise InvalidValue("; ".join(faults), remedy="change the config")
 

@@ -23,7 +23,7 @@ from scoresep.audio.spectrogram import window
 from scoresep.cache.reader import Cache
 from scoresep.errors import NothingToDo
 from scoresep.grid import PITCHES, Grid
-from scoresep.losses.batch import DATASETS, STEMS, Batch, Crop
+from scoresep.losses.batch import DATASETS, STEMS, WEAK, Batch, Crop
 from scoresep.machine import constant, sent
 from scoresep.training.clip_dataset import ResidentClips, ShardClips
 
@@ -174,6 +174,7 @@ def to_batch(clips: dict[str, Tensor], crops: list[Crop], grid: Grid) -> Batch:
         stemmed=clips.get("stemmed"),
         template=clips["template"].float() if "template" in clips else None,
         activation=clips["activation"].float() if "activation" in clips else None,
+        weak=clips["weak"].transpose(1, 2) if WEAK in clips else None,
     )
 
 

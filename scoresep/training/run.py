@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,10 +16,10 @@ import torch
 
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import difference
-from scoresep.errors import Mismatch
+from scoresep.errors import InvalidValue, Mismatch
 from scoresep.files import replacing
 from scoresep.losses.table import LOSSES
-from scoresep.models.checkpoint import Checkpoint, load_newest, previous
+from scoresep.models.checkpoint import MAX_ACTIVATION, Checkpoint, activation, load_newest, previous
 from scoresep.models.model import Model, identity
 from scoresep.training.checks import (
     check_output,
@@ -69,6 +69,7 @@ class Run:
         resident: where the training split is held (`loader.RESIDENT`).
         minutes: in which the run is to end, by as many steps as fit (`pace`); None for the config's steps.
         began: when these minutes began to count, by `time.monotonic`.
+        start: whose networks stages 1 and 2 start from, in place of fresh ones; of the config's kind.
         world: the processes that train the model together.
     """
 
@@ -83,6 +84,7 @@ class Run:
     resident: str = ""
     minutes: float | None = None
     began: float = field(default_factory=time.monotonic)
+    start: Model | None = None
     world: World = ALONE
 
     def train(self) -> Checkpoint:
@@ -96,6 +98,8 @@ class Run:
             ScoresepError: the training is impossible, or failed.
             Stopped: the user interrupted; the same run goes on from its folder.
         """
+        if self.start is not None:
+            check_start(self.start, self.cache, self.config)
         self.world.from_first(self.remove_leftovers)
         recorded = self.config if self.minutes is None else recorded_steps(self)
         self.config = recorded or self.config
@@ -129,6 +133,9 @@ class Run:
         checkpoint = self.world.from_first(lambda: load_newest(path, self.log.note))
         if checkpoint is None:
             return None
+        if (grid := checkpoint.model.grid) != self.cache.grid:
+            problem = f"trained on the grid {grid}, and {self.cache.path} has {self.cache.grid}"
+            raise Mismatch(problem, file=path, remedy="give another --run")
         if checkpoint.cache_digest != self.cache.digest:
             raise Mismatch(f"trained on another cache ({checkpoint.cache})", file=path, remedy="give another --run")
         if changed := difference(kind_of_networks(checkpoint.model, stage), kind_of_networks(self.config, stage)):
@@ -161,9 +168,11 @@ class Run:
             Mismatch: the one that is there began from another stage before it.
             Stopped: the user interrupted.
         """
-        path, parent = stage_path(self.folder, stage.number), identity(before.model) if before else ""
+        start = self.start if stage.number < 3 else None
+        path, parents = stage_path(self.folder, stage.number), [before.model if before else None, start]
+        parent = "+".join(identity(model) for model in parents if model)
         if checkpoint and checkpoint.parent != parent:
-            raise Mismatch("began from another stage before it", file=path, remedy="delete it, or give another --run")
+            raise Mismatch("began from other networks", file=path, remedy="delete it, or give another --run")
         if checkpoint and checkpoint.complete:
             self.log.note(f"stage {stage.number}: {path} is there")
             return checkpoint
@@ -178,10 +187,10 @@ class Run:
     def make_trainer(
         self, stage: Stage, path: Path, checkpoint: Checkpoint | None = None, before: Checkpoint | None = None
     ) -> Trainer:
-        """A trainer that goes on from `checkpoint`, else starts from the stage before, else from fresh weights."""
+        """A trainer that goes on from `checkpoint`, else starts from the stage before, else from `start` or afresh."""
         if checkpoint is None:
             self.world.from_first(lambda: previous(path).unlink(missing_ok=True))  # of a replaced training
-        model = checkpoint.model if checkpoint else starting_model(stage, before, self.cache, self.config)
+        model = checkpoint.model if checkpoint else starting_model(stage, before, self.cache, self.config, self.start)
         trainer = Trainer(
             stage, self.config, model.to(self.device), self.cache, path, self.log, self.world, self.resident
         )
@@ -205,9 +214,10 @@ def kind_of_networks(source: Model | Config, stage: Stage) -> dict[str, Any]:
         "mask": source.mask,
         "critic": source.critic,
         "conditioned": source.conditioned,
+        "bandwidth": source.bandwidth,
     }
     if "separator" not in stage.trains:  # so it has learnt nothing, and any other may take its place
-        del kind["separator"], kind["conditioned"]
+        del kind["separator"], kind["conditioned"], kind["bandwidth"]
     return kind
 
 
@@ -227,20 +237,58 @@ def deciding_settings(config: dict[str, Any], stage: Stage) -> dict[str, Any]:
         kept[own][network] = {name: weight for name, weight in kept[own][network].items() if weight}
     if stage.number == 1:
         kept["supervision"] = row.critic
-        del kept["separator"], kept["presence"]
+        del kept["separator"], kept["presence"], kept["bandwidth"]
     return {**kept, "data": {name: value for name, value in kept["data"].items() if name != "workers"}}
 
 
-def starting_model(stage: Stage, before: Checkpoint | None, cache: Cache, config: Config) -> Model:
-    """The model that a stage starts from."""
+def check_start(start: Model, cache: Cache, config: Config) -> None:
+    """Refuse a model that training on this cache by this config cannot start from.
+
+    Raises:
+        Mismatch: it has other instruments, another grid or other networks.
+    """
+    made, wanted = (
+        {"instruments": [each.name for each in instruments], **asdict(grid), **kind_of_networks(source, STAGES[2])}
+        for instruments, grid, source in (
+            (start.instruments, start.grid, start),
+            (cache.instruments, cache.grid, config),
+        )
+    )
+    if changed := difference(made, wanted):
+        remedy = "prepare a cache and choose a config as it has them"
+        raise Mismatch(f"the checkpoint to start from does not fit: {changed}", remedy=remedy)
+
+
+def starting_model(
+    stage: Stage, before: Checkpoint | None, cache: Cache, config: Config, start: Model | None = None
+) -> Model:
+    """The model that a stage starts from.
+
+    Raises:
+        InvalidValue: its checkpoint would be refused when it is read.
+    """
     torch.manual_seed(config.seed)
     if before is not None and stage.number > 2:
         return before.model
-    model = Model(cache.grid, cache.instruments, config.architecture, config.mask, config.critic, config.conditioned)
+    model = Model(
+        cache.grid,
+        cache.instruments,
+        config.architecture,
+        config.mask,
+        config.critic,
+        config.conditioned,
+        config.bandwidth,
+    )
+    if activation(model) > MAX_ACTIVATION:
+        problem = f"the networks take more memory on the grid {cache.grid} than a checkpoint may need"
+        raise InvalidValue(problem, file=cache.path, remedy="prepare it with a shorter window, or choose smaller ones")
+    if start is not None:
+        for name, network in model.networks.items():
+            network.load_state_dict(start.networks[name].state_dict())
     if before is not None:
         model.transcriptor.load_state_dict(before.model.transcriptor.state_dict())
         model.threshold, model.onset_threshold = before.model.threshold, before.model.onset_threshold
-        if config.share_trunk:
+        if start is None and config.share_trunk:
             config.architecture.inherit(model.separator, model.transcriptor)
     return model
 

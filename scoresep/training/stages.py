@@ -14,6 +14,7 @@ import numpy as np
 
 from scoresep.cache.reader import Cache
 from scoresep.errors import InvalidValue, Mismatch
+from scoresep.losses.batch import WEAK
 from scoresep.losses.table import LOSSES, Loss
 
 
@@ -104,9 +105,11 @@ def schedule(step: int, steps: int) -> float:
     return min(1.0, 3 * (steps - step) / max(1, steps - warm))
 
 
-def stage_losses(stage: Stage, weights: Mapping[str, Mapping[str, float]]) -> list[Loss]:
-    """The losses of a stage: those of the networks that it trains that have a weight."""
-    return [LOSSES[network][name] for network in stage.trains for name, weight in weights[network].items() if weight]
+def stage_losses(stage: Stage, weights: Mapping[str, Mapping[str, float]], weak: bool = False) -> list[Loss]:
+    """The losses of a stage: those of the networks that it trains that have a weight, and `weak` labels if they need
+    them."""
+    rows = (LOSSES[network][name] for network in stage.trains for name, weight in weights[network].items() if weight)
+    return [loss for loss in rows if weak or WEAK not in loss.reads]
 
 
 def stemmed_tracks(cache: Cache, split: str, supervision: str, fraction: float, seed: int) -> frozenset[int]:

@@ -26,8 +26,8 @@ from scoresep.losses.formulas import OBJECTIVES, different_clips
 from scoresep.losses.table import LOSSES, StepContext, datasets_of
 from scoresep.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from scoresep.models.model import Model
-from scoresep.training.augment import vary
-from scoresep.training.average import MovingAverage, load_states
+from scoresep.training.augment import remix, vary
+from scoresep.training.average import MovingAverage, copied, load_states
 from scoresep.training.clipping import NORMS, clip_gradient
 from scoresep.training.config import Config, StageConfig
 from scoresep.training.distributed import ALONE, World
@@ -37,6 +37,7 @@ from scoresep.training.modes import set_modes, training_only
 from scoresep.training.precision import autocast, choose_precision
 from scoresep.training.presence import told
 from scoresep.training.stages import Stage, schedule, stage_losses, stemmed_tracks
+from scoresep.training.weighting import LossWeights
 from scoresep.transcription.threshold_tuning import tune_thresholds
 
 LOG_EVERY = 10
@@ -66,7 +67,8 @@ class Trainer:
         precision: `float32` or `bfloat16`, what the networks' products are computed in.
         has_checkpoint: whether the checkpoint at `path` is this training's own, to be kept as the one before the next.
         settings: those of the stage.
-        weights: of the losses, by network that learns and by name, none of them 0.
+        weights: of the losses, as they are set, by network that learns and by name, none of them 0.
+        weighting: what these become, where the config lets them be learnt.
         optimisers: by network that learns.
         average: the moving average of their weights, if the config has one.
         norms: of the latest gradients of each, where the config clips them by their quantile.
@@ -89,6 +91,7 @@ class Trainer:
     has_checkpoint: bool = False
     settings: StageConfig = field(init=False)
     weights: dict[str, dict[str, float]] = field(init=False)
+    weighting: LossWeights = field(init=False)
     optimisers: dict[str, torch.optim.Optimizer] = field(init=False)
     average: MovingAverage | None = field(init=False)
     norms: dict[str, list[float]] = field(init=False)
@@ -96,21 +99,25 @@ class Trainer:
     def __post_init__(self) -> None:
         self.settings = self.config.stages[self.stage.number]
         self.precision = choose_precision(self.config.precision, self.model.device)
+        weak = self.cache.settings.weak
+        losses = stage_losses(self.stage, self.settings.weights, weak)
         self.weights, self.optimisers = {}, {}
         for name in self.stage.trains:
             network = self.model.networks[name]
             if self.stage.statistics:
                 self.world.share_statistics(network)
             self.world.share_start(network)
-            self.weights[name] = {loss: weight for loss, weight in self.settings.weights[name].items() if weight}
+            self.weights[name] = {
+                loss.name: self.settings.weights[name][loss.name] for loss in losses if loss.network == name
+            }
             self.optimisers[name] = torch.optim.AdamW(
                 network.parameters(), weight_decay=self.config.weight_decay, fused=True
             )
+        self.weighting = LossWeights(self.weights, self.config.weighting)
         learning = {name: self.model.networks[name] for name in self.stage.trains}
         self.average = MovingAverage(learning, self.config.average) if self.config.average else None
         self.norms = {name: [] for name in learning}
-        losses = stage_losses(self.stage, self.settings.weights)
-        self._datasets = datasets_of(losses)
+        self._datasets = datasets_of(losses, weak)
         self._seconds: list[tuple[float, float]] = []  # of the steps since the last record: waiting for clips, in all
 
     def train(self) -> bool:
@@ -150,9 +157,8 @@ class Trainer:
     def batches(self) -> Generator[Batch, None, None]:
         """The clips of the steps that are left, this process's share of each."""
         data = self.config.data
-        order = ClipOrder(
-            self.cache, "train", data.clip_frames, data.batch_size, self.config.seed * 10 + self.stage.number
-        )
+        frames, seed = data.frames_on(self.cache.grid), self.config.seed * 10 + self.stage.number
+        order = ClipOrder(self.cache, "train", frames, data.batch_size, seed)
         own = self.world.share(data.batch_size)
         crops = (order.crops(step)[own] for step in range(self.step, self.settings.steps))
         return self.read_clips("train", crops, self.resident)
@@ -162,7 +168,7 @@ class Trainer:
     ) -> Generator[Batch, None, None]:
         """Batches of clips of a split, with what the stage's losses look at."""
         config, device = self.config, self.model.device
-        frames = config.data.clip_frames
+        frames = config.data.frames_on(self.cache.grid)
         stemmed: frozenset[int] = frozenset()
         if STEMS in self._datasets:
             stemmed = stemmed_tracks(self.cache, split, config.supervision, config.stems_fraction, config.seed)
@@ -183,23 +189,27 @@ class Trainer:
             losses, norm = self.backward(name, context, magnitude_share)
             results = self.world.sum(torch.stack([*losses.values(), norm]).detach()) / self.world.size
             *means, mean_norm = results.tolist()  # a GPU is waited for once a network
+            found = dict(zip(losses, means, strict=True))
             if not all(map(math.isfinite, (*means, mean_norm))):
                 for buffer, before in zip(self.moving_statistics(), statistics, strict=True):
                     buffer.copy_(before)
-                raise self.not_finite(batch, name, dict(zip(losses, means, strict=True)))
+                raise self.not_finite(batch, name, found)
             for group in optimiser.param_groups:
                 group["lr"] = self.settings.learning_rate * schedule(self.step, self.settings.steps)
             optimiser.step()
             self.norms[name] = [*self.norms[name], mean_norm][-NORMS:] if self.config.gradient_quantile < 1 else []
-            values |= {f"{name}/{loss}": mean for loss, mean in zip(losses, means, strict=True)}
+            self.weighting.step(name, found)
+            values |= {f"{name}/{loss}": mean for loss, mean in found.items()}
             context = context.detached() if len(self.optimisers) > 1 else context
         return values
 
     def varied(self, batch: Batch) -> Batch:
-        """The clips, transposed and equalised at random."""
+        """The clips, transposed, equalised and mixed anew at random."""
         data, model = self.config.data, self.model
         generator = self.generator(VARIATION, self.world.rank)
-        return vary(batch, data.transpose, data.equalise, model.grid.bin_width, generator, model.instruments)
+        batch = vary(batch, data.transpose, data.equalise, model.grid.bin_width, generator, model.instruments)
+        taught = batch.template is not None and batch.stems is None and batch.weak is None
+        return remix(batch, data.remix, data.remix_gain, generator) if data.remix and taught else batch
 
     def context(self, batch: Batch) -> StepContext:
         """What the losses of a training step look at."""
@@ -233,7 +243,7 @@ class Trainer:
                     row = LOSSES[name][loss]
                     value = row.function(context)
                     losses[loss] = value * magnitude_share if row.by_magnitude else value
-            total = sum((losses[loss] * weight for loss, weight in self.weights[name].items()), torch.zeros(()))
+            total = sum((losses[loss] * weight for loss, weight in self.weighting.of(name).items()), torch.zeros(()))
             self.optimisers[name].zero_grad(set_to_none=True)
             total.backward()  # type: ignore[no-untyped-call]  # of torch
             self.world.average_gradients(network.parameters())
@@ -255,7 +265,7 @@ class Trainer:
         damaged = [clip for clips in self.world.gather_objects(damaged_clips(batch)) for clip in clips]
         if not damaged:
             return Failed(problem, remedy=f"lower stage{number}.learning_rate; {kept}")
-        frames = self.config.data.clip_frames
+        frames = self.config.data.frames_on(grid)
         places = [
             f"{self.cache.tracks['id'][row]} from {first / grid.frame_rate:.1f} to "
             f"{(first + frames) / grid.frame_rate:.1f} s"
@@ -268,7 +278,7 @@ class Trainer:
         """Show the losses of a step, and record them at every tenth and at the last."""
         self.log.progress(self.stage.title, self.step, self.settings.steps, losses)
         if self.step % LOG_EVERY == 0 or self.step == self.settings.steps:
-            self.log.record("train", self.stage.number, self.step, losses)
+            self.log.record("train", self.stage.number, self.step, losses | self.weighting.record())
             waiting, whole = np.mean(self._seconds, axis=0).tolist()
             self.log.timing(self.stage.number, self.step, waiting, whole)
             self._seconds.clear()
@@ -279,7 +289,7 @@ class Trainer:
         data, cache, model = self.config.data, self.cache, self.model
         if not len(cache.rows("validation")) or not data.validation_clips:
             return
-        order = ClipOrder(cache, "validation", data.clip_frames, data.batch_size, seed=0)
+        order = ClipOrder(cache, "validation", data.frames_on(cache.grid), data.batch_size, seed=0)
         own = order.validation(data.validation_clips)[self.world.rank :: self.world.size]
         rows = {f"{name}/{loss}": LOSSES[name][loss] for name in self.weights for loss in self.weights[name]}
         results: list[tuple[int, Tensor]] = []
@@ -331,6 +341,7 @@ class Trainer:
             "best": self.best,
             "precision": self.precision,
             "norms": self.norms,
+            "log_variances": self.weighting.log_variances,
             "average": self.average.state() if self.average else {},
         }
         checkpoint = Checkpoint(
@@ -354,7 +365,8 @@ class Trainer:
         self.step, self.history = checkpoint.steps, checkpoint.history
         self.best, self.precision = checkpoint.resume["best"], checkpoint.resume["precision"]
         self.has_checkpoint = True
-        self.norms = checkpoint.resume.get("norms", self.norms)  # there were none before
+        self.norms = checkpoint.resume.get("norms", self.norms)  # there were none before, nor what follows
+        self.weighting.log_variances |= checkpoint.resume.get("log_variances", {})
         if self.average:
             self.average.resume(checkpoint.resume["average"])
         for name, optimiser in self.optimisers.items():
@@ -384,12 +396,3 @@ def damaged_clips(batch: Batch) -> list[Crop]:
     return [
         crop for place, crop in enumerate(batch.crops) if not all(bool(each[place].isfinite().all()) for each in values)
     ]
-
-
-def copied(values: list[Tensor]) -> list[Tensor]:
-    """Copies, made in a kernel or two on a GPU rather than in one for each."""
-    copies = [torch.empty_like(value) for value in values]
-    for kind in {value.dtype for value in values}:
-        pairs = [(copy, value) for copy, value in zip(copies, values, strict=True) if value.dtype == kind]
-        torch._foreach_copy_([copy for copy, _ in pairs], [value for _, value in pairs])
-    return copies

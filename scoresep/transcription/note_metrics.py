@@ -27,6 +27,16 @@ OFFSET_RATIO = 0.2
 OFFSET_TOLERANCE = 0.05
 """Seconds."""
 
+DRUM_CLASSES = {
+    "kick": (35, 36),
+    "snare": (37, 38, 39, 40),
+    "tom": (41, 43, 45, 47, 48, 50),
+    "hi-hat": (42, 44, 46),
+    "cymbal": (49, 51, 52, 53, 55, 57, 59),
+}
+"""General MIDI keys of a drum kit, merged as drum transcription does (Wu et al., "A Review of Automatic Drum
+Transcription", 2018)."""
+
 
 class Counts(NamedTuple):
     """True positives, false positives, false negatives."""
@@ -86,6 +96,18 @@ def note_scores(counts: ArrayLike, offset: bool = False) -> Scores:
     hit = hits[offset]
     each = scores(np.stack([hit, estimated - hit, true - hit], axis=-1))
     return Scores(*(np.where(true > 0, score, np.nan)[()] for score in each))
+
+
+def stroke_counts(true: np.ndarray, estimated: np.ndarray) -> NoteCounts:
+    """`note_counts` of strokes, as of notes whose keys are those of their `DRUM_CLASSES`; other keys do not count."""
+    merged = np.full(128, -1)
+    for keys in DRUM_CLASSES.values():
+        merged[list(keys)] = keys[0]
+    both = []
+    for notes in (true, estimated):
+        merged_keys = merged[notes[:, 2].astype(np.int64)]
+        both.append(np.column_stack([notes[:, :2], merged_keys, notes[:, 3:]])[merged_keys >= 0])
+    return note_counts(*both)
 
 
 def match_notes(true: np.ndarray, estimated: np.ndarray, offset_ratio: float | None = None) -> np.ndarray:

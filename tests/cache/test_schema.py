@@ -33,11 +33,20 @@ def test_settings_come_back_from_plain_values():
 
 
 def test_every_dataset_follows_a_span_of_the_track_table():
-    assert set(shard_datasets(CacheSettings())) == set(DATASET_SPAN)
-    assert set(shard_datasets(CacheSettings(stems=False))) == set(DATASET_SPAN) - {"stems"}
-    assert set(shard_datasets(CacheSettings(teacher="none"))) == set(DATASET_SPAN) - set(FACTORS)
+    assert set(shard_datasets(CacheSettings(weak=True))) == set(DATASET_SPAN)
+    assert set(shard_datasets(CacheSettings())) == set(DATASET_SPAN) - {"weak"}
+    assert set(shard_datasets(CacheSettings(weak=True, stems=False))) == set(DATASET_SPAN) - {"stems"}
+    assert set(shard_datasets(CacheSettings(weak=True, teacher="none"))) == set(DATASET_SPAN) - set(FACTORS)
     assert {*DATASET_SPAN.values(), *FIRST_COLUMN.values()} <= set(TRACK_COLUMNS)
     assert set(FIRST_COLUMN) == set(DATASET_SPAN.values())
+
+
+def test_settings_without_weak_labels_are_those_of_version_3():
+    """Its caches are read, and gone on with, as before."""
+    assert "weak" not in CacheSettings().to_dict() and CacheSettings().version == 3
+    assert "unwritten" not in CacheSettings().to_dict()["factorise"]
+    settings = CacheSettings(weak=True, factorise=FactoriseSettings(unwritten=True))
+    assert CacheSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings and settings.version == 4
 
 
 def test_rows_of_datasets_by_hand():

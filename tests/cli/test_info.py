@@ -65,5 +65,5 @@ def test_a_cache_of_other_instruments_or_another_grid(command, refuses, here, tr
     prepare(open_slakh(corpus), here / "two.h5", CacheSettings(instruments=choose(["piano", "bass"])), Engine(1))
     prepare(open_slakh(corpus), here / "grid.h5", CacheSettings(Grid(hop=256)), Engine(1))
     refuses(command(f"scoresep evaluate {trained} --cache two.h5"), "two.h5", "piano,bass", remedy=False)
-    refuses(command(f"scoresep evaluate {trained} --cache grid.h5"), "grid.h5", "hop=256", remedy=False)
+    refuses(command(f"scoresep evaluate {trained} --cache grid.h5"), "grid.h5", "hop 256", remedy=False)
     assert not (here / "metrics.json").exists()

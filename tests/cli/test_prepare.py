@@ -9,6 +9,7 @@ import h5py
 import pytest
 
 from scoresep.cache.reader import Cache
+from scoresep.cache.schema import CacheSettings
 
 
 def test_prepare_says_what_it_made_and_what_it_left_out(command, here, corpus_copy):
@@ -80,6 +81,19 @@ def test_other_settings_for_a_cache_that_is_there(command, refuses, cache_copy, 
 def test_a_device_for_the_teacher(command, refuses, corpus):
     refuses(command(f"scoresep prepare slakh {corpus} --teacher-device tpu"), "'tpu'")
     assert command(f"scoresep prepare slakh {corpus} --teacher-device auto --jobs 1").status == 0
+
+
+def test_notes_that_scores_lack_are_heard_where_they_come_with_recordings(command, make, corpus, here, monkeypatch):
+    """Stems are rendered from their scores, unless the user knows better."""
+    asked = []
+    monkeypatch.setattr("scoresep.cache.build.prepare", lambda corpus, out, settings, *rest: asked.append(settings))
+    monkeypatch.setattr("scoresep.cli.prepare.print_report", lambda report, is_part: None)
+    make.midi(here / "songs" / "one.mid", [(0.0, 0.5, 60)])
+    (here / "songs" / "one.wav").write_bytes(b"")
+    for line in (f"slakh {corpus}", f"slakh {corpus} --unwritten", "pairs songs", "pairs songs --no-unwritten"):
+        assert command(f"scoresep prepare {line}").status == 0
+    assert [settings.factorise.unwritten for settings in asked] == [False, True, True, False]
+    assert asked[0] == CacheSettings()
 
 
 def test_places_that_cannot_be_written(command, refuses, corpus, here):

@@ -46,6 +46,7 @@ def assert_alike(found: list[Factors], expected: list[Factors]) -> None:
     [
         FactoriseSettings(),
         FactoriseSettings(shared=0, prior=0.0, weighted=False),
+        FactoriseSettings(unwritten=True),
         FactoriseSettings(iterations=40, shared=5, prior=1.0, onset_length=0.0),
     ],
 )

@@ -212,6 +212,49 @@ def test_what_is_heard_overrules_a_wrong_likelihood() -> None:
     assert energy[1] > 2 * energy[2]
 
 
+def test_notes_that_nobody_wrote_go_to_the_part_that_plays_them_elsewhere() -> None:
+    """Of two instruments both play throughout, and the first one's score has the first half only."""
+    rng = np.random.default_rng(0)
+    templates = combs(np.array([60, 67]), GRID, FactoriseSettings()) * rng.uniform(0.2, 2.0, (2, GRID.bins))
+    parts = [np.outer(shape, rng.uniform(0.5, 1.5, 60)) for shape in templates]
+    rolls = np.zeros((2, PITCHES, 60), dtype=bool)
+    rolls[0, 60 - LOWEST_PITCH, :30] = rolls[1, 67 - LOWEST_PITCH] = True
+    mixture, kinds = np.asfortranarray(sum(parts), dtype=np.float32), ["harmonic"] * 2
+    before = rolls.copy()
+    for unwritten, least in ((False, 0.0), (True, 0.8)):
+        settings = FactoriseSettings(unwritten=unwritten, decay=0.0)
+        share = masks(factorise(mixture, rolls, kinds, GRID, settings=settings))[0, :, 35:]
+        taken = (share * mixture[:, 35:])[np.argmax(parts[0][:, 35:], axis=0), range(25)]
+        assert taken.sum() >= least * parts[0][:, 35:].max(axis=0).sum() and (unwritten or not taken.any())
+    assert np.array_equal(rolls, before)
+
+
+def test_unwritten_notes_that_come_to_nothing_are_dropped() -> None:
+    music, settings = two_notes(GRID, 60), FactoriseSettings(unwritten=True)  # which ends with a silence of five frames
+    found = factorise(music.magnitude, music.rolls, ["harmonic"] * 2, GRID, settings=settings)
+    assert found.first[55] == found.first[60] == len(found.component) < 60 * len(found.templates)
+    silent = factorise(0 * music.magnitude, music.rolls, ["harmonic"] * 2, GRID, settings=settings)
+    assert not len(silent.component) and np.isfinite(masks(silent)).all()
+
+
+def test_an_unwritten_stroke_is_heard() -> None:
+    """A drum that is struck twice and written once, over a held note."""
+    rng = np.random.default_rng(1)
+    comb = combs(np.array([60]), GRID, FactoriseSettings())[0]
+    noise, strokes = rng.uniform(0.2, 1.0, GRID.bins), np.zeros(60)
+    strokes[[10, 11, 12, 40, 41, 42]] = [1.0, 0.6, 0.3] * 2
+    rolls, onsets = np.zeros((2, 2, PITCHES, 60), dtype=bool)
+    rolls[0, 60 - LOWEST_PITCH] = onsets[0, 60 - LOWEST_PITCH, 0] = True
+    rolls[1, 38 - LOWEST_PITCH, 10] = onsets[1, 38 - LOWEST_PITCH, 10] = True
+    mixture = np.asfortranarray(np.outer(comb, np.ones(60)) + 0.3 * np.outer(noise, strokes), dtype=np.float32)
+    drum, heard = 0.3 * np.outer(noise, strokes)[:, 40:42], []
+    for unwritten in (False, True):
+        settings = FactoriseSettings(unwritten=unwritten)
+        share = masks(factorise(mixture, rolls, ["harmonic", "percussive"], GRID, onsets, settings))[1]
+        heard.append((share * mixture)[:, 40:42].sum() / drum.sum())
+    assert heard[0] == 0 and heard[1] > 0.5
+
+
 def test_same_input_gives_same_factors_whatever_its_layout() -> None:
     music = some_music()
     found = [

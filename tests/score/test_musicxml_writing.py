@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+from scoresep.score.musicxml import read_musicxml
 from scoresep.score.musicxml_writing import BEATS, LENGTHS, STEPS, Beat, beat_of, musicxml, voice, written
 from scoresep.score.parts import part_from_notes
 
@@ -50,6 +52,19 @@ def test_notes_come_back_quantised() -> None:
     shaken[0] = (0.0, *shaken[0][1:])
     part = part_from_notes(shaken, name="lead")
     assert sorted(read_back(musicxml([part], beat))["lead"]) == sorted(rows)
+
+
+def test_programs_and_drums_come_back(tmp_path: Path) -> None:
+    lead = part_from_notes([(0.0, 1.0, 60, 90)], program=27, name="lead")
+    drums = part_from_notes([(0.0, 0.5, 36, 90), (0.5, 1.0, 49, 90), (0.5, 1.0, 42, 90)], name="kit", is_drum=True)
+    (tmp_path / "a.musicxml").write_bytes(musicxml([lead, drums], Beat()))
+    found = read_musicxml(tmp_path / "a.musicxml")[0].parts
+    assert [(part.name, part.program, part.is_drum) for part in found] == [("lead", 27, False), ("kit", 0, True)]
+    assert sorted(zip(found[1].onset.tolist(), found[1].pitch.tolist(), strict=True)) == [
+        (0.0, 36),
+        (0.5, 42),
+        (0.5, 49),
+    ]
 
 
 def test_one_voice_and_several_parts_of_one_length() -> None:

@@ -39,13 +39,33 @@ def test_stems_add_up_to_the_input(model: Model, rate: int, shape: tuple[int, ..
     np.testing.assert_allclose(stacked(stems).sum(axis=0), mixture, atol=1e-6)
 
 
-@pytest.mark.parametrize("rate", [8000, 16000, 44099, 44100])
-def test_result_does_not_depend_on_the_blocks(model: Model, rate: int) -> None:
+@pytest.mark.parametrize(
+    ("rate", "long_window"),
+    [(8000, False), (16000, False), (44099, False), (44100, False), (16000, True), (44100, True)],
+)
+def test_result_does_not_depend_on_the_blocks(model: Model, rate: int, long_window: bool) -> None:
     mixture = noise(rate * 5 + 7, 2)
-    whole = stacked(separate_array(mixture, rate, model))
+    whole = stacked(separate_array(mixture, rate, model, Options(long_window=long_window)))
+    np.testing.assert_allclose(whole.sum(axis=0), mixture, atol=1e-6)
     for block_seconds in (0.0, 0.4, 1.7):
-        blocks = stacked(separate_array(mixture, rate, model, Options(block_seconds=block_seconds)))
+        options = Options(block_seconds=block_seconds, long_window=long_window)
+        blocks = stacked(separate_array(mixture, rate, model, options))
         np.testing.assert_allclose(blocks, whole, atol=1e-6)
+
+
+def test_a_long_window_takes_a_mask_of_every_other_bin(model: Model) -> None:
+    """At the model's rate the masks lie on its frames, and on every second bin of a window twice as long."""
+    mixture, grid = noise(30000), model.grid
+    seen: list[np.ndarray] = []
+    stems = stacked(separate_array(mixture, grid.sample_rate, model, Options(long_window=True), seen))
+    masks = np.concatenate(seen, axis=2).transpose(0, 2, 1)
+    finer = np.repeat(masks, 2, axis=2)[:, :, :-1]
+    finer[:, :, 1::2] = (masks[:, :, :-1] + masks[:, :, 1:]) / 2
+    spectrum = stft(mixture, 2 * grid.n_fft, grid.hop)
+    same = slice(0, len(mixture) - grid.n_fft)
+    for stem, mask in zip(stems, finer, strict=True):
+        direct = istft(spectrum * mask, len(mixture), 2 * grid.n_fft, grid.hop)
+        np.testing.assert_allclose(stem[same], direct[same], atol=1e-5)
 
 
 def test_at_the_models_rate_a_stem_is_the_masked_spectrogram(model: Model) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from scoresep.audio.source import Progress
 from scoresep.models.model import Model
+from scoresep.studio.project import Project
 from scoresep.studio.server import Server
 from scoresep.studio.studio import Studio
 
@@ -33,6 +36,15 @@ def song(make: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary projects are made, in this process."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    return place
+
+
 @pytest.fixture
 def serving(model: Model) -> Callable[..., Any]:
     """A context in which a studio is served; arguments are those of `Studio`."""
@@ -51,3 +63,18 @@ def serving(model: Model) -> Callable[..., Any]:
                 server.studio.close()
 
     return serve
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """What decoding waits for."""
+    opened, decode = threading.Event(), Project.decode
+
+    def gated(project: Project, progress: Progress | None = None) -> None:
+        opened.wait(60)
+        if progress:
+            progress("reading", 0, 1)
+        decode(project, progress)
+
+    monkeypatch.setattr(Project, "decode", gated)
+    return opened

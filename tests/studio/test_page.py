@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -236,13 +237,45 @@ def test_notes_of_a_midi_file_take_the_place_of_those_heard(
         tab = Tab(browser, server)
         tab.drop(song)
         heard = rows(tab.notes())
-        tab.page.set_input_files("#midi", tmp_path / "a.mid")
+        tab.page.set_input_files("#score", tmp_path / "a.mid")
+        tab.until("!document.getElementById('fault').hidden")
+        assert tab.page.inner_text("#fault").startswith("a.mid: not aligned: ")
+        assert rows(tab.notes()) == heard
+        tab.page.get_by_label("Align").uncheck()
+        tab.page.set_input_files("#score", tmp_path / "a.mid")
         tab.until("studio.notes.all.length === 2")
+        told = "a.mid: taken as it is written; no part of piano, guitar. Undo brings back the notes before."
+        assert tab.page.inner_text("#told") == told and tab.page.locator("#fault").is_hidden()
         assert {note["part"] for note in tab.notes()} == {2}
         tab.page.click("#undo")
         assert rows(tab.notes()) == heard
         tab.until("!studio.unsaved")
         tab.page.close()
+
+
+def test_opening_is_cancelled_and_a_broken_project_is_named(
+    browser: Any, serving: Callable[..., Any], song: Path, tmp_path: Path, gate: threading.Event
+) -> None:
+    (tmp_path / "broken.scoresep").write_text("no project")
+    with serving() as server:
+        tab = Tab(browser, server)
+        page = tab.page
+        page.set_input_files("#file", tmp_path / "broken.scoresep")
+        tab.until("!document.getElementById('fault').hidden")
+        assert page.inner_text("#fault").startswith("broken.scoresep: is no project")
+        assert page.locator("#work").is_hidden() and page.locator("#drop").is_visible()
+        page.set_input_files("#file", song)
+        tab.until("studio.state.job.running")
+        assert page.locator("#fault").is_hidden() and page.locator("#drop").is_hidden()
+        page.get_by_role("button", name="Cancel").click()
+        gate.set()
+        tab.until("!studio.state.job.running")
+        assert page.inner_text("#told") == "Opening was cancelled." and page.locator("#drop").is_visible()
+        page.set_input_files("#file", song)
+        tab.until("studio.shown === 0")
+        assert page.locator("#told").is_hidden()
+        assert not [text for text in tab.said if "400" not in text]  # the browser logs the refusal
+        page.close()
 
 
 def test_two_tabs(browser: Any, serving: Callable[..., Any], song: Path) -> None:

@@ -187,20 +187,6 @@ def test_edits_are_checked(project: Project, refused: Callable[..., Any]) -> Non
         project.separate(1.5, ["piano"])
 
 
-def test_scores(project: Project, make: Any, tmp_path: Path, refused: Callable[..., Any]) -> None:
-    make.midi(tmp_path / "a.mid", [(0.5, 1.0, 60)], program=33)
-    assert project.read_score((tmp_path / "a.mid").read_bytes()) == {
-        "piano": [],
-        "guitar": [],
-        "bass": [[0.5, 1.0, 60.0, 90.0]],
-    }
-    make.midi(tmp_path / "b.mid", [(0.5, 1.0, 60)], program=73)
-    with refused(Mismatch):
-        project.read_score((tmp_path / "b.mid").read_bytes())
-    with refused(Damaged):
-        project.read_score(b"no MIDI")
-
-
 def test_what_is_no_project_is_refused(
     project: Project, model: Model, sigmoid_model: Model, song: Path, tmp_path: Path, refused: Callable[..., Any]
 ) -> None:
@@ -244,7 +230,7 @@ def test_a_packed_project_that_was_changed_is_refused(
         with zipfile.ZipFile(tmp_path / "q.scoresep", "w") as packed:
             for name, usual in inner.items():
                 packed.writestr(name, content if name == changed else usual)
-        with refused(kind, "q.scoresep"):
+        with refused(kind, tmp_path / "q.scoresep"):
             unpack(tmp_path / "q.scoresep", tmp_path / "new", model, LIMIT)
 
 
@@ -254,6 +240,44 @@ def test_one_studio_a_project(model: Model, tmp_path: Path, refused: Callable[..
         Studio(model, tmp_path / "p")
     first.close()
     Studio(model, tmp_path / "p").close()
+
+
+def test_a_temporary_project_is_kept_once_it_holds_changes(model: Model, song: Path, temporary: Path) -> None:
+    studio = Studio(model)
+    studio.open_file(song)
+    studio.worker.wait()
+    studio.open_file(song)
+    studio.worker.wait()
+    assert len([*temporary.iterdir()]) == 2
+    studio.project.edit({"piano": []}, 0)
+    assert studio.close() == [studio.project.folder] == [*temporary.iterdir()]
+
+
+def test_a_studio_that_ends_while_it_opens_a_song_keeps_it(
+    model: Model, song: Path, tmp_path: Path, gate: threading.Event
+) -> None:
+    studio = Studio(model, tmp_path / "p")
+    studio.open_file(song)
+    threading.Timer(0.1, gate.set).start()  # after the end has begun
+    assert studio.close() == [tmp_path / "p"]
+    studio = Studio(model, tmp_path / "p")
+    studio.worker.wait()
+    assert studio.project.version().id == 0
+    studio.close()
+
+
+def test_what_a_killed_studio_leaves_is_cleared_unless_it_holds_changes(
+    model: Model, song: Path, temporary: Path
+) -> None:
+    killed, opened, changed = Studio(model), Studio(model), Studio(model)
+    changed.project.set_beat((120.0, 0.0))
+    for studio in (killed, changed):
+        for lock in studio._locks.values():  # as the system does when a program ends
+            lock.close()
+    last = Studio(model)
+    assert {*temporary.iterdir()} == {each.project.folder for each in (opened, changed, last)}
+    opened.close()
+    last.close()
 
 
 def test_what_is_computed_is_given_up_at_the_end() -> None:

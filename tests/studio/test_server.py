@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import shutil
 import socket
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ from urllib.parse import quote
 import numpy as np
 import soundfile
 
+from scoresep.audio.source import Progress
 from scoresep.errors import Unavailable
 from scoresep.studio.server import PAGE, Server
 
@@ -106,12 +109,16 @@ def test_what_makes_no_sense_is_refused(serving: Callable[..., Any], song: Path)
             ("POST", "api/open?name=a.wav", "no sound"),
             ("POST", "api/open?name=a.scoresep", "no project"),
             ("POST", "api/open", "no name"),
-            ("POST", "api/score", "no score"),
+            ("POST", "api/score?name=a.mid", "no score"),
+            ("GET", "api/score?number=0", None),
+            ("POST", "api/prepare", "{}"),
+            ("POST", "api/cancel", "{}"),
         ]:
             status, _, answer = client.ask(method, path, body)
             assert status in (400, 404), (path, status)
             assert json.loads(answer)["error"]
         client.open(song)
+        assert client.ask("POST", "api/score?name=a.exe", "MZ")[0] == 400
         sound = ["stems/0/9?start=0&stop=9", "stems/7/0?start=0&stop=9", "mixture?start=0&stop=99999999"]
         sound += ["mixture?start=-5&stop=9", "mixture?start=0&stop=9&x=1", "picture?start=0&stop=999999"]
         exports = ["export?kind=../../etc", "export?kind=stem&part=9", "export?kind=stem&format=exe"]
@@ -206,6 +213,105 @@ def test_one_thing_at_a_time(serving: Callable[..., Any], song: Path) -> None:
                                        ("POST", "api/open?name=b.wav", song.read_bytes())):  # fmt: skip
                 assert client.ask(method, path, body)[0] == 409
         assert client.ask("GET", "api/export?kind=midi")[0] == 200
+
+
+def cancelled(client: Client, gate: threading.Event) -> dict[str, Any]:
+    """The state after the job that waits for the gate was cancelled."""
+    number = client.json("GET", "api/state")[1]["job"]["number"]
+    for each in (number + 1, number):  # another one is none of its business
+        assert client.json("POST", "api/cancel", {"number": each})[0] == 200
+    gate.set()
+    state = client.done()
+    assert state["job"]["cancelled"]
+    return state
+
+
+def test_separating_is_cancelled_and_the_stems_stay(
+    serving: Callable[..., Any], song: Path, gate: threading.Event
+) -> None:
+    with serving() as server:
+        client, project = Client(server), server.studio.project
+        gate.set()
+        client.open(song)
+        files = {path: path.read_bytes() for path in (project.folder / "versions").rglob("*.*")}
+        gate.clear()
+
+        def work(progress: Progress) -> None:
+            gate.wait(60)
+            project.separate(1.0, (), None, progress)
+
+        server.studio.worker.start("separate", work)
+        assert [each["id"] for each in cancelled(client, gate)["versions"]] == [0]
+        assert files == {path: path.read_bytes() for path in (project.folder / "versions").rglob("*.*")}
+        assert not (project.folder / "versions" / "new").exists()
+        assert client.json("POST", "api/separate", {"weight": 1, "present": ["piano"]})[0] == 200
+        assert [each["id"] for each in client.done()["versions"]] == [0, 1]
+
+
+def test_opening_is_cancelled_as_if_it_had_not_begun(
+    serving: Callable[..., Any], song: Path, tmp_path: Path, gate: threading.Event
+) -> None:
+    with serving(tmp_path / "p") as server:
+        client = Client(server)
+        assert client.ask("POST", "api/open?name=a.wav", song.read_bytes())[0] == 200
+        assert not cancelled(client, gate)["opened"]
+        assert sorted(path.name for path in (tmp_path / "p").iterdir()) == [".lock", "project.json"]
+        client.open(song)
+        assert client.done()["ready"]
+
+
+def test_the_song_before_is_back_when_opening_is_cancelled(
+    serving: Callable[..., Any], song: Path, temporary: Path, gate: threading.Event
+) -> None:
+    with serving() as server:
+        client = Client(server)
+        gate.set()
+        client.open(song)
+        gate.clear()
+        assert client.ask("POST", "api/open?name=b.wav", song.read_bytes())[0] == 200
+        assert client.json("GET", "api/state")[1]["name"] == "b"
+        state = cancelled(client, gate)
+        assert state["ready"] and state["name"] == "my song"
+        assert [*temporary.iterdir()] == [server.studio.project.folder]
+
+
+def test_work_that_was_cancelled_goes_on(
+    serving: Callable[..., Any], song: Path, tmp_path: Path, gate: threading.Event
+) -> None:
+    with serving(tmp_path / "p") as server:
+        gate.set()
+        Client(server).open(song)
+    shutil.rmtree(tmp_path / "p" / "versions" / "0")  # a killed server left it so
+    gate.clear()
+    with serving(tmp_path / "p") as server:
+        client = Client(server)
+        state = cancelled(client, gate)
+        assert state["opened"] and not state["ready"]
+
+
+def test_a_score_is_loaded(serving: Callable[..., Any], song: Path, make: Any, tmp_path: Path) -> None:
+    make.midi(tmp_path / "a.mid", [(0.5, 1.0, 60)], program=33)
+    with serving() as server:
+        client = Client(server)
+        client.open(song)
+        for align in (1, 0):
+            path = f"api/score?name={quote('my bass.mid')}&align={align}"
+            assert client.ask("POST", path, (tmp_path / "a.mid").read_bytes())[0] == 200
+            server.studio.worker.wait()
+            job = client.json("GET", "api/state")[1]["job"]
+            status, answer = client.json("GET", f"api/score?number={job['number']}")
+            if align:  # a single note is found nowhere
+                assert job["error"].startswith("my bass.mid: not aligned: ") and status == 404
+        assert answer["notes"] == {"piano": [], "guitar": [], "bass": [[0.5, 1.0, 60.0, 90.0]]}
+        assert client.json("GET", "api/notes")[1]["revision"] == 0
+
+
+def test_what_is_damaged_is_named_as_it_was_given(serving: Callable[..., Any], song: Path) -> None:
+    with serving() as server:
+        client = Client(server)
+        for name in ("broken.scoresep", "broken.wav"):
+            status, _, answer = client.ask("POST", f"api/open?name={name}", "neither")
+            assert status == 400 and json.loads(answer)["error"].startswith(f"{name}: ")
 
 
 def test_a_killed_server_goes_on_where_it_was(serving: Callable[..., Any], song: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Transposition and equalisation keep the score true."""
+"""Transposition, equalisation and mixing anew keep the score true."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 
 from scoresep.instruments import choose
 from scoresep.losses.batch import DATASETS, TEACHER, Batch
-from scoresep.losses.formulas import shares, teacher_magnitudes
-from scoresep.training.augment import blend_rows, equalise, equaliser, shift_pitch, transpose, vary
+from scoresep.losses.formulas import shares, teacher_loss, teacher_magnitudes
+from scoresep.training.augment import blend_rows, equalise, equaliser, remix, shift_pitch, transpose, vary
 from scoresep.training.clip_dataset import ShardClips
 from scoresep.training.loader import stream
 
@@ -22,6 +22,13 @@ PITCHED = [True, True, True]
 @pytest.fixture
 def batch(cache) -> Batch:
     (made,) = stream(cache, 32, [[(0, 0), (1, 20), (2, 40)]], 0, torch.device("cpu"))
+    return made
+
+
+@pytest.fixture
+def taught(cache) -> Batch:
+    source = ShardClips(cache, 32, (*DATASETS, TEACHER))
+    (made,) = stream(cache, 32, [[(0, 0), (1, 20), (2, 40)]], 0, torch.device("cpu"), source)
     return made
 
 
@@ -173,9 +180,7 @@ def test_the_teachers_factors_vary_as_the_mixture_does(batch):
     assert torch.allclose(heard[:, 1], 0.1 * varied.magnitude, atol=1e-5) and not heard[:, 2].any()
 
 
-def test_an_equaliser_leaves_the_teachers_masks_alone_and_a_transposition_moves_them(cache):
-    source = ShardClips(cache, 32, (*DATASETS, TEACHER))
-    (taught,) = stream(cache, 32, [[(0, 0), (1, 20), (2, 40)]], 0, torch.device("cpu"), source)
+def test_an_equaliser_leaves_the_teachers_masks_alone_and_a_transposition_moves_them(taught):
     before = shares(teacher_magnitudes(taught.template, taught.activation))
     equalised = vary(taught, 0, 6.0, 7.8125, torch.Generator().manual_seed(0), GROUPS)
     assert torch.allclose(shares(teacher_magnitudes(equalised.template, equalised.activation)), before, atol=1e-5)
@@ -194,3 +199,37 @@ def test_stems_vary_as_the_mixture_does(batch):
         varied.stems[:, 1], 2 * varied.magnitude
     )
     assert not varied.stems[:, 2].any() and varied.stemmed.tolist() == [True, True, False]
+
+
+def parts_of(batch: Batch) -> torch.Tensor:
+    """The teacher's tracks, whose sum is the mixture."""
+    return shares(teacher_magnitudes(batch.template, batch.activation)) * batch.magnitude.unsqueeze(1)
+
+
+def test_clips_that_are_not_mixed_anew_stay_as_they_are(taught):
+    mixed = remix(taught, 0.0, 6.0, torch.Generator().manual_seed(0))
+    assert torch.equal(mixed.roll, taught.roll) and torch.equal(mixed.harmonic, taught.harmonic)
+    assert torch.allclose(mixed.magnitude, taught.magnitude, atol=1e-5)
+    assert torch.allclose(mixed.parts, parts_of(taught), atol=1e-6)
+
+
+def test_a_clip_mixed_anew_is_the_sum_of_tracks_that_came_with_their_scores(taught):
+    parts, origins = parts_of(taught), set()
+    mixed = remix(taught, 1.0, 6.0, torch.Generator().manual_seed(1))
+    assert torch.allclose(mixed.parts.sum(1), mixed.magnitude, atol=1e-6)
+    for clip in range(3):
+        for part in range(3):
+            track = mixed.parts[clip, part]
+            gains = [(track.sum() / parts[r, part].sum().clamp_min(1e-9)).item() for r in range(3)]
+            fits = [r for r in range(3) if torch.allclose(gains[r] * parts[r, part], track, atol=1e-4)]
+            fits = [r for r in fits if torch.equal(mixed.roll[clip, part], taught.roll[r, part])]
+            assert fits and any(10 ** (-0.3) <= gains[r] <= 10**0.3 for r in fits), "6 dB at most"
+            origins.add(fits[0] - clip)
+    assert len(origins) > 1, "tracks of several clips"
+
+
+def test_the_teacher_is_followed_on_clips_mixed_anew(taught):
+    """Tracks that are the teacher's have no loss, whatever they were mixed of."""
+    mixed = remix(taught, 1.0, 6.0, torch.Generator().manual_seed(1))
+    assert teacher_loss(mixed.magnitude, mixed.parts, mixed.parts).item() < 1e-6
+    assert teacher_loss(mixed.magnitude, mixed.parts.flip(0), mixed.parts).item() > 0.1

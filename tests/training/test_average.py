@@ -100,7 +100,13 @@ def trainer(cache: Cache, tmp_path: Path) -> Iterator[Any]:
 def test_a_stop_changes_nothing(make: Any, trainer: Any, stage: int, keep: str) -> None:
     steps = f"stage{stage}.steps=14"
     config = make.config(
-        "average=0.7", "gradient_quantile=0.5", "presence=0.5", steps, f"stage{stage}.keep={keep}", "validate_every=3"
+        "average=0.7",
+        "gradient_quantile=0.5",
+        "presence=0.5",
+        "weighting=uncertainty",
+        steps,
+        f"stage{stage}.keep={keep}",
+        "validate_every=3",
     )
     whole = trainer(stage, config, "whole")
     whole.train()
@@ -110,7 +116,8 @@ def test_a_stop_changes_nothing(make: Any, trainer: Any, stage: int, keep: str) 
     saved = load_checkpoint(stopped.path)
     again = trainer(stage, config, "stopped", saved.model)
     again.resume(saved)
-    assert again.norms and again.train()
+    assert again.norms and all(again.weighting.record().values()) and again.train()
+    assert again.weighting.log_variances == whole.weighting.log_variances != stopped.weighting.log_variances
     assert again.history == whole.history
     ends = [each.finish().model.networks for each in (whole, again)]
     for name in whole.weights:

@@ -12,6 +12,7 @@ from scoresep.models.model import Model
 from scoresep.models.networks import NETWORKS
 from scoresep.training.config import Config, StageConfig
 from scoresep.training.config_files import load_config
+from scoresep.training.stages import SUPERVISIONS
 
 
 def test_all_faults_of_a_config_are_reported_together(tmp_path, refused):
@@ -52,9 +53,11 @@ def test_a_loss_that_is_not_in_the_table_is_refused(refused):
 def test_a_supervision_brings_its_losses(supervision, weights):
     config = load_config("mini", [f"supervision={supervision}"])
     adversarial = {"adversarial_mixture"} if supervision in ("score", "semi", "score+teacher") else set()
+    gives = SUPERVISIONS[supervision].gives
+    weights = weights | ({"absence"} if "frames" in gives else set())
     for stage, more in ((config.stage2, set()), (config.stage3, adversarial)):
         assert {name for name, weight in stage.separator.items() if weight} == weights | more
-    onset = set() if supervision.startswith("class") else {"onset"}
+    onset = {"onset", "note_set"} if "keys" in gives else set()
     assert {name for name, weight in config.stage1.transcriptor.items() if weight} == {"score"} | onset
     assert not any(config.stage1.separator.values()) and not any(config.stage2.transcriptor.values())
     assert config.data == load_config("mini").data and config.stage2.steps == load_config("mini").stage2.steps

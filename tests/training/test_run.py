@@ -16,6 +16,7 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import Damaged, Mismatch
 from scoresep.executor import Engine
 from scoresep.models.checkpoint import load_checkpoint, previous
+from scoresep.models.model import Model
 from scoresep.training.log import RunLog, read_log
 from scoresep.training.run import Run, Stopped, default_config, stage_path, stop_signals
 from scoresep.training.trainer import Trainer
@@ -30,12 +31,19 @@ CPU = torch.device("cpu")
 def run(cache, make, tmp_path):
     """A function that trains in `tmp_path/run` and returns what was said."""
 
-    def go(last: int, *assignments: str, force: bool = False, data: Cache = cache, out: str = "ckpt.pt") -> list[str]:
+    def go(
+        last: int,
+        *assignments: str,
+        force: bool = False,
+        data: Cache = cache,
+        out: str = "ckpt.pt",
+        start: Model | None = None,
+    ) -> list[str]:
         said: list[str] = []
         log = RunLog(tmp_path / "run", note=said.append)
         try:
             config = make.config(*assignments)
-            Run(data, config, tmp_path / "run", tmp_path / out, log, last=last, force=force).train()
+            Run(data, config, tmp_path / "run", tmp_path / out, log, last=last, force=force, start=start).train()
         finally:
             log.close()
         return said
@@ -215,6 +223,25 @@ def test_the_separator_may_start_afresh(run, begin, tmp_path):
     run(2, "stage2.steps=0", "share_trunk=false")
     found = weights(tmp_path / "ckpt.pt")
     assert not torch.equal(found["separator.trunk.bottleneck.weight"], found["transcriptor.trunk.bottleneck.weight"])
+
+
+def test_fine_tuning_starts_from_both_networks_of_a_checkpoint(run, whole, tmp_path):
+    start = load_checkpoint(stage_path(whole, 3)).model
+    run(2, "stage1.steps=0", "stage2.steps=0", "validate_every=1000", start=start)
+    assert same(weights(tmp_path / "ckpt.pt"), weights(stage_path(whole, 3)))
+
+
+def test_a_run_that_started_elsewhere_is_refused(run, begin, whole, tmp_path, refused):
+    begin(2)
+    with refused(Mismatch, stage_path(tmp_path / "run", 1)):
+        run(2, start=load_checkpoint(stage_path(whole, 3)).model)
+
+
+def test_a_start_of_other_networks_is_refused_before_anything_is_written(run, whole, tmp_path, refused):
+    start = load_checkpoint(stage_path(whole, 3)).model
+    with refused(Mismatch):
+        run(2, "mask=sigmoid", start=start)
+    assert not stage_path(tmp_path / "run", 1).exists()
 
 
 def test_the_best_weights_are_what_the_stage_ends_with(run, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ from mir_eval.util import midi_to_hz
 from sklearn.metrics import precision_recall_fscore_support
 
 from scoresep.transcription.note_metrics import (
+    DRUM_CLASSES,
     Counts,
     frame_counts,
     match_notes,
@@ -13,6 +14,7 @@ from scoresep.transcription.note_metrics import (
     note_counts,
     note_scores,
     scores,
+    stroke_counts,
 )
 
 RNG = np.random.default_rng(0)
@@ -97,6 +99,17 @@ def test_notes_of_nothing() -> None:
     assert note_scores(note_counts(some, none)) == (0, 0, 0, 0)
     assert np.isnan(note_scores(note_counts(none, some))).all()
     assert note_scores(note_counts(some, notes((0.0, 0.0, 60)))).f1 == 1  # an empty interval is no fault
+
+
+def test_strokes_count_by_class() -> None:
+    """Another snare, another tom and a ride for a crash are right; a tom for a snare is not; cowbells do not count."""
+    true = notes((0.0, 0.1, 38), (1.0, 1.1, 45), (2.0, 2.1, 49), (3.0, 3.1, 40), (4.0, 4.1, 56), (5.0, 5.1, 36))
+    heard = notes((0.01, 0.1, 40), (1.0, 1.1, 50), (2.0, 2.1, 51), (3.0, 3.1, 47), (4.0, 4.1, 36))
+    assert stroke_counts(true, heard)[:3] == (5, 5, 3)
+    assert note_counts(true, heard)[:3] == (6, 5, 0)
+    assert stroke_counts(np.zeros((0, 4)), heard)[:3] == (0, 5, 0)
+    together = [key for keys in DRUM_CLASSES.values() for key in keys]
+    assert len(together) == len(set(together)), "a key has one class"
 
 
 def test_bleed_notes_by_hand() -> None:

@@ -8,7 +8,8 @@ import {PackedSource, ServerSource} from "./server.js";
 
 const $ = id => document.getElementById(id);
 const STAGES = {reading: "Reading the file", measuring: "Measuring its level", transcribing: "Hearing the notes",
-  separating: "Separating", writing: "Writing the stems"};
+  separating: "Separating", aligning: "Aligning the score", writing: "Writing the stems"};
+const DONE = {open: "Opening was cancelled.", score: "Cancelled; the notes are as before.", separate: "Cancelled; the stems are as before."};
 const POLL = 400, SAVE_AFTER = 300, NUDGE = 0.02, STRIDE = 5, VERSIONS_HELD = 2;
 
 class Studio {
@@ -54,16 +55,20 @@ class Studio {
   async show(state) {
     const before = this.state;
     this.state = state;
-    const {job} = state;
+    const {job} = state, ended = before && !job.running && !(before.job.number === job.number && !before.job.running);
     $("drop").hidden = state.opened || this.packed;
     $("work").hidden = !job.running;
     if (job.running) {
       const text = STAGES[job.stage] || "Working";
       if ($("stage").textContent !== text) { $("stage").textContent = text; this.say(text); }
       $("progress").value = job.done;
-    } else if (job.error && !(before && before.job.number === job.number && !before.job.running)) this.fail(new Error(job.error));
-    for (const id of ["again", "file", "midi"]) $(id).disabled = job.running;
-    if (before && before.name !== state.name) { this.held.clear(); this.shown = this.loaded = null; this.setSpan(null); }
+      $("cancel").disabled = this.cancelled === job.number;
+    } else if (job.error && (ended || !before && !state.ready)) this.fail(new Error(job.error));
+    for (const id of ["again", "file", "score"]) $(id).disabled = job.running;
+    $("unfinished").hidden = !state.opened || state.ready || job.running;
+    if (before && before.opening !== state.opening) this.forget();
+    if (ended && job.cancelled) this.tell(DONE[job.kind]);
+    if (ended && job.number === this.scoring && !job.error && !job.cancelled) await this.takeScore(job.number);
     if (!state.opened) return;
     document.title = `${state.name} · scoresep studio`;
     $("title").textContent = state.name;
@@ -74,6 +79,18 @@ class Studio {
       this.say("Separated again.");
     }
     this.showExports();
+  }
+
+  forget() {
+    this.engine.pause();
+    this.engine.place = 0;
+    this.held.clear();
+    this.shown = this.loaded = this.mix = null;
+    this.unsaved = false;
+    this.setSpan(null);
+    this.showPlaying();
+    for (const id of ["song", "fault", "told"]) $(id).hidden = true;
+    document.title = $("title").textContent = "scoresep studio";
   }
 
   get scored() { return this.state.instruments.filter(each => each.scored); }
@@ -91,7 +108,7 @@ class Studio {
     if (this.loaded !== `${this.state.name} mixture`) return;
     this.begin([{name: "recording", buffer: sound}]);
     this.mixer.show(this.engine.lanes, ["#777"], [], []);
-    $("notes-section").hidden = true;
+    $("song").classList.add("alone");
     this.say("The recording can be heard.");
   }
 
@@ -107,7 +124,7 @@ class Studio {
     this.loaded = `${this.state.name} stems`;
     const {state} = this, {notes, revision} = await this.source.notes();
     this.revision = revision;
-    $("notes-section").hidden = false;
+    $("song").classList.remove("alone");
     this.present = new Set(state.versions.at(-1).present);
     const buffers = await this.buffers(state.versions.at(-1).id);
     this.begin(state.stems.map((name, n) => ({name, buffer: buffers[n]})));
@@ -200,7 +217,9 @@ class Studio {
     on("tap", "click", () => this.tap());
     on("format", "change", () => this.showExports());
     on("file", "change", () => this.open($("file").files[0]));
-    on("midi", "change", () => this.loadScore($("midi").files[0]));
+    on("score", "change", () => this.loadScore($("score").files[0]));
+    on("cancel", "click", () => this.cancel());
+    on("prepare", "click", () => this.begun(this.source.prepare()));
     $("lanes").addEventListener("input", () => this.saveSoon());
     $("lanes").addEventListener("click", () => this.saveSoon());
     addEventListener("keydown", event => this.guard(() => this.key(event)));
@@ -214,7 +233,7 @@ class Studio {
       event.preventDefault();
       document.body.classList.remove("over");
       const [file] = event.dataTransfer.files;
-      this.guard(() => file && (/\.(midi?|rmi|kar|smf)$/i.test(file.name) ? this.loadScore(file) : this.open(file)));
+      this.guard(() => file && (/\.(midi?|rmi|kar|smf|musicxml|mxl|xml)$/i.test(file.name) ? this.loadScore(file) : this.open(file)));
     });
   }
 
@@ -230,31 +249,57 @@ class Studio {
 
   say(text) { $("says").textContent = text; }
 
+  tell(text) {
+    $("told").textContent = text;
+    $("told").hidden = false;
+    this.say(text);
+  }
+
+  // Something that the server has begun: its state, which is coming.
+  async begun(coming) {
+    $("fault").hidden = $("told").hidden = true;
+    await this.show(await coming);
+    if (this.state.job.running) this.later(POLL / 2);
+  }
+
+  async cancel() {
+    this.cancelled = this.state.job.number;
+    $("cancel").disabled = true;
+    await this.source.cancel(this.cancelled);
+  }
+
   async open(file) {
     if (!file) return;
-    $("fault").hidden = true;
     await this.flush();
     this.say(`Opening ${file.name}`);
     $("stage").textContent = "Opening";
     $("work").hidden = false;
-    try { await this.show(await this.source.open(file)); } finally { $("file").value = ""; }
-    if (this.state.job.running) this.later(POLL);
+    $("cancel").disabled = true;
+    try { await this.begun(this.source.open(file)); } finally {
+      $("file").value = "";
+      $("work").hidden = !this.state.job.running;
+    }
   }
 
   async loadScore(file) {
     if (!file) return;
-    const {notes} = await this.source.score(file);
-    $("midi").value = "";
+    try { await this.begun(this.source.loadScore(file, $("align").checked).then(state => {
+      Object.assign(this, {scoring: state.job.number, scoreName: file.name});
+      return state;
+    })); } finally { $("score").value = ""; }
+  }
+
+  async takeScore(number) {
+    this.scoring = null;
+    const {notes, found} = await this.source.scoreOf(number);
     this.notes.chosen.clear();
     this.notes.put(this.notes.fromTables(notes));
-    this.say(`Notes of ${file.name}; undo brings the others back.`);
+    this.tell(`${this.scoreName}: ${found}. Undo brings back the notes before.`);
   }
 
   async separate() {
-    $("fault").hidden = true;
     await this.flush();
-    await this.show(await this.source.separate(Number($("weight").value), [...this.present], this.span));
-    this.later(POLL / 2);
+    await this.begun(this.source.separate(Number($("weight").value), [...this.present], this.span));
   }
 
   toggle() {
@@ -327,11 +372,13 @@ class Studio {
     if (this.packed || !this.state.ready) return;
     const format = $("format").value, busy = this.state.job.running;
     const link = (text, kind, part = 0) => make("a", {className: "button", textContent: text, download: "",
-      href: this.source.exported(kind, format, this.shown ?? "", part), data: busy ? {"aria-disabled": "true"} : {}});
-    const parts = this.state.stems.flatMap((name, n) => [link(name, "stem", n), link(`without ${name}`, "without", n)]);
-    $("exports").replaceChildren(link("All stems (ZIP)", "stems"), ...parts, link("MIDI", "midi"), link("MusicXML", "musicxml"), link("Project", "project"),
-      link("Page to give away", "page"));
-    for (const each of $("exports").children) each.addEventListener("click", () => this.flush());
+      href: this.source.exported(kind, format, this.shown ?? "", part), data: busy ? {"aria-disabled": "true"} : {},
+      onclick: () => { this.tell(`${text}: your browser saves it when it is made.`); this.flush(); }});
+    const row = (...links) => make("div", {className: "row"}, ...links), {stems} = this.state;
+    $("exports").replaceChildren(
+      row(link("All stems (ZIP)", "stems"), ...stems.map((name, n) => link(name, "stem", n))),
+      row(...stems.map((name, n) => link(`without ${name}`, "without", n))),
+      row(link("MIDI", "midi"), link("MusicXML", "musicxml"), link("Project", "project"), link("Page to give away", "page")));
   }
 
   // A tap at the playhead: the line through all taps (times over numbers) is the beat; the first tap begins a bar.

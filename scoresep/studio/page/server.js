@@ -28,7 +28,13 @@ export class ServerSource {
   }
   async saveBeat(beat) { await this.ask("beat", {method: "PUT", body: JSON.stringify({beat})}); }
   async saveMix(mix) { await this.ask("mix", {method: "PUT", body: mix}); }
-  async score(file) { return (await this.ask("score", {method: "POST", body: file})).json(); }
+  // A job reads it; `scoreOf` gives what comes of the job.
+  async loadScore(file, align) {
+    return (await this.ask(`score?name=${encodeURIComponent(file.name)}&align=${Number(align)}`, {method: "POST", body: file})).json();
+  }
+  async scoreOf(number) { return (await this.ask(`score?number=${number}`)).json(); }
+  async cancel(number) { await this.ask("cancel", {method: "POST", body: JSON.stringify({number})}); }
+  async prepare() { return (await this.ask("prepare", {method: "POST", body: "{}"})).json(); }
   async open(file) {
     return (await this.ask(`open?name=${encodeURIComponent(file.name)}`, {method: "POST", body: file})).json();
   }
