@@ -7,193 +7,34 @@ aligned has lost a tenth of its notes, has a twentieth of notes that nobody play
 another key. In three songs of seven a section is repeated or left out, or noise surrounds the music, of which not all
 of the score is played. Beside scoresep stand chroma-DTW (librosa) and, with the interpreter of an environment that has
 it, synctoolbox; both are told the transposition and where the music begins and ends. Every recording is also given the
-score of another song. Prints a table, and writes it as JSON with --out.
+score of another song, its own with one part an octave off, and one part alone of its own and of the other score. Prints
+a table, and writes it as JSON with --out.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import pickle
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import midirenderer
 import numpy as np
-import soundfile
+from alignment_baselines import Synctoolbox, chroma_dtw
+from alignment_cases import FORMS, RATE, Case, alone, an_octave_off, cases
 
-from scoresep.alignment.align import Alignment, align, summary
-from scoresep.alignment.path import mean_by
-from scoresep.audio.loading import resample
+from scoresep.alignment.align import Alignment, align_features, summary
+from scoresep.alignment.features import AudioFeatures, audio_features, note_table
 from scoresep.errors import ScoresepError
-from scoresep.rendering.song import tidied
-from scoresep.score.midi_writing import midi_bytes
-from scoresep.score.parts import Part
-from scoresep.score.reading import Score, read_score
+from scoresep.score.reading import Score
 
-RATE = 16000
-LONGEST = 75.0
-"""Seconds of the score of a song."""
-FORMS = ("as written", "as written", "as written", "as written", "repeat", "cut", "surrounded")
-LOST, ADDED = 0.1, 0.05
-"""Shares of notes that the score lacks, and that nobody plays."""
 FAILED = 1.0
 """Seconds of median error beyond which a song is lost."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A recording with a score and the truth about the two.
-
-    Attributes:
-        name, form: of the song, one of FORMS.
-        samples: float32 (L,) at RATE.
-        score: what is written.
-        truth: for each part of the score, for each of its notes, the seconds at which it is played.
-        transposition: semitones from the written to the sounding pitch.
-        music: seconds at which the music begins and ends.
-        played: the parts as they are played.
-    """
-
-    name: str
-    form: str
-    samples: np.ndarray
-    score: Score
-    truth: list[list[np.ndarray]]
-    transposition: int
-    music: tuple[float, float]
-    played: list[Part]
-
-
-def make_case(path: Path, soundfont: bytes, form: str, seed: int) -> Case | None:
-    """A song of a MIDI file in a given form; None if there is too little in it."""
-    rng = np.random.default_rng([seed, len(path.name), *path.name.encode()])
-    written = read_score(path)[0]
-    lines = written.bar_lines[written.bar_lines <= LONGEST]
-    parts = [tidied(part, float(lines[-1])) for part in written.parts]
-    parts = [part for part in parts if len(part)]
-    if len(lines) < 12 or sum(map(len, parts)) < 100 or all(part.is_drum for part in parts):
-        return None
-    sections = sections_of(form, lines, rng)
-    played, owner = performed(parts, sections)
-    music = max(part.offset.max() for part in played)
-    warp = time_warp(float(music) + 1.0, rng)
-    before = float(rng.uniform(2, 12)) if form == "surrounded" else float(rng.uniform(0, 1))
-    after = float(rng.uniform(2, 12)) if form == "surrounded" else 1.0
-    bent = [replace(p, onset=warp(p.onset) + before, offset=warp(p.offset) + before) for p in played]
-    end = max(float(part.offset.max()) for part in bent)
-    samples = rendered(bent, end + after, soundfont)
-    if form == "surrounded":
-        samples = with_noise(samples, before, end + 0.5, rng)
-    transposition = int(rng.integers(-6, 7)) if rng.random() < 0.5 else 0
-    score, truth = scored(parts, bent, owner, lines, transposition, rng)
-    return Case(path.stem, form, samples, score, truth, transposition, (before, end), bent)
-
-
-def sections_of(form: str, lines: np.ndarray, rng: np.random.Generator) -> list[tuple[float, float]]:
-    """The sections of the score that are played, seconds from and to, in order."""
-    count, last = len(lines) - 1, float(lines[-1])
-    if form in ("repeat", "cut"):
-        begin = int(rng.integers(1, max(count // 2, 2)))
-        end = min(begin + int(rng.integers(max(count // 6, 2), max(count // 2, 3))), count - 2)
-        a, b = float(lines[begin]), float(lines[max(end, begin + 1)])
-        return [(0.0, b), (a, last)] if form == "repeat" else [(0.0, a), (b, last)]
-    if form == "surrounded":
-        return [
-            (float(lines[int(rng.integers(0, count // 4))]), float(lines[count - int(rng.integers(0, count // 4))]))
-        ]
-    return [(0.0, last)]
-
-
-def performed(parts: Sequence[Part], sections: Sequence[tuple[float, float]]) -> tuple[list[Part], list[np.ndarray]]:
-    """The parts with their sections one after the other, and for each note its index in the part."""
-    played, owner = [], []
-    for part in parts:
-        rows, moved, now = [], [], 0.0
-        for begin, end in sections:
-            inside = np.flatnonzero((part.onset >= begin - 1e-6) & (part.onset < end - 1e-6))
-            rows.append(inside)
-            moved.append(np.full(len(inside), now - begin))
-            now += end - begin
-        at, shift = np.concatenate(rows), np.concatenate(moved)
-        if not len(at):
-            at, shift = np.array([0]), np.zeros(1)
-        fields = {"pitch": part.pitch[at], "velocity": part.velocity[at], "bend_time": np.zeros(0), "bend": np.zeros(0)}
-        played.append(replace(part, onset=part.onset[at] + shift, offset=part.offset[at] + shift, **fields))
-        owner.append(at)
-    return played, owner
-
-
-def time_warp(seconds: float, rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from even to played time: drift of up to a quarter, and rubato of up to a tenth on top."""
-    at = np.arange(0.0, seconds + 1.0, 0.05)
-    drift = sum(rng.normal() * np.sin(2 * np.pi * (at / rng.uniform(20, 60) + rng.random())) for _ in range(3))
-    rubato = sum(rng.normal() * np.sin(2 * np.pi * (at / rng.uniform(2, 8) + rng.random())) for _ in range(4))
-    pace = np.exp(0.22 * drift / np.abs(drift).max() + 0.09 * rubato / np.abs(rubato).max())
-    played = np.append(0.0, np.cumsum(pace)[:-1] * 0.05)
-    return lambda values: np.interp(values, at, played)
-
-
-def rendered(parts: Sequence[Part], seconds: float, soundfont: bytes) -> np.ndarray:
-    """The parts as a recording: float32 (L,) at RATE."""
-    wave = midirenderer.render_wave_from(soundfont, midi_bytes(parts, seconds, controls=((7, 45), (91, 40))))
-    samples, rate = soundfile.read(io.BytesIO(wave), dtype="float32", always_2d=True)
-    return resample(samples.mean(axis=1), rate, RATE)
-
-
-def with_noise(samples: np.ndarray, begin: float, end: float, rng: np.random.Generator) -> np.ndarray:
-    """Applause, as bursts of noise, before and after the music."""
-    noise = rng.normal(size=len(samples)) * np.repeat(rng.random(len(samples) // 800 + 1), 800)[: len(samples)]
-    outside = np.ones(len(samples))
-    outside[int(begin * RATE) : int(end * RATE)] = 0.0
-    level = 0.5 * float(np.sqrt(np.mean(np.square(samples))))
-    return (samples + level * outside * noise).astype(np.float32)
-
-
-def scored(
-    parts: Sequence[Part],
-    played: Sequence[Part],
-    owner: Sequence[np.ndarray],
-    lines: np.ndarray,
-    transposition: int,
-    rng: np.random.Generator,
-) -> tuple[Score, list[list[np.ndarray]]]:
-    """The score with notes lost and added, in another tempo and key, and when its notes are played."""
-    tempo = float(rng.uniform(0.8, 1.25))
-    written, truth = [], []
-    for part, performance, of in zip(parts, played, owner, strict=True):
-        kept = np.flatnonzero(rng.random(len(part)) > LOST)
-        more = rng.integers(0, len(part), round(ADDED * len(part)))
-        length = part.offset[more] - part.onset[more]
-        onset = np.append(part.onset[kept], rng.uniform(0, lines[-1] - 1, len(more)))
-        offset = np.append(part.offset[kept], onset[len(kept) :] + length)
-        pitch = np.append(
-            part.pitch[kept], part.pitch[more] if part.is_drum else part.pitch[more] + rng.integers(-7, 8, len(more))
-        )
-        velocity = np.append(part.velocity[kept], part.velocity[more])
-        when = [performance.onset[of == k] for k in kept] + [np.zeros(0)] * len(more)
-        order = np.argsort(onset, kind="stable")
-        moved = pitch if part.is_drum else pitch - transposition
-        written.append(
-            replace(
-                part,
-                onset=tempo * onset[order],
-                offset=tempo * offset[order],
-                pitch=np.clip(moved[order], 0, 127),
-                velocity=velocity[order],
-                bend_time=np.zeros(0),
-                bend=np.zeros(0),
-            )
-        )
-        truth.append([when[k] for k in order])
-    return Score(written, tempo * lines), truth
+WAYS = ("scoresep", "chroma-DTW", "synctoolbox")
 
 
 # Errors
@@ -231,81 +72,6 @@ def moments_of(alignment: Alignment, score: Score) -> list[list[np.ndarray]]:
     return [[np.array(each) for each in part] for part in moments]
 
 
-def warped(score: Score, times: np.ndarray, moments: np.ndarray) -> list[list[np.ndarray]]:
-    """The same of a path between score times and moments of the recording."""
-    return [[np.array([at]) for at in np.interp(part.onset, times, moments)] for part in score.parts]
-
-
-# Other ways
-
-
-def chroma_dtw(case: Case) -> list[list[np.ndarray]]:
-    """DTW on chroma at 50 Hz, of the music without what surrounds it: librosa's defaults."""
-    import librosa
-
-    hop = RATE // 50
-    begin, end = (int(second * RATE) for second in case.music)
-    heard = librosa.feature.chroma_stft(y=case.samples[begin:end], sr=RATE, n_fft=4096, hop_length=hop)
-    seconds = max(float(part.offset.max()) for part in case.score.parts)
-    written = np.full((12, int(seconds * 50) + 1), 1e-3)
-    for part in case.score.parts:
-        if not part.is_drum:
-            for on, off, pitch in zip(part.onset, part.offset, part.pitch, strict=True):
-                written[(pitch + case.transposition) % 12, int(on * 50) : max(int(off * 50), int(on * 50) + 1)] += 1
-    _, path = librosa.sequence.dtw(written, heard + 1e-3, metric="cosine")
-    return warped(case.score, *mean_by(path[::-1, 0] / 50, path[::-1, 1] / 50 + case.music[0]))
-
-
-SYNCTOOLBOX = """
-import pickle, sys
-import numpy as np, pandas as pd
-from synctoolbox.dtw.mrmsdtw import sync_via_mrmsdtw
-from synctoolbox.dtw.utils import make_path_strictly_monotonic
-from synctoolbox.feature.chroma import pitch_to_chroma, quantize_chroma
-from synctoolbox.feature.csv_tools import df_to_pitch_features, df_to_pitch_onset_features
-from synctoolbox.feature.dlnco import pitch_onset_features_to_DLNCO
-from synctoolbox.feature.pitch import audio_to_pitch_features
-from synctoolbox.feature.pitch_onset import audio_to_pitch_onset_features
-import librosa
-for line in sys.stdin:
-    samples, rows, seconds, out = pickle.load(open(line.strip(), "rb"))
-    y = librosa.resample(samples, orig_sr=16000, target_sr=22050)
-    audio_f = audio_to_pitch_features(f_audio=y, Fs=22050, tuning_offset=0, feature_rate=50)
-    audio_c = quantize_chroma(pitch_to_chroma(f_pitch=audio_f))
-    onset = audio_to_pitch_onset_features(f_audio=y, Fs=22050, tuning_offset=0)
-    audio_d = pitch_onset_features_to_DLNCO(f_peaks=onset, feature_rate=50, feature_sequence_length=audio_c.shape[1])
-    df = pd.DataFrame(rows, columns=["start", "end", "pitch", "velocity", "instrument"])
-    df["duration"] = df.end - df.start
-    score_f = df_to_pitch_features(df, feature_rate=50)
-    score_c = quantize_chroma(pitch_to_chroma(f_pitch=score_f))
-    score_o = df_to_pitch_onset_features(df)
-    length = score_c.shape[1]
-    score_d = pitch_onset_features_to_DLNCO(f_peaks=score_o, feature_rate=50, feature_sequence_length=length)
-    wp = sync_via_mrmsdtw(
-        f_chroma1=score_c, f_onset1=score_d, f_chroma2=audio_c, f_onset2=audio_d, input_feature_rate=50,
-        step_weights=np.array([1.5, 1.5, 2.0]), threshold_rec=10**6, verbose=False)
-    np.save(out, make_path_strictly_monotonic(wp) / 50)
-    print("ok", flush=True)
-"""
-
-
-def synctoolbox(python: str, case: Case, folder: Path) -> list[list[np.ndarray]]:
-    """MrMsDTW on chroma and DLNCO at 50 Hz, by synctoolbox in another environment."""
-    begin, end = (int(second * RATE) for second in case.music)
-    rows = [
-        (float(on), float(off), int(pitch) + case.transposition, velocity / 127, "piano")
-        for part in case.score.parts
-        if not part.is_drum
-        for on, off, pitch, velocity in zip(part.onset, part.offset, part.pitch, part.velocity, strict=True)
-    ]
-    job, out = folder / "job.pickle", folder / "path.npy"
-    seconds = max(row[1] for row in rows)
-    job.write_bytes(pickle.dumps((case.samples[begin:end], sorted(rows), seconds, str(out))))
-    subprocess.run([python, "-c", SYNCTOOLBOX], input=f"{job}\n", text=True, check=True, capture_output=True)
-    path = np.load(out)
-    return warped(case.score, path[0], path[1] + case.music[0])
-
-
 # The table
 
 
@@ -325,15 +91,27 @@ def shares(errors: Sequence[np.ndarray]) -> dict[str, float]:
 
 @dataclass
 class Found:
-    """What came of the songs so far: errors by way and song, forms, bars (trusted, in place), and who was refused."""
+    """What came of the songs so far, by way and song; of scoresep also what was refused, found and trusted."""
 
     errors: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    alone: dict[str, np.ndarray] = field(default_factory=dict)
     forms: dict[str, str] = field(default_factory=dict)
     bars: list[tuple[bool, bool]] = field(default_factory=list)
-    right_refused: list[bool] = field(default_factory=list)
-    wrong_refused: list[bool] = field(default_factory=list)
+    refused: dict[str, list[bool]] = field(default_factory=dict)
+    octaves: list[tuple[bool, bool]] = field(default_factory=list)
+    idle: list[bool] = field(default_factory=list)
     seconds: float = 0.0
     taken: float = 0.0
+
+    def aligned(self, kind: str, name: str, audio: AudioFeatures, score: Score) -> Alignment | None:
+        """A score aligned with a recording; None if it is refused, which is kept under its kind."""
+        try:
+            alignment = align_features(audio, [score], [note_table(score.parts)])
+        except ScoresepError as fault:
+            print(f"{name}, {kind}: {fault}", flush=True)
+            alignment = None
+        self.refused.setdefault(kind, []).append(alignment is None)
+        return alignment
 
 
 def main() -> int:
@@ -344,62 +122,73 @@ def main() -> int:
     options.add_argument("--songs", type=int, default=60)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--python", default="", help="of an environment with synctoolbox")
-    options.add_argument("--baselines", type=int, default=1000, help="songs that the others align")
+    options.add_argument("--ways", default=",".join(WAYS), help="of aligning that are measured")
     options.add_argument("--out", type=Path)
     given = options.parse_args()
-    found = Found()
+    found, ways = Found(), given.ways.split(",")
     with tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):
-        others = {"chroma-DTW": chroma_dtw}
-        if given.python:
-            others["synctoolbox"] = lambda case: synctoolbox(given.python, case, Path(folder))
+        others: dict[str, Callable[[Case], list[list[np.ndarray]]]] = {}
+        if "chroma-DTW" in ways:
+            others["chroma-DTW"] = chroma_dtw
+        if "synctoolbox" in ways and given.python:
+            others["synctoolbox"] = Synctoolbox(given.python, Path(folder))
         before: Case | None = None
+        rng = np.random.default_rng(given.seed)
         for case in cases(given.midi, given.soundfont.read_bytes(), given.songs, given.seed):
-            measure(case, before, found)
+            found.forms[case.name] = case.form
+            if "scoresep" in ways:
+                measure(case, before, found, rng)
             for name, way in others.items():
-                if len(found.forms) <= given.baselines:
-                    found.errors.setdefault(name, {})[case.name] = errors_of(case, way(case))
+                found.errors.setdefault(name, {})[case.name] = errors_of(case, way(case))
             before = case
     report(found, given.out)
     return 0
 
 
-def cases(folder: Path, soundfont: bytes, songs: int, seed: int, forms: Sequence[str] = FORMS) -> Iterator[Case]:
-    """So many songs of a folder, drawn by chance, in these forms by turns."""
-    files = sorted(folder.rglob("*.mid"))
-    made = 0
-    for number in np.random.default_rng(seed).permutation(len(files)):
-        case = make_case(files[number], soundfont, forms[made % len(forms)], seed) if made < songs else None
-        if case:
-            made += 1
-            yield case
-
-
-def measure(case: Case, other: Case | None, found: Found) -> None:
-    """Align a recording with its own score and with that of another song."""
-    found.forms[case.name] = case.form
+def measure(case: Case, other: Case | None, found: Found, rng: np.random.Generator) -> None:
+    """Align a recording with its own score, whole and in part, and with that of another song."""
     began = time.process_time()
-    try:
-        alignment = align(case.samples, RATE, [case.score])
-    except ScoresepError as fault:
-        alignment, line = None, f"refused: {fault}"
-        errors = np.full(sum(map(len, case.truth)), FAILED)
-    else:
+    audio = audio_features(case.samples)
+    alignment = found.aligned("right scores", case.name, audio, case.score)
+    if alignment:
         found.taken += time.process_time() - began
         found.seconds += len(case.samples) / RATE
-        errors = errors_of(case, moments_of(alignment, case.score))
         found.bars += judged_bars(case, alignment)
-        line = f"{1000 * np.median(errors):.0f} ms, {(errors < 0.1).mean():.0%} within 100 ms; {summary(alignment)}"
+        found.idle += idle_notes(case, moments_of(alignment, case.score))
+    errors = errors_or_lost(case, alignment)
     found.errors.setdefault("scoresep", {})[case.name] = errors
-    found.right_refused.append(alignment is None)
-    print(f"{case.name}, {case.form}: {line}", flush=True)
-    if other is not None:
-        try:
-            align(case.samples, RATE, [other.score])
-        except ScoresepError:
-            found.wrong_refused.append(True)
-        else:
-            found.wrong_refused.append(False)
-            print("  accepted the score of another song", flush=True)
+    within = f"{1000 * np.median(errors):.0f} ms, {(errors < 0.1).mean():.0%} within 100 ms"
+    print(f"{case.name}, {case.form}: {within}; {summary(alignment) if alignment else ''}", flush=True)
+    moved, number, octave = an_octave_off(case, rng)
+    if alignment := found.aligned("right scores with a part an octave off", case.name, audio, moved.score):
+        true = [octave if n == number else 0 for n in range(len(moved.score.parts))]
+        pairs = zip(true, alignment.octaves, moved.score.parts, strict=True)
+        found.octaves += [(bool(wanted), octave == wanted) for wanted, octave, part in pairs if not part.is_drum]
+    if one := alone(case, rng):
+        alignment = found.aligned("right parts alone", case.name, audio, one.score)
+        found.alone[case.name] = errors_or_lost(one, alignment)
+    if other:
+        found.aligned("wrong scores", case.name, audio, other.score)
+        if one := alone(other, rng):
+            found.aligned("wrong parts alone", case.name, audio, one.score)
+
+
+def errors_or_lost(case: Case, alignment: Alignment | None) -> np.ndarray:
+    """Seconds by which each note that is played is off; of a score that is refused, each by `FAILED`."""
+    if alignment is None:
+        return np.full(sum(len(moments) for part in case.truth for moments in part), FAILED)
+    return errors_of(case, moments_of(alignment, case.score))
+
+
+def idle_notes(case: Case, found: Sequence[Sequence[np.ndarray]]) -> list[bool]:
+    """For each note of a bar that is not played, whether it was placed all the same."""
+    triples = zip(case.truth, case.added, found, strict=True)
+    return [
+        len(own) > 0
+        for truth, added, moments in triples
+        for true, more, own in zip(truth, added, moments, strict=True)
+        if not len(true) and not more
+    ]
 
 
 def judged_bars(case: Case, alignment: Alignment) -> list[tuple[bool, bool]]:
@@ -425,27 +214,44 @@ def report(found: Found, out: Path | None) -> None:
     names = ("number", "lost", "median, ms", "median of medians, ms")
     print("| songs | way | " + " | ".join((*names, "25 ms", "50 ms", "100 ms")) + " |\n|" + "---|" * 9)
     rows = {}
-    for title, wanted in (("all", {*FORMS}), ("as written", {"as written"}), ("other forms", {*FORMS[4:]})):
-        for way, errors in found.errors.items():
-            if chosen := [each for name, each in errors.items() if found.forms[name] in wanted]:
-                row = rows[f"{title}, {way}"] = shares(chosen)
-                cells = [f"{value:.0f}" for value in list(row.values())[:4]]
-                cells += [f"{value:.1f} %" for value in list(row.values())[4:]]
-                print(f"| {title} | {way} | {' | '.join(cells)} |")
-    trusted, good = np.array(found.bars, dtype=bool).reshape(-1, 2).T
-    figures = {
-        "wrong scores refused": f"{sum(found.wrong_refused)} of {len(found.wrong_refused)}",
-        "right scores refused": f"{sum(found.right_refused)} of {len(found.right_refused)}",
-        "bars": len(good),
-        "bars out of place": int((~good).sum()),
-        "of these not trusted": round(float((~trusted[~good]).mean()), 3) if (~good).any() else None,
-        "of the good ones not trusted": round(float((~trusted[good]).mean()), 3) if good.any() else None,
-        "times real time": round(found.seconds / max(found.taken, 1e-9), 1),
-    }
+    groups = [("all", {*FORMS}), ("as written", {"as written"}), ("other forms", {*FORMS[4:]})]
+    tables = [
+        (title, way, [each for name, each in errors.items() if found.forms[name] in wanted])
+        for title, wanted in groups
+        for way, errors in found.errors.items()
+    ]
+    for title, way, chosen in [*tables, ("one part alone", "scoresep", list(found.alone.values()))]:
+        if chosen:
+            row = rows[f"{title}, {way}"] = shares(chosen)
+            cells = [f"{value:.0f}" for value in list(row.values())[:4]]
+            cells += [f"{value:.1f} %" for value in list(row.values())[4:]]
+            print(f"| {title} | {way} | {' | '.join(cells)} |")
+    figures = figures_of(found)
     for name, value in figures.items():
         print(f"{name}: {value}")
     if out:
         out.write_text(json.dumps({"rows": rows, "figures": figures}, indent=1))
+
+
+def figures_of(found: Found) -> dict[str, str]:
+    """What else was counted."""
+    trusted, good = np.array(found.bars, dtype=bool).reshape(-1, 2).T
+    moved, right = np.array(found.octaves, dtype=bool).reshape(-1, 2).T
+    return {
+        **{f"{kind} refused": counted(np.array(each)) for kind, each in found.refused.items()},
+        "bars out of place": counted(~good),
+        "of these not trusted": counted(~trusted[~good]),
+        "of the good ones not trusted": counted(~trusted[good]),
+        "octaves found of parts that are an octave off": counted(right[moved]),
+        "other parts moved by an octave": counted(~right[~moved]),
+        "notes of bars that are not played, placed all the same": counted(np.array(found.idle, dtype=bool)),
+        "times real time": f"{found.seconds / max(found.taken, 1e-9):.1f}",
+    }
+
+
+def counted(of: np.ndarray) -> str:
+    """How many of some, in words."""
+    return f"{int(of.sum())} of {len(of)}" + (f" ({100 * of.mean():.1f} %)" if len(of) else "")
 
 
 if __name__ == "__main__":

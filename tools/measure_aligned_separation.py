@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from measure_align import RATE, Case, cases, rendered
+from alignment_cases import RATE, Case, cases, rendered
 
 from scoresep import load
 from scoresep.alignment.align import align

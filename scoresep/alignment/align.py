@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoresep.alignment.confidence import Bar, bars_of, least_evidence, least_support, piece_confidence, spans_of
-from scoresep.alignment.features import RATE, NoteTable, audio_features, note_table
+from scoresep.alignment.confidence import Bar, bars_of, least_support, piece_confidence, spans_of, support_of
+from scoresep.alignment.features import RATE, AudioFeatures, NoteTable, audio_features, note_table
+from scoresep.alignment.octaves import octaves_of
 from scoresep.alignment.placing import Placement, place, unfolded
-from scoresep.alignment.refining import carried, followed, refined
+from scoresep.alignment.refining import carried, heard
 from scoresep.audio.loading import resample
 from scoresep.audio.source import Progress
 from scoresep.audio.spectrogram import QUIETEST
@@ -35,9 +36,10 @@ class Alignment:
         notes: the same in one table, whose `part` and `index` say which note of the score each is.
         score: what was aligned.
         placement: its stretches in the recording.
+        octaves: semitones, -12, 0 or 12, by which each part sounds above what is written, besides the transposition.
+        support: how much speaks for this to be a score of the recording (`confidence.support_of`).
         tuning: semitones by which the recording is above 440 Hz.
         bars: as they are played, with confidence.
-        confidence: of the whole, 0 to 1: the mean of its bars, weighted by their lengths.
         seconds: length of the recording.
     """
 
@@ -45,10 +47,16 @@ class Alignment:
     notes: NoteTable
     score: Score
     placement: Placement
+    octaves: tuple[int, ...]
+    support: float
     tuning: float
     bars: tuple[Bar, ...]
-    confidence: float
     seconds: float
+
+    @property
+    def confidence(self) -> float:
+        """Of the whole, 0 to 1: the mean of its bars, weighted by their lengths."""
+        return piece_confidence(self.bars)
 
     @property
     def doubtful(self) -> tuple[tuple[float, float], ...]:
@@ -59,8 +67,8 @@ class Alignment:
 def align(samples: np.ndarray, rate: int, scores: Sequence[Score], progress: Progress | None = None) -> Alignment:
     """Align the one of some ways to play a score that fits a recording best.
 
-    Found are its tempo and how it changes, a transposition of up to six semitones, tuning, what is before and after the
-    music, stretches that are repeated, left out or not recorded.
+    Found are its tempo and how it changes, a transposition of up to six semitones, the octave of each part, tuning,
+    what is before and after the music, stretches that are repeated, left out or not recorded.
 
     Args:
         samples: mono float32 (L,), finite.
@@ -75,23 +83,36 @@ def align(samples: np.ndarray, rate: int, scores: Sequence[Score], progress: Pro
     tables = [note_table(score.parts) for score in scores]
     check_recording(samples, rate)
     check_score(tables)
+    if progress:
+        progress("aligning", 0, 4)
+    return align_features(audio_features(resample(samples, rate, RATE)), scores, tables, progress)
+
+
+def align_features(
+    audio: AudioFeatures, scores: Sequence[Score], tables: Sequence[NoteTable], progress: Progress | None = None
+) -> Alignment:
+    """`align` of a recording's features with scores and their notes; raises Mismatch as that does."""
     step = progress or (lambda stage, done, total: None)
-    step("aligning", 0, 4)
-    audio = audio_features(resample(samples, rate, RATE))
     step("aligning", 1, 4)
     placements = [place(audio, notes, score.bar_lines) for notes, score in zip(tables, scores, strict=True)]
     best = min(range(len(scores)), key=lambda n: placements[n].cost)
     score, notes, placement = scores[best], tables[best], placements[best]
-    check_evidence(placement, audio.seconds)
     step("aligning", 2, 4)
     roughly = unfolded(notes, placement)
-    final = refined(audio, followed(audio, roughly, placement.likeness))
+    if not len(roughly):
+        check_support(0.0, score, audio.seconds)
+    found = heard(audio, roughly, placement.likeness)
+    support = support_of(audio, found, placement.evidence)
     step("aligning", 3, 4)
-    bars = bars_of(audio, roughly, final, placement, score.bar_lines)
-    confidence = piece_confidence(bars)
-    check_support(placement, confidence, audio.seconds)
-    parts = [part_of(part, n, final, roughly, placement) for n, part in enumerate(score.parts)]
-    return Alignment(parts, final, score, placement, audio.tuning, bars, confidence, audio.seconds)
+    octaves = octaves_of(audio, found.notes, len(score.parts))
+    if any(octaves):
+        roughly = roughly.raised(octaves)
+        found = heard(audio, roughly, placement.likeness)
+        support = max(support, support_of(audio, found, placement.evidence))
+    check_support(support, score, audio.seconds)
+    bars = bars_of(roughly, found, placement, score.bar_lines, audio.seconds)
+    parts = [part_of(part, n, found.notes, roughly, placement) for n, part in enumerate(score.parts)]
+    return Alignment(parts, found.notes, score, placement, octaves, support, audio.tuning, bars, audio.seconds)
 
 
 def check_recording(samples: np.ndarray, rate: int) -> None:
@@ -111,20 +132,12 @@ def check_score(tables: Sequence[NoteTable]) -> None:
         raise NothingToDo("the score has drums alone, whose place cannot be found", remedy="add a part with pitches")
 
 
-def check_evidence(placement: Placement, seconds: float) -> None:
-    """Refuse a score that fits hardly better than one played backwards."""
-    least = least_evidence(seconds)
-    if placement.evidence < least or not placement.stretches:
-        figures = f"evidence {max(placement.evidence, 0.0):.2f}, {least:.2f} is needed"
+def check_support(support: float, score: Score, seconds: float) -> None:
+    """Refuse a score for which too little speaks."""
+    least = least_support(seconds, alone=sum(not part.is_drum for part in score.parts if len(part)) == 1)
+    if support < least:
+        figures = f"support {max(support, 0.0):.2f}, {least:.2f} is needed"
         raise Mismatch(f"the score is not of this recording ({figures})", remedy="give the score of what is played")
-
-
-def check_support(placement: Placement, confidence: float, seconds: float) -> None:
-    """Refuse a score that fits little better than one played backwards and whose bars are hardly trusted."""
-    if placement.evidence * confidence < least_support(seconds):
-        figures = f"evidence {placement.evidence:.2f}, confidence {confidence:.2f}"
-        problem = f"the score is probably not of this recording ({figures})"
-        raise Mismatch(problem, remedy="give the score of what is played")
 
 
 def part_of(part: Part, number: int, final: NoteTable, roughly: NoteTable, placement: Placement) -> Part:
@@ -166,7 +179,7 @@ def in_time(alignment: Alignment) -> bool:
     """
     notes, written = alignment.notes, alignment.score.parts
     total = sum(map(len, written))
-    if alignment.placement.transposition or abs(len(notes) - total) > MOST_MISSED * total:
+    if alignment.placement.transposition or any(alignment.octaves) or abs(len(notes) - total) > MOST_MISSED * total:
         return False
     before = np.array([written[part].onset[k] for part, k in zip(notes.part, notes.index, strict=True)])
     off = np.abs(notes.onset - before)
@@ -183,6 +196,9 @@ def summary(alignment: Alignment) -> str:
     found = [f"confidence {alignment.confidence:.2f}", f"{trusted} of {len(alignment.bars)} bars trusted"]
     if placement.transposition:
         found.append(f"transposed by {placement.transposition:+d} semitones")
+    for part, octave in zip(alignment.score.parts, alignment.octaves, strict=True):
+        if octave:
+            found.append(f"{part.name or 'a part'} an octave {'higher' if octave > 0 else 'lower'}")
     if abs(alignment.tuning) >= 0.1:
         found.append(f"tuned {100 * alignment.tuning:+.0f} cents")
     if len(placement.stretches) > 1:
@@ -198,12 +214,14 @@ def as_dict(alignment: Alignment) -> dict[str, object]:
     placement = alignment.placement
     return {
         "confidence": round(alignment.confidence, 3),
-        "evidence": round(placement.evidence, 3),
+        "support": round(alignment.support, 3),
         "transposition": placement.transposition,
+        "octaves": [octave // 12 for octave in alignment.octaves],
         "tuning_cents": round(100 * alignment.tuning, 1),
         "stretches": [
             {name: [round(float(getattr(stretch, name)[end]), 3) for end in (0, -1)] for name in ("audio", "score")}
             for stretch in placement.stretches
         ],
+        "bars_not_played": sorted({*range(1, len(alignment.score.bar_lines))} - {bar.number for bar in alignment.bars}),
         "bars": [bar.to_dict() for bar in alignment.bars],
     }

@@ -1,8 +1,9 @@
 """How far an alignment can be trusted, without knowing the truth.
 
-A piece is believed if its score fits clearly better than the same played backwards, which has the same notes and
-chords, the more clearly the less its bars are believed. A bar is believed if another path, which goes more by harmony
-and less by onsets, puts it at the same moment, and if its notes are heard to begin there.
+A piece is believed if its score fits better than the same played backwards, which has the same notes and chords, if its
+frames are like the recording's where its notes are heard, and if all ways that were followed put them there. A bar is
+believed if they put it at the same moment, if its notes are heard to begin there, and if its tempo is that of the bars
+next to it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import median_filter
+from scipy.special import expit
 
-from scoresep.alignment.features import AudioFeatures, NoteTable
+from scoresep.alignment.features import AudioFeatures, NoteTable, directions, score_pitch
 from scoresep.alignment.placing import Placement
-from scoresep.alignment.refining import ONSET_WEIGHT, carried, events_of, followed, heard_onsets
+from scoresep.alignment.refining import Heard, carried
 
-LEAST_EVIDENCE, ENOUGH = 0.06, 60.0
-"""Difference in the mean cost of a frame below which a score is of something else (docs/research/alignment.md), where
-the recording lasts so many seconds; the less it lasts, the more is due to chance."""
-LEAST_SUPPORT = 0.03
-"""The same of the product of evidence and confidence."""
-HARMONY = 0.25
-"""Share of `ONSET_WEIGHT` by which the other path goes."""
-DISAGREEMENT, MOST_DISAGREEMENT = 0.1, 0.3
-"""Seconds between the paths at which confidence is 37 %; more than the latter count as so many."""
+SUPPORT = (3.0, 1.0, -4.0)
+"""By how much each counts for a score: its evidence, its likeness to the recording, and the seconds between ways."""
+LEAST_SUPPORT, LEAST_OF_PART, ENOUGH = 0.36, 0.24, 75.0
+"""Support below which a score, or one part alone, which explains little of what sounds, is of something else
+(docs/research/alignment.md), where the recording lasts so many seconds; in less, more is due to chance."""
+BELIEF = (2.9, -32.5, -18.9, -10.4)
+"""Logistic regression of whether a bar is in place: a constant, and by how much its odds fall (logarithm) with each
+second between the ways, with less than the piece's usual share of surely heard beginnings, and with unevenness."""
+MOST_DISAGREEMENT, MOST_UNEVEN = 0.3, 0.5
+"""More seconds between the ways, and more unevenness, count as so many."""
 TRUSTED = 0.5
 """Least confidence of a bar that is trusted."""
 BAR_SECONDS = 2.0
@@ -75,50 +79,58 @@ def spans_of(bars: Iterable[Bar]) -> list[tuple[float, float]]:
     return spans
 
 
-def least_evidence(seconds: float) -> float:
-    """The evidence that a recording of this length needs."""
-    return LEAST_EVIDENCE * max(1.0, math.sqrt(ENOUGH / seconds))
+def least_support(seconds: float, alone: bool) -> float:
+    """The support that a score, or one part alone, needs to be of a recording of this length."""
+    return (LEAST_OF_PART if alone else LEAST_SUPPORT) * max(1.0, math.sqrt(ENOUGH / seconds))
 
 
-def least_support(seconds: float) -> float:
-    """The product of evidence and confidence that a recording of this length needs."""
-    return LEAST_SUPPORT / LEAST_EVIDENCE * least_evidence(seconds)
+def support_of(audio: AudioFeatures, found: Heard, evidence: float) -> float:
+    """How much speaks for a score to be of this recording, from where its notes are heard and the evidence of its
+    placement; 0 if none are."""
+    if not len(found.notes):
+        return 0.0
+    written = score_pitch(found.notes, len(audio.pitch))
+    plays = written.any(axis=1)
+    alike = (directions(audio.pitch) * directions(written)).sum(axis=1)[plays]
+    apart = np.minimum(found.apart, MOST_DISAGREEMENT).mean()
+    return float(np.dot(SUPPORT, (evidence, alike.mean() if len(alike) else 0.0, apart)))
 
 
 def bars_of(
-    audio: AudioFeatures, roughly: NoteTable, final: NoteTable, placement: Placement, bar_lines: np.ndarray
+    roughly: NoteTable, found: Heard, placement: Placement, bar_lines: np.ndarray, seconds: float
 ) -> tuple[Bar, ...]:
-    """The bars of all stretches, with the confidence that other paths leave them.
+    """The bars of all stretches, with their confidence.
 
     Args:
-        roughly, final: the notes as they were placed, and where they are found to sound.
+        roughly, found: the notes as they were placed, and where they are heard.
         bar_lines: of the score, float64 (J,), seconds.
+        seconds: length of the recording.
     """
-    if not len(final):
-        return ()
-    other = np.sort(followed(audio, roughly, placement.likeness, HARMONY * ONSET_WEIGHT).onset)
-    moments = np.sort(final.onset)
-    off = np.minimum(np.abs(other - moments), MOST_DISAGREEMENT)
-    events = events_of(final)
-    surely = heard_onsets(audio, final, events)
-    heard = surely[:, surely.shape[1] // 2][events.of]
+    moments, off = found.notes.onset, np.minimum(found.apart, MOST_DISAGREEMENT)
     bars = []
     for stretch in placement.stretches:
         numbers, edges = _edges(stretch.score, bar_lines)
-        times = carried(stretch.at(edges), final, roughly)
-        times = np.maximum.accumulate(np.clip(times, 0.0, audio.seconds))
-        for number, begin, end in zip(numbers, times[:-1], times[1:], strict=True):
+        times = carried(stretch.at(edges), found.notes, roughly)
+        times = np.maximum.accumulate(np.clip(times, 0.0, seconds))
+        uneven = _unevenness(np.diff(times), np.diff(edges))
+        for number, begin, end, pace in zip(numbers, times[:-1], times[1:], uneven, strict=True):
             inside = (moments >= begin) & (moments < end)
             if end > begin:
-                believed = _confidence(off[inside], heard[inside])
+                believed = 1.0
+                if inside.any():
+                    unsure = found.surely.mean() - found.surely[inside].mean()
+                    believed = float(expit(np.dot(BELIEF, (1.0, off[inside].mean(), unsure, pace))))
                 bars.append(Bar(int(number), float(begin), float(end), int(inside.sum()), believed))
     return tuple(bars)
 
 
-def _confidence(off: np.ndarray, heard: np.ndarray) -> float:
-    """Of the seconds by which the notes of a bar differ between paths, and of how surely they are heard to begin; a bar
-    without notes is believed."""
-    return float(np.exp(-off.mean() / DISAGREEMENT) * min(heard.mean(), 1.0)) if len(off) else 1.0
+def _unevenness(played: np.ndarray, written: np.ndarray) -> np.ndarray:
+    """Difference, float64, between the logarithm of each bar's tempo and the median of the four next to it, by the
+    seconds that bars last in recording and score; at most `MOST_UNEVEN`."""
+    pace = np.log(np.maximum(played, 0.05) / np.maximum(written, 0.05))
+    usual = median_filter(pace, footprint=np.array([1, 1, 0, 1, 1]), mode="reflect")
+    uneven: np.ndarray = np.minimum(np.abs(pace - usual), MOST_UNEVEN)
+    return uneven
 
 
 def _edges(score: np.ndarray, bar_lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

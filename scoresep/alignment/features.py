@@ -73,6 +73,10 @@ class NoteTable:
         """The same notes with the pitched ones `semitones` higher."""
         return replace(self, pitch=np.where(self.drum, self.pitch, self.pitch + semitones))
 
+    def raised(self, octaves: Sequence[int]) -> NoteTable:
+        """The same notes, those of each part so many semitones higher."""
+        return replace(self, pitch=self.pitch + np.array(octaves)[self.part])
+
 
 def note_table(parts: Sequence[Part]) -> NoteTable:
     """The notes of some parts."""
@@ -187,13 +191,18 @@ def flux_of(samples: np.ndarray, level: float) -> np.ndarray:
 
 def score_pitch(notes: NoteTable, frames: int) -> np.ndarray:
     """What `AudioFeatures.pitch` would be of these notes: float32 (frames, BANDS)."""
+    compressed: np.ndarray = np.log1p(np.float32(COMPRESSION) * score_energy(notes, frames))
+    return compressed
+
+
+def score_energy(notes: NoteTable, frames: int) -> np.ndarray:
+    """The same before compression."""
     pitched = notes.chosen(~notes.drum)
     energy = np.zeros((frames, BANDS), dtype=np.float32)
     shares = np.float32(ROLL_OFF) ** np.arange(PARTIALS, dtype=np.float32)
     steps = (12.0 * np.log2(np.arange(1, PARTIALS + 1))).astype(np.float32)
     _add_notes(energy, pitched.onset, pitched.offset, pitched.pitch, pitched.velocity, shares, steps, FRAME_RATE, DECAY)
-    compressed: np.ndarray = np.log1p(np.float32(COMPRESSION) * energy)
-    return compressed
+    return energy
 
 
 @compiled()

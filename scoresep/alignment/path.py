@@ -25,7 +25,8 @@ class Moves:
 
     Attributes:
         stay, skip: to stay in a frame of the score, or to leave one out.
-        jump: to go anywhere.
+        jump: to go anywhere; half of it, to leave the score or to come to it, and to begin or to end elsewhere than the
+            score does, by more frames than this.
         outside: of a frame that is not in the score.
     """
 
@@ -35,13 +36,16 @@ class Moves:
     outside: float = 0.85
 
 
-def follow(cost: np.ndarray, moves: Moves) -> tuple[np.ndarray, float]:
+def follow(cost: np.ndarray, moves: Moves, outside: np.ndarray | None = None) -> tuple[np.ndarray, float]:
     """The place in the score of each frame of a recording, int64 (N,) or OUTSIDE, and the mean cost of a frame.
 
     Args:
         cost: float32 (N, M), of frames of the recording and the score.
+        outside: float32 (N,), what each frame costs that is not in the score; by default the same.
     """
-    place, total = _follow(cost, moves.stay, moves.skip, moves.jump, moves.outside)
+    if outside is None:
+        outside = np.full(len(cost), moves.outside, np.float32)
+    place, total = _follow(cost, moves.stay, moves.skip, moves.jump, outside)
     return place, float(total) / max(len(cost), 1)
 
 
@@ -52,9 +56,11 @@ def _follow(cost, stay, skip, jump, outside):  # type: ignore[no-untyped-def]
     move = np.zeros((count, size), np.uint8)
     jumped_from = np.zeros(count, np.int64)
     left = np.zeros(count, np.uint8)
-    before[:] = cost[0]
-    away = np.float32(outside)
     half = np.float32(jump / 2)
+    edge = min(int(jump), size)
+    before[:] = cost[0]
+    before[edge:] += half
+    away = outside[0]
     for n in range(1, count):
         source = np.argmin(before)
         best = before[source]
@@ -75,8 +81,9 @@ def _follow(cost, stay, skip, jump, outside):  # type: ignore[no-untyped-def]
             move[n, m] = code
         if best + half < away:
             away, left[n] = best + half, 1
-        away += np.float32(outside)
+        away += outside[n]
         before, now = now, before
+    before[: size - edge] += half
     place = np.empty(count, np.int64)
     m = int(np.argmin(before))
     total = before[m]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from scoresep.alignment.features import (
     BANDS,
@@ -27,6 +28,9 @@ KEY_RATE, PLACE_RATE = 1.0, 2.0
 """Frames a second in which the key and then the place are looked for; fewer in what is long."""
 MOST_CELLS = {KEY_RATE: 2**21, PLACE_RATE: 2**24}
 """Pairs of frames that are compared at once: bounds memory and time of hours."""
+UNLIKE, ALIKE, OUTSIDE_NOISE = 0.5, 0.65, 0.5
+"""Shares of the usual cosine with the frame of the score that is most alike, below which a frame is noise that costs as
+much as the latter outside of the score, and from which on it costs the usual."""
 SHORTEST = 2.0
 """Seconds of a stretch that counts."""
 JUMP_SECONDS = 2.0
@@ -113,7 +117,7 @@ def place(audio: AudioFeatures, notes: NoteTable, bar_lines: np.ndarray) -> Plac
     moves = Moves(jump=JUMP_SECONDS * rate)
     for _ in range(2):  # again at the tempo that was found
         alike = heard @ written.rows(rate, tempo, transposition).T
-        places, cost = follow(1.0 - alike, moves)
+        places, cost = follow(1.0 - alike, moves, outside_costs(alike, moves.outside))
         stretches = stretches_of(places, rate, tempo)
         found = mean_tempo(stretches)
         if not stretches or 0.85 < found / tempo < 1.18:
@@ -122,6 +126,15 @@ def place(audio: AudioFeatures, notes: NoteTable, bar_lines: np.ndarray) -> Plac
     covered = covered_share(places, audio, rate)
     joined = with_seams(audio, written, stretches, transposition, bar_lines)
     return Placement(tuple(joined), transposition, worst - best, cost, covered, likeness_of(alike))
+
+
+def outside_costs(alike: np.ndarray, usual: float) -> np.ndarray:
+    """What each frame of the recording costs that is not in the score, float32 (N,): less, the less it is like any of
+    the score, by the cosines of all pairs (N, M), as noise and applause are."""
+    best = gaussian_filter1d(alike.max(axis=1), 1.0)
+    share = best / max(float(np.median(best)), 1e-6)
+    costs: np.ndarray = np.interp(share, (UNLIKE, ALIKE), (OUTSIDE_NOISE, usual)).astype(np.float32)
+    return costs
 
 
 def likeness_of(alike: np.ndarray) -> float:

@@ -23,10 +23,13 @@ from scoresep.alignment.path import banded_path
 from scoresep.compiled import compiled
 from scoresep.score.parts import first_strikes
 
-PASSES = ((2.5, 0.25), (0.6, 0.06))
+PASSES = ((2.5, 0.25), (1.0, 0.12), (0.6, 0.06))
 """Seconds by which notes may be off before each pass of DTW, and within which its path is then smoothed."""
-ONSET_WEIGHT = 2.0
-"""How much rises of energy count, where energies count 1."""
+ONSET_WEIGHTS = (2.0, 4.0, 0.5)
+"""How much rises of energy count, where energies count 1, in each of the ways that are followed."""
+PREFERENCE, AROUND, AROUND_RATE = 0.05, 1.0, 10.0
+"""By how much another way than the first must be heard more surely; seconds within which that is averaged, at so many
+frames a second."""
 BEND, BEND_OF_FEW = 0.6, 1.0
 """Cost of a step of the path that is not diagonal, besides that of its frames; the latter where the score has but a
 part of what sounds, so that frames say little."""
@@ -92,12 +95,51 @@ def along(path: np.ndarray, seconds: np.ndarray, smoothing: float) -> np.ndarray
     return there
 
 
-def followed(audio: AudioFeatures, notes: NoteTable, likeness: float, onset_weight: float = ONSET_WEIGHT) -> NoteTable:
-    """Notes that are roughly in place, moved along the path of each pass; by onset."""
+@dataclass(frozen=True)
+class Heard:
+    """Notes where they are heard, K of them, by onset.
+
+    Attributes:
+        notes: the notes.
+        surely: float64 (K,), how surely each is heard to begin there, 0 to 1.
+        apart: float64 (K, W), seconds between that and where each of the ways that were followed puts it.
+    """
+
+    notes: NoteTable
+    surely: np.ndarray
+    apart: np.ndarray
+
+
+def heard(audio: AudioFeatures, notes: NoteTable, likeness: float) -> Heard:
+    """Notes that are roughly in place, each moved along that of some ways in which those around it are heard best."""
+    ways = [followed(audio, notes, likeness, weight) for weight in ONSET_WEIGHTS]
+    onset, offset, surely = (np.array(each) for each in zip(*ways, strict=True))
+    frame = np.maximum(np.rint(notes.onset * AROUND_RATE).astype(np.int64), 0)
+    count = np.maximum(gaussian_filter1d(np.bincount(frame).astype(np.float64), AROUND * AROUND_RATE), 1e-9)
+    around = [(gaussian_filter1d(np.bincount(frame, values), AROUND * AROUND_RATE) / count)[frame] for values in surely]
+    around[0] += PREFERENCE
+    way, note = np.argmax(around, axis=0), np.arange(len(notes))
+    best = onset[way, note]
+    order = np.argsort(best, kind="stable")
+    final = notes.moved(best, np.maximum(offset[way, note], best + 0.02))
+    return Heard(final.chosen(order), surely[way, note][order], np.abs(onset - best).T[order])
+
+
+def followed(
+    audio: AudioFeatures, notes: NoteTable, likeness: float, onset_weight: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Notes that are roughly in place, K of them, along the path of each pass, and then where they are heard: onsets
+    and offsets, and how surely they begin there, float64 (K,)."""
     for reach, smoothing in PASSES:
         path = fine_path(audio, notes, reach, onset_weight, likeness)
         notes = notes.moved(along(path, notes.onset, smoothing), along(path, notes.offset, smoothing))
-    return notes.chosen(np.argsort(notes.onset, kind="stable"))
+    order = np.argsort(notes.onset, kind="stable")
+    final = refined(audio, notes.chosen(order))
+    events = events_of(final)
+    shares = heard_onsets(audio, final, events)
+    surely = shares[:, shares.shape[1] // 2][events.of]
+    back = np.argsort(order)
+    return final.onset[back], final.offset[back], surely[back]
 
 
 def events_of(notes: NoteTable) -> Events:

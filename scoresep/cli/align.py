@@ -9,7 +9,7 @@ import typer
 
 from scoresep.audio.decoding.formats import FORMATS
 from scoresep.cli.options import DEFAULT_ALIGNED, Force
-from scoresep.errors import AlreadyExists
+from scoresep.errors import AlreadyExists, InvalidValue
 
 if TYPE_CHECKING:
     from scoresep.audio.source import Progress
@@ -43,6 +43,8 @@ def align(
     from scoresep.files import check_new, same_file
     from scoresep.score.reading import WRITTEN_SUFFIXES
 
+    if audio.suffix.lower() in WRITTEN_SUFFIXES and score.suffix.lower() not in WRITTEN_SUFFIXES:
+        raise InvalidValue("the score is given first", file=audio, remedy="give the recording first, then the score")
     recordings = listed([audio], out)
     check_scores(score, recordings)
     one = recordings[0].alone and out.suffix.lower() in (".mid", ".midi")

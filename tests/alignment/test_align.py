@@ -71,6 +71,10 @@ def test_the_form_is_found(music, score: Score, spans: list[tuple[float, float]]
     parts = in_order(score, spans)
     found = align(music.played(parts, sum(end - begin for begin, end in spans) + 3.0), music.rate, [score])
     assert len(found.placement.stretches) == len(spans)
+    played = {bar + 1 for begin, end in spans for bar in range(int(begin / 2), int(end / 2))}
+    missing = {*range(1, 17)} - played
+    assert {*as_dict(found)["bars_not_played"]} <= missing
+    assert len(as_dict(found)["bars_not_played"]) >= len(missing) - 2  # a bit of a bar next to a jump may be held
     for part, true in zip(found.parts, parts, strict=True):
         off = np.abs(part.onset[:, None] - true.onset[None])
         assert (off.min(axis=0) < 0.05).mean() > 0.95  # what is played is found
@@ -86,6 +90,14 @@ def test_noise_around_the_music_is_left_out(music, score: Score) -> None:
     off = np.abs(np.sort(found.parts[1].onset) - np.sort(score.parts[1].onset + 9.0))
     assert np.median(off) < 0.015
     assert found.placement.heard < 0.95
+
+
+def test_a_part_that_is_written_in_another_octave_is_moved(music, recording: np.ndarray, score: Score) -> None:
+    bass = replace(score.parts[2], pitch=score.parts[2].pitch + 12)
+    found = align(recording, music.rate, [replace(score, parts=[*score.parts[:2], bass])])
+    assert found.octaves == (0, 0, -12)
+    assert sorted(found.parts[2].pitch) == sorted(score.parts[2].pitch + 2)
+    assert "bass an octave lower" in summary(found)
 
 
 def test_one_part_suffices(music, recording: np.ndarray, score: Score) -> None:

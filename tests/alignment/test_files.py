@@ -61,6 +61,8 @@ def test_a_file_is_written_where_it_is_asked_for_and_never_over_the_score(comman
     assert (pieces / "there" / "one.mid").exists() and (pieces / "there" / "one.json").exists()
     status, _, err = command("scoresep align recordings/song.wav scores/song.mid --out scores/song.mid --force")
     assert status == 2 and "the score itself" in err
+    status, _, err = command("scoresep align scores/song.mid recordings/song.wav")
+    assert status == 2 and err.startswith("error: scores/song.mid: the score is given first")
 
 
 def test_files_that_cannot_be_aligned(music, pieces: Path, refused) -> None:
