@@ -158,14 +158,14 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     stage1: StageConfig = field(
         default_factory=lambda: StageConfig(
-            steps=60_000, learning_rate=2e-3, transcriptor={"score": 1.0, "onset": 1.0, "note_set": 0.2}, keep="best"
+            steps=60_000, learning_rate=2e-3, transcriptor={"score": 1.0, "onset": 1.0}, keep="best"
         )
     )
     stage2: StageConfig = field(
         default_factory=lambda: StageConfig(
             steps=40_000,
             learning_rate=1e-3,
-            separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0, "absence": 1.0},
+            separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0},
         )
     )
     stage3: StageConfig = field(
@@ -175,7 +175,6 @@ class Config:
             transcriptor={
                 "score": 1.0,
                 "onset": 1.0,
-                "note_set": 0.2,
                 "adversarial_mixture": 0.05,
                 "adversarial_transcription": 0.005,
             },
@@ -183,7 +182,6 @@ class Config:
                 "transcription": 20.0,
                 "clip_mixture": 0.5,
                 "harmonic_mixture": 5.0,
-                "absence": 1.0,
                 "adversarial_mixture": 4.0,
             },
         )

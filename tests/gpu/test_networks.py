@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
 from torch import nn
 
-from scoresep.losses.batch import DATASETS, STEMS, TEACHER
+from scoresep.losses.batch import DATASETS, STEMS, TEACHER, WEAK
 from scoresep.losses.formulas import OBJECTIVES
 from scoresep.losses.table import LOSSES as LOSSES_BY_NETWORK
 from scoresep.losses.table import StepContext
@@ -16,6 +17,7 @@ from scoresep.models.base import MASKS
 from scoresep.models.model import Model
 from scoresep.models.networks import NETWORKS as ROWS
 from scoresep.models.tcn import KERNEL, DepthwiseConv
+from scoresep.score.weak_labels import ABSENT, FIRST_SET
 from scoresep.training.clip_dataset import ShardClips
 from scoresep.training.loader import stream
 from scoresep.training.trainer import autocast
@@ -106,6 +108,10 @@ def test_a_loss_and_its_gradient(cache, make, device, close, network, loss, obje
     def found(where: torch.device, precision: str) -> tuple[torch.Tensor, torch.Tensor]:
         here = copy.deepcopy(model).to(where)
         (batch,) = stream(cache, 32, [crops], 0, where, source)
+        if WEAK in LOSSES_BY_NETWORK[network][loss].reads:
+            weak = torch.full(batch.roll[:, :, 0].shape, ABSENT, dtype=torch.uint8)
+            weak[:, 0, 5:20] = FIRST_SET
+            batch = dataclasses.replace(batch, weak=weak.to(where))
         with autocast(where, precision):
             value = LOSSES_BY_NETWORK[network][loss].function(
                 StepContext(here, batch, torch.tensor([0, 1, 3]), objective=OBJECTIVES[objective])

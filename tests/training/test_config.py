@@ -53,11 +53,9 @@ def test_a_loss_that_is_not_in_the_table_is_refused(refused):
 def test_a_supervision_brings_its_losses(supervision, weights):
     config = load_config("mini", [f"supervision={supervision}"])
     adversarial = {"adversarial_mixture"} if supervision in ("score", "semi", "score+teacher") else set()
-    gives = SUPERVISIONS[supervision].gives
-    weights = weights | ({"absence"} if "frames" in gives else set())
     for stage, more in ((config.stage2, set()), (config.stage3, adversarial)):
         assert {name for name, weight in stage.separator.items() if weight} == weights | more
-    onset = {"onset", "note_set"} if "keys" in gives else set()
+    onset = {"onset"} if "keys" in SUPERVISIONS[supervision].gives else set()
     assert {name for name, weight in config.stage1.transcriptor.items() if weight} == {"score"} | onset
     assert not any(config.stage1.separator.values()) and not any(config.stage2.transcriptor.values())
     assert config.data == load_config("mini").data and config.stage2.steps == load_config("mini").stage2.steps
