@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from scoresep.datasets.slakh import open_slakh
-from scoresep.models.checkpoint import load_checkpoint
+from scoresep.models.checkpoint import load_checkpoint, save_checkpoint
 from scoresep.training.config_files import load_config
 
 
@@ -36,10 +37,16 @@ def test_its_config_learns_from_scores_alone(shipped):
     assert config.supervision == "score+teacher" and not config.stage2.separator["stem"]
 
 
-def test_a_shrunk_checkpoint_keeps_the_model_and_no_folder(shipped, make, cache, tmp_path):
-    source = make.checkpoint(tmp_path / "ckpt.pt", cache)
-    shipped.shrink(source, tmp_path / "small.pt")
-    found, whole = load_checkpoint(tmp_path / "small.pt"), load_checkpoint(source)
+def test_the_average_of_checkpoints_keeps_the_model_and_no_folder(shipped, make, cache, tmp_path):
+    sources = [make.checkpoint(tmp_path / f"{n}.pt", cache, seed=n) for n in range(3)]
+    mean, models = shipped.averaged(sources), [load_checkpoint(path).model for path in sources]
+    for name, network in mean.model.networks.items():
+        states = [model.networks[name].state_dict() for model in models]
+        for key, value in network.state_dict().items():
+            expected = torch.stack([state[key].double() for state in states]).mean(0)
+            assert value.dtype == states[0][key].dtype and torch.allclose(value.double(), expected, atol=1e-6)
+    save_checkpoint(tmp_path / "small.pt", mean, small=True)
+    found, last = load_checkpoint(tmp_path / "small.pt"), load_checkpoint(sources[-1])
     assert (found.cache, found.history, found.resume) == ("", [], {})
-    assert found.cache_digest == whole.cache_digest and found.model.names == whole.model.names
+    assert found.cache_digest == last.cache_digest and found.model.names == last.model.names
     assert (tmp_path / "small.pt").read_bytes().count(str(tmp_path).encode()) == 0
