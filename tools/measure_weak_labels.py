@@ -27,6 +27,8 @@ from scoresep.score.parts import part_from_notes
 
 CONDITIONS = ("few", "present", "sets", "all")
 FIGURES = ("si_sdr_improvement", "frame_f1", "note_f1")
+WEIGHTS = ("stage1.transcriptor.note_set=0.2", "stage2.separator.absence=1")
+"""Of the losses that learn from weak labels, which are off by default."""
 GAP = 1.0
 """Seconds of rest that end a stretch of playing."""
 
@@ -110,7 +112,7 @@ def bars(notes: np.ndarray, names: tuple[str, ...], length: float, seconds: floa
 def train_and_evaluate(chosen: argparse.Namespace, cache: Cache, folder: Path) -> None:
     """Prepare the songs of `folder`, train, and judge by the test songs of `cache`."""
     songs, own = [folder / "songs", "--splits", folder / "splits.csv"], folder / "cache.h5"
-    settings = [word for setting in chosen.set for word in ("--set", setting)]
+    settings = [word for setting in (*WEIGHTS, *chosen.set) for word in ("--set", setting)]
     train = ["train", "--stage", "2", "--cache", own, "--config", chosen.config, "--run", folder / "run", *settings]
     judge = ["evaluate", folder / "ckpt.pt", "--cache", chosen.judge or cache.path, "--references", "none"]
     for words in (
