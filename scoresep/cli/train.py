@@ -58,7 +58,6 @@ def train(
     began = time.monotonic()
     from scoresep.cache.reader import Cache
     from scoresep.machine import choose_device, keep_freed_memory, use_threads
-    from scoresep.models.checkpoint import load_checkpoint
     from scoresep.pretrained import SHIPPED_MODEL
     from scoresep.training.config_files import load_config
     from scoresep.training.distributed import joined
@@ -72,7 +71,6 @@ def train(
     name = config or default_config(chosen)
     wanted = load_config(name, [*step_settings(steps), *(settings or [])])
     data = Cache(cache)
-    begin = load_checkpoint(SHIPPED_MODEL if start == "shipped" else Path(start)).model if start else None
     with joined(chosen) as world, meter("steps") as progress:
         use_threads(world.local_size)
         console.quiet = not world.is_first
@@ -93,7 +91,7 @@ def train(
                 resident=resident or "",
                 minutes=minutes,
                 began=began,
-                start=begin,
+                start=None if start is None else SHIPPED_MODEL if start == "shipped" else Path(start),
                 world=world,
             ).train()
         except Stopped as stop:

@@ -19,7 +19,7 @@ from scoresep.cache.schema import difference
 from scoresep.errors import InvalidValue, Mismatch
 from scoresep.files import replacing
 from scoresep.losses.table import LOSSES
-from scoresep.models.checkpoint import MAX_ACTIVATION, Checkpoint, activation, load_newest, previous
+from scoresep.models.checkpoint import MAX_ACTIVATION, Checkpoint, activation, load_checkpoint, load_newest, previous
 from scoresep.models.model import Model, identity
 from scoresep.training.checks import (
     check_output,
@@ -69,8 +69,9 @@ class Run:
         resident: where the training split is held (`loader.RESIDENT`).
         minutes: in which the run is to end, by as many steps as fit (`pace`); None for the config's steps.
         began: when these minutes began to count, by `time.monotonic`.
-        start: whose networks stages 1 and 2 start from, in place of fresh ones; of the config's kind.
+        start: checkpoint whose networks stages 1 and 2 start from, in place of fresh ones; None for fresh ones.
         world: the processes that train the model together.
+        origin: what `start` holds, once the run has begun.
     """
 
     cache: Cache
@@ -84,8 +85,9 @@ class Run:
     resident: str = ""
     minutes: float | None = None
     began: float = field(default_factory=time.monotonic)
-    start: Model | None = None
+    start: Path | None = None
     world: World = ALONE
+    origin: Checkpoint | None = field(init=False, default=None)
 
     def train(self) -> Checkpoint:
         """Train the stages and copy the last one's checkpoint to `out`.
@@ -98,8 +100,7 @@ class Run:
             ScoresepError: the training is impossible, or failed.
             Stopped: the user interrupted; the same run goes on from its folder.
         """
-        if self.start is not None:
-            check_start(self.start, self.cache, self.config)
+        self.origin = self.find_start()
         self.world.from_first(self.remove_leftovers)
         recorded = self.config if self.minutes is None else recorded_steps(self)
         self.config = recorded or self.config
@@ -120,6 +121,26 @@ class Run:
         """Remove half-written files that a killed run left behind."""
         for leftover in self.folder.glob(".*.tmp.*"):
             leftover.unlink(missing_ok=True)
+
+    def find_start(self) -> Checkpoint | None:
+        """The checkpoint to start from, if there is to be one.
+
+        Raises:
+            Mismatch: it has other instruments, another grid or other networks than the cache and the config.
+        """
+        start = self.start
+        if start is None:
+            return None
+        checkpoint = self.world.from_first(lambda: load_checkpoint(start))
+        made, wanted = (
+            {"instruments": [each.name for each in source.instruments], **asdict(source.grid)}
+            for source in (checkpoint.model, self.cache)
+        )
+        made |= kind_of_networks(checkpoint.model, STAGES[2])
+        if changed := difference(made, wanted | kind_of_networks(self.config, STAGES[2])):
+            remedy = "choose a cache and a config as it has them, or do without --start"
+            raise Mismatch(f"cannot start from this checkpoint: {changed}", file=start, remedy=remedy)
+        return checkpoint
 
     def find_stage(self, stage: Stage) -> Checkpoint | None:
         """The checkpoint of a stage, None where there is none or, by `force`, the last is not wanted.
@@ -168,9 +189,8 @@ class Run:
             Mismatch: the one that is there began from another stage before it.
             Stopped: the user interrupted.
         """
-        start = self.start if stage.number < 3 else None
-        path, parents = stage_path(self.folder, stage.number), [before.model if before else None, start]
-        parent = "+".join(identity(model) for model in parents if model)
+        path, parents = stage_path(self.folder, stage.number), [before, self.origin if stage.number < 3 else None]
+        parent = "+".join(identity(parent.model) for parent in parents if parent)
         if checkpoint and checkpoint.parent != parent:
             raise Mismatch("began from other networks", file=path, remedy="delete it, or give another --run")
         if checkpoint and checkpoint.complete:
@@ -187,10 +207,10 @@ class Run:
     def make_trainer(
         self, stage: Stage, path: Path, checkpoint: Checkpoint | None = None, before: Checkpoint | None = None
     ) -> Trainer:
-        """A trainer that goes on from `checkpoint`, else starts from the stage before, else from `start` or afresh."""
+        """A trainer that goes on from `checkpoint`, else starts from the stage before, else from `origin` or afresh."""
         if checkpoint is None:
             self.world.from_first(lambda: previous(path).unlink(missing_ok=True))  # of a replaced training
-        model = checkpoint.model if checkpoint else starting_model(stage, before, self.cache, self.config, self.start)
+        model = checkpoint.model if checkpoint else starting_model(stage, before, self.cache, self.config, self.origin)
         trainer = Trainer(
             stage, self.config, model.to(self.device), self.cache, path, self.log, self.world, self.resident
         )
@@ -241,26 +261,8 @@ def deciding_settings(config: dict[str, Any], stage: Stage) -> dict[str, Any]:
     return {**kept, "data": {name: value for name, value in kept["data"].items() if name != "workers"}}
 
 
-def check_start(start: Model, cache: Cache, config: Config) -> None:
-    """Refuse a model that training on this cache by this config cannot start from.
-
-    Raises:
-        Mismatch: it has other instruments, another grid or other networks.
-    """
-    made, wanted = (
-        {"instruments": [each.name for each in instruments], **asdict(grid), **kind_of_networks(source, STAGES[2])}
-        for instruments, grid, source in (
-            (start.instruments, start.grid, start),
-            (cache.instruments, cache.grid, config),
-        )
-    )
-    if changed := difference(made, wanted):
-        remedy = "prepare a cache and choose a config as it has them"
-        raise Mismatch(f"the checkpoint to start from does not fit: {changed}", remedy=remedy)
-
-
 def starting_model(
-    stage: Stage, before: Checkpoint | None, cache: Cache, config: Config, start: Model | None = None
+    stage: Stage, before: Checkpoint | None, cache: Cache, config: Config, origin: Checkpoint | None = None
 ) -> Model:
     """The model that a stage starts from.
 
@@ -282,13 +284,14 @@ def starting_model(
     if activation(model) > MAX_ACTIVATION:
         problem = f"the networks take more memory on the grid {cache.grid} than a checkpoint may need"
         raise InvalidValue(problem, file=cache.path, remedy="prepare it with a shorter window, or choose smaller ones")
-    if start is not None:
+    if origin is not None:
         for name, network in model.networks.items():
-            network.load_state_dict(start.networks[name].state_dict())
+            if name == "transcriptor" or origin.separates:
+                network.load_state_dict(origin.model.networks[name].state_dict())
     if before is not None:
         model.transcriptor.load_state_dict(before.model.transcriptor.state_dict())
         model.threshold, model.onset_threshold = before.model.threshold, before.model.onset_threshold
-        if start is None and config.share_trunk:
+        if config.share_trunk and not (origin and origin.separates):
             config.architecture.inherit(model.separator, model.transcriptor)
     return model
 

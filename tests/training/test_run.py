@@ -16,7 +16,6 @@ from scoresep.cache.reader import Cache
 from scoresep.errors import Damaged, Mismatch
 from scoresep.executor import Engine
 from scoresep.models.checkpoint import load_checkpoint, previous
-from scoresep.models.model import Model
 from scoresep.training.log import RunLog, read_log
 from scoresep.training.run import Run, Stopped, default_config, stage_path, stop_signals
 from scoresep.training.trainer import Trainer
@@ -37,7 +36,7 @@ def run(cache, make, tmp_path):
         force: bool = False,
         data: Cache = cache,
         out: str = "ckpt.pt",
-        start: Model | None = None,
+        start: Path | None = None,
     ) -> list[str]:
         said: list[str] = []
         log = RunLog(tmp_path / "run", note=said.append)
@@ -226,21 +225,27 @@ def test_the_separator_may_start_afresh(run, begin, tmp_path):
 
 
 def test_fine_tuning_starts_from_both_networks_of_a_checkpoint(run, whole, tmp_path):
-    start = load_checkpoint(stage_path(whole, 3)).model
-    run(2, "stage1.steps=0", "stage2.steps=0", "validate_every=1000", start=start)
+    run(2, "stage1.steps=0", "stage2.steps=0", "validate_every=1000", start=stage_path(whole, 3))
     assert same(weights(tmp_path / "ckpt.pt"), weights(stage_path(whole, 3)))
+
+
+def test_a_checkpoint_of_stage_1_gives_its_transcriptor_and_the_separator_its_trunk(run, whole, tmp_path):
+    run(2, "stage1.steps=0", "stage2.steps=0", "validate_every=1000", start=stage_path(whole, 1))
+    ended = weights(tmp_path / "ckpt.pt")
+    assert same(ended, weights(stage_path(whole, 1)), "transcriptor.")
+    trunk = [key for key in ended if key.startswith("transcriptor.trunk")]
+    assert trunk and all(torch.equal(ended[key.replace("transcriptor", "separator")], ended[key]) for key in trunk)
 
 
 def test_a_run_that_started_elsewhere_is_refused(run, begin, whole, tmp_path, refused):
     begin(2)
     with refused(Mismatch, stage_path(tmp_path / "run", 1)):
-        run(2, start=load_checkpoint(stage_path(whole, 3)).model)
+        run(2, start=stage_path(whole, 3))
 
 
 def test_a_start_of_other_networks_is_refused_before_anything_is_written(run, whole, tmp_path, refused):
-    start = load_checkpoint(stage_path(whole, 3)).model
-    with refused(Mismatch):
-        run(2, "mask=sigmoid", start=start)
+    with refused(Mismatch, stage_path(whole, 3)):
+        run(2, "mask=sigmoid", start=stage_path(whole, 3))
     assert not stage_path(tmp_path / "run", 1).exists()
 
 
