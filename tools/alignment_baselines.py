@@ -14,7 +14,8 @@ from scoresep.score.reading import Score
 
 
 def warped(score: Score, times: np.ndarray, moments: np.ndarray) -> list[list[np.ndarray]]:
-    """The same of a path between score times and moments of the recording."""
+    """For each part of the score, for each of its notes, the moment at which a path between score times and moments of
+    the recording places it."""
     return [[np.array([at]) for at in np.interp(part.onset, times, moments)] for part in score.parts]
 
 

@@ -115,8 +115,8 @@ def performed(parts: Sequence[Part], sections: Sequence[tuple[float, float]]) ->
         at, shift = np.concatenate(rows), np.concatenate(moved)
         if not len(at):
             at, shift = np.array([0]), np.zeros(1)
-        fields = {"pitch": part.pitch[at], "velocity": part.velocity[at], "bend_time": np.zeros(0), "bend": np.zeros(0)}
-        played.append(replace(part, onset=part.onset[at] + shift, offset=part.offset[at] + shift, **fields))
+        own = replace(part.chosen(at), bend_time=np.zeros(0), bend=np.zeros(0))
+        played.append(replace(own, onset=own.onset + shift, offset=own.offset + shift))
         owner.append(at)
     return played, owner
 

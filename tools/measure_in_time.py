@@ -52,7 +52,7 @@ def cases(track: Track) -> Iterator[tuple[str, list[Part]]]:
     parts = [part for stem in track.stems for part in stem.load_parts()]
     yield "as played", parts
     yield from (("one part alone", [part]) for part in parts if not part.is_drum)
-    yield "40 ms late", [replace(part, onset=part.onset + LATE, offset=part.offset + LATE) for part in parts]
+    yield "40 ms late", [part.shifted(LATE) for part in parts]
     last = max(part.onset.max() for part in parts)
     for share in SHARES:
         yield f"without two seconds at {share:.0%}", [without(part, share * last) for part in parts]
@@ -60,15 +60,9 @@ def cases(track: Track) -> Iterator[tuple[str, list[Part]]]:
 
 def without(part: Part, begin: float) -> Part:
     """A part without the notes that begin in some seconds, the later ones earlier by that much."""
-    kept = (part.onset < begin) | (part.onset >= begin + CUT)
-    earlier = np.where(part.onset[kept] >= begin, CUT, 0.0)
-    return replace(
-        part,
-        onset=part.onset[kept] - earlier,
-        offset=part.offset[kept] - earlier,
-        pitch=part.pitch[kept],
-        velocity=part.velocity[kept],
-    )
+    kept = part.chosen((part.onset < begin) | (part.onset >= begin + CUT))
+    earlier = np.where(kept.onset >= begin, CUT, 0.0)
+    return replace(kept, onset=kept.onset - earlier, offset=kept.offset - earlier)
 
 
 def outcome(sound: np.ndarray, parts: list[Part]) -> str:

@@ -154,9 +154,8 @@ def part_of(part: Part, number: int, final: NoteTable, roughly: NoteTable, place
     offset = np.maximum(offset, onset + SHORTEST_NOTE)
     time, bend = carried_bends(part, final, roughly, placement)
     velocity = part.velocity[final.index[own]]
-    inside = (pitch >= 0) & (pitch < 128)
-    fields = {"onset": onset, "offset": offset, "pitch": pitch, "velocity": velocity}
-    return replace(part, **{name: values[inside] for name, values in fields.items()}, bend_time=time, bend=bend)
+    whole = replace(part, onset=onset, offset=offset, pitch=pitch, velocity=velocity, bend_time=time, bend=bend)
+    return whole.chosen((pitch >= 0) & (pitch < 128))
 
 
 def carried_bends(

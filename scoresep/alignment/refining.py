@@ -67,7 +67,7 @@ def fine_path(audio: AudioFeatures, notes: NoteTable, reach: float, onset_weight
 
     Args:
         reach: seconds by which notes may be off.
-        onset_weight: see `ONSET_WEIGHT`.
+        onset_weight: one of `ONSET_WEIGHTS`.
         likeness: see `placing.likeness_of`.
     """
     margin = round(MARGIN * FRAME_RATE)
@@ -243,6 +243,5 @@ def refined(audio: AudioFeatures, notes: NoteTable) -> NoteTable:
 
 def carried(moments: np.ndarray, final: NoteTable, roughly: NoteTable) -> np.ndarray:
     """Moments on the axis of the rough placement, moved as the notes near them were."""
-    before, after = np.sort(roughly.onset), np.sort(final.onset)
-    moved: np.ndarray = moments + np.interp(moments, before, after - before)
+    moved: np.ndarray = moments + np.interp(moments, roughly.onset, final.onset - roughly.onset)
     return moved

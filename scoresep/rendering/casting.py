@@ -181,8 +181,7 @@ def playable(part: Part, patch: Patch) -> Part:
     """The notes of a part that `patch` can play: on a key that it has, or of a kit the nearest instrument's."""
     plays = {key: sounding_key(patch, key) is not None if patch.is_drum else key in patch.keys for key in part.pitch}
     kept = np.array([plays[key] for key in part.pitch], dtype=bool)
-    fields = {name: getattr(part, name)[kept] for name in ("onset", "offset", "pitch", "velocity")}
-    return part if kept.all() else replace(part, **fields)
+    return part if kept.all() else part.chosen(kept)
 
 
 def as_played(part: Part, patch: Patch) -> Part:

@@ -120,13 +120,5 @@ def _cut(part: Part, start: float, seconds: float) -> Part:
     bend_time = np.concatenate([[0.0] if before.any() else [], part.bend_time[~before] - start])
     bend = np.concatenate([part.bend[before][-1:], part.bend[~before]])
     late = bend_time < seconds
-    moved = replace(
-        part,
-        onset=part.onset[inside] - start,
-        offset=part.offset[inside] - start,
-        pitch=part.pitch[inside],
-        velocity=part.velocity[inside],
-        bend_time=bend_time[late],
-        bend=bend[late],
-    )
-    return tidied(moved, seconds)
+    moved = part.chosen(inside).shifted(-start)
+    return tidied(replace(moved, bend_time=bend_time[late], bend=bend[late]), seconds)

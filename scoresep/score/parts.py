@@ -67,6 +67,16 @@ class Part:
         """The same part, `semitones` higher."""
         return replace(self, pitch=self.pitch + semitones)
 
+    def shifted(self, seconds: float) -> Part:
+        """The same part, notes and bends, so many seconds later."""
+        onset, offset, bend_time = (values + seconds for values in (self.onset, self.offset, self.bend_time))
+        return replace(self, onset=onset, offset=offset, bend_time=bend_time)
+
+    def chosen(self, rows: np.ndarray) -> Part:
+        """The part with some of its notes, by index or by bool (K,), and all of its bends."""
+        fields = {name: getattr(self, name)[rows] for name in ("onset", "offset", "pitch", "velocity")}
+        return replace(self, **fields)
+
     def bend_at(self, seconds: ArrayLike) -> np.ndarray:
         """Bend in semitones at the given times: float64 of the shape of `seconds`."""
         if not len(self.bend):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,14 +92,13 @@ def _stretch(row: dict[str, str]) -> Stretch:
     return Stretch(row["instrument"], begin, end, known, pitches)
 
 
-def known_in(stretches: Iterable[Stretch], grid: Grid, frames: int) -> tuple[np.ndarray, np.ndarray]:
+def known_in(stretches: Sequence[Stretch], grid: Grid, frames: int) -> tuple[np.ndarray, np.ndarray]:
     """What is known of one instrument, and the keys that may sound: uint8 (T,), bool (T, P).
 
     Where no stretch is, it does not sound; where several are, the last one counts.
     """
     known = np.full(frames, ABSENT, dtype=np.uint8)
     roll = np.zeros((frames, PITCHES), dtype=bool)
-    stretches = list(stretches)
     for each in stretches:
         if each.known != ABSENT:
             near = slice(grid.frame_at(max(0.0, each.begin - MARGIN)), grid.frame_at(each.end + MARGIN))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,11 +89,4 @@ def prior_of(parts: Sequence[Part], path: Path, instruments: Sequence[Instrument
 def _cut(part: Part, start: float, stop: float) -> Part:
     """The notes of a part that sound between `start` and `stop` (seconds), moved so that `start` is 0."""
     kept = (part.onset < stop + MARGIN) & (part.offset > start - MARGIN)
-    return replace(
-        part,
-        onset=part.onset[kept] - start,
-        offset=part.offset[kept] - start,
-        pitch=part.pitch[kept],
-        velocity=part.velocity[kept],
-        bend_time=part.bend_time - start,
-    )
+    return part.chosen(kept).shifted(-start)

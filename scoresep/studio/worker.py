@@ -6,12 +6,15 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from scoresep.audio.source import Progress
 from scoresep.console import errors
 from scoresep.errors import Mismatch, ScoresepError
+
+LETTING_GO = 0.1
+"""Seconds that work which says that it has ended may take to let other work begin."""
 
 
 class Stopped(Exception):
@@ -106,7 +109,7 @@ class Worker:
         self.wait()
 
     def _take(self) -> None:
-        if not self._busy.acquire(blocking=False):
+        if not self._busy.acquire(timeout=LETTING_GO):
             raise Busy("something is being computed", remedy="wait until it is done")
 
     def _run(self, work: Callable[[Progress], object]) -> None:
@@ -118,7 +121,7 @@ class Worker:
             if self._cancelled == job.number:
                 raise Cancelled
             share = min(max(done / total, 0.0), 1.0) if total else 1.0
-            self._job = Job(job.kind, stage, share, True, "", job.number)
+            self._job = replace(job, stage=stage, done=share)
 
         try:
             work(progress)
@@ -130,5 +133,5 @@ class Worker:
             error = f"{type(fault).__name__}: {fault}"
             errors.print(traceback.format_exc(), markup=False)
         finally:
+            self._job = replace(self._job, done=1.0, running=False, error=error, cancelled=cancelled)
             self._busy.release()
-            self._job = Job(job.kind, self._job.stage, 1.0, False, error, job.number, cancelled)

@@ -68,6 +68,17 @@ def test_transposing_moves_pitches_only():
     assert (moved.program, moved.name, moved.onset.tolist()) == (33, "bass", [0.0])
 
 
+def test_chosen_notes_keep_their_order_and_shifting_moves_bends_too():
+    rows = [(0.0, 1.0, 60, 90), (2.0, 3.0, 62, 80), (4.0, 5.0, 64, 70)]
+    part = part_from_notes(rows, program=33, bend_time=np.array([1.0]), bend=np.array([0.5]))
+    for chosen in (part.chosen(part.pitch > 60), part.chosen(np.array([1, 2]))):
+        assert chosen.table.tolist() == [list(row) for row in rows[1:]]
+        assert (chosen.program, chosen.bend_at([0.9, 1.1]).tolist()) == (33, [0.0, 0.5])
+    later = part.shifted(0.5)
+    assert later.table.tolist() == [[onset + 0.5, offset + 0.5, *rest] for onset, offset, *rest in rows]
+    assert later.bend_at([1.4, 1.6]).tolist() == [0.0, 0.5]
+
+
 def test_a_part_may_be_empty():
     part = part_from_notes([])
     assert len(part) == 0 and len(sounding_notes([part], 0.03)) == 0

@@ -242,7 +242,7 @@ def test_notes_of_a_midi_file_take_the_place_of_those_heard(
         assert tab.page.inner_text("#fault").startswith("a.mid: not aligned: ")
         assert rows(tab.notes()) == heard
         tab.page.get_by_role("checkbox", name="Align").uncheck()
-        tab.page.set_input_files("#score", tmp_path / "a.mid")
+        tab.drop(tmp_path / "a.mid")
         tab.until("studio.notes.all.length === 2")
         told = "a.mid: taken as it is written; no part of piano, guitar. Undo brings back the notes before."
         assert tab.page.inner_text("#told") == told and tab.page.locator("#fault").is_hidden()

@@ -294,6 +294,31 @@ def test_what_is_computed_is_given_up_at_the_end() -> None:
     assert not worker.state()["running"] and not worker.state()["error"]
 
 
+def test_what_begins_as_something_ends_is_the_latest_job() -> None:
+    worker, lock = Worker(), threading.Lock()
+    begin, end = threading.Event(), threading.Event()
+
+    class Followed:
+        """A lock that is taken by the next job as soon as the first lets it go."""
+
+        acquire = lock.acquire
+
+        def release(self) -> None:
+            lock.release()
+            if not end.is_set():
+                worker.start("second", lambda progress: end.wait(60))
+
+    worker._busy = Followed()
+    worker.start("first", lambda progress: begin.wait(60))
+    first = worker._thread
+    begin.set()
+    first.join()
+    state = worker.state()
+    end.set()
+    worker.wait()
+    assert (state["kind"], state["number"], state["running"]) == ("second", 2, True)
+
+
 def test_another_models_project_is_refused(project: Project, constant_model: Any, refused: Callable[..., Any]) -> None:
     with refused(Mismatch):
         Project(project.folder, constant_model((0.5, 0.3, 0.2)))

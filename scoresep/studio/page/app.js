@@ -233,7 +233,8 @@ class Studio {
       event.preventDefault();
       document.body.classList.remove("over");
       const [file] = event.dataTransfer.files;
-      this.guard(() => file && (/\.(midi?|rmi|kar|smf|musicxml|mxl|xml)$/i.test(file.name) ? this.loadScore(file) : this.open(file)));
+      const score = file && $("score").accept.split(",").some(suffix => file.name.toLowerCase().endsWith(suffix));
+      this.guard(() => file && (score ? this.loadScore(file) : this.open(file)));
     });
   }
 
