@@ -301,6 +301,22 @@ def write_rows(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[
     write_text(path, text.getvalue())
 
 
+def read_rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """The lines of such a table that are not empty, with their numbers: cells by the header's names in small letters.
+
+    Raises:
+        ValueError: its first line does not name these `columns`.
+        OSError, csv.Error: it cannot be read.
+    """
+    reader = csv.reader(io.StringIO(read_text(path)))
+    header = [cell.strip().lower() for cell in next(reader, [])]
+    if not {*columns} <= {*header}:
+        raise ValueError(f"its first line does not name the columns {','.join(columns)}")
+    for cells in reader:
+        if any(cell.strip() for cell in cells):
+            yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=False))
+
+
 def is_folder(path: str | Path) -> bool:
     """Whether this is a folder; False if its name is too long, or nobody may look."""
     try:

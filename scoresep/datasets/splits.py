@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import re
 import unicodedata
@@ -20,7 +19,7 @@ from typing import Any
 
 from scoresep.datasets.base import Corpus, Track
 from scoresep.errors import Mismatch, NotFound, WrongFormat
-from scoresep.files import read_text
+from scoresep.files import read_rows, read_text
 from scoresep.instruments import nearest
 
 SPLITS = ("train", "validation", "test")
@@ -143,17 +142,10 @@ def read_split_csv(path: str | Path, known: Collection[str]) -> SplitFile:
     path = Path(path)
     places: dict[str, str] = {}
     with _reading(path, "give a CSV file with the columns name,split"):
-        reader = csv.reader(io.StringIO(read_text(path)))
-        header = [cell.strip().lower() for cell in next(reader, [])]
-        if not {"name", "split"} <= set(header):
-            raise ValueError("its first line does not name the columns name,split")
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
+        for number, row in read_rows(path, ("name", "split")):
             name, split = unicodedata.normalize("NFC", row.get("name", "")), row.get("split", "")
             if fault := _fault_of_line(name, split, known, places):
-                raise ValueError(f"line {reader.line_num}: {fault}")
+                raise ValueError(f"line {number}: {fault}")
             places[name] = split
     return SplitFile(path, places)
 

@@ -6,7 +6,6 @@ A CSV file with the columns start, end, instrument and notes says so, a row a st
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from scoresep.errors import NotFound, WrongFormat
-from scoresep.files import read_text
+from scoresep.files import read_rows
 from scoresep.grid import LOWEST_PITCH, PITCHES, Grid
 from scoresep.score.parts import MAX_HOURS
 
@@ -55,22 +54,15 @@ def read_weak_labels(path: Path) -> list[Stretch]:
         WrongFormat: it has no such columns, or a line (whose number is given) is impossible.
     """
     try:
-        reader = csv.reader(io.StringIO(read_text(path)))
-        header = [cell.strip().lower() for cell in next(reader, [])]
-        if "instrument" not in header:
-            raise ValueError("its first line names no column 'instrument'")
-        return list(_stretches(reader, header))
+        return [*_stretches(read_rows(path, ("instrument",)))]
     except OSError as fault:
         raise NotFound(f"the labels cannot be read ({fault.strerror})", file=path, remedy=REMEDY) from fault
     except (ValueError, csv.Error) as fault:
         raise WrongFormat(f"not readable labels ({fault})", file=path, remedy=REMEDY) from fault
 
 
-def _stretches(reader: Iterable[list[str]], header: list[str]) -> Iterator[Stretch]:
-    for number, cells in enumerate(reader, start=2):
-        row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-        if not any(row.values()):
-            continue
+def _stretches(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[Stretch]:
+    for number, row in rows:
         try:
             yield _stretch(row)
         except ValueError as fault:
