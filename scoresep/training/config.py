@@ -172,18 +172,8 @@ class Config:
         default_factory=lambda: StageConfig(
             steps=20_000,
             learning_rate=2e-4,
-            transcriptor={
-                "score": 1.0,
-                "onset": 1.0,
-                "adversarial_mixture": 0.05,
-                "adversarial_transcription": 0.005,
-            },
-            separator={
-                "transcription": 20.0,
-                "clip_mixture": 0.5,
-                "harmonic_mixture": 5.0,
-                "adversarial_mixture": 4.0,
-            },
+            transcriptor={"score": 1.0, "onset": 1.0, "adversarial_mixture": 0.05, "adversarial_transcription": 0.005},
+            separator={"transcription": 20.0, "clip_mixture": 0.5, "harmonic_mixture": 5.0, "adversarial_mixture": 4.0},
         )
     )
 
