@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -248,7 +248,7 @@ def check_start(start: Model, cache: Cache, config: Config) -> None:
         Mismatch: it has other instruments, another grid or other networks.
     """
     made, wanted = (
-        {"instruments": [each.name for each in instruments], **asdict(grid), **kind_of_networks(source, STAGES[2])}
+        {"instruments": [each.name for each in instruments], **grid.to_dict(), **kind_of_networks(source, STAGES[2])}
         for instruments, grid, source in (
             (start.instruments, start.grid, start),
             (cache.instruments, cache.grid, config),
