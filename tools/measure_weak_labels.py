@@ -22,11 +22,13 @@ import soundfile
 
 from scoresep.cache.reader import Cache
 from scoresep.files import write_rows
+from scoresep.grid import LOWEST_PITCH, PITCHES
 from scoresep.score.midi_writing import midi_bytes
-from scoresep.score.parts import part_from_notes
+from scoresep.transcription.notation import parts_of
 
 CONDITIONS = ("few", "present", "sets", "all")
 FIGURES = ("si_sdr_improvement", "frame_f1", "note_f1")
+KEYS = range(LOWEST_PITCH, LOWEST_PITCH + PITCHES)
 GAP = 1.0
 """Seconds of rest that end a stretch of playing."""
 
@@ -63,13 +65,8 @@ def write_songs(cache: Cache, folder: Path, condition: str, scored: int, bar: fl
         name, audio, notes = str(cache.tracks["id"][row]), cache.mixture(row), cache.notes(row)
         seconds = len(audio) / cache.grid.sample_rate
         if row not in training[scored:] or condition == "all":
-            parts = [
-                part_from_notes(
-                    notes[notes[:, 4] == n, :4].tolist(), program=each.midi_program, is_drum=not each.pitched
-                )
-                for n, each in enumerate(cache.instruments)
-            ]
-            (folder / f"{name}.mid").write_bytes(midi_bytes(parts, seconds))
+            own = {name: notes[notes[:, 4] == n, :4] for n, name in enumerate(cache.names)}
+            (folder / f"{name}.mid").write_bytes(midi_bytes(parts_of(own, cache.instruments), seconds))
         elif condition != "few":
             stretches = (
                 playing(notes, cache.names) if condition == "present" else bars(notes, cache.names, bar, seconds)
@@ -102,7 +99,7 @@ def bars(notes: np.ndarray, names: tuple[str, ...], length: float, seconds: floa
         own = notes[notes[:, 4] == n]
         for begin in np.arange(0.0, seconds, length):
             sounding = own[(own[:, 0] < begin + length) & (own[:, 1] > begin)]
-            pitches = " ".join(str(int(pitch)) for pitch in np.unique(sounding[:, 2]) if 21 <= pitch <= 108)
+            pitches = " ".join(str(int(pitch)) for pitch in np.unique(sounding[:, 2]) if pitch in KEYS)
             if pitches:
                 yield f"{begin:.2f}", f"{begin + length:.2f}", name, pitches
 
