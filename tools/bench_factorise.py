@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from gains import gains, with_mean
 from turns import medians
 
 from scoresep.audio.spectrogram import istft, stft
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import TrueTrack, harmonic_mask, oracle_mask
-from scoresep.evaluation.metrics import ALONE_DB, SILENT_DB, bleed_db, si_sdr
 from scoresep.grid import LOWEST_PITCH, Grid
 from scoresep.instruments import Instrument, choose, group_of
 from scoresep.machine import choose_device
@@ -191,8 +191,8 @@ def print_quality(cache: Cache, chosen: argparse.Namespace) -> None:
     found = [improvements(cache, int(row), chosen) for row in rows[: chosen.tracks]]
     print(f"{len(found)} tracks, SI-SDR improvement in dB: {', '.join(cache.names)}; mean")
     for name in found[0]:
-        by_instrument = np.nanmean([figures[name] for figures in found], axis=0)
-        print(f"    {name + ':':16}", *(f"{value:6.2f}" for value in by_instrument), f"  {by_instrument.mean():6.2f}")
+        *by_instrument, mean = with_mean([figures[name] for figures in found])
+        print(f"    {name + ':':16}", *(f"{value:6.2f}" for value in by_instrument), f"  {mean:6.2f}")
 
 
 def improvements(cache: Cache, row: int, chosen: argparse.Namespace) -> dict[str, list[float]]:
@@ -205,18 +205,7 @@ def improvements(cache: Cache, row: int, chosen: argparse.Namespace) -> dict[str
         for name, found in factors.items()
     }
     estimates = {"harmonic mask": harmonic_mask(track), **factorised, "oracle mask": oracle_mask(track)}
-    before = [si_sdr(stem, track.mixture) for stem in track.stems]
-    heard = [
-        bleed_db(track.mixture, stem) > SILENT_DB and db < ALONE_DB
-        for stem, db in zip(track.stems, before, strict=True)
-    ]
-    return {
-        name: [
-            si_sdr(stem, estimate) - db if scored else float("nan")
-            for stem, estimate, db, scored in zip(track.stems, sounds, before, heard, strict=True)
-        ]
-        for name, sounds in estimates.items()
-    }
+    return {name: gains(track.mixture, track.stems, sounds, grid.sample_rate) for name, sounds in estimates.items()}
 
 
 def found_anew(cache: Cache, row: int, missing: float, wrong: float) -> dict[str, Factors]:

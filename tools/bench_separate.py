@@ -31,8 +31,8 @@ from pathlib import Path
 
 RATE, CHANNELS = 44100, 2
 INSTRUMENTS = ("piano", "guitar", "bass", "drums")
-
 LONG = "separate --long-window"
+"""A job beside `separate`."""
 
 Work = Callable[[Path, Path], object]
 """Called with a song and the folder of its results."""

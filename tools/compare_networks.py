@@ -29,6 +29,7 @@ from scoresep.cache.reader import Cache  # before torch, whose threads it tells 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from scoresep.evaluation.tables import NOTHING
 from scoresep.machine import keep_freed_memory
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
@@ -153,14 +154,19 @@ def evaluated(given: argparse.Namespace, ckpt: Path, model: Model) -> dict[str, 
     if given.stage == 2:
         for name in (*model.names, "mean"):
             about = summary["mean"]["separation"] if name == "mean" else summary["separation"][name]
-            figures[name] = f"{about['si_sdr_improvement']:+.2f}"
-    figures["note F1"] = f"{summary['mean']['transcription']['note_f1']:.3f}"
-    figures["note F1, separated"] = f"{summary['mean']['transcription_separated']['note_f1']:.3f}"
+            figures[name] = figure(about["si_sdr_improvement"], "+.2f")
+    figures["note F1"] = figure(summary["mean"]["transcription"]["note_f1"], ".3f")
+    figures["note F1, separated"] = figure(summary["mean"]["transcription_separated"]["note_f1"], ".3f")
     if given.then:
         line = [word.format(ckpt=ckpt, json=ckpt.with_suffix(".then.json")) for word in shlex.split(given.then)]
         ended = subprocess.run(line, check=True, capture_output=True, text=True)
         note(f"{ckpt.stem.rpartition('-')[0]}: {ended.stdout.splitlines()[-1]}")
     return figures
+
+
+def figure(value: float | None, form: str) -> str:
+    """A figure as text; evaluations have None where no track could be scored."""
+    return NOTHING if value is None else format(value, form)
 
 
 def show(table: list[dict[str, str]], given: argparse.Namespace) -> None:

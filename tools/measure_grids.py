@@ -25,6 +25,7 @@ from scoresep.cache.track import group_stems
 from scoresep.cli.prepare import read_grid
 from scoresep.datasets.slakh import open_slakh
 from scoresep.evaluation.baselines import ratio_masks
+from scoresep.evaluation.metric_table import nanmean
 from scoresep.evaluation.metrics import si_sdr
 from scoresep.grid import Grid
 from scoresep.instruments import choose
@@ -49,9 +50,9 @@ def main() -> None:
     names, edge = given.instruments.split(","), min(grid.sample_rate for grid in grids) / 2
     songs = list(read_songs(given.corpus, names, given.split, given.songs))
     for grid in grids if songs else ():
-        whole, high = np.nanmean([gains(stems, rate, grid, edge) for stems, rate in songs], axis=0)
+        whole, high = nanmean(np.array([gains(stems, rate, grid, edge) for stems, rate in songs]), axis=0)
         each = ", ".join(f"{name} {value:.2f}" for name, value in zip(names, whole, strict=True))
-        mean = f"mean {np.nanmean(whole):.2f}, above {edge:g} Hz alone {np.nanmean(high):.2f}"
+        mean = f"mean {nanmean(whole):.2f}, above {edge:g} Hz alone {nanmean(high):.2f}"
         print(f"{grid}: {each}; {mean} dB ({len(songs)} songs)", flush=True)
     caches = [Cache(path) for path in given.cache]
     times = [

@@ -20,15 +20,15 @@ those of phase-sensitive masks and of magnitudes alone add up to the mixture.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from gains import gains, with_mean
 
 from scoresep.audio.spectrogram import istft, stft
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import ratio_masks
-from scoresep.evaluation.metrics import ALONE_DB, SILENT_DB, bleed_db, si_sdr
 from scoresep.grid import Grid
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
@@ -55,8 +55,8 @@ def main() -> None:
     found = [track_gains(cache, row, model) for row in rows]
     print(f"{len(rows)} tracks of {chosen.split}, SI-SDR improvement in dB: {', '.join(cache.names)}; mean")
     for name in found[0]:
-        figures = np.nanmean([each[name] for each in found], axis=0)
-        print(f"    {name:23}", *(f"{value:6.2f}" for value in figures), f"  {figures.mean():6.2f}", flush=True)
+        *figures, mean = with_mean([each[name] for each in found])
+        print(f"    {name:23}", *(f"{value:6.2f}" for value in figures), f"  {mean:6.2f}", flush=True)
 
 
 def evenly(cache: Cache, split: str, count: int | None) -> list[int]:
@@ -69,16 +69,8 @@ def evenly(cache: Cache, split: str, count: int | None) -> list[int]:
 def track_gains(cache: Cache, row: int, model: Model) -> dict[str, list[float]]:
     """Of each way and instrument of one track."""
     mixture, stems = cache.mixture(row), cache.stems(row)
-    return {name: gains(mixture, stems, way()) for name, way in ways(mixture, stems, model).items()}
-
-
-def gains(mixture: np.ndarray, stems: np.ndarray, estimates: Sequence[np.ndarray]) -> list[float]:
-    """SI-SDR of estimates (N, L) less that of the mixture (L,), dB; NaN for stems that are silent or nearly alone."""
-    pairs = [(stem, estimate, si_sdr(stem, mixture)) for stem, estimate in zip(stems, estimates, strict=True)]
-    return [
-        si_sdr(stem, estimate) - before if before < ALONE_DB and bleed_db(mixture, stem) > SILENT_DB else np.nan
-        for stem, estimate, before in pairs
-    ]
+    rate = cache.grid.sample_rate
+    return {name: gains(mixture, stems, way(), rate) for name, way in ways(mixture, stems, model).items()}
 
 
 def ways(mixture: np.ndarray, stems: np.ndarray, model: Model) -> dict[str, Callable[[], list[np.ndarray]]]:

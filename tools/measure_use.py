@@ -16,16 +16,17 @@ from copy import copy
 
 import numpy as np
 import torch
+from gains import gains
 
 from scoresep.cache.reader import Cache
 from scoresep.evaluation.baselines import TrueTrack, harmonic_mask, score_nmf
 from scoresep.evaluation.evaluate import open_cache
-from scoresep.evaluation.metrics import SCORED, TrueStem, si_sdr
+from scoresep.evaluation.metric_table import nanmean
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.models.model import Model
-from scoresep.score.parts import part_from_notes
 from scoresep.separation.score_prior import ScorePrior
 from scoresep.separation.separate import Options, separate_array
+from scoresep.transcription.notation import parts_of
 from scoresep.transcription.note_decoder import decode_notes
 from scoresep.transcription.note_metrics import ONSET_TOLERANCE, matched_notes, note_counts, note_scores
 from scoresep.transcription.threshold_tuning import CANDIDATES, ONSET_CANDIDATES, Tally
@@ -65,8 +66,8 @@ def main() -> None:
 
 def show(name: str, values: Sequence[np.ndarray], digits: int) -> None:
     """A row: means over the tracks of (N,) or (N, figures), and the mean over instruments."""
-    means = np.nanmean(np.stack(values), axis=0)
-    cells = [*means, means.mean(axis=0)]
+    means = nanmean(np.stack(values), axis=0)
+    cells = [*means, nanmean(means, axis=0)]
     print(
         f"| {name} | {' | '.join(' / '.join(f'{v:.{digits}f}' for v in np.atleast_1d(c)) for c in cells)} |", flush=True
     )
@@ -76,15 +77,8 @@ def separated(cache: Cache, row: int, model: Model) -> dict[str, np.ndarray]:
     """Improvement of SI-SDR by way of separating, (N,) each; NaN where it is not scored."""
     mixture, stems, rate = cache.mixture(row), cache.stems(row), cache.grid.sample_rate
     notes = cache.notes(row)
-    parts = [
-        part_from_notes(
-            [tuple(note[:4]) for note in notes[notes[:, 4] == n].tolist()],
-            program=instrument.midi_program,
-            is_drum=not instrument.pitched,
-        )
-        for n, instrument in enumerate(model.instruments)
-    ]
-    prior = ScorePrior([part for part in parts if len(part)], model.instruments, model.grid)
+    parts = parts_of({name: notes[notes[:, 4] == n, :4] for n, name in enumerate(model.names)}, model.instruments)
+    prior = ScorePrior(parts, model.instruments, model.grid)
     kinds = tuple(each.kind for each in cache.instruments)
     track = TrueTrack(mixture, stems, cache.harmonic(row), cache.grid, kinds, cache.roll(row), cache.onset(row))
     ways: dict[str, Callable[[], Sequence[np.ndarray]]] = {
@@ -94,14 +88,7 @@ def separated(cache: Cache, row: int, model: Model) -> dict[str, np.ndarray]:
         "the score's factorisation": lambda: score_nmf(track),
         "with score (`--score`)": lambda: list(separate_array(mixture, rate, model, Options(score=prior)).values()),
     }
-    estimates = {name: way() for name, way in ways.items()}
-    found = {name: np.full(len(stems), np.nan) for name in ways}
-    for n, stem in enumerate(stems):
-        truth = TrueStem(mixture, stem, rate)
-        if truth.state == SCORED:
-            for name in ways:
-                found[name][n] = si_sdr(stem, estimates[name][n]) - truth.mixture_si_sdr
-    return found
+    return {name: np.array(gains(mixture, stems, way(), rate)) for name, way in ways.items()}
 
 
 def transcribed(cache: Cache, row: int, model: Model, signal: str) -> np.ndarray:

@@ -22,13 +22,15 @@ import soundfile
 
 from scoresep.cache.reader import Cache
 from scoresep.files import write_rows
+from scoresep.grid import LOWEST_PITCH, PITCHES
 from scoresep.score.midi_writing import midi_bytes
-from scoresep.score.parts import part_from_notes
+from scoresep.transcription.notation import parts_of
 
 CONDITIONS = ("few", "present", "sets", "all")
 FIGURES = ("si_sdr_improvement", "frame_f1", "note_f1")
 WEIGHTS = ("stage1.transcriptor.note_set=0.2", "stage2.separator.absence=1")
 """Of the losses that learn from weak labels, which are off by default."""
+KEYS = range(LOWEST_PITCH, LOWEST_PITCH + PITCHES)
 GAP = 1.0
 """Seconds of rest that end a stretch of playing."""
 
@@ -65,13 +67,8 @@ def write_songs(cache: Cache, folder: Path, condition: str, scored: int, bar: fl
         name, audio, notes = str(cache.tracks["id"][row]), cache.mixture(row), cache.notes(row)
         seconds = len(audio) / cache.grid.sample_rate
         if row not in training[scored:] or condition == "all":
-            parts = [
-                part_from_notes(
-                    notes[notes[:, 4] == n, :4].tolist(), program=each.midi_program, is_drum=not each.pitched
-                )
-                for n, each in enumerate(cache.instruments)
-            ]
-            (folder / f"{name}.mid").write_bytes(midi_bytes(parts, seconds))
+            own = {name: notes[notes[:, 4] == n, :4] for n, name in enumerate(cache.names)}
+            (folder / f"{name}.mid").write_bytes(midi_bytes(parts_of(own, cache.instruments), seconds))
         elif condition != "few":
             stretches = (
                 playing(notes, cache.names) if condition == "present" else bars(notes, cache.names, bar, seconds)
@@ -104,7 +101,7 @@ def bars(notes: np.ndarray, names: tuple[str, ...], length: float, seconds: floa
         own = notes[notes[:, 4] == n]
         for begin in np.arange(0.0, seconds, length):
             sounding = own[(own[:, 0] < begin + length) & (own[:, 1] > begin)]
-            pitches = " ".join(str(int(pitch)) for pitch in np.unique(sounding[:, 2]) if 21 <= pitch <= 108)
+            pitches = " ".join(str(int(pitch)) for pitch in np.unique(sounding[:, 2]) if pitch in KEYS)
             if pitches:
                 yield f"{begin:.2f}", f"{begin + length:.2f}", name, pitches
 

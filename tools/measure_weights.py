@@ -20,7 +20,8 @@ from scoresep.cache.reader import Cache  # before torch, whose threads it tells 
 # isort: split
 import numpy as np
 import torch
-from measure_phase import evenly, gains
+from gains import gains, with_mean
+from measure_phase import evenly
 
 from scoresep.models.checkpoint import load_checkpoint
 from scoresep.separation.separate import separate_array
@@ -49,8 +50,7 @@ def main() -> None:
     print(f"| weights | {' | '.join(cache.names)} | mean | learnt to |\n|{'---|' * (len(cache.names) + 3)}")
     for name, settings in rows(given):
         found = [row_gains(cache, given, name, settings, int(seed)) for seed in given.seeds.split(",")]
-        figures = np.mean([each for each, _ in found], axis=0)
-        values = " | ".join(f"{value:.2f}" for value in (*figures, figures.mean()))
+        values = " | ".join(f"{value:.2f}" for value in with_mean([each for each, _ in found]))
         print(f"| {name} | {values} | {found[0][1]} |", flush=True)
 
 
@@ -81,14 +81,14 @@ def row_gains(
     shutil.copy(stage_path(first, 1), stage_path(folder, 1))
     train(cache, given.config, wanted, folder, 2)
     model = load_checkpoint(folder / "out.pt").model
-    chosen = evenly(cache, given.split, given.tracks)
     found = []
-    for row in chosen:
-        stems = separate_array(cache.mixture(row), cache.grid.sample_rate, model)
-        found.append(gains(cache.mixture(row), cache.stems(row), [stems[each] for each in cache.names]))
+    for row in evenly(cache, given.split, given.tracks):
+        mixture, rate = cache.mixture(row), cache.grid.sample_rate
+        stems = separate_array(mixture, rate, model)
+        found.append(gains(mixture, cache.stems(row), [stems[each] for each in cache.names], rate))
     last = [entry for entry in read_log(folder) if entry["kind"] == "train"][-1]
     learnt = {key.split("/")[1]: value for key, value in last.items() if key.endswith("/weight")}
-    return np.nanmean(found, axis=0), ", ".join(f"{loss} {value:.3g}" for loss, value in learnt.items())
+    return with_mean(found)[:-1], ", ".join(f"{loss} {value:.3g}" for loss, value in learnt.items())
 
 
 def train(cache: Cache, config: str, settings: list[str], folder: Path, last: int) -> None:

@@ -134,10 +134,9 @@ def load_track(track: Track, settings: CacheSettings) -> TrackContent:
     if not content.mixture.any():
         where = "" if track.mixture else "in the stems "
         raise NothingToDo(f"silent: no sound {where}of {', '.join(settings.names)}")
-    if track.remark:
-        remark = StemFinding(track.id, "", "metadata", track.remark)
-        content = replace(content, findings=(remark, *content.findings))
-    return content
+    remarks = (StemFinding(track.id, "", "metadata", track.remark),) * bool(track.remark)
+    rates = rate_findings(track, open_recording(track.mixture).rate, settings.grid) if track.mixture else ()
+    return replace(content, findings=(*remarks, *content.findings, *rates))
 
 
 def load_recording(track: Track, settings: CacheSettings) -> TrackContent:
@@ -165,11 +164,10 @@ def load_recording(track: Track, settings: CacheSettings) -> TrackContent:
     if not any(parts):
         raise NothingToDo(f"its score has no part of {', '.join(settings.names)}")
     unused = (Unused(track.id, "", unscored, NO_SCORE),) * bool(unscored)
-    findings = rate_findings(track, open_recording(track.mixture).rate, settings.grid)
     if aligned:
-        return TrackContent(aligned.mixture, None, parts, (aligned.finding, *findings), (*unused, *aligned.unused))
+        return TrackContent(aligned.mixture, None, parts, (aligned.finding,), (*unused, *aligned.unused))
     mixture, _ = read_audio(track.mixture, settings.grid.sample_rate)
-    return TrackContent(mixture, None, parts, findings, unused)
+    return TrackContent(mixture, None, parts, unused=unused)
 
 
 def load_stems(track: Track, settings: CacheSettings) -> TrackContent:

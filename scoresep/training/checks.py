@@ -35,7 +35,7 @@ def stage_faults(number: int, config: Config, cache: Cache) -> Iterable[str]:
             f"data.batch_size is {data.batch_size}, and {' and '.join(exchanging)} need a clip for each of "
             f"{instruments} instruments: raise it, or set the weights to 0"
         )
-    if STAGES[number].statistics and data.batch_size * data.clip_frames < 2:
+    if STAGES[number].statistics and data.batch_size * data.frames_on(cache.grid) < 2:
         yield f"stage{number} cannot normalise one frame: raise data.batch_size or data.clip_frames"
 
 
@@ -63,8 +63,9 @@ def check_shards(cache: Cache, numbers: Sequence[int], config: Config) -> None:
     Raises:
         ScoresepError: one is missing, foreign, or lacks a dataset.
     """
-    losses = (loss for n in numbers for loss in stage_losses(STAGES[n], config.stages[n].weights))
-    names = datasets_of(losses, cache.settings.weak)
+    weak = cache.settings.weak
+    losses = (loss for n in numbers for loss in stage_losses(STAGES[n], config.stages[n].weights, weak))
+    names = datasets_of(losses, weak)
     rows = np.concatenate([cache.rows(split) for split in ("train", "validation")])
     _, first = np.unique(cache.tracks["shard"][rows], return_index=True)
     for row in rows[first].tolist():
@@ -78,9 +79,9 @@ def check_resident(cache: Cache, numbers: Iterable[int], config: Config, device:
         Unavailable: it has less than the largest stage would hold.
     """
     stemmed = stemmed_tracks(cache, "train", config.supervision, config.stems_fraction, config.seed)
-    rows = cache.rows("train").tolist()
-    losses = [stage_losses(STAGES[n], config.stages[n].weights) for n in numbers]
-    names = [datasets_of(each, cache.settings.weak) for each in losses]
+    rows, weak = cache.rows("train").tolist(), cache.settings.weak
+    losses = [stage_losses(STAGES[n], config.stages[n].weights, weak) for n in numbers]
+    names = [datasets_of(each, weak) for each in losses]
     needed = [held_bytes(cache, each, rows, stemmed) for each in names]
     available = memory(device)
     if needed and available is not None and max(needed) > available:

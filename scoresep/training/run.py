@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -133,7 +133,7 @@ class Run:
             return None
         checkpoint = self.world.from_first(lambda: load_checkpoint(start))
         made, wanted = (
-            {"instruments": [each.name for each in source.instruments], **asdict(source.grid)}
+            {"instruments": [each.name for each in source.instruments], **source.grid.to_dict()}
             for source in (checkpoint.model, self.cache)
         )
         made |= kind_of_networks(checkpoint.model, STAGES[2])

@@ -65,6 +65,14 @@ def test_the_teacher_learns_from_scores_alone(folder, tmp_path):
     assert set(factors.pitch.tolist()) <= {-2}
 
 
+def test_a_recording_of_a_low_rate_is_told_of_with_labels_as_with_scores(folder, tmp_path):
+    for name in ("a", "weak"):
+        sound, rate = soundfile.read(folder / f"{name}.wav")
+        soundfile.write(folder / f"{name}.wav", sound[::2], rate // 2)
+    cache = prepared(folder, tmp_path / "c.h5")
+    assert [(each.track, each.kind) for each in cache.findings] == [("a", "rate"), ("weak", "labels"), ("weak", "rate")]
+
+
 def test_a_cache_without_labels_is_what_it_was(folder, tmp_path):
     """Version 3, of which nothing has changed; with labels it is 4, which an older scoresep refuses."""
     cache = prepared(folder, tmp_path / "weak.h5")
