@@ -170,6 +170,8 @@ def test_steps_that_are_not_given_are_those_of_the_default_grid():
     ("values", "words"),
     [
         ((44100, 4096, 3000), "window 4096, hop 3000"),
+        ((44100, 8, 2), "22050 frames a second"),
+        ((44100, 400, 100), "bins of 110 Hz"),
         ((44100, 4096, 2048), "even number of hops"),
         ((44100, 1000, None), None),
         ((0, None, None), "0 Hz"),

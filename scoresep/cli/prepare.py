@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
 HIGHEST_KEY = 440.0 * 2.0 ** ((LOWEST_PITCH + PITCHES - 1 - 69) / 12)
 """Hz."""
-LONGEST_HOP = 0.1
-"""Seconds: a frame's centre is then within the 50 ms that an onset may be off (`transcription.note_metrics`)."""
+SHORTEST_HOP, LONGEST_HOP = 0.002, 0.1
+"""Seconds: more frames tell nothing new; with fewer, a frame's centre is not within the 50 ms that an onset may be off
+(`transcription.note_metrics`)."""
+WIDEST_BIN = 100.0
+"""Hz: notes of the middle of the piano are less apart."""
 MOST_LISTED = 20
 """Tracks that the terminal lists; the CSV file has them all."""
 
@@ -241,13 +244,23 @@ def read_grid(rate: int, window: int | None = None, hop: int | None = None) -> G
 
 
 def check_grid(grid: Grid) -> None:
-    """Refuse a grid that fundamentals of notes lie beyond, or whose frames are too far apart for onsets."""
+    """Refuse a grid that fundamentals of notes lie beyond, or too coarse or too fine in time or frequency."""
     if grid.sample_rate < 2 * HIGHEST_KEY:
         problem = f"the grid {grid} ends at {grid.sample_rate / 2:g} Hz, below the highest key's {HIGHEST_KEY:.0f} Hz"
         raise InvalidValue(problem, remedy=f"choose a rate of {math.ceil(2 * HIGHEST_KEY)} Hz or more")
     if grid.hop > LONGEST_HOP * grid.sample_rate:
         problem = f"the grid {grid} has a frame every {1000 * grid.hop / grid.sample_rate:.0f} ms: onsets are lost"
         raise InvalidValue(problem, remedy=f"choose a hop of {int(LONGEST_HOP * grid.sample_rate)} samples or less")
+    if grid.hop < SHORTEST_HOP * grid.sample_rate:
+        problem = f"the grid {grid} has {grid.frame_rate:g} frames a second, beyond any memory"
+        raise InvalidValue(
+            problem, remedy=f"choose a hop of {math.ceil(SHORTEST_HOP * grid.sample_rate)} samples or more"
+        )
+    if grid.bin_width > WIDEST_BIN:
+        problem = f"the grid {grid} has bins of {grid.bin_width:.0f} Hz: notes cannot be told apart"
+        raise InvalidValue(
+            problem, remedy=f"choose a window of {math.ceil(grid.sample_rate / WIDEST_BIN)} samples or more"
+        )
 
 
 def read_part(text: str | None) -> tuple[int, int] | None:
