@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from scoresep.cache.reader import Cache
-from scoresep.errors import AlreadyExists, InvalidValue, Unavailable
+from scoresep.errors import AlreadyExists, InvalidValue, NothingToDo, Unavailable
 from scoresep.files import as_target, check_writable
 from scoresep.losses.table import datasets_of
 from scoresep.machine import memory
 from scoresep.models.checkpoint import is_checkpoint
 from scoresep.training.clip_dataset import ShardClips, held_bytes
-from scoresep.training.config import Config
+from scoresep.training.config import MOST_FRAMES, Config
 from scoresep.training.distributed import ALONE, World
 from scoresep.training.loader import ClipOrder
 from scoresep.training.stages import STAGES, check_supervision, stage_losses, stemmed_tracks
@@ -49,12 +49,20 @@ def check_stages(cache: Cache, numbers: Sequence[int], config: Config, world: Wo
     if not numbers:
         return
     faults = [fault for number in numbers for fault in stage_faults(number, config, cache)]
+    frames = config.data.frames_on(cache.grid)
+    if config.data.batch_size * frames > MOST_FRAMES:
+        faults.append(
+            f"data.batch_size clips of {frames} frames, on the grid {cache.grid}, are more than {MOST_FRAMES}"
+        )
     if config.data.batch_size % world.size:
         faults.append(f"data.batch_size is {config.data.batch_size}, which {world.size} processes cannot share evenly")
     if faults:
         raise InvalidValue(f"config: {'; '.join(faults)}")
+    if cache.settings.weak and not cache.tracks["notes"][cache.rows("train")].any():
+        problem = "no training song has a score, and weak labels alone teach no notes"
+        raise NothingToDo(problem, file=cache.path, remedy="prepare it with scored songs among those of training")
     check_supervision(cache, config.supervision, config.stems_fraction)
-    ClipOrder(cache, "train", config.data.frames_on(cache.grid), config.data.batch_size, config.seed)
+    ClipOrder(cache, "train", frames, config.data.batch_size, config.seed)
 
 
 def check_shards(cache: Cache, numbers: Sequence[int], config: Config) -> None:
@@ -96,13 +104,13 @@ def check_output(out: Path, kept: Iterable[Path]) -> None:
     """Refuse a place for the last checkpoint that cannot take it, or that holds something else.
 
     Raises:
-        AlreadyExists: another kind of file, or one of the files `kept`.
+        AlreadyExists: another kind of file, or one of the files `kept`, of earlier stages or what the run starts from.
         ScoresepError: a folder, or no permission to write.
     """
     out = as_target(out, "checkpoint")
     if out.resolve() in [path.resolve() for path in kept]:
         raise AlreadyExists(
-            "this is the checkpoint of an earlier stage of the run", file=out, remedy="give another --out"
+            "this is a checkpoint that the run begins with or goes on from", file=out, remedy="give another --out"
         )
     if out.exists() and out.stat().st_size and not is_checkpoint(out):
         raise AlreadyExists("this file is no checkpoint", file=out, remedy="give another --out")

@@ -13,6 +13,7 @@ from typing import Any
 from scoresep.errors import InvalidValue
 from scoresep.grid import HIGHEST_RATE, Grid
 from scoresep.instruments import nearest
+from scoresep.losses.batch import TEACHER
 from scoresep.losses.formulas import OBJECTIVES
 from scoresep.losses.table import LOSSES
 from scoresep.models.base import MASKS, Settings
@@ -183,6 +184,10 @@ class Config:
             faults.append(f"data.batch_size times clip_frames is more than {MOST_FRAMES}, beyond any memory")
         if self.data.remix and self.presence:
             faults.append("data.remix and presence exclude each other, set one to 0")
+        separators = [stage.separator.items() for stage in self.stages.values()]
+        taught = {name for weights in separators for name, weight in weights if weight} & LOSSES["separator"].keys()
+        if self.data.remix and not any(TEACHER in LOSSES["separator"][name].reads for name in taught):
+            faults.append("data.remix has no effect where no loss reads the teacher, set it to 0")
         if 0 < self.bandwidth < LEAST_BANDWIDTH:
             faults.append(f"bandwidth is {self.bandwidth:g} Hz, and {LEAST_BANDWIDTH} is the least")
         if faults:

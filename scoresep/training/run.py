@@ -175,6 +175,7 @@ class Run:
             device = self.device if self.resident == "device" else CPU
             check_resident(self.cache, missing, self.config, device)
         kept = [stage_path(self.folder, number) for number in range(1, self.last)]
+        kept += [] if self.start is None else [self.start]
         self.world.from_first(lambda: check_output(self.out, kept))
         self.world.from_first(lambda: check_shards(self.cache, missing, self.config))
         for line in missing_validation(self.cache, missing, self.config):
@@ -192,7 +193,7 @@ class Run:
         path, parents = stage_path(self.folder, stage.number), [before, self.origin if stage.number < 3 else None]
         parent = "+".join(identity(parent.model) for parent in parents if parent)
         if checkpoint and checkpoint.parent != parent:
-            raise Mismatch("began from other networks", file=path, remedy="delete it, or give another --run")
+            raise Mismatch("began from another --start or stage", file=path, remedy="delete it, or give another --run")
         if checkpoint and checkpoint.complete:
             self.log.note(f"stage {stage.number}: {path} is there")
             return checkpoint

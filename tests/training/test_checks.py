@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -59,6 +61,15 @@ def test_a_batch_too_small_for_the_last_stage(refusal: Refusal) -> None:
     fault = refusal("data.batch_size=2")
     assert type(fault) is InvalidValue
     assert all(word in str(fault) for word in ("data.batch_size is 2", "stage3", "adversarial_mixture", "3 instr"))
+
+
+def test_clips_that_no_memory_holds_on_the_grid_of_the_cache(cache: Cache, make: type) -> None:
+    fine = replace(cache.grid, hop=cache.grid.hop // 8)
+    data = SimpleNamespace(grid=fine, settings=cache.settings, instruments=cache.instruments)
+    config = make.config("data.batch_size=4", f"data.clip_frames={checks.MOST_FRAMES // 16}")
+    with pytest.raises(InvalidValue) as fault:
+        check_stages(data, [1], config)
+    assert str(fine) in fault.value.problem
 
 
 def test_all_faults_of_a_config_are_said_together(refusal: Refusal) -> None:

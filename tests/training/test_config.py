@@ -129,3 +129,11 @@ def test_a_module_that_cannot_be_imported_is_named(plugin, refused, name):
     with refused(Unavailable, "mini") as fault:
         load_config("mini", [f'plugins=["{name}"]'])
     assert name in fault.value.problem
+
+
+@pytest.mark.parametrize("settings", [["supervision=stems"], ["supervision=score+teacher", "presence=0.5"]])
+def test_mixing_anew_where_it_has_no_meaning_is_refused(settings, refused):
+    load_config("taught", ["data.remix=0.5"])
+    with refused(InvalidValue) as fault:
+        load_config("mini", ["data.remix=0.5", *settings])
+    assert "data.remix" in fault.value.problem

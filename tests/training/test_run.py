@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from scoresep.cache.reader import Cache
-from scoresep.errors import Damaged, Mismatch
+from scoresep.errors import AlreadyExists, Damaged, Mismatch
 from scoresep.executor import Engine
 from scoresep.models.checkpoint import load_checkpoint, previous
 from scoresep.training.log import RunLog, read_log
@@ -247,6 +247,12 @@ def test_a_start_of_other_networks_is_refused_before_anything_is_written(run, wh
     with refused(Mismatch, stage_path(whole, 3)):
         run(2, "mask=sigmoid", start=stage_path(whole, 3))
     assert not stage_path(tmp_path / "run", 1).exists()
+
+
+def test_the_checkpoint_that_a_run_starts_from_is_not_its_out(run, whole, tmp_path, refused):
+    shutil.copy(stage_path(whole, 2), tmp_path / "ckpt.pt")
+    with refused(AlreadyExists, tmp_path / "ckpt.pt"):
+        run(2, start=tmp_path / "ckpt.pt")
 
 
 def test_the_best_weights_are_what_the_stage_ends_with(run, tmp_path, monkeypatch):
