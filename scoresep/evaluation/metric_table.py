@@ -285,7 +285,7 @@ METRICS = Registry(
             NOTE_F1,
             label="strokes",
             title="F1 of strokes",
-            about="F1 of kick, snare, toms, hi-hat and cymbals",
+            about="F1 of strokes, keys merged into kick, snare, toms, hi-hat and cymbals",
             measure=attrgetter("stroke_counts"),
             shown="line",
             heading="",
