@@ -305,16 +305,22 @@ def read_rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, d
     """The lines of such a table that are not empty, with their numbers: cells by the header's names in small letters.
 
     Raises:
-        ValueError: its first line does not name these `columns`.
+        ValueError: its first line does not name these `columns`, or one twice, or a line has more cells than it.
         OSError, csv.Error: it cannot be read.
     """
     reader = csv.reader(io.StringIO(read_text(path)))
     header = [cell.strip().lower() for cell in next(reader, [])]
     if not {*columns} <= {*header}:
-        raise ValueError(f"its first line does not name the columns {','.join(columns)}")
+        between = " separated by commas" * any(mark in cell for cell in header for mark in ";\t")
+        raise ValueError(f"its first line does not name the columns {','.join(columns)}{between}")
+    if twice := [name for name in header if name and header.count(name) > 1]:
+        raise ValueError(f"its first line names the column {twice[0]} twice")
     for cells in reader:
-        if any(cell.strip() for cell in cells):
-            yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=False))
+        cells = [cell.strip() for cell in cells]
+        if any(cells[len(header) :]):
+            raise ValueError(f"line {reader.line_num}: more cells than the first line names columns")
+        if any(cells):
+            yield reader.line_num, dict(zip(header, cells, strict=False))
 
 
 def is_folder(path: str | Path) -> bool:

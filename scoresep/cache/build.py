@@ -342,16 +342,22 @@ def check_replaceable(out: Path) -> None:
         raise AlreadyExists("it exists and is not a scoresep cache", file=out, remedy="give another --out or delete it")
 
 
+def _completed(about: dict[str, Any]) -> dict[str, Any]:
+    """What identifies a cache's making, with settings that are only written where they are true."""
+    settings = {"weak": False, **about.get("settings", {})}
+    return {**about, "settings": {**settings, "factorise": {"unwritten": False, **settings.get("factorise", {})}}}
+
+
 def check_same_settings(out: Path, about: dict[str, Any]) -> None:
     """Refuse to mix shards of different settings, or of another format version, under one name."""
     try:
-        made = dict(json.loads(read_text(settings_file(out))))
-    except (OSError, ValueError, TypeError):
+        made = _completed(json.loads(read_text(settings_file(out))))
+    except (OSError, ValueError, TypeError, AttributeError):
         return
     remedy = f"give another --out, or delete it and the folder {shard_folder(out).name}"
     if (version := made.get("version", 1)) != about["version"]:
         raise WrongVersion(
             f"begun in format version {version}, to be written is version {about['version']}", file=out, remedy=remedy
         )
-    if changed := difference(made, about):
+    if changed := difference(made, _completed(about)):
         raise Mismatch(f"begun with other settings: {changed}", file=out, remedy=remedy)

@@ -15,7 +15,7 @@ from scoresep.instruments import Instrument, group_named
 from scoresep.masks.harmonic import harmonic_mask
 from scoresep.masks.table import everywhere, mask_name
 from scoresep.score.parts import part_from_notes
-from scoresep.score.weak_labels import FIRST_SET, Stretch, known_in, read_weak_labels
+from scoresep.score.weak_labels import ABSENT, FIRST_SET, Stretch, known_in, read_weak_labels
 
 Labels = list[list[Stretch]]
 """The stretches of each instrument."""
@@ -40,16 +40,22 @@ def read_labelled(track: Track, instruments: Sequence[Instrument], sample_rate: 
     if track.split != "train":
         raise InvalidValue(f"weak labels are of no use to {track.split}", remedy="make it a training track")
     labels: Labels = [[] for _ in instruments]
+    unscored: dict[str, int] = {}
     for stretch in read_weak_labels(track.labels):
         group = group_named(stretch.instrument, instruments)
         if group is None:
             problem = f"its labels name '{stretch.instrument}', which is not among the chosen instruments"
             raise InvalidValue(problem, remedy="add 'other' to --instruments")
         labels[group].append(stretch)
-    unscored = sum(len(own) for own, each in zip(labels, instruments, strict=True) if not each.scored)
+        if not instruments[group].scored:
+            unscored[stretch.instrument] = unscored.get(stretch.instrument, 0) + 1
     mixture, _ = read_audio(track.mixture, sample_rate)
-    finding = StemFinding(track.id, "", "labels", "weak labels instead of a score")
-    return LabelledRecording(mixture, labels, finding, (Unused(track.id, "", unscored, NO_SCORE),) * bool(unscored))
+    detail = "weak labels instead of a score"
+    if not any(each.known != ABSENT and each.begin < len(mixture) / sample_rate for own in labels for each in own):
+        detail += ", by which nobody plays"
+    finding = StemFinding(track.id, "", "labels", detail)
+    unused = tuple(Unused(track.id, name, count, NO_SCORE) for name, count in unscored.items())
+    return LabelledRecording(mixture, labels, finding, unused)
 
 
 def add_labels(arrays: dict[str, np.ndarray], labels: Labels, settings: CacheSettings) -> None:

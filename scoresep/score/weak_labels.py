@@ -25,7 +25,8 @@ which notes; from `FIRST_SET` on, that each key of its roll, and no other, sound
 MARGIN = 0.3
 """Seconds on either side of a stretch in which nothing is taken for certain: people's labels are not exact, and what
 was played rings on."""
-REMEDY = "give it the columns start,end,instrument and, if you like, notes"
+COLUMNS = ("start", "end", "instrument", "notes")
+REMEDY = f"correct it; it has the columns {','.join(COLUMNS)}, of which instrument must be there"
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,28 @@ def _stretches(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[Stretch]:
 
 def _stretch(row: dict[str, str]) -> Stretch:
     """The stretch of a line; raises ValueError if it is none."""
-    begin, end = float(row.get("start") or 0.0), float(row.get("end") or 3600.0 * MAX_HOURS)
-    if not row.get("instrument"):
-        raise ValueError("it names no instrument")
+    if unknown := sorted({name for name, cell in row.items() if cell} - {*COLUMNS}):
+        raise ValueError(f"there is no column '{unknown[0]}'")
+    name, notes = row["instrument"], row.get("notes", "")
+    if not name or "\n" in name:
+        raise ValueError("it names no instrument" if not name else "a quotation mark is not closed")
+    begin, end = _seconds(row, "start", 0.0), _seconds(row, "end", 3600.0 * MAX_HOURS)
     if not 0.0 <= begin < end <= 3600.0 * MAX_HOURS:
-        raise ValueError(f"{row.get('start')} to {row.get('end')} is no stretch of time")
-    notes = row.get("notes", "")
+        raise ValueError(f"{begin:g} to {end:g} s is no stretch of time")
     known = {"": PRESENT, "?": UNKNOWN, "-": ABSENT}.get(notes, FIRST_SET)
-    pitches = tuple(int(word) for word in notes.split()) if known == FIRST_SET else ()
-    if not all(LOWEST_PITCH <= pitch < LOWEST_PITCH + PITCHES for pitch in pitches):
+    words = notes.split() if known == FIRST_SET else []
+    pitches = tuple(int(word) for word in words if word.isdecimal())
+    if len(pitches) < len(words) or not all(LOWEST_PITCH <= pitch < LOWEST_PITCH + PITCHES for pitch in pitches):
         raise ValueError(f"notes are MIDI numbers from {LOWEST_PITCH} to {LOWEST_PITCH + PITCHES - 1}, not '{notes}'")
-    return Stretch(row["instrument"], begin, end, known, pitches)
+    return Stretch(name, begin, end, known, pitches)
+
+
+def _seconds(row: dict[str, str], column: str, default: float) -> float:
+    text = row.get(column, "")
+    try:
+        return float(text) if text else default
+    except ValueError as fault:
+        raise ValueError(f"{column} is '{text}', no number of seconds") from fault
 
 
 def known_in(stretches: Sequence[Stretch], grid: Grid, frames: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,11 @@ from scoresep.cache.build import prepare
 from scoresep.cache.reader import Cache
 from scoresep.cache.schema import CacheSettings
 from scoresep.datasets.pairs import open_pairs
+from scoresep.errors import NothingToDo
 from scoresep.executor import Engine
 from scoresep.instruments import choose
 from scoresep.score.weak_labels import ABSENT, FIRST_SET, PRESENT, SCORED, UNKNOWN
+from scoresep.training.checks import check_stages
 
 SETTINGS = CacheSettings(instruments=choose(["piano", "bass", "drums", "other"]))
 LABELS = "start,end,instrument,notes\n0,1,piano,\n1,2,piano,60 64\n2,3,drums,36\n0,3,flute,\n"
@@ -100,6 +102,23 @@ def test_labels_are_for_training_and_of_chosen_instruments(folder, tmp_path):
     prepare(open_pairs(folder), tmp_path / "few.h5", few, Engine(1))
     *_, excluded = Cache(tmp_path / "few.h5").excluded
     assert "bass guitar solo" in excluded.reason
+
+
+def test_training_by_weak_labels_alone_is_refused(folder, tmp_path, make, refused):
+    splits = {"a": "test", "b": "validation", "c": "test", "weak": "train"}
+    (tmp_path / "s.csv").write_text("name,split\n" + "".join(f"{name},{split}\n" for name, split in splits.items()))
+    prepare(open_pairs(folder, tmp_path / "s.csv"), tmp_path / "c.h5", SETTINGS, Engine(1))
+    with refused(NothingToDo, tmp_path / "c.h5"):
+        check_stages(Cache(tmp_path / "c.h5"), [1], make.config("data.batch_size=4"))
+
+
+def test_names_that_are_no_group_and_labels_by_which_nobody_plays_are_told(folder, tmp_path):
+    (folder / "weak.csv").write_text("start,end,instrument\n0,3,pianno\n100,200,piano\n", "utf-8")
+    report = prepare(open_pairs(folder), tmp_path / "c.h5", SETTINGS, Engine(1))
+    assert [(each.track, each.stems, each.count) for each in report.unused] == [("weak", "pianno", 1)]
+    (folder / "weak.csv").write_text("start,end,instrument\n100,200,piano\n", "utf-8")
+    report = prepare(open_pairs(folder), tmp_path / "d.h5", SETTINGS, Engine(1))
+    assert [each.detail.endswith("nobody plays") for each in report.findings] == [True]
 
 
 def test_a_csv_beside_a_score_or_alone_is_not_read(folder, tmp_path):

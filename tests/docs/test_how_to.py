@@ -38,7 +38,7 @@ def test_groups_of_ones_own(tmp_path: Path) -> None:
 def test_weak_labels_and_scores_in_one_training(command, make, tmp_path, monkeypatch) -> None:
     """The page's labels and commands, with two steps a stage of a tiny network: what is known has a loss."""
     page = (ROOT / "docs" / "how-to" / "weak-labels.md").read_text("utf-8")
-    (shown,) = re.findall(r"^```csv\n# songs/live.csv\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (shown,) = re.findall(r"^`songs/live.csv`:\n\n```csv\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     prepare, train = re.findall(r"^    (scoresep .*)$", page, re.MULTILINE)
     monkeypatch.chdir(tmp_path)
     piano, bass = [(0.2, 1.4, 60), (1.6, 2.9, 64), (3.1, 5.0, 67)], [(0.5, 2.0, 40), (2.6, 5.5, 43)]

@@ -42,6 +42,13 @@ def test_a_line_is_a_stretch_of_an_instrument(tmp_path):
         ("start,end,instrument\n0,1,\n", "line 2"),
         ("start,end,instrument,notes\n0,1,piano,C4\n", "line 2"),
         ("start,end,instrument,notes\n0,1,piano,20\n", "line 2"),
+        ("start,end,instrument,notes\n0,3,piano,60,64,67\n", "line 2: more cells"),
+        ("instrument,start,end\npiano,0,5,3,5\n", "line 2: more cells"),
+        ("begin,finish,instrument,note\n0,3,piano,60\n", "line 2: there is no column 'begin'"),
+        ('start,end,instrument,notes\n0,3,"piano,\n1,2,bass,\n', "quotation mark"),
+        ("start,end,instrument,notes,notes\n0,3,piano,60,61\n", "the column notes twice"),
+        ("start;end;instrument\n0;1;piano\n", "separated by commas"),
+        ("start,end,instrument\n0:00,1,piano\n", "line 2: start is '0:00'"),
     ],
 )
 def test_what_is_no_label_is_refused_with_its_line(tmp_path, text, told, refused):
